@@ -1,0 +1,1 @@
+//! The operator: SyncCluster to Kubernetes objects, and what was measured to status.

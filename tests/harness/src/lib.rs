@@ -1,0 +1,1 @@
+//! Postgres and Kafka as plain processes, for tests.

@@ -1,0 +1,1 @@
+//! Uplink: a site's WAL to its topic.

@@ -1,0 +1,1 @@
+//! The decision for one key: pure, property-tested.

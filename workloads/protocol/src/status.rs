@@ -1,0 +1,174 @@
+//! What a workload says of itself at `GET /status`. The operator reads it; every fact carries the time it was measured
+//! (milliseconds since the Unix epoch) or is absent.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{ClusterName, Lsn, Site};
+
+/// Milliseconds since the Unix epoch.
+pub type Millis = i64;
+
+/// Whether a connection made just now gets through.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Dial {
+    /// Not tried yet.
+    #[default]
+    Unknown,
+    /// The peer accepted.
+    Open,
+    /// Nothing came back within the limit, or the network said no: what a partition looks like.
+    Blocked,
+    /// The peer's machine answered that nobody listens there: Kafka is down, the network is not cut.
+    Refused,
+}
+
+/// The way from a workload to Kafka, measured afresh every second.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LinkStatus {
+    /// `host:port` that is dialled.
+    pub peer: String,
+    /// The result of the last dial.
+    pub fresh_dial: Dial,
+    /// Since when the dial has given this result.
+    pub fresh_dial_since: Option<Millis>,
+    /// When the last dial ended.
+    pub probed_at: Option<Millis>,
+    /// TCP connections to the peer's port that the kernel holds established in this pod (from /proc/net/tcp and tcp6).
+    pub established: u32,
+    /// Since when `established` has been 0; absent while it is not.
+    pub closed_since: Option<Millis>,
+    /// When the last record went through (acknowledged by Kafka, or received from it).
+    pub last_moved_at: Option<Millis>,
+}
+
+/// What a connector is doing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ConnectorPhase {
+    /// Connecting to Postgres and Kafka.
+    #[default]
+    Starting,
+    /// Sending the rows that were there before the slot.
+    Snapshotting,
+    /// Sending changes as they are committed.
+    Streaming,
+    /// Kafka cannot be reached; the slot keeps what is written meanwhile.
+    Cut,
+    /// Something failed and is tried again; `error` says what.
+    Failing,
+}
+
+/// The replication slot as Postgres shows it in `pg_replication_slots`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SlotStatus {
+    /// Its name.
+    pub name: String,
+    /// Whether somebody reads it.
+    pub active: bool,
+    /// `reserved`, `extended`, `unreserved` or `lost`.
+    pub wal_status: String,
+    /// Bytes of WAL kept because of it.
+    pub retained_bytes: u64,
+    /// Up to where Kafka has acknowledged, as Postgres was told.
+    pub confirmed_flush_lsn: Option<Lsn>,
+}
+
+/// `GET /status` of a connector.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConnectorStatus {
+    /// The cluster it belongs to.
+    pub cluster: ClusterName,
+    /// Its site.
+    pub site: Site,
+    /// What it is doing.
+    pub phase: ConnectorPhase,
+    /// Its way to Kafka.
+    pub link: LinkStatus,
+    /// Its slot; absent until it exists.
+    pub slot: Option<SlotStatus>,
+    /// WAL bytes between what the site has flushed and what Kafka has acknowledged; absent while Postgres cannot be asked.
+    /// At rest this is not always 0: WAL that concerns no enrolled table counts until the next keepalive confirms it.
+    pub lag_bytes: Option<u64>,
+    /// Age of the oldest change that was read and not yet acknowledged by Kafka; 0 when there is none.
+    pub lag_seconds: u64,
+    /// Records acknowledged by Kafka since the start of the process.
+    pub records_acknowledged: u64,
+    /// Rows sent by the running or last snapshot.
+    pub snapshot_rows: u64,
+    /// What failed last, with what to do; absent while all is well.
+    pub error: Option<String>,
+    /// When the slot and the lag were measured.
+    pub measured_at: Option<Millis>,
+}
+
+/// What a sink is doing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum SinkPhase {
+    /// Connecting to Postgres and Kafka, or waiting for the site's migrations.
+    #[default]
+    Starting,
+    /// Applying what comes.
+    Applying,
+    /// Kafka cannot be reached.
+    Cut,
+    /// Something failed and is tried again; `error` says what.
+    Failing,
+}
+
+/// A sink's place in one topic.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SourceStatus {
+    /// The topic.
+    pub topic: String,
+    /// The next offset to apply, as stored in the target database.
+    pub offset: i64,
+    /// The end of the topic when last seen; absent before that.
+    pub end_offset: Option<i64>,
+    /// Records between the two.
+    pub lag_records: u64,
+    /// Why the sink has stopped applying from this topic only: the clock of its site is too far ahead. Milliseconds ahead.
+    pub clock_ahead_millis: Option<u64>,
+}
+
+/// A digest of every enrolled table of a site: equal digests mean equal rows.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DigestStatus {
+    /// Sixteen hexadecimal digits over all tables, rows and columns, independent of their order.
+    pub digest: String,
+    /// Rows it covers.
+    pub rows: u64,
+    /// The site's WAL position before it was computed. If the position is still the same, so is the digest.
+    pub lsn: Lsn,
+    /// When it was computed or last found unchanged.
+    pub measured_at: Millis,
+}
+
+/// `GET /status` of a sink.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SinkStatus {
+    /// The cluster it belongs to.
+    pub cluster: ClusterName,
+    /// Its site.
+    pub site: Site,
+    /// What it is doing.
+    pub phase: SinkPhase,
+    /// Its way to Kafka.
+    pub link: LinkStatus,
+    /// One entry a topic it reads.
+    pub sources: Vec<SourceStatus>,
+    /// Age of the oldest change that was received and not yet applied; 0 when there is none.
+    pub lag_seconds: u64,
+    /// The site's digest; absent until it could be computed.
+    pub digest: Option<DigestStatus>,
+    /// Rows of `sync.conflicts`.
+    pub conflicts: u64,
+    /// Rows of `sync.parked`.
+    pub parked: u64,
+    /// Why the newest parked event waits.
+    pub parked_reason: Option<String>,
+    /// Transactions applied since the start of the process.
+    pub transactions_applied: u64,
+    /// What failed last, with what to do; absent while all is well.
+    pub error: Option<String>,
+    /// When the counts were measured.
+    pub measured_at: Option<Millis>,
+}

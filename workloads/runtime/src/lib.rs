@@ -1,0 +1,1 @@
+//! What every workload has: configuration, telemetry, health, shutdown, connections.

@@ -1,0 +1,1 @@
+//! The sync schema in a site's database: migrations, enrolment, roles.

@@ -1,0 +1,1 @@
+//! Downlink: topics to a site's tables.
