@@ -1,1 +1,11 @@
-//! What every workload has: configuration, telemetry, health, shutdown, connections.
+//! What every workload has: configuration, telemetry, health endpoints, shutdown, connections to Postgres and Kafka, and the probe that
+//! measures its way to Kafka.
+
+pub mod clock;
+pub mod config;
+pub mod health;
+pub mod kafka;
+pub mod link;
+pub mod postgres;
+pub mod sockets;
+pub mod telemetry;

@@ -1,1 +1,15 @@
-//! The sync schema in a site's database: migrations, enrolment, roles.
+//! Schema `sync` in a site's database: roles, versions, tombstones, enrolment, and the application's own migrations.
+//!
+//! `sql/bootstrap.sql` makes the roles (run inside the Postgres pod), `sql/sync.sql` the schema, [`migrate`] does the rest before a
+//! site's uplink starts.
+
+pub mod enrol;
+pub mod files;
+pub mod migrate;
+
+pub use migrate::{Error, migrate};
+
+/// Makes the roles of a site; for psql, as the superuser.
+pub const BOOTSTRAP_SQL: &str = include_str!("../sql/bootstrap.sql");
+/// Makes schema `sync`; as `sync_admin`.
+pub const SYNC_SQL: &str = include_str!("../sql/sync.sql");

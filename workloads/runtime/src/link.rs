@@ -1,0 +1,169 @@
+//! The way to Kafka, measured: a fresh dial every second, and the connections the kernel still holds.
+//!
+//! On most networks an established connection survives a new policy. So when fresh dials are blocked the workload closes what it holds:
+//! [`Probe::verdict`] turns to [`Verdict::Cut`] after [`BLOCKED_IN_A_ROW`] blocked dials, and back with the first that gets through.
+
+use std::{
+    io,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use synccluster_protocol::status::{Dial, LinkStatus, Millis};
+use tokio::{net::TcpStream, sync::watch, time};
+
+use crate::{clock::now_millis, sockets};
+
+/// Time between two dials.
+const EVERY: Duration = Duration::from_secs(1);
+/// A dial that took longer is blocked.
+const DIAL_LIMIT: Duration = Duration::from_millis(1500);
+/// One lost packet is not a partition.
+const BLOCKED_IN_A_ROW: u32 = 2;
+
+/// What the workload does about its link.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Not known yet: wait for the first dial.
+    Unknown,
+    /// Use it.
+    Usable,
+    /// Close every connection and wait.
+    Cut,
+}
+
+/// Measured by one task, read by many.
+#[derive(Clone)]
+pub struct Probe {
+    state: Arc<Mutex<State>>,
+    verdict: watch::Receiver<Verdict>,
+}
+
+#[derive(Default)]
+struct State {
+    status: LinkStatus,
+    blocked_in_a_row: u32,
+}
+
+impl State {
+    /// Takes in one dial and what the kernel says; pure but for its own memory.
+    fn observe(&mut self, dial: Dial, established: u32, now: Millis) -> Verdict {
+        let status = &mut self.status;
+        if status.fresh_dial != dial {
+            status.fresh_dial = dial;
+            status.fresh_dial_since = Some(now);
+        }
+        status.probed_at = Some(now);
+        status.established = established;
+        status.closed_since = if established == 0 { status.closed_since.or(Some(now)) } else { None };
+        self.blocked_in_a_row = if dial == Dial::Blocked { self.blocked_in_a_row + 1 } else { 0 };
+        if self.blocked_in_a_row >= BLOCKED_IN_A_ROW {
+            Verdict::Cut
+        } else if dial == Dial::Open || self.blocked_in_a_row == 0 {
+            Verdict::Usable
+        } else {
+            Verdict::Unknown
+        }
+    }
+}
+
+impl Probe {
+    /// Starts probing the first of `bootstrap_servers`.
+    pub fn start(bootstrap_servers: &str) -> Self {
+        let peer = bootstrap_servers.split(',').next().unwrap_or_default().to_owned();
+        let port = peer.rsplit_once(':').and_then(|(_, port)| port.parse().ok()).unwrap_or(9092);
+        let state = Arc::new(Mutex::new(State { status: LinkStatus { peer: peer.clone(), ..LinkStatus::default() }, ..State::default() }));
+        let (sender, verdict) = watch::channel(Verdict::Unknown);
+        let probe = Self { state: Arc::clone(&state), verdict };
+        tokio::spawn(async move {
+            let mut tick = time::interval(EVERY);
+            tick.set_missed_tick_behavior(time::MissedTickBehavior::Delay);
+            loop {
+                tick.tick().await;
+                let dial = dial(&peer).await;
+                let established = sockets::established_to(port).unwrap_or_default();
+                let next = state.lock().unwrap_or_else(PoisonError::into_inner).observe(dial, established, now_millis());
+                sender.send_if_modified(|current| {
+                    // One blocked dial changes nothing; the next decides.
+                    let changed = next != Verdict::Unknown && *current != next;
+                    if changed {
+                        tracing::info!(peer, ?dial, established, "link to Kafka: {next:?}");
+                        *current = next;
+                    }
+                    changed
+                });
+                if sender.is_closed() {
+                    break;
+                }
+            }
+        });
+        probe
+    }
+
+    /// What was measured last.
+    pub fn status(&self) -> LinkStatus {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).status.clone()
+    }
+
+    /// Notes that a record went through just now.
+    pub fn moved(&self) {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).status.last_moved_at = Some(now_millis());
+    }
+
+    /// The verdict now.
+    pub fn verdict(&self) -> Verdict {
+        *self.verdict.borrow()
+    }
+
+    /// Returns when the verdict is `wanted`.
+    pub async fn wait_for(&self, wanted: Verdict) {
+        let mut verdict = self.verdict.clone();
+        if verdict.wait_for(|v| *v == wanted).await.is_err() {
+            // The probing task is gone, which only happens when the process ends.
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
+/// One fresh TCP connection, closed at once.
+pub async fn dial(peer: &str) -> Dial {
+    match time::timeout(DIAL_LIMIT, TcpStream::connect(peer)).await {
+        Ok(Ok(_)) => Dial::Open,
+        Ok(Err(error)) if error.kind() == io::ErrorKind::ConnectionRefused => Dial::Refused,
+        // No route, an ICMP rejection, a name that does not resolve, silence: nothing gets through.
+        Ok(Err(_)) | Err(_) => Dial::Blocked,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_blocked_dial_is_not_a_partition_and_two_are() {
+        let mut state = State::default();
+        assert_eq!(state.observe(Dial::Open, 2, 1), Verdict::Usable);
+        assert_eq!(state.observe(Dial::Blocked, 2, 2), Verdict::Unknown);
+        assert_eq!(state.observe(Dial::Blocked, 2, 3), Verdict::Cut);
+        assert_eq!(state.observe(Dial::Open, 0, 4), Verdict::Usable);
+    }
+
+    #[test]
+    fn a_kafka_that_is_down_is_not_a_partition() {
+        let mut state = State::default();
+        for now in 0..5 {
+            assert_eq!(state.observe(Dial::Refused, 0, now), Verdict::Usable);
+        }
+    }
+
+    #[test]
+    fn closed_since_is_the_first_moment_without_connections() {
+        let mut state = State::default();
+        state.observe(Dial::Blocked, 1, 1);
+        assert_eq!(state.status.closed_since, None);
+        state.observe(Dial::Blocked, 0, 2);
+        state.observe(Dial::Blocked, 0, 3);
+        assert_eq!(state.status.closed_since, Some(2));
+        assert_eq!(state.status.fresh_dial_since, Some(1));
+    }
+}

@@ -1,0 +1,244 @@
+-- Schema `sync` of a site: versions, tombstones, and the books of connector and sink. Run as sync_admin at every start of an uplink,
+-- in one transaction; every statement can be run again.
+
+create schema if not exists sync;
+grant usage on schema sync to public;
+
+-- Deletes, as rows that travel. jsonb keys compare by value, so a key has one form whatever its column types.
+create table if not exists sync.tombstones (
+  relation text   not null,
+  key      jsonb  not null,
+  version  bigint not null,
+  parent   bigint,
+  primary key (relation, key)
+);
+alter table sync.tombstones replica identity full;
+-- The stamp of an insert looks its key up here with the rights of whoever inserts.
+grant select on sync.tombstones to public;
+
+create table if not exists sync.tables (
+  relation   text primary key,
+  key        text[] not null,
+  definition text not null
+);
+
+-- How far each topic has been applied; written in the transaction that applies. `lsn` is the highest commit of the source seen in
+-- the topic: what comes again below it was sent twice.
+create table if not exists sync.progress (
+  topic     text   not null,
+  partition int    not null,
+  "offset"  bigint not null,
+  lsn       bigint not null default 0,
+  primary key (topic, partition)
+);
+
+create table if not exists sync.conflicts (
+  id             bigint generated always as identity primary key,
+  at             timestamptz not null default clock_timestamp(),
+  relation       text   not null,
+  key            jsonb  not null,
+  kind           text   not null,
+  policy         text   not null,
+  winner         jsonb,
+  loser          jsonb,
+  winner_version bigint not null,
+  loser_version  bigint not null,
+  topic          text   not null
+);
+comment on table sync.conflicts is 'Every write that lost: what it was, what won, and why.';
+
+create table if not exists sync.parked (
+  id       bigint generated always as identity primary key,
+  at       timestamptz not null default clock_timestamp(),
+  topic    text   not null,
+  relation text   not null,
+  event    jsonb  not null,
+  reason   text   not null,
+  tried_at timestamptz not null default clock_timestamp()
+);
+comment on table sync.parked is 'Events that cannot be applied yet, with the reason; retried until they can.';
+
+-- Whether the snapshot that belongs to a slot was sent whole. Without the mark the next start drops the slot and begins again.
+create table if not exists sync.snapshots (
+  slot         text primary key,
+  completed_at timestamptz not null
+);
+grant select, insert, update, delete on sync.snapshots to sync_connector;
+
+create or replace function sync.version_time(version bigint) returns timestamptz
+  language sql immutable parallel safe
+  return to_timestamp((version >> 10) / 1000000.0);
+
+create or replace function sync.version_node(version bigint) returns int
+  language sql immutable parallel safe
+  return (version & 1023)::int;
+
+-- Microseconds since the Unix epoch. date_part and not extract: float8 holds them to the microsecond until the year 2255, and
+-- numeric costs four times as much in the trigger.
+create or replace function sync.now_micros() returns bigint
+  language sql volatile parallel safe
+  return (date_part('epoch', clock_timestamp()) * 1000000)::bigint;
+
+-- The version of a local write that replaces `replaced`: the wall clock, or one microsecond past what it replaces.
+create or replace function sync.next_version(replaced bigint) returns bigint
+  language sql volatile parallel safe
+  return (greatest(sync.now_micros(), coalesce((replaced >> 10) + 1, 0)) << 10) | sync.node();
+
+-- Writes the tombstone of a key whose row had version `replaced`.
+create or replace function sync.bury(relation text, key jsonb, replaced bigint) returns void
+  language sql volatile security definer set search_path = pg_catalog, sync
+begin atomic
+  insert into sync.tombstones as t (relation, key, version, parent)
+  values (bury.relation, bury.key, sync.next_version(replaced), replaced)
+  on conflict on constraint tombstones_pkey
+  do update set version = excluded.version, parent = excluded.parent;
+end;
+
+-- The publication the uplink reads. TRUNCATE is left out: it travels as tombstones.
+do $$
+begin
+  if not exists (select from pg_publication where pubname = 'sync') then
+    create publication sync with (publish = 'insert, update, delete', publish_via_partition_root = true);
+  end if;
+  if not exists (select from pg_publication_tables where pubname = 'sync' and schemaname = 'sync') then
+    alter publication sync add table sync.tombstones;
+  end if;
+end $$;
+
+-- Gives a table its versions. Does nothing where the table is enrolled already and has not changed its key.
+create or replace function sync.enroll(target regclass) returns void
+  language plpgsql set search_path = pg_catalog, sync
+as $enroll$
+declare
+  full_name text;      -- public.todos, as events and tombstones name it
+  quoted    text;      -- "public"."todos", as SQL needs it
+  columns   name[];
+  key_of_new text;     -- jsonb_build_object('id', new.id)
+  key_of_old text;
+  key_of_row text;
+  changed   text;      -- old.id is distinct from new.id or …
+  suffix    text;
+  def       text;
+  sequence  record;
+  first     bigint;
+begin
+  select n.nspname || '.' || c.relname, format('%I.%I', n.nspname, c.relname), md5(n.nspname || '.' || c.relname)
+    into full_name, quoted, suffix
+    from pg_class c join pg_namespace n on n.oid = c.relnamespace where c.oid = target;
+
+  select array_agg(a.attname order by k.place) into columns
+    from pg_index i
+    cross join unnest(i.indkey::int2[]) with ordinality k(attnum, place)
+    join pg_attribute a on a.attrelid = i.indrelid and a.attnum = k.attnum
+   where i.indrelid = target and i.indisprimary;
+  if columns is null then
+    raise exception 'table % has no primary key, so its rows cannot be told apart between sites', full_name
+      using hint = format('add one in a migration (alter table %s add primary key (…)) or take the table off spec.schema.tables', quoted);
+  end if;
+
+  select 'jsonb_build_object(' || string_agg(format('%L, new.%I', c, c), ', ') || ')',
+         'jsonb_build_object(' || string_agg(format('%L, old.%I', c, c), ', ') || ')',
+         'jsonb_build_object(' || string_agg(format('%L, r.%I', c, c), ', ') || ')',
+         string_agg(format('old.%I is distinct from new.%I', c, c), ' or ')
+    into key_of_new, key_of_old, key_of_row, changed
+    from unnest(columns) c;
+
+  -- Rows that are there already get one version: this site's, now.
+  if not exists (select from pg_attribute where attrelid = target and attname = 'sync_version' and not attisdropped) then
+    execute format('alter table %s add column sync_version bigint not null default %s', quoted, sync.next_version(null));
+    execute format('alter table %s alter column sync_version drop default', quoted);
+  end if;
+  execute format('alter table %s add column if not exists sync_parent bigint', quoted);
+  if (select relreplident from pg_class where oid = target) <> 'f' then
+    execute format('alter table %s replica identity full', quoted);
+  end if;
+
+  def := format($def$
+    create or replace function sync.%1$I() returns trigger language plpgsql as $stamp$
+    declare
+      replaced bigint;
+    begin
+      if tg_op = 'UPDATE' and not (%5$s) then
+        replaced := old.sync_version;
+      else
+        select t.version into replaced from sync.tombstones t where t.relation = %2$L and t.key = %3$s;
+      end if;
+      new.sync_parent := replaced;
+      new.sync_version := sync.next_version(replaced);
+      return new;
+    end $stamp$;
+
+    create or replace function sync.%6$I() returns trigger language plpgsql as $bury$
+    begin
+      perform sync.bury(%2$L, %4$s, old.sync_version);
+      return null;
+    end $bury$;
+
+    create or replace function sync.%7$I() returns trigger language plpgsql as $truncate$
+    begin
+      perform sync.bury(%2$L, %8$s, r.sync_version) from %9$s r;
+      return null;
+    end $truncate$;
+
+    create or replace trigger sync_stamp before insert or update on %9$s
+      for each row execute function sync.%1$I();
+    create or replace trigger sync_bury after delete on %9$s
+      for each row execute function sync.%6$I();
+    create or replace trigger sync_rekey after update on %9$s
+      for each row when (%5$s) execute function sync.%6$I();
+    create or replace trigger sync_truncate before truncate on %9$s
+      for each statement execute function sync.%7$I();
+  $def$, 'stamp_' || suffix, full_name, key_of_new, key_of_old, changed, 'bury_' || suffix, 'truncate_' || suffix, key_of_row, quoted);
+
+  -- Replacing triggers waits for every writer, so it is done only when there is something to replace.
+  if not exists (select from sync.tables t where t.relation = full_name and t.definition = md5(def)) then
+    execute def;
+  end if;
+
+  -- Keys made at different sites never meet: each sequence runs through the numbers that leave its node when divided by 1024.
+  for sequence in
+    select format('%I.%I', sn.nspname, s.relname) as name, q.seqmin as lowest, s.oid as id
+      from pg_depend d
+      join pg_class s on s.oid = d.objid and s.relkind = 'S'
+      join pg_namespace sn on sn.oid = s.relnamespace
+      join pg_sequence q on q.seqrelid = s.oid
+     where d.refobjid = target and d.deptype in ('a', 'i') and q.seqincrement <> 1024
+  loop
+    execute format('select case when is_called then last_value + 1 else last_value end from %s', sequence.name) into first;
+    first := greatest(first, sequence.lowest, 1);
+    first := first + mod(mod(sync.node() - first, 1024) + 1024, 1024);
+    execute format('alter sequence %s increment by 1024', sequence.name);
+    perform setval(sequence.id::regclass, first, false);
+  end loop;
+
+  if not exists (select from pg_publication_tables p where p.pubname = 'sync' and p.schemaname || '.' || p.tablename = full_name) then
+    execute format('alter publication sync add table %s', quoted);
+  end if;
+
+  insert into sync.tables as t (relation, key, definition) values (full_name, columns, md5(def))
+  on conflict on constraint tables_pkey do update set key = excluded.key, definition = excluded.definition
+    where t.definition <> excluded.definition;
+end $enroll$;
+
+-- One number for all rows of all enrolled tables, whatever order they are read in, and how many rows there are. The settings are part of
+-- it: the text of a row must be the same at every site.
+create or replace function sync.digest(out digest text, out rows bigint)
+  language plpgsql stable
+  set datestyle = 'ISO' set timezone = 'UTC' set intervalstyle = 'postgres' set bytea_output = 'hex' set extra_float_digits = 1
+as $$
+declare
+  enrolled text;
+  counted  bigint;
+  summed   numeric;
+  total    numeric := 0;
+begin
+  rows := 0;
+  for enrolled in select relation from sync.tables order by relation loop
+    execute format('select count(*), coalesce(sum(hashtextextended(%L || r::text, 0)), 0) from %I.%I r',
+                   enrolled, split_part(enrolled, '.', 1), substr(enrolled, strpos(enrolled, '.') + 1))
+      into counted, summed;
+    rows := rows + counted;
+    total := total + summed;
+  end loop;
+  digest := lpad(to_hex((mod(mod(total, 18446744073709551616) + 18446744073709551616, 18446744073709551616) - 9223372036854775808)::bigint), 16, '0');
+end $$;
