@@ -36,14 +36,23 @@ pub struct Agent {
 
 impl Agent {
     pub fn new(node: String, cni_dir: PathBuf) -> Self {
-        Self { node, cni_dir, enforced: None }
+        Self {
+            node,
+            cni_dir,
+            enforced: None,
+        }
     }
 
     /// Make the node what `world` asks for; false when something could not be done and has to be tried again.
     /// What fails leaves what was there in force, and does not keep the other parts from being done.
     pub async fn keep(&mut self, world: &World) -> bool {
         let outcome = [self.policies(world).await, self.routes(world).await, self.cni(world)];
-        outcome.into_iter().filter_map(Result::err).inspect(|error| error!(%error, "not done; trying again")).count() == 0
+        outcome
+            .into_iter()
+            .filter_map(Result::err)
+            .inspect(|error| error!(%error, "not done; trying again"))
+            .count()
+            == 0
     }
 
     /// Have the next `keep` enforce the policies again if somebody has taken them away.
@@ -63,7 +72,10 @@ impl Agent {
         }
         nft::apply(&script).await?;
         let (egress, ingress) = (ruleset.egress.isolated.len(), ruleset.ingress.isolated.len());
-        info!(policies = cluster.policies.len(), egress, ingress, "policies in force: pods isolated on this node");
+        info!(
+            policies = cluster.policies.len(),
+            egress, ingress, "policies in force: pods isolated on this node"
+        );
         self.enforced = Some(script);
         Ok(())
     }
@@ -82,8 +94,14 @@ impl Agent {
 
     /// Last, and only when policies are in force: from here on the node takes pods.
     fn cni(&self, world: &World) -> Result<(), AgentError> {
-        let own = Key { namespace: String::new(), name: self.node.clone() };
-        let pods = world.nodes().and_then(|nodes| nodes.get(&own)).and_then(|node| node.pod_cidr);
+        let own = Key {
+            namespace: String::new(),
+            name: self.node.clone(),
+        };
+        let pods = world
+            .nodes()
+            .and_then(|nodes| nodes.get(&own))
+            .and_then(|node| node.pod_cidr);
         if let (Some(pods), Some(_)) = (pods, &self.enforced)
             && cni::write(&self.cni_dir, pods)?
         {

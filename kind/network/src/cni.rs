@@ -25,7 +25,12 @@ pub fn write(dir: &Path, pods: Cidr) -> Result<bool, CniError> {
         return Ok(false);
     }
     let beside = dir.join(format!("{FILE}.new"));
-    fs::write(&beside, wanted).and_then(|()| fs::rename(&beside, &file)).map_err(|source| CniError { file: file.display().to_string(), source })?;
+    fs::write(&beside, wanted)
+        .and_then(|()| fs::rename(&beside, &file))
+        .map_err(|source| CniError {
+            file: file.display().to_string(),
+            source,
+        })?;
     Ok(true)
 }
 
@@ -61,8 +66,15 @@ mod tests {
         let dir = std::env::temp_dir().join(format!("synccluster-cni-{}", std::process::id()));
         fs::create_dir_all(&dir).unwrap();
         let (one, other) = ("10.244.1.0/24".parse().unwrap(), "10.244.2.0/24".parse().unwrap());
-        let written = [write(&dir, one).unwrap(), write(&dir, one).unwrap(), write(&dir, other).unwrap()];
-        let names: Vec<_> = fs::read_dir(&dir).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        let written = [
+            write(&dir, one).unwrap(),
+            write(&dir, one).unwrap(),
+            write(&dir, other).unwrap(),
+        ];
+        let names: Vec<_> = fs::read_dir(&dir)
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name())
+            .collect();
         let content: serde_json::Value = serde_json::from_str(&fs::read_to_string(dir.join(FILE)).unwrap()).unwrap();
         fs::remove_dir_all(&dir).unwrap();
         assert_eq!(written, [true, false, true]);
@@ -73,6 +85,11 @@ mod tests {
     #[test]
     fn a_folder_that_is_not_there_is_named() {
         let error = write(Path::new("/nowhere/net.d"), "10.244.1.0/24".parse().unwrap()).unwrap_err();
-        assert!(error.to_string().starts_with("cannot write /nowhere/net.d/10-kindnet.conflist"), "{error}");
+        assert!(
+            error
+                .to_string()
+                .starts_with("cannot write /nowhere/net.d/10-kindnet.conflist"),
+            "{error}"
+        );
     }
 }

@@ -19,7 +19,12 @@ pub async fn run(program: &str, args: &[&str], input: &str) -> Result<String, Co
     let spoken = || format!("{program} {}", args.join(" "));
     let not_run = |error| CommandError::NotRun(spoken(), error);
     let mut command = Command::new(program);
-    command.args(args).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+    command
+        .args(args)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true);
     let mut child = command.spawn().map_err(not_run)?;
     let stdin = child.stdin.take();
     // Together: a program that answers before it has read everything would wait for us while we wait for it.
@@ -33,5 +38,8 @@ pub async fn run(program: &str, args: &[&str], input: &str) -> Result<String, Co
     if output.status.success() {
         return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
     }
-    Err(CommandError::Failed(spoken(), String::from_utf8_lossy(&output.stderr).trim().to_owned()))
+    Err(CommandError::Failed(
+        spoken(),
+        String::from_utf8_lossy(&output.stderr).trim().to_owned(),
+    ))
 }

@@ -25,7 +25,10 @@ impl FromIterator<(u32, u32)> for Intervals {
 
 impl FromIterator<Ipv4Addr> for Intervals {
     fn from_iter<I: IntoIterator<Item = Ipv4Addr>>(addresses: I) -> Self {
-        addresses.into_iter().map(|address| (address.to_bits(), address.to_bits())).collect()
+        addresses
+            .into_iter()
+            .map(|address| (address.to_bits(), address.to_bits()))
+            .collect()
     }
 }
 
@@ -54,7 +57,10 @@ impl Intervals {
     pub fn without(&self, (first, last): (u32, u32)) -> Self {
         let below = first.checked_sub(1).map(|end| (0, end));
         let above = last.checked_add(1).map(|start| (start, u32::MAX));
-        let cut = |keep: Option<(u32, u32)>| keep.into_iter().flat_map(move |(low, high)| self.iter().map(move |(f, l)| (f.max(low), l.min(high))));
+        let cut = |keep: Option<(u32, u32)>| {
+            keep.into_iter()
+                .flat_map(move |(low, high)| self.iter().map(move |(f, l)| (f.max(low), l.min(high))))
+        };
         cut(below).chain(cut(above)).collect()
     }
 }
@@ -80,7 +86,10 @@ impl FromStr for Cidr {
         let address: Ipv4Addr = address.parse().map_err(|_| wrong())?;
         let prefix = prefix.parse().ok().filter(|prefix| *prefix <= 32).ok_or_else(wrong)?;
         let mask = u32::MAX.checked_shl(32 - prefix).unwrap_or(0);
-        Ok(Self { network: Ipv4Addr::from_bits(address.to_bits() & mask), prefix })
+        Ok(Self {
+            network: Ipv4Addr::from_bits(address.to_bits() & mask),
+            prefix,
+        })
     }
 }
 
@@ -108,7 +117,10 @@ mod tests {
 
     #[test]
     fn overlapping_and_adjacent_intervals_become_one() {
-        assert_eq!(set(&[(5, 9), (1, 3), (4, 4), (8, 12), (20, 20)]), Intervals(vec![(1, 12), (20, 20)]));
+        assert_eq!(
+            set(&[(5, 9), (1, 3), (4, 4), (8, 12), (20, 20)]),
+            Intervals(vec![(1, 12), (20, 20)])
+        );
         assert_eq!(set(&[(0, u32::MAX), (7, 7)]), Intervals(vec![(0, u32::MAX)]));
     }
 
@@ -122,16 +134,25 @@ mod tests {
     #[test]
     fn a_number_is_in_the_set_up_to_both_ends_of_an_interval() {
         let ports = set(&[(80, 80), (8000, 8010)]);
-        let inside: Vec<u32> = [79, 80, 81, 7999, 8000, 8010, 8011].into_iter().filter(|port| ports.contains(*port)).collect();
+        let inside: Vec<u32> = [79, 80, 81, 7999, 8000, 8010, 8011]
+            .into_iter()
+            .filter(|port| ports.contains(*port))
+            .collect();
         assert_eq!(inside, [80, 8000, 8010]);
     }
 
     #[test]
     fn a_cidr_is_read_with_host_bits_cleared_and_refused_when_it_is_none() {
         let block: Cidr = "10.244.1.7/24".parse().unwrap();
-        assert_eq!((block.to_string(), block.interval()), ("10.244.1.0/24".into(), (0x0af4_0100, 0x0af4_01ff)));
+        assert_eq!(
+            (block.to_string(), block.interval()),
+            ("10.244.1.0/24".into(), (0x0af4_0100, 0x0af4_01ff))
+        );
         assert_eq!("0.0.0.0/0".parse::<Cidr>().unwrap().interval(), (0, u32::MAX));
-        assert_eq!("10.0.0.1/32".parse::<Cidr>().unwrap().interval(), (0x0a00_0001, 0x0a00_0001));
+        assert_eq!(
+            "10.0.0.1/32".parse::<Cidr>().unwrap().interval(),
+            (0x0a00_0001, 0x0a00_0001)
+        );
         for wrong in ["10.0.0.0", "10.0.0.0/33", "fd00::/8", ""] {
             assert_eq!(wrong.parse::<Cidr>(), Err(NotACidr(wrong.into())));
         }

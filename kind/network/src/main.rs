@@ -48,9 +48,14 @@ struct Args {
 async fn main() -> Result<()> {
     let args = Args::parse();
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_ansi(false).init();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(false)
+        .init();
 
-    let mut config = Config::infer().await.context("no API server: run in a pod, or set KUBECONFIG")?;
+    let mut config = Config::infer()
+        .await
+        .context("no API server: run in a pod, or set KUBECONFIG")?;
     config.connect_timeout = Some(CONNECT);
     config.read_timeout = Some(SILENCE);
     info!(node = args.node_name, api = %config.cluster_url, "starting");

@@ -79,7 +79,10 @@ pub struct Rule {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Peer {
     /// Pods by their labels, in namespaces by theirs. Without `namespaces`: in the namespace of the policy.
-    Pods { namespaces: Option<Selector>, pods: Selector },
+    Pods {
+        namespaces: Option<Selector>,
+        pods: Selector,
+    },
     /// Addresses, whoever has them.
     Block { cidr: Cidr, except: Vec<Cidr> },
     /// A block of IPv6 addresses: nobody on an IPv4 network.
@@ -137,6 +140,10 @@ impl Policy {
 impl Pod {
     /// The numbers this pod gives a port name.
     pub fn ports_named(&self, name: &str, protocol: Protocol) -> BTreeSet<u16> {
-        self.ports.iter().filter(|port| port.name == name && port.protocol == protocol).map(|port| port.port).collect()
+        self.ports
+            .iter()
+            .filter(|port| port.name == name && port.protocol == protocol)
+            .map(|port| port.port)
+            .collect()
     }
 }

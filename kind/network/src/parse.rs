@@ -40,10 +40,28 @@ pub fn pod(pod: &core::Pod) -> Option<Pod> {
     if ended || spec.host_network == Some(true) {
         return None;
     }
-    let address = status.pod_ip.iter().chain(status.pod_ips.iter().flatten().map(|ip| &ip.ip)).find_map(|ip| ip.parse::<Ipv4Addr>().ok())?;
-    let sidecars = spec.init_containers.iter().flatten().filter(|container| container.restart_policy.as_deref() == Some("Always"));
-    let ports = spec.containers.iter().chain(sidecars).flat_map(|container| container.ports.iter().flatten()).filter_map(named_port);
-    Some(Pod { node: spec.node_name.clone()?, address, labels: pod.metadata.labels.clone().unwrap_or_default(), ports: ports.collect() })
+    let address = status
+        .pod_ip
+        .iter()
+        .chain(status.pod_ips.iter().flatten().map(|ip| &ip.ip))
+        .find_map(|ip| ip.parse::<Ipv4Addr>().ok())?;
+    let sidecars = spec
+        .init_containers
+        .iter()
+        .flatten()
+        .filter(|container| container.restart_policy.as_deref() == Some("Always"));
+    let ports = spec
+        .containers
+        .iter()
+        .chain(sidecars)
+        .flat_map(|container| container.ports.iter().flatten())
+        .filter_map(named_port);
+    Some(Pod {
+        node: spec.node_name.clone()?,
+        address,
+        labels: pod.metadata.labels.clone().unwrap_or_default(),
+        ports: ports.collect(),
+    })
 }
 
 fn named_port(port: &core::ContainerPort) -> Option<NamedPort> {
@@ -55,23 +73,48 @@ fn named_port(port: &core::ContainerPort) -> Option<NamedPort> {
 }
 
 pub fn namespace(namespace: &core::Namespace) -> Namespace {
-    Namespace { labels: namespace.metadata.labels.clone().unwrap_or_default() }
+    Namespace {
+        labels: namespace.metadata.labels.clone().unwrap_or_default(),
+    }
 }
 
 pub fn node(node: &core::Node) -> Node {
-    let addresses = node.status.as_ref().and_then(|status| status.addresses.as_deref()).unwrap_or_default();
-    let ranges = node.spec.iter().flat_map(|spec| spec.pod_cidr.iter().chain(spec.pod_cidrs.iter().flatten()));
+    let addresses = node
+        .status
+        .as_ref()
+        .and_then(|status| status.addresses.as_deref())
+        .unwrap_or_default();
+    let ranges = node
+        .spec
+        .iter()
+        .flat_map(|spec| spec.pod_cidr.iter().chain(spec.pod_cidrs.iter().flatten()));
     Node {
-        internal_ip: addresses.iter().filter(|address| address.type_ == "InternalIP").find_map(|address| address.address.parse().ok()),
+        internal_ip: addresses
+            .iter()
+            .filter(|address| address.type_ == "InternalIP")
+            .find_map(|address| address.address.parse().ok()),
         pod_cidr: ranges.into_iter().find_map(|cidr| cidr.parse().ok()),
     }
 }
 
 pub fn policy(policy: &networking::NetworkPolicy) -> Result<Policy, ParseError> {
-    let Some(spec) = &policy.spec else { return Ok(Policy::default()) };
-    let ingress = spec.ingress.iter().flatten().map(|rule| parse_rule(rule.from.as_deref(), rule.ports.as_deref()));
-    let egress = spec.egress.iter().flatten().map(|rule| parse_rule(rule.to.as_deref(), rule.ports.as_deref()));
-    let (ingress, egress) = (ingress.collect::<Result<Vec<_>, _>>()?, egress.collect::<Result<Vec<_>, _>>()?);
+    let Some(spec) = &policy.spec else {
+        return Ok(Policy::default());
+    };
+    let ingress = spec
+        .ingress
+        .iter()
+        .flatten()
+        .map(|rule| parse_rule(rule.from.as_deref(), rule.ports.as_deref()));
+    let egress = spec
+        .egress
+        .iter()
+        .flatten()
+        .map(|rule| parse_rule(rule.to.as_deref(), rule.ports.as_deref()));
+    let (ingress, egress) = (
+        ingress.collect::<Result<Vec<_>, _>>()?,
+        egress.collect::<Result<Vec<_>, _>>()?,
+    );
     let types = spec.policy_types.as_deref().unwrap_or_default();
     let says = |direction: &str| types.iter().any(|stated| stated == direction);
     // Without policyTypes: always ingress, and egress when it has egress rules.
@@ -82,9 +125,15 @@ pub fn policy(policy: &networking::NetworkPolicy) -> Result<Policy, ParseError> 
     })
 }
 
-fn parse_rule(peers: Option<&[networking::NetworkPolicyPeer]>, ports: Option<&[networking::NetworkPolicyPort]>) -> Result<Rule, ParseError> {
+fn parse_rule(
+    peers: Option<&[networking::NetworkPolicyPeer]>,
+    ports: Option<&[networking::NetworkPolicyPort]>,
+) -> Result<Rule, ParseError> {
     // An empty list is as good as none: everybody, everything.
-    let (peers, ports) = (peers.filter(|peers| !peers.is_empty()), ports.filter(|ports| !ports.is_empty()));
+    let (peers, ports) = (
+        peers.filter(|peers| !peers.is_empty()),
+        ports.filter(|ports| !ports.is_empty()),
+    );
     Ok(Rule {
         peers: peers.map(|peers| peers.iter().map(peer).collect()).transpose()?,
         ports: ports.map(|ports| ports.iter().map(port).collect()).transpose()?,
@@ -93,14 +142,35 @@ fn parse_rule(peers: Option<&[networking::NetworkPolicyPeer]>, ports: Option<&[n
 
 fn peer(peer: &networking::NetworkPolicyPeer) -> Result<Peer, ParseError> {
     let Some(block) = &peer.ip_block else {
-        let namespaces = peer.namespace_selector.as_ref().map(|namespaces| selector(Some(namespaces))).transpose()?;
-        return Ok(Peer::Pods { namespaces, pods: selector(peer.pod_selector.as_ref())? });
+        let namespaces = peer
+            .namespace_selector
+            .as_ref()
+            .map(|namespaces| selector(Some(namespaces)))
+            .transpose()?;
+        return Ok(Peer::Pods {
+            namespaces,
+            pods: selector(peer.pod_selector.as_ref())?,
+        });
     };
-    if block.cidr.split('/').next().and_then(|address| address.parse().ok()).is_some_and(|address: IpAddr| address.is_ipv6()) {
+    if block
+        .cidr
+        .split('/')
+        .next()
+        .and_then(|address| address.parse().ok())
+        .is_some_and(|address: IpAddr| address.is_ipv6())
+    {
         return Ok(Peer::Ipv6);
     }
-    let except = block.except.iter().flatten().map(|except| except.parse()).collect::<Result<_, _>>()?;
-    Ok(Peer::Block { cidr: block.cidr.parse()?, except })
+    let except = block
+        .except
+        .iter()
+        .flatten()
+        .map(|except| except.parse())
+        .collect::<Result<_, _>>()?;
+    Ok(Peer::Block {
+        cidr: block.cidr.parse()?,
+        except,
+    })
 }
 
 fn port(port: &networking::NetworkPolicyPort) -> Result<Port, ParseError> {
@@ -111,7 +181,10 @@ fn port(port: &networking::NetworkPolicyPort) -> Result<Port, ParseError> {
         (Some(IntOrString::String(name)), None) => PortNumber::Named(name.clone()),
         (Some(IntOrString::String(name)), Some(_)) => return Err(ParseError::NamedRange(name.clone())),
     };
-    Ok(Port { protocol: protocol(port.protocol.as_deref())?, number })
+    Ok(Port {
+        protocol: protocol(port.protocol.as_deref())?,
+        number,
+    })
 }
 
 fn protocol(name: Option<&str>) -> Result<Protocol, ParseError> {
@@ -124,7 +197,9 @@ fn protocol(name: Option<&str>) -> Result<Protocol, ParseError> {
 }
 
 fn selector(selector: Option<&LabelSelector>) -> Result<Selector, ParseError> {
-    let Some(selector) = selector else { return Ok(Selector::default()) };
+    let Some(selector) = selector else {
+        return Ok(Selector::default());
+    };
     let labels = selector.match_labels.iter().flatten();
     let labels = labels.map(|(key, value)| Ok(Requirement::In(key.clone(), [value.clone()].into())));
     let expressions = selector.match_expressions.iter().flatten().map(requirement);

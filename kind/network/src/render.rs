@@ -33,7 +33,9 @@ pub struct Script<'a> {
 
 impl<'a> Script<'a> {
     pub fn new(ruleset: &'a Ruleset) -> Self {
-        let policies = [&ruleset.egress, &ruleset.ingress].into_iter().flat_map(|side| &side.policies);
+        let policies = [&ruleset.egress, &ruleset.ingress]
+            .into_iter()
+            .flat_map(|side| &side.policies);
         let sets: BTreeSet<&Intervals> = policies
             .flat_map(|policy| &policy.rules)
             .filter_map(|allow| match &allow.peers {
@@ -41,13 +43,22 @@ impl<'a> Script<'a> {
                 Peers::Everybody => None,
             })
             .collect();
-        Self { ruleset, peers: sets.into_iter().zip(0..).collect() }
+        Self {
+            ruleset,
+            peers: sets.into_iter().zip(0..).collect(),
+        }
     }
 
     fn peer_sets(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (addresses, number) in &self.peers {
-            let elements = addresses.iter().map(|(first, last)| interval(Ipv4Addr::from_bits(first), Ipv4Addr::from_bits(last)));
-            writeln!(out, "  set peers-{number} {{ type ipv4_addr; flags interval; elements = {{ {} }}; }}", list(elements))?;
+            let elements = addresses
+                .iter()
+                .map(|(first, last)| interval(Ipv4Addr::from_bits(first), Ipv4Addr::from_bits(last)));
+            writeln!(
+                out,
+                "  set peers-{number} {{ type ipv4_addr; flags interval; elements = {{ {} }}; }}",
+                list(elements)
+            )?;
         }
         Ok(())
     }
@@ -55,21 +66,41 @@ impl<'a> Script<'a> {
     fn peers(&self, allow: &Allow, field: &str) -> Option<String> {
         match &allow.peers {
             Peers::Everybody => Some(String::new()),
-            Peers::These(addresses) => self.peers.get(addresses).map(|number| format!("ip {field} @peers-{number} ")),
+            Peers::These(addresses) => self
+                .peers
+                .get(addresses)
+                .map(|number| format!("ip {field} @peers-{number} ")),
         }
     }
 
     fn side(&self, out: &mut fmt::Formatter<'_>, direction: Direction, side: &Side) -> fmt::Result {
-        let Words { name, pod, peer, priority } = Words::of(direction);
+        let Words {
+            name,
+            pod,
+            peer,
+            priority,
+        } = Words::of(direction);
         for (index, policy) in side.policies.iter().enumerate() {
-            for (rule, targets) in policy.rules.iter().enumerate().filter_map(|(rule, allow)| Some((rule, targets(allow)?))) {
-                writeln!(out, "  set {name}-targets-{index}-{rule} {{ type ipv4_addr . inet_proto . inet_service; elements = {{ {targets} }}; }}")?;
+            for (rule, targets) in policy
+                .rules
+                .iter()
+                .enumerate()
+                .filter_map(|(rule, allow)| Some((rule, targets(allow)?)))
+            {
+                writeln!(
+                    out,
+                    "  set {name}-targets-{index}-{rule} {{ type ipv4_addr . inet_proto . inet_service; elements = {{ {targets} }}; }}"
+                )?;
             }
             let comment: String = policy.policy.to_string().chars().take(COMMENT).collect();
             writeln!(out, "  chain {name}-policy-{index} {{ comment \"{comment}\"")?;
             for (rule, allow) in policy.rules.iter().enumerate() {
                 let Some(peers) = self.peers(allow, peer) else { continue };
-                writeln!(out, "    {peers}{}accept", traffic(allow, &format!("{name}-targets-{index}-{rule}")))?;
+                writeln!(
+                    out,
+                    "    {peers}{}accept",
+                    traffic(allow, &format!("{name}-targets-{index}-{rule}"))
+                )?;
             }
             writeln!(out, "  }}")?;
         }
@@ -84,11 +115,18 @@ impl<'a> Script<'a> {
             writeln!(out, "    drop\n  }}")?;
         }
 
-        writeln!(out, "  chain {name} {{\n    type filter hook forward priority {priority}; policy accept;")?;
+        writeln!(
+            out,
+            "  chain {name} {{\n    type filter hook forward priority {priority}; policy accept;"
+        )?;
+        // Also when nobody is isolated: the kernel tracks connections only where a rule asks for it, and one it has not
+        // tracked from its start would not survive the first policy.
+        writeln!(out, "    ct state established,related accept")?;
         if !side.isolated.is_empty() {
             let own = list(side.isolated.keys().map(|address| format!("{address} . {address}")));
-            let pods = side.isolated.iter().filter_map(|(address, policies)| Some(format!("{address} : goto {name}-pods-{}", chains.get(policies)?)));
-            writeln!(out, "    ct state established,related accept")?;
+            let pods = side.isolated.iter().filter_map(|(address, policies)| {
+                Some(format!("{address} : goto {name}-pods-{}", chains.get(policies)?))
+            });
             writeln!(out, "    ip saddr . ip daddr {{ {own} }} accept")?;
             writeln!(out, "    ip {pod} vmap {{ {} }}", list(pods))?;
         }
@@ -99,7 +137,10 @@ impl<'a> Script<'a> {
 impl fmt::Display for Script<'_> {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         // `delete` fails on a table that does not exist, so it is made first; all of the file is one transaction.
-        writeln!(out, "table ip {TABLE} {{}}\ndelete table ip {TABLE}\ntable ip {TABLE} {{")?;
+        writeln!(
+            out,
+            "table ip {TABLE} {{}}\ndelete table ip {TABLE}\ntable ip {TABLE} {{"
+        )?;
         self.peer_sets(out)?;
         self.side(out, Direction::Egress, &self.ruleset.egress)?;
         self.side(out, Direction::Ingress, &self.ruleset.ingress)?;
@@ -119,8 +160,18 @@ struct Words {
 impl Words {
     fn of(direction: Direction) -> Self {
         match direction {
-            Direction::Egress => Self { name: "egress", pod: "saddr", peer: "daddr", priority: "filter" },
-            Direction::Ingress => Self { name: "ingress", pod: "daddr", peer: "saddr", priority: "filter + 1" },
+            Direction::Egress => Self {
+                name: "egress",
+                pod: "saddr",
+                peer: "daddr",
+                priority: "filter",
+            },
+            Direction::Ingress => Self {
+                name: "ingress",
+                pod: "daddr",
+                peer: "saddr",
+                priority: "filter + 1",
+            },
         }
     }
 }
@@ -128,21 +179,34 @@ impl Words {
 fn traffic(allow: &Allow, targets: &str) -> String {
     match &allow.traffic {
         Traffic::Everything => String::new(),
-        Traffic::Ports(protocol, ports) if ports.iter().eq([(0, u16::MAX.into())]) => format!("meta l4proto {protocol} "),
-        Traffic::Ports(protocol, ports) => format!("{protocol} dport {{ {} }} ", list(ports.iter().map(|(first, last)| interval(first, last)))),
+        Traffic::Ports(protocol, ports) if ports.iter().eq([(0, u16::MAX.into())]) => {
+            format!("meta l4proto {protocol} ")
+        }
+        Traffic::Ports(protocol, ports) => format!(
+            "{protocol} dport {{ {} }} ",
+            list(ports.iter().map(|(first, last)| interval(first, last)))
+        ),
         Traffic::Targets(_) => format!("ip daddr . meta l4proto . th dport @{targets} "),
     }
 }
 
 fn targets(allow: &Allow) -> Option<String> {
     match &allow.traffic {
-        Traffic::Targets(targets) => Some(list(targets.iter().map(|(address, protocol, port)| format!("{address} . {protocol} . {port}")))),
+        Traffic::Targets(targets) => {
+            Some(list(targets.iter().map(|(address, protocol, port)| {
+                format!("{address} . {protocol} . {port}")
+            })))
+        }
         Traffic::Everything | Traffic::Ports(..) => None,
     }
 }
 
 fn interval<T: fmt::Display + PartialEq>(first: T, last: T) -> String {
-    if first == last { first.to_string() } else { format!("{first}-{last}") }
+    if first == last {
+        first.to_string()
+    } else {
+        format!("{first}-{last}")
+    }
 }
 
 fn list(elements: impl Iterator<Item = String>) -> String {

@@ -46,10 +46,23 @@ struct Listed {
 /// From the routes that are there to the ones that should be.
 pub fn plan(own: &str, nodes: &BTreeMap<Key, Node>, present: &[Route]) -> Changes {
     let others = nodes.iter().filter(|(key, _)| key.name != own).map(|(_, node)| node);
-    let wanted: Vec<Route> = others.filter_map(|node| Some(Route { to: node.pod_cidr?, via: node.internal_ip? })).collect();
-    let stale = present.iter().map(|route| route.to).filter(|to| wanted.iter().all(|route| route.to != *to));
+    let wanted: Vec<Route> = others
+        .filter_map(|node| {
+            Some(Route {
+                to: node.pod_cidr?,
+                via: node.internal_ip?,
+            })
+        })
+        .collect();
+    let stale = present
+        .iter()
+        .map(|route| route.to)
+        .filter(|to| wanted.iter().all(|route| route.to != *to));
     let remove = stale.collect();
-    Changes { replace: wanted.into_iter().filter(|route| !present.contains(route)).collect(), remove }
+    Changes {
+        replace: wanted.into_iter().filter(|route| !present.contains(route)).collect(),
+        remove,
+    }
 }
 
 /// Make the node's routes what `nodes` asks for; what was changed. One that fails does not keep the others from being made.
@@ -57,10 +70,31 @@ pub async fn sync(own: &str, nodes: &BTreeMap<Key, Node>) -> Result<Changes, Rou
     let changes = plan(own, nodes, &present().await?);
     let mut outcome = Ok(());
     for to in &changes.remove {
-        outcome = outcome.and(run("ip", &["-4", "route", "del", &to.to_string(), "proto", PROTOCOL], "").await.map(drop));
+        outcome = outcome.and(
+            run("ip", &["-4", "route", "del", &to.to_string(), "proto", PROTOCOL], "")
+                .await
+                .map(drop),
+        );
     }
     for Route { to, via } in &changes.replace {
-        outcome = outcome.and(run("ip", &["-4", "route", "replace", &to.to_string(), "via", &via.to_string(), "proto", PROTOCOL], "").await.map(drop));
+        outcome = outcome.and(
+            run(
+                "ip",
+                &[
+                    "-4",
+                    "route",
+                    "replace",
+                    &to.to_string(),
+                    "via",
+                    &via.to_string(),
+                    "proto",
+                    PROTOCOL,
+                ],
+                "",
+            )
+            .await
+            .map(drop),
+        );
     }
     outcome?;
     Ok(changes)
@@ -72,7 +106,15 @@ async fn present() -> Result<Vec<Route>, RouteError> {
         return Ok(Vec::new());
     }
     let listed: Vec<Listed> = serde_json::from_str(&printed)?;
-    Ok(listed.into_iter().filter_map(|route| Some(Route { to: route.dst.parse().ok()?, via: route.gateway? })).collect())
+    Ok(listed
+        .into_iter()
+        .filter_map(|route| {
+            Some(Route {
+                to: route.dst.parse().ok()?,
+                via: route.gateway?,
+            })
+        })
+        .collect())
 }
 
 #[cfg(test)]
@@ -80,25 +122,63 @@ mod tests {
     use super::*;
 
     fn node(name: &str, ip: &str, cidr: Option<&str>) -> (Key, Node) {
-        let key = Key { namespace: String::new(), name: name.into() };
-        (key, Node { internal_ip: ip.parse().ok(), pod_cidr: cidr.map(|cidr| cidr.parse().unwrap()) })
+        let key = Key {
+            namespace: String::new(),
+            name: name.into(),
+        };
+        (
+            key,
+            Node {
+                internal_ip: ip.parse().ok(),
+                pod_cidr: cidr.map(|cidr| cidr.parse().unwrap()),
+            },
+        )
     }
 
     fn route(to: &str, via: &str) -> Route {
-        Route { to: to.parse().unwrap(), via: via.parse().unwrap() }
+        Route {
+            to: to.parse().unwrap(),
+            via: via.parse().unwrap(),
+        }
     }
 
     #[test]
     fn the_pods_of_every_other_node_get_a_route() {
-        let nodes = [node("a", "172.18.0.2", Some("10.244.0.0/24")), node("b", "172.18.0.3", Some("10.244.1.0/24")), node("c", "172.18.0.4", None)].into();
-        assert_eq!(plan("a", &nodes, &[]), Changes { replace: vec![route("10.244.1.0/24", "172.18.0.3")], remove: vec![] });
+        let nodes = [
+            node("a", "172.18.0.2", Some("10.244.0.0/24")),
+            node("b", "172.18.0.3", Some("10.244.1.0/24")),
+            node("c", "172.18.0.4", None),
+        ]
+        .into();
+        assert_eq!(
+            plan("a", &nodes, &[]),
+            Changes {
+                replace: vec![route("10.244.1.0/24", "172.18.0.3")],
+                remove: vec![]
+            }
+        );
     }
 
     #[test]
     fn what_is_right_stays_what_moved_is_replaced_what_is_gone_is_removed() {
-        let nodes = [node("a", "172.18.0.2", Some("10.244.0.0/24")), node("b", "172.18.0.9", Some("10.244.1.0/24")), node("c", "172.18.0.4", Some("10.244.2.0/24"))].into();
-        let present = [route("10.244.1.0/24", "172.18.0.3"), route("10.244.2.0/24", "172.18.0.4"), route("10.244.7.0/24", "172.18.0.8")];
+        let nodes = [
+            node("a", "172.18.0.2", Some("10.244.0.0/24")),
+            node("b", "172.18.0.9", Some("10.244.1.0/24")),
+            node("c", "172.18.0.4", Some("10.244.2.0/24")),
+        ]
+        .into();
+        let present = [
+            route("10.244.1.0/24", "172.18.0.3"),
+            route("10.244.2.0/24", "172.18.0.4"),
+            route("10.244.7.0/24", "172.18.0.8"),
+        ];
         let changes = plan("a", &nodes, &present);
-        assert_eq!(changes, Changes { replace: vec![route("10.244.1.0/24", "172.18.0.9")], remove: vec!["10.244.7.0/24".parse().unwrap()] });
+        assert_eq!(
+            changes,
+            Changes {
+                replace: vec![route("10.244.1.0/24", "172.18.0.9")],
+                remove: vec!["10.244.7.0/24".parse().unwrap()]
+            }
+        );
     }
 }

@@ -67,13 +67,18 @@ pub struct Packet {
 impl Ruleset {
     /// What `node` has to enforce.
     pub fn build(cluster: &Cluster, node: &str) -> Self {
-        Self { egress: Side::build(cluster, node, Direction::Egress), ingress: Side::build(cluster, node, Direction::Ingress) }
+        Self {
+            egress: Side::build(cluster, node, Direction::Egress),
+            ingress: Side::build(cluster, node, Direction::Ingress),
+        }
     }
 
     /// What becomes of a packet: the meaning that `render` has to keep.
     pub fn allows(&self, packet: Packet) -> bool {
         // A pod cannot be kept from itself.
-        packet.from == packet.to || (self.egress.passes(packet.from, packet.to, packet) && self.ingress.passes(packet.to, packet.from, packet))
+        packet.from == packet.to
+            || (self.egress.passes(packet.from, packet.to, packet)
+                && self.ingress.passes(packet.to, packet.from, packet))
     }
 }
 
@@ -89,22 +94,35 @@ impl Side {
             for pod in &selected {
                 side.isolated.entry(pod.address).or_default().push(side.policies.len());
             }
-            let rules = rules.iter().flat_map(|rule| allows(cluster, direction, &key.namespace, &selected, rule));
-            side.policies.push(Allowed { policy: key.clone(), rules: rules.collect() });
+            let rules = rules
+                .iter()
+                .flat_map(|rule| allows(cluster, direction, &key.namespace, &selected, rule));
+            side.policies.push(Allowed {
+                policy: key.clone(),
+                rules: rules.collect(),
+            });
         }
         side
     }
 
     fn passes(&self, pod: Ipv4Addr, peer: Ipv4Addr, packet: Packet) -> bool {
-        let Some(policies) = self.isolated.get(&pod) else { return true };
-        policies.iter().filter_map(|index| self.policies.get(*index)).flat_map(|policy| &policy.rules).any(|allow| {
-            allow.peers.contains(peer)
-                && match &allow.traffic {
-                    Traffic::Everything => true,
-                    Traffic::Ports(protocol, ports) => *protocol == packet.protocol && ports.contains(packet.port.into()),
-                    Traffic::Targets(targets) => targets.contains(&(packet.to, packet.protocol, packet.port)),
-                }
-        })
+        let Some(policies) = self.isolated.get(&pod) else {
+            return true;
+        };
+        policies
+            .iter()
+            .filter_map(|index| self.policies.get(*index))
+            .flat_map(|policy| &policy.rules)
+            .any(|allow| {
+                allow.peers.contains(peer)
+                    && match &allow.traffic {
+                        Traffic::Everything => true,
+                        Traffic::Ports(protocol, ports) => {
+                            *protocol == packet.protocol && ports.contains(packet.port.into())
+                        }
+                        Traffic::Targets(targets) => targets.contains(&(packet.to, packet.protocol, packet.port)),
+                    }
+            })
     }
 }
 
@@ -123,8 +141,13 @@ impl Peers {
 
 /// The pods of this node that a policy is about.
 fn selected<'a>(cluster: &'a Cluster, node: &str, key: &Key, policy: &Policy) -> Vec<&'a Pod> {
-    let pods = cluster.pods.iter().filter(|(pod, _)| pod.namespace == key.namespace).map(|(_, pod)| pod);
-    pods.filter(|pod| pod.node == node && policy.pods.matches(&pod.labels)).collect()
+    let pods = cluster
+        .pods
+        .iter()
+        .filter(|(pod, _)| pod.namespace == key.namespace)
+        .map(|(_, pod)| pod);
+    pods.filter(|pod| pod.node == node && policy.pods.matches(&pod.labels))
+        .collect()
 }
 
 /// One rule of a policy, resolved. Ports by number and ports by name are looked up differently, so they are separate rules here.
@@ -134,21 +157,42 @@ fn allows(cluster: &Cluster, direction: Direction, namespace: &str, selected: &[
         return Vec::new();
     }
     let Some(ports) = &rule.ports else {
-        return vec![Allow { peers, traffic: Traffic::Everything }];
+        return vec![Allow {
+            peers,
+            traffic: Traffic::Everything,
+        }];
     };
     // A name means what the target calls so: the selected pods on the way in, the peers on the way out.
     let targets: BTreeSet<_> = match direction {
-        Direction::Ingress => ports.iter().flat_map(|port| named(port, selected.iter().copied())).collect(),
-        Direction::Egress => ports.iter().flat_map(|port| named(port, cluster.pods.values().filter(|pod| peers.contains(pod.address)))).collect(),
+        Direction::Ingress => ports
+            .iter()
+            .flat_map(|port| named(port, selected.iter().copied()))
+            .collect(),
+        Direction::Egress => ports
+            .iter()
+            .flat_map(|port| named(port, cluster.pods.values().filter(|pod| peers.contains(pod.address))))
+            .collect(),
     };
-    let numbers = numbers(ports).into_iter().map(|(protocol, ports)| Traffic::Ports(protocol, ports));
+    let numbers = numbers(ports)
+        .into_iter()
+        .map(|(protocol, ports)| Traffic::Ports(protocol, ports));
     let targets = (!targets.is_empty()).then_some(Traffic::Targets(targets));
-    numbers.chain(targets).map(|traffic| Allow { peers: peers.clone(), traffic }).collect()
+    numbers
+        .chain(targets)
+        .map(|traffic| Allow {
+            peers: peers.clone(),
+            traffic,
+        })
+        .collect()
 }
 
 fn named<'a>(port: &'a Port, pods: impl Iterator<Item = &'a Pod>) -> impl Iterator<Item = (Ipv4Addr, Protocol, u16)> {
     let pods = match &port.number {
-        PortNumber::Named(name) => Some(pods.flat_map(move |pod| pod.ports_named(name, port.protocol).into_iter().map(move |number| (pod.address, port.protocol, number)))),
+        PortNumber::Named(name) => Some(pods.flat_map(move |pod| {
+            pod.ports_named(name, port.protocol)
+                .into_iter()
+                .map(move |number| (pod.address, port.protocol, number))
+        })),
         PortNumber::Range(..) => None,
     };
     pods.into_iter().flatten()
@@ -158,30 +202,56 @@ fn numbers(ports: &[Port]) -> BTreeMap<Protocol, Intervals> {
     let mut ranges: BTreeMap<Protocol, Vec<(u32, u32)>> = BTreeMap::new();
     for port in ports {
         if let PortNumber::Range(first, last) = port.number {
-            ranges.entry(port.protocol).or_default().push((first.into(), last.into()));
+            ranges
+                .entry(port.protocol)
+                .or_default()
+                .push((first.into(), last.into()));
         }
     }
-    ranges.into_iter().map(|(protocol, ranges)| (protocol, ranges.into_iter().collect())).collect()
+    ranges
+        .into_iter()
+        .map(|(protocol, ranges)| (protocol, ranges.into_iter().collect()))
+        .collect()
 }
 
 fn resolve(cluster: &Cluster, namespace: &str, peers: Option<&[Peer]>) -> Peers {
     let Some(peers) = peers else { return Peers::Everybody };
-    let addresses: Intervals = peers.iter().flat_map(|peer| addresses(cluster, namespace, peer).iter().collect::<Vec<_>>()).collect();
-    if addresses.contains_all() { Peers::Everybody } else { Peers::These(addresses) }
+    let addresses: Intervals = peers
+        .iter()
+        .flat_map(|peer| addresses(cluster, namespace, peer).iter().collect::<Vec<_>>())
+        .collect();
+    if addresses.contains_all() {
+        Peers::Everybody
+    } else {
+        Peers::These(addresses)
+    }
 }
 
 fn addresses(cluster: &Cluster, own_namespace: &str, peer: &Peer) -> Intervals {
     match peer {
-        Peer::Block { cidr, except } => except.iter().fold([cidr.interval()].into_iter().collect(), |block: Intervals, except| block.without(except.interval())),
+        Peer::Block { cidr, except } => except
+            .iter()
+            .fold([cidr.interval()].into_iter().collect(), |block: Intervals, except| {
+                block.without(except.interval())
+            }),
         Peer::Pods { namespaces, pods } => {
             let in_namespace = |name: &str| match namespaces {
                 None => name == own_namespace,
                 Some(selector) => {
-                    let key = Key { namespace: String::new(), name: name.to_owned() };
-                    cluster.namespaces.get(&key).is_some_and(|namespace| selector.matches(&namespace.labels))
+                    let key = Key {
+                        namespace: String::new(),
+                        name: name.to_owned(),
+                    };
+                    cluster
+                        .namespaces
+                        .get(&key)
+                        .is_some_and(|namespace| selector.matches(&namespace.labels))
                 }
             };
-            let pods = cluster.pods.iter().filter(|(key, pod)| pods.matches(&pod.labels) && in_namespace(&key.namespace));
+            let pods = cluster
+                .pods
+                .iter()
+                .filter(|(key, pod)| pods.matches(&pod.labels) && in_namespace(&key.namespace));
             pods.map(|(_, pod)| pod.address).collect()
         }
         Peer::Ipv6 => Intervals::default(),

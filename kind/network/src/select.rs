@@ -41,7 +41,12 @@ mod tests {
     use super::*;
 
     fn matches(requirements: Vec<Requirement>, labels: &[(&str, &str)]) -> bool {
-        Selector(requirements).matches(&labels.iter().map(|(key, value)| ((*key).into(), (*value).into())).collect())
+        Selector(requirements).matches(
+            &labels
+                .iter()
+                .map(|(key, value)| ((*key).into(), (*value).into()))
+                .collect(),
+        )
     }
 
     fn values(values: &[&str]) -> BTreeSet<String> {
@@ -56,7 +61,10 @@ mod tests {
 
     #[test]
     fn all_requirements_must_hold() {
-        let both = vec![Requirement::In("app".into(), values(&["db", "web"])), Requirement::Exists("tier".into())];
+        let both = vec![
+            Requirement::In("app".into(), values(&["db", "web"])),
+            Requirement::Exists("tier".into()),
+        ];
         assert!(matches(both.clone(), &[("app", "web"), ("tier", "")]));
         assert!(!matches(both.clone(), &[("app", "web")]));
         assert!(!matches(both, &[("app", "cache"), ("tier", "1")]));

@@ -47,14 +47,16 @@ where
     K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug + Send + 'static,
 {
     watcher(Api::all(client.clone()), watcher::Config::default())
-        .filter_map(move |event| async move { match event {
-            Ok(event) => Some(seen(event)),
-            Err(error) => {
-                warn!(kind = %K::kind(&()), error = &error as &dyn std::error::Error, "cannot watch; trying again");
-                tokio::time::sleep(RETRY).await;
-                None
+        .filter_map(move |event| async move {
+            match event {
+                Ok(event) => Some(seen(event)),
+                Err(error) => {
+                    warn!(kind = %K::kind(&()), error = &error as &dyn std::error::Error, "cannot watch; trying again");
+                    tokio::time::sleep(RETRY).await;
+                    None
+                }
             }
-        }})
+        })
         .boxed()
 }
 
@@ -75,15 +77,20 @@ impl World {
         let cluster = &mut self.cluster;
         match seen {
             Seen::Pod(event) => self.pods_feed.take(&mut cluster.pods, event, parse::pod),
-            Seen::Namespace(event) => self.namespaces_feed.take(&mut cluster.namespaces, event, |object| Some(parse::namespace(object))),
+            Seen::Namespace(event) => self
+                .namespaces_feed
+                .take(&mut cluster.namespaces, event, |object| Some(parse::namespace(object))),
             Seen::Policy(event) => self.policies_feed.take(&mut cluster.policies, event, readable),
-            Seen::Node(event) => self.nodes_feed.take(&mut self.nodes, event, |object| Some(parse::node(object))),
+            Seen::Node(event) => self
+                .nodes_feed
+                .take(&mut self.nodes, event, |object| Some(parse::node(object))),
         }
     }
 
     /// Pods, namespaces and policies, once all of them are known: half of them would open what a policy closes.
     pub fn cluster(&self) -> Option<&Cluster> {
-        (self.pods_feed.complete && self.namespaces_feed.complete && self.policies_feed.complete).then_some(&self.cluster)
+        (self.pods_feed.complete && self.namespaces_feed.complete && self.policies_feed.complete)
+            .then_some(&self.cluster)
     }
 
     /// All nodes, once they are known.
@@ -100,12 +107,20 @@ struct Feed<T> {
 
 impl<T> Default for Feed<T> {
     fn default() -> Self {
-        Self { arriving: BTreeMap::new(), complete: false }
+        Self {
+            arriving: BTreeMap::new(),
+            complete: false,
+        }
     }
 }
 
 impl<T: PartialEq> Feed<T> {
-    fn take<K: Resource>(&mut self, known: &mut BTreeMap<Key, T>, event: Event<K>, parse: impl Fn(&K) -> Option<T>) -> bool {
+    fn take<K: Resource>(
+        &mut self,
+        known: &mut BTreeMap<Key, T>,
+        event: Event<K>,
+        parse: impl Fn(&K) -> Option<T>,
+    ) -> bool {
         match event {
             Event::Init => self.arriving.clear(),
             Event::InitApply(object) => {
@@ -135,11 +150,16 @@ impl<T: PartialEq> Feed<T> {
 
 fn key(object: &impl Resource) -> Key {
     let meta = object.meta();
-    Key { namespace: meta.namespace.clone().unwrap_or_default(), name: meta.name.clone().unwrap_or_default() }
+    Key {
+        namespace: meta.namespace.clone().unwrap_or_default(),
+        name: meta.name.clone().unwrap_or_default(),
+    }
 }
 
 fn readable(policy: &networking::NetworkPolicy) -> Option<Policy> {
-    parse::policy(policy).inspect_err(|error| warn!(policy = %key(policy), %error, "this policy is not enforced")).ok()
+    parse::policy(policy)
+        .inspect_err(|error| warn!(policy = %key(policy), %error, "this policy is not enforced"))
+        .ok()
 }
 
 #[cfg(test)]
@@ -151,13 +171,19 @@ mod tests {
     }
 
     fn names(world: &World) -> Option<Vec<&str>> {
-        world.nodes().map(|nodes| nodes.keys().map(|key| key.name.as_str()).collect())
+        world
+            .nodes()
+            .map(|nodes| nodes.keys().map(|key| key.name.as_str()).collect())
     }
 
     #[test]
     fn a_list_counts_when_it_is_complete_and_replaces_the_one_before() {
         let mut world = World::default();
-        let started = [Event::Init, Event::InitApply(node("a", "10.244.0.0/24")), Event::InitApply(node("b", "10.244.1.0/24"))];
+        let started = [
+            Event::Init,
+            Event::InitApply(node("a", "10.244.0.0/24")),
+            Event::InitApply(node("b", "10.244.1.0/24")),
+        ];
         assert!(started.into_iter().all(|event| !world.take(Seen::Node(event))));
         assert_eq!(names(&world), None);
         assert!(world.take(Seen::Node(Event::InitDone)));

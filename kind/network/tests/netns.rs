@@ -48,16 +48,28 @@ fn deny_all() -> Value {
     json!({"podSelector": {}, "policyTypes": ["Ingress", "Egress"]})
 }
 
-/// Every pair on every port, TCP and UDP: the ones for which `verdict` differs from what the ruleset says.
+/// Every pair on every port, TCP and UDP: the ones for which the dial and the ruleset differ.
 fn disagreements(lab: &Lab, ruleset: &Ruleset, ports: &[u16]) -> Vec<String> {
     thread::scope(|scope| {
         let mut dials = Vec::new();
-        for (from, to) in hosts().flat_map(|from| hosts().map(move |to| (from, to))).filter(|(from, to)| from != to) {
-            for (port, protocol) in ports.iter().flat_map(|port| [(*port, Protocol::Tcp), (*port, Protocol::Udp)]) {
-                let packet = Packet { from: lab.address(from), to: lab.address(to), protocol, port };
+        for (from, to) in hosts()
+            .flat_map(|from| hosts().map(move |to| (from, to)))
+            .filter(|(from, to)| from != to)
+        {
+            for (port, protocol) in ports
+                .iter()
+                .flat_map(|port| [(*port, Protocol::Tcp), (*port, Protocol::Udp)])
+            {
+                let packet = Packet {
+                    from: lab.address(from),
+                    to: lab.address(to),
+                    protocol,
+                    port,
+                };
                 dials.push(scope.spawn(move || {
                     let (got_through, allowed) = (lab.dial(from, packet.to, protocol, port), ruleset.allows(packet));
-                    (got_through != allowed).then(|| format!("{from} → {to} {protocol} {port}: dial {got_through}, ruleset {allowed}"))
+                    (got_through != allowed)
+                        .then(|| format!("{from} → {to} {protocol} {port}: dial {got_through}, ruleset {allowed}"))
                 }));
             }
         }
@@ -77,22 +89,46 @@ fn the_kernel_agrees_with_the_ruleset_on_every_pair() {
             "policies that add up, named ports, ranges",
             vec![
                 ("shop/deny", deny_all()),
-                ("shop/sql", json!({"podSelector": db, "ingress": [{"from": [{"namespaceSelector": {}, "podSelector": {"matchLabels": {"app": "web"}}}], "ports": [{"port": "sql"}, {"port": 79, "endPort": 81, "protocol": "UDP"}]}]})),
-                ("shop/out", json!({"podSelector": {}, "policyTypes": ["Egress"], "egress": [{"to": [{"namespaceSelector": {}}], "ports": [{"port": "sql"}, {"protocol": "UDP"}]}]})),
+                (
+                    "shop/sql",
+                    json!({"podSelector": db, "ingress": [{"from": [{"namespaceSelector": {}, "podSelector": {"matchLabels": {"app": "web"}}}], "ports": [{"port": "sql"}, {"port": 79, "endPort": 81, "protocol": "UDP"}]}]}),
+                ),
+                (
+                    "shop/out",
+                    json!({"podSelector": {}, "policyTypes": ["Egress"], "egress": [{"to": [{"namespaceSelector": {}}], "ports": [{"port": "sql"}, {"protocol": "UDP"}]}]}),
+                ),
             ],
         ),
         (
             "blocks to both ends of the address space, less exceptions",
             vec![
-                ("shop/in", json!({"podSelector": {}, "ingress": [{"from": [{"ipBlock": {"cidr": "0.0.0.0/0", "except": ["10.244.1.2/31"]}}]}]})),
-                ("bank/in", json!({"podSelector": {}, "ingress": [{"from": [{"ipBlock": {"cidr": "10.244.1.0/24", "except": ["10.244.1.2/32"]}}, {"podSelector": {}}], "ports": [{"port": 5432, "endPort": 5433}]}]})),
+                (
+                    "shop/in",
+                    json!({"podSelector": {}, "ingress": [{"from": [{"ipBlock": {"cidr": "0.0.0.0/0", "except": ["10.244.1.2/31"]}}]}]}),
+                ),
+                (
+                    "bank/in",
+                    json!({"podSelector": {}, "ingress": [{"from": [{"ipBlock": {"cidr": "10.244.1.0/24", "except": ["10.244.1.2/32"]}}, {"podSelector": {}}], "ports": [{"port": 5432, "endPort": 5433}]}]}),
+                ),
             ],
         ),
         (
             "everybody on some ports, somebody on all",
-            vec![("shop/in", json!({"podSelector": {}, "ingress": [{"ports": [{"port": 80}, {"port": 443, "protocol": "SCTP"}]}, {"from": [{"podSelector": {}}]}]})), ("bank/all", json!({"podSelector": {}, "ingress": [{}]}))],
+            vec![
+                (
+                    "shop/in",
+                    json!({"podSelector": {}, "ingress": [{"ports": [{"port": 80}, {"port": 443, "protocol": "SCTP"}]}, {"from": [{"podSelector": {}}]}]}),
+                ),
+                ("bank/all", json!({"podSelector": {}, "ingress": [{}]})),
+            ],
         ),
-        ("a rule that resolves to nobody", vec![("shop/in", json!({"podSelector": {}, "ingress": [{"from": [{"podSelector": {"matchLabels": {"app": "nobody"}}}]}, {"ports": [{"port": "nothing"}]}]}))]),
+        (
+            "a rule that resolves to nobody",
+            vec![(
+                "shop/in",
+                json!({"podSelector": {}, "ingress": [{"from": [{"podSelector": {"matchLabels": {"app": "nobody"}}}]}, {"ports": [{"port": "nothing"}]}]}),
+            )],
+        ),
     ];
     for (what, policies) in cases {
         enforce(&lab, &policies);
@@ -121,7 +157,10 @@ fn an_established_connection_survives_a_new_policy_and_fresh_dials_do_not() {
 fn a_service_address_does_not_get_around_a_policy() {
     let lab = lab(&[5432]);
     let service = Ipv4Addr::new(10, 96, 0, 10);
-    lab.enforce(&format!("table ip proxy {{ chain to {{ type nat hook prerouting priority dstnat; ip daddr {service} tcp dport 5432 dnat to {}; }} }}", lab.address("shop/db"))).unwrap();
+    let proxy = format!("ip daddr {service} tcp dport 5432 dnat to {}", lab.address("shop/db"));
+    let hook = "type nat hook prerouting priority dstnat";
+    lab.enforce(&format!("table ip proxy {{\nchain to {{\n{hook}\n{proxy}\n}}\n}}\n"))
+        .unwrap();
     let from_web = json!({"podSelector": {"matchLabels": {"app": "db"}}, "ingress": [{"from": [{"podSelector": {"matchLabels": {"app": "web"}}}], "ports": [{"port": "sql"}]}]});
     enforce(&lab, &[("shop/from-web", from_web)]);
     assert!(lab.dial("shop/web", service, Protocol::Tcp, 5432));
@@ -133,7 +172,10 @@ fn the_node_reaches_its_own_pods_whatever_is_denied() {
     let lab = lab(&[80]);
     enforce(&lab, &[("shop/deny", deny_all())]);
     let db = lab.address("shop/db");
-    assert!(lab.router.within(|| dial(db, Protocol::Tcp, 80)), "else the kubelet's probes fail");
+    assert!(
+        lab.router.within(|| dial(db, Protocol::Tcp, 80)),
+        "else the kubelet's probes fail"
+    );
     assert!(!lab.dial("outside", db, Protocol::Tcp, 80));
 }
 
@@ -143,27 +185,57 @@ fn a_script_with_a_fault_changes_nothing() {
     enforce(&lab, &[("shop/deny", deny_all())]);
     let broken = Script::new(&ruleset(&[])).to_string() + "add rule ip nowhere nothing accept\n";
     let error = lab.enforce(&broken).unwrap_err().to_string();
-    assert!(error.starts_with("`nft -f -` failed:") && error.contains("No such file or directory"), "{error}");
-    assert!(!lab.dial("outside", lab.address("shop/db"), Protocol::Tcp, 80), "what was denied is still denied");
+    assert!(
+        error.starts_with("`nft -f -` failed:") && error.contains("No such file or directory"),
+        "{error}"
+    );
+    assert!(
+        !lab.dial("outside", lab.address("shop/db"), Protocol::Tcp, 80),
+        "what was denied is still denied"
+    );
 }
 
 #[test]
 fn routes_follow_the_nodes_and_leave_those_of_others_alone() {
-    let lab = Lab::new([("neighbour", Ipv4Addr::new(172, 18, 0, 3)), ("moved", Ipv4Addr::new(172, 18, 0, 4))]);
+    let lab = Lab::new([
+        ("neighbour", Ipv4Addr::new(172, 18, 0, 3)),
+        ("moved", Ipv4Addr::new(172, 18, 0, 4)),
+    ]);
     let routes = |nodes: &[(&str, &str, &str)]| {
-        let node = |ip: &str, cidr: &str| Node { internal_ip: Some(ip.parse().unwrap()), pod_cidr: Some(cidr.parse().unwrap()) };
-        let nodes = nodes.iter().map(|(name, ip, cidr)| (key(name), node(ip, cidr))).collect();
+        let node = |ip: &str, cidr: &str| Node {
+            internal_ip: Some(ip.parse().unwrap()),
+            pod_cidr: Some(cidr.parse().unwrap()),
+        };
+        let nodes = nodes
+            .iter()
+            .map(|(name, ip, cidr)| (key(name), node(ip, cidr)))
+            .collect();
         lab.router.run(routes::sync("a", &nodes)).unwrap();
         let printed = lab.router.within(|| ip("-4 route show"));
-        let mut shown: Vec<String> = printed.lines().filter(|line| line.contains(" via ")).map(|line| line.split(" dev").next().unwrap().to_owned()).collect();
+        let mut shown: Vec<String> = printed
+            .lines()
+            .filter(|line| line.contains(" via "))
+            .map(|line| line.split(" dev").next().unwrap().to_owned())
+            .collect();
         shown.sort();
         shown
     };
-    lab.router.within(|| ip("route add 10.9.0.0/16 via 172.18.0.3 dev pod0 onlink"));
+    lab.router
+        .within(|| ip("route add 10.9.0.0/16 via 172.18.0.3 dev pod0 onlink"));
     let foreign = "10.9.0.0/16 via 172.18.0.3";
-    let two = [("a", "172.18.0.2", "10.244.0.0/24"), ("b", "172.18.0.3", "10.244.1.0/24"), ("c", "172.18.0.4", "10.244.2.0/24")];
-    assert_eq!(routes(&two), ["10.244.1.0/24 via 172.18.0.3", "10.244.2.0/24 via 172.18.0.4", foreign]);
-    assert_eq!(routes(&[("b", "172.18.0.4", "10.244.1.0/24")]), ["10.244.1.0/24 via 172.18.0.4", foreign]);
+    let two = [
+        ("a", "172.18.0.2", "10.244.0.0/24"),
+        ("b", "172.18.0.3", "10.244.1.0/24"),
+        ("c", "172.18.0.4", "10.244.2.0/24"),
+    ];
+    assert_eq!(
+        routes(&two),
+        ["10.244.1.0/24 via 172.18.0.3", "10.244.2.0/24 via 172.18.0.4", foreign]
+    );
+    assert_eq!(
+        routes(&[("b", "172.18.0.4", "10.244.1.0/24")]),
+        ["10.244.1.0/24 via 172.18.0.4", foreign]
+    );
     assert_eq!(routes(&[]), [foreign]);
 }
 
@@ -199,8 +271,11 @@ fn written(cni: &Path) -> bool {
 fn tell(world: &mut World) {
     let mut pod = fixture::pod("a", "10.244.0.3", &[], None);
     (pod.metadata.namespace, pod.metadata.name) = (Some("shop".into()), Some("db".into()));
-    let node: core::Node = serde_json::from_value(json!({"metadata": {"name": "a"}, "spec": {"podCIDR": "10.244.0.0/24"}})).unwrap();
-    let policy: networking::NetworkPolicy = serde_json::from_value(json!({"metadata": {"namespace": "shop", "name": "deny"}, "spec": {"podSelector": {}}})).unwrap();
+    let node: core::Node =
+        serde_json::from_value(json!({"metadata": {"name": "a"}, "spec": {"podCIDR": "10.244.0.0/24"}})).unwrap();
+    let policy: networking::NetworkPolicy =
+        serde_json::from_value(json!({"metadata": {"namespace": "shop", "name": "deny"}, "spec": {"podSelector": {}}}))
+            .unwrap();
     let said = [
         Seen::Namespace(Event::InitDone),
         Seen::Pod(Event::InitApply(pod)),

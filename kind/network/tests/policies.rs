@@ -4,33 +4,58 @@ mod fixture;
 
 use std::net::Ipv4Addr;
 
-use fixture::{OUTSIDE, PODS, address, cluster, key, passes};
+use fixture::{OUTSIDE, PODS, cluster, key};
 use serde_json::{Value, json};
 use synccluster_kind_network::{
     model::{Cluster, Protocol},
     parse::{self, ParseError},
-    ruleset::Ruleset,
+    ruleset::{Packet, Ruleset},
 };
 
 const EVERYBODY: [&str; 6] = ["shop/web", "shop/db", "shop/replica", "bank/web", "bank/db", "outside"];
 
 /// All but the pod itself that can open a TCP connection to it.
 fn who_reaches(cluster: &Cluster, target: &str, port: u16) -> Vec<&'static str> {
-    EVERYBODY.into_iter().filter(|from| *from != target && passes(cluster, place(from), place(target), Protocol::Tcp, port)).collect()
+    EVERYBODY
+        .into_iter()
+        .filter(|from| *from != target && passes(cluster, place(from), place(target), Protocol::Tcp, port))
+        .collect()
 }
 
 /// All but the pod itself that it can open a TCP connection to.
 fn whom_it_reaches(cluster: &Cluster, source: &str, port: u16) -> Vec<&'static str> {
-    EVERYBODY.into_iter().filter(|to| *to != source && passes(cluster, place(source), place(to), Protocol::Tcp, port)).collect()
+    EVERYBODY
+        .into_iter()
+        .filter(|to| *to != source && passes(cluster, place(source), place(to), Protocol::Tcp, port))
+        .collect()
 }
 
 fn place(name: &str) -> Ipv4Addr {
     if name == "outside" { OUTSIDE } else { address(name) }
 }
 
+fn address(pod: &str) -> Ipv4Addr {
+    PODS.iter().find(|(name, ..)| *name == pod).unwrap().2.into()
+}
+
+/// Do all nodes let this packet through?
+fn passes(cluster: &Cluster, from: Ipv4Addr, to: Ipv4Addr, protocol: Protocol, port: u16) -> bool {
+    ["a", "b"].iter().all(|node| {
+        Ruleset::build(cluster, node).allows(Packet {
+            from,
+            to,
+            protocol,
+            port,
+        })
+    })
+}
+
 /// Ingress of shop/db from these peers.
 fn to_db(from: &Value) -> Cluster {
-    cluster(&[("shop/to-db", json!({"podSelector": {"matchLabels": {"tier": "data"}}, "ingress": [{"from": from}]}))])
+    cluster(&[(
+        "shop/to-db",
+        json!({"podSelector": {"matchLabels": {"tier": "data"}}, "ingress": [{"from": from}]}),
+    )])
 }
 
 #[test]
@@ -50,16 +75,31 @@ fn default_deny_isolates_the_pods_of_its_namespace_and_no_others() {
 
 #[test]
 fn a_pod_reaches_itself_whatever_is_denied() {
-    let denied = cluster(&[("shop/deny", json!({"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}))]);
-    assert!(passes(&denied, address("shop/db"), address("shop/db"), Protocol::Tcp, 5432));
+    let denied = cluster(&[(
+        "shop/deny",
+        json!({"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}),
+    )]);
+    assert!(passes(
+        &denied,
+        address("shop/db"),
+        address("shop/db"),
+        Protocol::Tcp,
+        5432
+    ));
 }
 
 #[test]
 fn policies_add_up() {
     let both = cluster(&[
         ("shop/deny", json!({"podSelector": {}, "policyTypes": ["Ingress"]})),
-        ("shop/from-web", json!({"podSelector": {"matchLabels": {"app": "db"}}, "ingress": [{"from": [{"podSelector": {"matchLabels": {"app": "web"}}}]}]})),
-        ("shop/from-bank", json!({"podSelector": {}, "ingress": [{"from": [{"namespaceSelector": {"matchLabels": {"team": "money"}}}]}]})),
+        (
+            "shop/from-web",
+            json!({"podSelector": {"matchLabels": {"app": "db"}}, "ingress": [{"from": [{"podSelector": {"matchLabels": {"app": "web"}}}]}]}),
+        ),
+        (
+            "shop/from-bank",
+            json!({"podSelector": {}, "ingress": [{"from": [{"namespaceSelector": {"matchLabels": {"team": "money"}}}]}]}),
+        ),
     ]);
     assert_eq!(who_reaches(&both, "shop/db", 80), ["shop/web", "bank/web", "bank/db"]);
     assert_eq!(who_reaches(&both, "shop/web", 80), ["bank/web", "bank/db"]);
@@ -67,8 +107,18 @@ fn policies_add_up() {
 
 #[test]
 fn a_pod_selector_alone_is_about_the_namespace_of_the_policy() {
-    assert_eq!(who_reaches(&to_db(&json!([{"podSelector": {"matchLabels": {"app": "web"}}}])), "shop/db", 80), ["shop/web"]);
-    assert_eq!(who_reaches(&to_db(&json!([{"podSelector": {}}])), "shop/db", 80), ["shop/web", "shop/replica"]);
+    assert_eq!(
+        who_reaches(
+            &to_db(&json!([{"podSelector": {"matchLabels": {"app": "web"}}}])),
+            "shop/db",
+            80
+        ),
+        ["shop/web"]
+    );
+    assert_eq!(
+        who_reaches(&to_db(&json!([{"podSelector": {}}])), "shop/db", 80),
+        ["shop/web", "shop/replica"]
+    );
 }
 
 #[test]
@@ -80,12 +130,18 @@ fn both_selectors_in_one_peer_must_hold() {
 #[test]
 fn both_selectors_in_two_peers_are_two_ways_in() {
     let peers = json!([{"namespaceSelector": {"matchLabels": {"team": "money"}}}, {"podSelector": {"matchLabels": {"app": "web"}}}]);
-    assert_eq!(who_reaches(&to_db(&peers), "shop/db", 80), ["shop/web", "bank/web", "bank/db"]);
+    assert_eq!(
+        who_reaches(&to_db(&peers), "shop/db", 80),
+        ["shop/web", "bank/web", "bank/db"]
+    );
 }
 
 #[test]
 fn an_empty_namespace_selector_means_all_pods_and_nobody_else() {
-    assert_eq!(who_reaches(&to_db(&json!([{"namespaceSelector": {}}])), "shop/db", 80), ["shop/web", "shop/replica", "bank/web", "bank/db"]);
+    assert_eq!(
+        who_reaches(&to_db(&json!([{"namespaceSelector": {}}])), "shop/db", 80),
+        ["shop/web", "shop/replica", "bank/web", "bank/db"]
+    );
 }
 
 #[test]
@@ -101,7 +157,12 @@ fn expressions_select_as_labels_do() {
 
 #[test]
 fn no_peers_is_everybody_and_no_rules_is_nobody() {
-    let spec = |ingress: &Value| cluster(&[("shop/p", json!({"podSelector": {}, "policyTypes": ["Ingress"], "ingress": ingress}))]);
+    let spec = |ingress: &Value| {
+        cluster(&[(
+            "shop/p",
+            json!({"podSelector": {}, "policyTypes": ["Ingress"], "ingress": ingress}),
+        )])
+    };
     assert_eq!(who_reaches(&spec(&json!([{}])), "shop/db", 80).len(), 5);
     assert_eq!(who_reaches(&spec(&json!([{"from": []}])), "shop/db", 80).len(), 5);
     assert_eq!(who_reaches(&spec(&json!([])), "shop/db", 80), [""; 0]);
@@ -109,11 +170,27 @@ fn no_peers_is_everybody_and_no_rules_is_nobody() {
 
 #[test]
 fn a_block_is_about_addresses_less_its_exceptions() {
-    assert_eq!(who_reaches(&to_db(&json!([{"ipBlock": {"cidr": "192.0.2.0/24"}}])), "shop/db", 80), ["outside"]);
-    assert_eq!(who_reaches(&to_db(&json!([{"ipBlock": {"cidr": "0.0.0.0/0", "except": ["10.244.1.0/24", "192.0.2.7/32"]}}])), "shop/db", 80), ["shop/web", "bank/db"]);
+    assert_eq!(
+        who_reaches(&to_db(&json!([{"ipBlock": {"cidr": "192.0.2.0/24"}}])), "shop/db", 80),
+        ["outside"]
+    );
+    assert_eq!(
+        who_reaches(
+            &to_db(&json!([{"ipBlock": {"cidr": "0.0.0.0/0", "except": ["10.244.1.0/24", "192.0.2.7/32"]}}])),
+            "shop/db",
+            80
+        ),
+        ["shop/web", "bank/db"]
+    );
     let excepted_and_named = json!([{"ipBlock": {"cidr": "0.0.0.0/0", "except": ["10.244.0.0/16"]}}, {"podSelector": {"matchLabels": {"app": "web"}}}]);
-    assert_eq!(who_reaches(&to_db(&excepted_and_named), "shop/db", 80), ["shop/web", "outside"]);
-    assert_eq!(who_reaches(&to_db(&json!([{"ipBlock": {"cidr": "fd00::/8"}}])), "shop/db", 80), [""; 0]);
+    assert_eq!(
+        who_reaches(&to_db(&excepted_and_named), "shop/db", 80),
+        ["shop/web", "outside"]
+    );
+    assert_eq!(
+        who_reaches(&to_db(&json!([{"ipBlock": {"cidr": "fd00::/8"}}])), "shop/db", 80),
+        [""; 0]
+    );
 }
 
 #[test]
@@ -121,7 +198,10 @@ fn ports_are_single_ranges_or_all_of_a_protocol() {
     let ports = json!([{"port": 80}, {"port": 8000, "endPort": 8010}, {"protocol": "UDP"}]);
     let limited = cluster(&[("shop/ports", json!({"podSelector": {}, "ingress": [{"ports": ports}]}))]);
     let open = |protocol, port| passes(&limited, OUTSIDE, address("shop/db"), protocol, port);
-    let tcp: Vec<u16> = [79, 80, 81, 7999, 8000, 8005, 8010, 8011].into_iter().filter(|port| open(Protocol::Tcp, *port)).collect();
+    let tcp: Vec<u16> = [79, 80, 81, 7999, 8000, 8005, 8010, 8011]
+        .into_iter()
+        .filter(|port| open(Protocol::Tcp, *port))
+        .collect();
     assert_eq!(tcp, [80, 8000, 8005, 8010]);
     assert!(open(Protocol::Udp, 1) && open(Protocol::Udp, 65535) && !open(Protocol::Sctp, 80));
 }
@@ -129,34 +209,58 @@ fn ports_are_single_ranges_or_all_of_a_protocol() {
 #[test]
 fn peers_and_ports_of_one_rule_belong_together() {
     let rules = json!([{"from": [{"podSelector": {}}], "ports": [{"port": 80}]}, {"from": [{"ipBlock": {"cidr": "192.0.2.0/24"}}], "ports": [{"port": 443}]}]);
-    let limited = cluster(&[("shop/two", json!({"podSelector": {"matchLabels": {"tier": "data"}}, "ingress": rules}))]);
+    let limited = cluster(&[(
+        "shop/two",
+        json!({"podSelector": {"matchLabels": {"tier": "data"}}, "ingress": rules}),
+    )]);
     assert_eq!(who_reaches(&limited, "shop/db", 80), ["shop/web", "shop/replica"]);
     assert_eq!(who_reaches(&limited, "shop/db", 443), ["outside"]);
 }
 
 #[test]
 fn a_named_port_is_each_targets_own_on_the_way_in() {
-    let named = cluster(&[("shop/sql", json!({"podSelector": {}, "ingress": [{"ports": [{"port": "sql"}]}]}))]);
+    let named = cluster(&[(
+        "shop/sql",
+        json!({"podSelector": {}, "ingress": [{"ports": [{"port": "sql"}]}]}),
+    )]);
     assert_eq!(who_reaches(&named, "shop/db", 5432).len(), 5);
     assert_eq!(who_reaches(&named, "shop/db", 5433), [""; 0]);
     assert_eq!(who_reaches(&named, "shop/replica", 5433).len(), 5);
     assert_eq!(who_reaches(&named, "shop/replica", 5432), [""; 0]);
-    assert_eq!(who_reaches(&named, "shop/web", 5432), [""; 0], "it has no port of this name");
+    assert_eq!(
+        who_reaches(&named, "shop/web", 5432),
+        [""; 0],
+        "it has no port of this name"
+    );
 }
 
 #[test]
 fn a_named_port_is_each_targets_own_on_the_way_out() {
-    let to = |peers: &Value| cluster(&[("shop/sql", json!({"podSelector": {"matchLabels": {"app": "web"}}, "policyTypes": ["Egress"], "egress": [{"to": peers, "ports": [{"port": "sql"}]}]}))]);
+    let to = |peers: &Value| {
+        cluster(&[(
+            "shop/sql",
+            json!({"podSelector": {"matchLabels": {"app": "web"}}, "policyTypes": ["Egress"], "egress": [{"to": peers, "ports": [{"port": "sql"}]}]}),
+        )])
+    };
     let anywhere = to(&json!([]));
     assert_eq!(whom_it_reaches(&anywhere, "shop/web", 5432), ["shop/db", "bank/db"]);
     assert_eq!(whom_it_reaches(&anywhere, "shop/web", 5433), ["shop/replica"]);
-    assert_eq!(whom_it_reaches(&to(&json!([{"podSelector": {}}])), "shop/web", 5432), ["shop/db"]);
-    assert_eq!(whom_it_reaches(&to(&json!([{"ipBlock": {"cidr": "10.244.0.4/32"}}])), "shop/web", 5432), ["bank/db"]);
+    assert_eq!(
+        whom_it_reaches(&to(&json!([{"podSelector": {}}])), "shop/web", 5432),
+        ["shop/db"]
+    );
+    assert_eq!(
+        whom_it_reaches(&to(&json!([{"ipBlock": {"cidr": "10.244.0.4/32"}}])), "shop/web", 5432),
+        ["bank/db"]
+    );
 }
 
 #[test]
 fn a_named_port_of_another_protocol_is_another_port() {
-    let udp = cluster(&[("shop/sql", json!({"podSelector": {}, "ingress": [{"ports": [{"port": "sql", "protocol": "UDP"}]}]}))]);
+    let udp = cluster(&[(
+        "shop/sql",
+        json!({"podSelector": {}, "ingress": [{"ports": [{"port": "sql", "protocol": "UDP"}]}]}),
+    )]);
     assert_eq!(who_reaches(&udp, "shop/db", 5432), [""; 0]);
 }
 
@@ -167,24 +271,57 @@ fn egress_and_ingress_must_both_allow() {
     let both = cluster(&[("shop/out", out.clone()), ("bank/out", out), ("shop/in", in_from_bank)]);
     assert_eq!(who_reaches(&both, "shop/db", 80), ["bank/web", "bank/db"]);
     assert_eq!(whom_it_reaches(&both, "shop/web", 80), ["shop/replica", "bank/db"]);
-    assert_eq!(whom_it_reaches(&both, "bank/web", 80), ["shop/db", "shop/replica", "bank/db"]);
+    assert_eq!(
+        whom_it_reaches(&both, "bank/web", 80),
+        ["shop/db", "shop/replica", "bank/db"]
+    );
 }
 
 #[test]
 fn policy_types_default_to_ingress_and_to_egress_when_it_has_rules() {
-    let only_out = cluster(&[("shop/p", json!({"podSelector": {}, "egress": [{"to": [{"podSelector": {}}]}]}))]);
-    assert_eq!(who_reaches(&only_out, "shop/db", 80), [""; 0], "ingress is always meant");
-    assert_eq!(whom_it_reaches(&only_out, "shop/db", 80), [""; 0], "the others of shop are isolated as well");
-    let only_in = cluster(&[("shop/p", json!({"podSelector": {"matchLabels": {"app": "web"}}, "ingress": []}))]);
-    assert_eq!(whom_it_reaches(&only_in, "shop/web", 80).len(), 5, "egress is not meant");
+    let only_out = cluster(&[(
+        "shop/p",
+        json!({"podSelector": {}, "egress": [{"to": [{"podSelector": {}}]}]}),
+    )]);
+    assert_eq!(
+        who_reaches(&only_out, "shop/db", 80),
+        [""; 0],
+        "ingress is always meant"
+    );
+    assert_eq!(
+        whom_it_reaches(&only_out, "shop/db", 80),
+        [""; 0],
+        "the others of shop are isolated as well"
+    );
+    let only_in = cluster(&[(
+        "shop/p",
+        json!({"podSelector": {"matchLabels": {"app": "web"}}, "ingress": []}),
+    )]);
+    assert_eq!(
+        whom_it_reaches(&only_in, "shop/web", 80).len(),
+        5,
+        "egress is not meant"
+    );
     let stated = cluster(&[("shop/p", json!({"podSelector": {}, "policyTypes": ["Egress"]}))]);
-    assert_eq!((who_reaches(&stated, "shop/db", 80), whom_it_reaches(&stated, "shop/db", 80)), (vec!["bank/web", "bank/db", "outside"], vec![]));
+    assert_eq!(
+        (
+            who_reaches(&stated, "shop/db", 80),
+            whom_it_reaches(&stated, "shop/db", 80)
+        ),
+        (vec!["bank/web", "bank/db", "outside"], vec![])
+    );
 }
 
 #[test]
 fn a_node_enforces_for_its_own_pods_only() {
     let denied = cluster(&[("shop/deny", json!({"podSelector": {}}))]);
-    let isolated = |node| Ruleset::build(&denied, node).ingress.isolated.into_keys().collect::<Vec<_>>();
+    let isolated = |node| {
+        Ruleset::build(&denied, node)
+            .ingress
+            .isolated
+            .into_keys()
+            .collect::<Vec<_>>()
+    };
     assert_eq!(isolated("a"), [address("shop/web"), address("shop/db")]);
     assert_eq!(isolated("b"), [address("shop/replica")]);
     assert_eq!(isolated("c"), [Ipv4Addr::UNSPECIFIED; 0]);
@@ -198,8 +335,14 @@ fn pods_that_ended_have_no_address_or_are_on_the_hosts_network_are_outside() {
         parse::pod(&pod)
     };
     assert!(spoil(&|_| ()).is_some());
-    assert_eq!(spoil(&|pod| pod.status.as_mut().unwrap().phase = Some("Succeeded".into())), None);
-    assert_eq!(spoil(&|pod| pod.status.as_mut().unwrap().phase = Some("Failed".into())), None);
+    assert_eq!(
+        spoil(&|pod| pod.status.as_mut().unwrap().phase = Some("Succeeded".into())),
+        None
+    );
+    assert_eq!(
+        spoil(&|pod| pod.status.as_mut().unwrap().phase = Some("Failed".into())),
+        None
+    );
     assert_eq!(spoil(&|pod| pod.status.as_mut().unwrap().pod_ip = None), None);
     assert_eq!(spoil(&|pod| pod.spec.as_mut().unwrap().host_network = Some(true)), None);
 }
@@ -207,17 +350,37 @@ fn pods_that_ended_have_no_address_or_are_on_the_hosts_network_are_outside() {
 #[test]
 fn what_cannot_be_understood_is_refused_not_guessed() {
     let parsed = |spec: Value| parse::policy(&serde_json::from_value(json!({"metadata": {}, "spec": spec})).unwrap());
-    assert_eq!(parsed(json!({"podSelector": {"matchExpressions": [{"key": "a", "operator": "Like"}]}})), Err(ParseError::Operator("Like".into())));
-    assert_eq!(parsed(json!({"ingress": [{"ports": [{"port": 70000}]}]})), Err(ParseError::PortNumber(70000)));
-    assert_eq!(parsed(json!({"ingress": [{"ports": [{"port": "sql", "endPort": 9}]}]})), Err(ParseError::NamedRange("sql".into())));
-    assert_eq!(parsed(json!({"ingress": [{"ports": [{"protocol": "ICMP"}]}]})), Err(ParseError::Protocol("ICMP".into())));
-    assert!(matches!(parsed(json!({"ingress": [{"from": [{"ipBlock": {"cidr": "10.0.0.0"}}]}]})), Err(ParseError::Block(_))));
+    assert_eq!(
+        parsed(json!({"podSelector": {"matchExpressions": [{"key": "a", "operator": "Like"}]}})),
+        Err(ParseError::Operator("Like".into()))
+    );
+    assert_eq!(
+        parsed(json!({"ingress": [{"ports": [{"port": 70000}]}]})),
+        Err(ParseError::PortNumber(70000))
+    );
+    assert_eq!(
+        parsed(json!({"ingress": [{"ports": [{"port": "sql", "endPort": 9}]}]})),
+        Err(ParseError::NamedRange("sql".into()))
+    );
+    assert_eq!(
+        parsed(json!({"ingress": [{"ports": [{"protocol": "ICMP"}]}]})),
+        Err(ParseError::Protocol("ICMP".into()))
+    );
+    assert!(matches!(
+        parsed(json!({"ingress": [{"from": [{"ipBlock": {"cidr": "10.0.0.0"}}]}]})),
+        Err(ParseError::Block(_))
+    ));
 }
 
 #[test]
 fn a_namespace_that_gets_a_label_gets_its_pods_in() {
     let mut changing = to_db(&json!([{"namespaceSelector": {"matchLabels": {"trusted": "yes"}}}]));
     assert_eq!(who_reaches(&changing, "shop/db", 80), [""; 0]);
-    changing.namespaces.get_mut(&key("bank")).unwrap().labels.insert("trusted".into(), "yes".into());
+    changing
+        .namespaces
+        .get_mut(&key("bank"))
+        .unwrap()
+        .labels
+        .insert("trusted".into(), "yes".into());
     assert_eq!(who_reaches(&changing, "shop/db", 80), ["bank/web", "bank/db"]);
 }

@@ -35,8 +35,14 @@ impl Lab {
         );
         let router = Namespace::new();
         router.within(|| std::fs::write("/proc/sys/net/ipv4/ip_forward", "1").unwrap());
-        let hosts = hosts.into_iter().enumerate().map(|(link, (name, address))| (name, (router.link(link, address), address)));
-        Self { hosts: hosts.collect(), router }
+        let hosts = hosts
+            .into_iter()
+            .enumerate()
+            .map(|(link, (name, address))| (name, (router.link(link, address), address)));
+        Self {
+            hosts: hosts.collect(),
+            router,
+        }
     }
 
     /// Put a script in force on the router, by the code under test.
@@ -72,7 +78,9 @@ impl Lab {
     }
 
     pub fn connect(&self, from: &str, to: Ipv4Addr, port: u16) -> Connection {
-        let stream = self.hosts[from].0.within(|| TcpStream::connect_timeout(&SocketAddrV4::new(to, port).into(), PATIENCE).unwrap());
+        let stream = self.hosts[from]
+            .0
+            .within(|| TcpStream::connect_timeout(&SocketAddrV4::new(to, port).into(), PATIENCE).unwrap());
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         Connection(stream)
     }
@@ -108,7 +116,11 @@ impl Connection {
     /// Does it still carry data, there and back?
     pub fn lives(&mut self) -> bool {
         let mut answer = [0; 4];
-        self.0.write_all(b"ping").and_then(|()| self.0.read_exact(&mut answer)).is_ok() && &answer == b"ping"
+        self.0
+            .write_all(b"ping")
+            .and_then(|()| self.0.read_exact(&mut answer))
+            .is_ok()
+            && &answer == b"ping"
     }
 }
 
@@ -118,7 +130,11 @@ pub struct Namespace(String);
 impl Namespace {
     fn new() -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
-        let name = format!("synccluster-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+        let name = format!(
+            "synccluster-{}-{}",
+            std::process::id(),
+            NEXT.fetch_add(1, Ordering::Relaxed)
+        );
         ip(&format!("netns add {name}"));
         ip(&format!("-n {name} link set lo up"));
         Self(name)
@@ -128,7 +144,9 @@ impl Namespace {
     fn link(&self, number: usize, address: Ipv4Addr) -> Self {
         let (Self(router), host) = (self, Self::new());
         let Self(name) = &host;
-        ip(&format!("link add pod{number} netns {router} type veth peer name eth0 netns {name}"));
+        ip(&format!(
+            "link add pod{number} netns {router} type veth peer name eth0 netns {name}"
+        ));
         ip(&format!("-n {router} addr add {GATEWAY}/32 dev pod{number}"));
         ip(&format!("-n {router} link set pod{number} up"));
         ip(&format!("-n {router} route add {address}/32 dev pod{number}"));
@@ -153,7 +171,13 @@ impl Namespace {
 
     /// The same for what is async.
     pub fn run<T: Send>(&self, future: impl Future<Output = T> + Send) -> T {
-        self.within(|| tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future))
+        self.within(|| {
+            tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .unwrap()
+                .block_on(future)
+        })
     }
 }
 
@@ -166,6 +190,10 @@ impl Drop for Namespace {
 /// Run `ip`; what it printed.
 pub fn ip(args: &str) -> String {
     let output = Command::new("ip").args(args.split(' ')).output().unwrap();
-    assert!(output.status.success() || thread::panicking(), "ip {args}: {}", String::from_utf8_lossy(&output.stderr));
+    assert!(
+        output.status.success() || thread::panicking(),
+        "ip {args}: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     String::from_utf8(output.stdout).unwrap()
 }
