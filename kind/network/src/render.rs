@@ -201,7 +201,7 @@ fn targets(allow: &Allow) -> Option<String> {
     }
 }
 
-fn interval<T: fmt::Display + PartialEq>(first: T, last: T) -> String {
+fn interval<T: fmt::Display + PartialEq + Copy>(first: T, last: T) -> String {
     if first == last {
         first.to_string()
     } else {

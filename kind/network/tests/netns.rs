@@ -1,5 +1,11 @@
 //! The kernel must mean what the ruleset means: real dials through a router that enforces it.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test ends where something is not as it should be"
+)]
+
 mod fixture;
 mod lab;
 
@@ -9,7 +15,6 @@ use fixture::{OUTSIDE, PODS, cluster, key};
 use k8s_openapi::api::{core::v1 as core, networking::v1 as networking};
 use kube::runtime::watcher::Event;
 use lab::{Lab, dial, ip};
-use serde_json::{Value, json};
 use synccluster_kind_network::{
     agent::Agent,
     model::{Node, Protocol},
@@ -21,7 +26,7 @@ use synccluster_kind_network::{
 
 /// All of the fixture's pods and somebody outside around node `a`, answering on these ports.
 fn lab(ports: &[u16]) -> Lab {
-    let pods = PODS.map(|(name, _, address, ..)| (name, Ipv4Addr::from(address)));
+    let pods = PODS.map(|row| (row.name, row.address));
     let lab = Lab::new(pods.into_iter().chain([("outside", OUTSIDE)]));
     for host in hosts() {
         for port in ports {
@@ -32,37 +37,34 @@ fn lab(ports: &[u16]) -> Lab {
 }
 
 fn hosts() -> impl Iterator<Item = &'static str> {
-    PODS.into_iter().map(|(name, ..)| name).chain(["outside"])
+    PODS.into_iter().map(|row| row.name).chain(["outside"])
 }
 
 /// What node `a` makes of these policies.
-fn ruleset(policies: &[(&str, Value)]) -> Ruleset {
+fn ruleset(policies: &[(&str, &str)]) -> Ruleset {
     Ruleset::build(&cluster(policies), "a")
 }
 
-fn enforce(lab: &Lab, policies: &[(&str, Value)]) {
+fn enforce(lab: &Lab, policies: &[(&str, &str)]) {
     lab.enforce(&Script::new(&ruleset(policies)).to_string()).unwrap();
 }
 
-fn deny_all() -> Value {
-    json!({"podSelector": {}, "policyTypes": ["Ingress", "Egress"]})
-}
+const DENY_ALL: &str = "{podSelector: {}, policyTypes: [Ingress, Egress]}";
 
 /// Every pair on every port, TCP and UDP: the ones for which the dial and the ruleset differ.
 fn disagreements(lab: &Lab, ruleset: &Ruleset, ports: &[u16]) -> Vec<String> {
     thread::scope(|scope| {
         let mut dials = Vec::new();
-        for (from, to) in hosts()
-            .flat_map(|from| hosts().map(move |to| (from, to)))
-            .filter(|(from, to)| from != to)
-        {
-            for (port, protocol) in ports
+        let pairs = hosts().flat_map(|from| hosts().map(move |to| (from, to)));
+        for (from, to) in pairs.filter(|(from, to)| from != to) {
+            let traffic = ports
                 .iter()
-                .flat_map(|port| [(*port, Protocol::Tcp), (*port, Protocol::Udp)])
-            {
+                .flat_map(|port| [(Protocol::Tcp, *port), (Protocol::Udp, *port)]);
+            for (protocol, port) in traffic {
+                let (source, target) = (lab.address(from), lab.address(to));
                 let packet = Packet {
-                    from: lab.address(from),
-                    to: lab.address(to),
+                    from: source,
+                    to: target,
                     protocol,
                     port,
                 };
@@ -77,62 +79,80 @@ fn disagreements(lab: &Lab, ruleset: &Ruleset, ports: &[u16]) -> Vec<String> {
     })
 }
 
+/// Policies that differ in how they are rendered: what each is about, and the policies.
+const CASES: [(&str, &[(&str, &str)]); 6] = [
+    ("nothing", &[]),
+    ("default deny in one namespace", &[("shop/deny", DENY_ALL)]),
+    (
+        "policies that add up, named ports, ranges, all of a protocol",
+        &[
+            ("shop/deny", DENY_ALL),
+            (
+                "shop/sql",
+                "
+podSelector: {matchLabels: {app: db}}
+ingress:
+- from: [{namespaceSelector: {}, podSelector: {matchLabels: {app: web}}}]
+  ports: [{port: sql}, {port: 79, endPort: 81, protocol: UDP}]",
+            ),
+            (
+                "shop/out",
+                "
+podSelector: {}
+policyTypes: [Egress]
+egress: [{to: [{namespaceSelector: {}}], ports: [{port: sql}, {protocol: UDP}]}]",
+            ),
+        ],
+    ),
+    (
+        "blocks to both ends of the address space, less exceptions",
+        &[
+            (
+                "shop/in",
+                "
+podSelector: {}
+ingress: [{from: [{ipBlock: {cidr: 0.0.0.0/0, except: [10.244.1.2/31]}}]}]",
+            ),
+            (
+                "bank/in",
+                "
+podSelector: {}
+ingress:
+- from: [{ipBlock: {cidr: 10.244.1.0/24, except: [10.244.1.2/32]}}, {podSelector: {}}]
+  ports: [{port: 5432, endPort: 5433}]",
+            ),
+        ],
+    ),
+    (
+        "everybody on some ports, somebody on all",
+        &[
+            (
+                "shop/in",
+                "
+podSelector: {}
+ingress: [{ports: [{port: 80}, {port: 443, protocol: SCTP}]}, {from: [{podSelector: {}}]}]",
+            ),
+            ("bank/all", "{podSelector: {}, ingress: [{}]}"),
+        ],
+    ),
+    (
+        "rules that resolve to nobody",
+        &[(
+            "shop/in",
+            "
+podSelector: {}
+ingress: [{from: [{podSelector: {matchLabels: {app: nobody}}}]}, {ports: [{port: nothing}]}]",
+        )],
+    ),
+];
+
 #[test]
 fn the_kernel_agrees_with_the_ruleset_on_every_pair() {
     let ports = [80, 5432, 5433];
     let lab = lab(&ports);
-    let db = json!({"matchLabels": {"app": "db"}});
-    let cases: [(&str, Vec<(&str, Value)>); 6] = [
-        ("nothing", vec![]),
-        ("default deny in one namespace", vec![("shop/deny", deny_all())]),
-        (
-            "policies that add up, named ports, ranges",
-            vec![
-                ("shop/deny", deny_all()),
-                (
-                    "shop/sql",
-                    json!({"podSelector": db, "ingress": [{"from": [{"namespaceSelector": {}, "podSelector": {"matchLabels": {"app": "web"}}}], "ports": [{"port": "sql"}, {"port": 79, "endPort": 81, "protocol": "UDP"}]}]}),
-                ),
-                (
-                    "shop/out",
-                    json!({"podSelector": {}, "policyTypes": ["Egress"], "egress": [{"to": [{"namespaceSelector": {}}], "ports": [{"port": "sql"}, {"protocol": "UDP"}]}]}),
-                ),
-            ],
-        ),
-        (
-            "blocks to both ends of the address space, less exceptions",
-            vec![
-                (
-                    "shop/in",
-                    json!({"podSelector": {}, "ingress": [{"from": [{"ipBlock": {"cidr": "0.0.0.0/0", "except": ["10.244.1.2/31"]}}]}]}),
-                ),
-                (
-                    "bank/in",
-                    json!({"podSelector": {}, "ingress": [{"from": [{"ipBlock": {"cidr": "10.244.1.0/24", "except": ["10.244.1.2/32"]}}, {"podSelector": {}}], "ports": [{"port": 5432, "endPort": 5433}]}]}),
-                ),
-            ],
-        ),
-        (
-            "everybody on some ports, somebody on all",
-            vec![
-                (
-                    "shop/in",
-                    json!({"podSelector": {}, "ingress": [{"ports": [{"port": 80}, {"port": 443, "protocol": "SCTP"}]}, {"from": [{"podSelector": {}}]}]}),
-                ),
-                ("bank/all", json!({"podSelector": {}, "ingress": [{}]})),
-            ],
-        ),
-        (
-            "a rule that resolves to nobody",
-            vec![(
-                "shop/in",
-                json!({"podSelector": {}, "ingress": [{"from": [{"podSelector": {"matchLabels": {"app": "nobody"}}}]}, {"ports": [{"port": "nothing"}]}]}),
-            )],
-        ),
-    ];
-    for (what, policies) in cases {
-        enforce(&lab, &policies);
-        assert_eq!(disagreements(&lab, &ruleset(&policies), &ports), [""; 0], "{what}");
+    for (what, policies) in CASES {
+        enforce(&lab, policies);
+        assert_eq!(disagreements(&lab, &ruleset(policies), &ports), [""; 0], "{what}");
     }
 }
 
@@ -144,7 +164,7 @@ fn an_established_connection_survives_a_new_policy_and_fresh_dials_do_not() {
     let mut before = lab.connect("shop/web", db, 5432);
     assert!(before.lives());
 
-    enforce(&lab, &[("shop/deny", deny_all())]);
+    enforce(&lab, &[("shop/deny", DENY_ALL)]);
     assert!(!lab.dial("shop/web", db, Protocol::Tcp, 5432), "fresh dials are denied");
     assert!(before.lives(), "what was established lives on");
 
@@ -161,7 +181,9 @@ fn a_service_address_does_not_get_around_a_policy() {
     let hook = "type nat hook prerouting priority dstnat";
     lab.enforce(&format!("table ip proxy {{\nchain to {{\n{hook}\n{proxy}\n}}\n}}\n"))
         .unwrap();
-    let from_web = json!({"podSelector": {"matchLabels": {"app": "db"}}, "ingress": [{"from": [{"podSelector": {"matchLabels": {"app": "web"}}}], "ports": [{"port": "sql"}]}]});
+    let from_web = "
+podSelector: {matchLabels: {app: db}}
+ingress: [{from: [{podSelector: {matchLabels: {app: web}}}], ports: [{port: sql}]}]";
     enforce(&lab, &[("shop/from-web", from_web)]);
     assert!(lab.dial("shop/web", service, Protocol::Tcp, 5432));
     assert!(!lab.dial("bank/web", service, Protocol::Tcp, 5432));
@@ -170,7 +192,7 @@ fn a_service_address_does_not_get_around_a_policy() {
 #[test]
 fn the_node_reaches_its_own_pods_whatever_is_denied() {
     let lab = lab(&[80]);
-    enforce(&lab, &[("shop/deny", deny_all())]);
+    enforce(&lab, &[("shop/deny", DENY_ALL)]);
     let db = lab.address("shop/db");
     assert!(
         lab.router.within(|| dial(db, Protocol::Tcp, 80)),
@@ -182,7 +204,7 @@ fn the_node_reaches_its_own_pods_whatever_is_denied() {
 #[test]
 fn a_script_with_a_fault_changes_nothing() {
     let lab = lab(&[80]);
-    enforce(&lab, &[("shop/deny", deny_all())]);
+    enforce(&lab, &[("shop/deny", DENY_ALL)]);
     let broken = Script::new(&ruleset(&[])).to_string() + "add rule ip nowhere nothing accept\n";
     let error = lab.enforce(&broken).unwrap_err().to_string();
     assert!(
@@ -271,21 +293,14 @@ fn written(cni: &Path) -> bool {
 fn tell(world: &mut World) {
     let mut pod = fixture::pod("a", "10.244.0.3", &[], None);
     (pod.metadata.namespace, pod.metadata.name) = (Some("shop".into()), Some("db".into()));
-    let node: core::Node =
-        serde_json::from_value(json!({"metadata": {"name": "a"}, "spec": {"podCIDR": "10.244.0.0/24"}})).unwrap();
+    let node: core::Node = serde_yaml::from_str("{metadata: {name: a}, spec: {podCIDR: 10.244.0.0/24}}").unwrap();
     let policy: networking::NetworkPolicy =
-        serde_json::from_value(json!({"metadata": {"namespace": "shop", "name": "deny"}, "spec": {"podSelector": {}}}))
-            .unwrap();
-    let said = [
-        Seen::Namespace(Event::InitDone),
-        Seen::Pod(Event::InitApply(pod)),
-        Seen::Pod(Event::InitDone),
-        Seen::Node(Event::InitApply(node)),
-        Seen::Node(Event::InitDone),
-        Seen::Policy(Event::InitApply(policy)),
-        Seen::Policy(Event::InitDone),
-    ];
-    for seen in said {
-        world.take(seen);
-    }
+        serde_yaml::from_str("{metadata: {namespace: shop, name: deny}, spec: {podSelector: {}}}").unwrap();
+    world.take(Seen::Namespace(Event::InitDone));
+    world.take(Seen::Pod(Event::InitApply(pod)));
+    world.take(Seen::Pod(Event::InitDone));
+    world.take(Seen::Node(Event::InitApply(node)));
+    world.take(Seen::Node(Event::InitDone));
+    world.take(Seen::Policy(Event::InitApply(policy)));
+    world.take(Seen::Policy(Event::InitDone));
 }
