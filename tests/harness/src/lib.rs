@@ -1,1 +1,28 @@
-//! Postgres and Kafka as plain processes, for tests.
+//! Postgres and Kafka as plain processes, for integration tests: real ones, on loopback, in a temporary folder, gone with the test.
+//!
+//! ```no_run
+//! # async fn test() -> anyhow::Result<()> {
+//! use synccluster_harness::{Kafka, Postgres, Role};
+//! let postgres = Postgres::start().await?;
+//! let kafka = Kafka::start_with_proxies(&["client-1"]).await?;
+//! postgres.connect(Role::App).await?.batch_execute("CREATE TABLE t (id int PRIMARY KEY)").await?;
+//! kafka.proxy("client-1")?.set(synccluster_harness::Link::Blocked).await?;
+//! # Ok(()) }
+//! ```
+//!
+//! The parts are fetched once by `tests/harness/fetch.sh`. Every process ends with its owner, and with the test process however that ends.
+
+mod kafka;
+mod parts;
+mod place;
+mod postgres;
+mod process;
+mod proxy;
+mod role;
+mod wait;
+
+pub use kafka::{Kafka, Record};
+pub use postgres::Postgres;
+pub use proxy::{Link, Proxy};
+pub use role::Role;
+pub use wait::{eventually, eventually_eq};

@@ -1,0 +1,303 @@
+//! A single-node Kafka.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::client::DefaultClientContext;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::producer::{FutureProducer, FutureRecord};
+use rdkafka::{ClientConfig, Message, Offset, TopicPartitionList};
+use rustix::process::Signal;
+use tokio::net::TcpStream;
+use tokio::process::Command;
+use tokio::sync::OnceCell;
+use tokio::time::sleep;
+
+use crate::parts;
+use crate::place::{self, Folder, PATIENCE};
+use crate::process::{End, Process};
+use crate::proxy::Proxy;
+
+const REQUEST: Duration = Duration::from_secs(10);
+
+/// A running Kafka (KRaft, broker and controller in one); ended and removed on drop. Topics are not made by themselves, as in a SyncCluster.
+#[derive(Debug)]
+pub struct Kafka {
+    process: Option<Process>,
+    folder: Folder,
+    jars: PathBuf,
+    port: u16,
+    proxies: Vec<(String, Proxy)>,
+}
+
+/// What lies in a topic.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Record {
+    pub offset: i64,
+    pub key: Option<Vec<u8>>,
+    pub value: Option<Vec<u8>>,
+}
+
+impl Kafka {
+    /// One for all tests of this process; they keep apart by their topics' names. It cannot be killed: start one of your own for that.
+    pub async fn shared() -> Result<&'static Self> {
+        static SHARED: OnceCell<Kafka> = OnceCell::const_new();
+        SHARED.get_or_try_init(Self::start).await
+    }
+
+    pub async fn start() -> Result<Self> {
+        Self::start_with_proxies(&[]).await
+    }
+
+    /// One that can also be reached through proxies, one a name. A client that bootstraps at a proxy keeps to it: Kafka tells a client to go on
+    /// at the address of the listener it came by, so each proxy has a listener of its own, advertised as the proxy's address.
+    pub async fn start_with_proxies(names: &[&str]) -> Result<Self> {
+        let (jars, version) = parts::kafka()?;
+        let template = place::once(&format!("kafka-{version}-data"), async |to| {
+            format_storage(&jars, to).await
+        })
+        .await?;
+        let folder = Folder::new("kafka")?;
+        place::copy(&template, &folder.join("data")).await?;
+        let (port, controller) = (place::free_port()?, place::free_port()?);
+        let mut proxies = Vec::new();
+        let mut listeners = vec![Listener {
+            name: "PLAINTEXT".into(),
+            port,
+            advertised: port,
+        }];
+        for (number, name) in names.iter().enumerate() {
+            let behind = place::free_port()?;
+            let proxy = Proxy::start(([127, 0, 0, 1], behind).into()).await?;
+            listeners.push(Listener {
+                name: format!("PROXY{number}"),
+                port: behind,
+                advertised: proxy.address().port(),
+            });
+            proxies.push(((*name).to_owned(), proxy));
+        }
+        fs::write(
+            folder.join("server.properties"),
+            properties(&folder.join("data"), controller, &listeners),
+        )?;
+        let mut kafka = Self {
+            process: None,
+            folder,
+            jars,
+            port,
+            proxies,
+        };
+        kafka.restart().await?;
+        Ok(kafka)
+    }
+
+    /// `host:port`, past the proxies.
+    pub fn bootstrap(&self) -> String {
+        format!("127.0.0.1:{}", self.port)
+    }
+
+    /// The proxy that was asked for at the start.
+    pub fn proxy(&self, name: &str) -> Result<&Proxy> {
+        self.proxies
+            .iter()
+            .find(|(of, _)| of == name)
+            .map(|(_, proxy)| proxy)
+            .with_context(|| format!("Kafka was started without a proxy {name:?}"))
+    }
+
+    /// As Kubernetes ends a pod.
+    pub async fn stop(&mut self) -> Result<()> {
+        if let Some(mut process) = self.process.take() {
+            process.signal(Signal::TERM)?;
+            process.ended(Duration::from_secs(30)).await?;
+        }
+        Ok(())
+    }
+
+    /// `kill -9`; `restart` recovers it.
+    pub async fn kill(&mut self) -> Result<()> {
+        match self.process.take() {
+            Some(mut process) => process.crash().await,
+            None => Ok(()),
+        }
+    }
+
+    /// Stops it if it runs, and starts it at the same addresses with the same data.
+    pub async fn restart(&mut self) -> Result<()> {
+        self.stop().await?;
+        let (properties, log) = (self.folder.join("server.properties"), self.folder.join("log"));
+        let process = Process::spawn("kafka", None, End::Kill, &log, Path::new("java"), |command| {
+            command
+                .args(JAVA)
+                .args(["-Xmx256m", "-cp"])
+                .arg(self.jars.join("*"))
+                .arg("kafka.Kafka")
+                .arg(&properties);
+        })?;
+        let process = self.process.insert(process);
+        answering(process, self.port).await
+    }
+
+    /// Makes a topic with one partition; `config` holds pairs such as `("cleanup.policy", "compact")`.
+    pub async fn create_topic(&self, name: &str, config: &[(&str, &str)]) -> Result<()> {
+        let admin: AdminClient<DefaultClientContext> = client(self.port).create()?;
+        let topic = config.iter().fold(
+            NewTopic::new(name, 1, TopicReplication::Fixed(1)),
+            |topic, (key, value)| topic.set(key, value),
+        );
+        for made in admin
+            .create_topics([&topic], &AdminOptions::new().operation_timeout(Some(REQUEST)))
+            .await?
+        {
+            made.map_err(|(topic, code)| anyhow::anyhow!("creating topic {topic}: {code}"))?;
+        }
+        Ok(())
+    }
+
+    /// Writes one record, acknowledged; `None` is a tombstone.
+    pub async fn send(&self, topic: &str, key: &str, value: Option<&str>) -> Result<i64> {
+        let producer: FutureProducer = client(self.port).set("acks", "all").create()?;
+        let mut record = FutureRecord::to(topic).partition(0).key(key);
+        record.payload = value;
+        Ok(producer.send(record, REQUEST).await.map_err(|(error, _)| error)?.offset)
+    }
+
+    /// All records that are in partition 0 of the topic now, read as a consumer that leaves out aborted transactions.
+    pub async fn records(&self, topic: &str) -> Result<Vec<Record>> {
+        let (port, topic) = (self.port, topic.to_owned());
+        tokio::task::spawn_blocking(move || read_all(port, &topic)).await?
+    }
+}
+
+const JAVA: [&str; 3] = [
+    "-XX:+UseSerialGC",
+    "-XX:TieredStopAtLevel=1",
+    "-Dorg.apache.logging.log4j.level=WARN",
+];
+
+struct Listener {
+    name: String,
+    port: u16,
+    advertised: u16,
+}
+
+fn properties(data: &Path, controller: u16, listeners: &[Listener]) -> String {
+    let each = |show: &dyn Fn(&Listener) -> String| listeners.iter().map(show).collect::<Vec<_>>().join(",");
+    format!(
+        "process.roles=broker,controller
+node.id=1
+controller.quorum.voters=1@127.0.0.1:{controller}
+controller.listener.names=CONTROLLER
+inter.broker.listener.name=PLAINTEXT
+listeners={},CONTROLLER://127.0.0.1:{controller}
+advertised.listeners={}
+listener.security.protocol.map={},CONTROLLER:PLAINTEXT
+log.dirs={}
+auto.create.topics.enable=false
+offsets.topic.replication.factor=1
+offsets.topic.num.partitions=1
+transaction.state.log.replication.factor=1
+transaction.state.log.min.isr=1
+transaction.state.log.num.partitions=1
+group.initial.rebalance.delay.ms=0
+log.cleaner.dedupe.buffer.size=4194304
+",
+        each(&|l| format!("{}://127.0.0.1:{}", l.name, l.port)),
+        each(&|l| format!("{}://127.0.0.1:{}", l.name, l.advertised)),
+        each(&|l| format!("{}:PLAINTEXT", l.name)),
+        data.display(),
+    )
+}
+
+/// The storage every test gets a copy of; formatting takes a Java of its own, two seconds.
+async fn format_storage(jars: &Path, to: &Path) -> Result<()> {
+    let folder = Folder::new("format")?;
+    let file = folder.join("server.properties");
+    fs::write(
+        &file,
+        properties(
+            to,
+            1,
+            &[Listener {
+                name: "PLAINTEXT".into(),
+                port: 2,
+                advertised: 2,
+            }],
+        ),
+    )?;
+    let mut java = Command::new("java");
+    java.args(JAVA)
+        .arg("-cp")
+        .arg(jars.join("*"))
+        .args([
+            "kafka.tools.StorageTool",
+            "format",
+            "-t",
+            "c3luY2NsdXN0ZXItdGVzdA",
+            "-c",
+        ])
+        .arg(&file);
+    place::run(&mut java).await.context("formatting Kafka's storage")
+}
+
+fn client(port: u16) -> ClientConfig {
+    let mut config = ClientConfig::new();
+    config
+        .set("bootstrap.servers", format!("127.0.0.1:{port}"))
+        .set("broker.address.family", "v4");
+    config
+}
+
+async fn answering(process: &mut Process, port: u16) -> Result<()> {
+    let end = Instant::now() + PATIENCE;
+    while Instant::now() < end {
+        process.check()?;
+        // A dial first: librdkafka backs off from a port that refuses.
+        if TcpStream::connect(("127.0.0.1", port)).await.is_ok()
+            && tokio::task::spawn_blocking(move || has_broker(port)).await?
+        {
+            return Ok(());
+        }
+        sleep(Duration::from_millis(50)).await;
+    }
+    bail!("Kafka did not answer within {PATIENCE:?}")
+}
+
+fn has_broker(port: u16) -> bool {
+    let consumer: rdkafka::error::KafkaResult<BaseConsumer> = client(port).create();
+    consumer
+        .and_then(|consumer| consumer.fetch_metadata(None, REQUEST))
+        .is_ok_and(|metadata| !metadata.brokers().is_empty())
+}
+
+fn read_all(port: u16, topic: &str) -> Result<Vec<Record>> {
+    let consumer: BaseConsumer = client(port)
+        .set("group.id", "harness")
+        .set("enable.auto.commit", "false")
+        .set("enable.partition.eof", "true")
+        .create()?;
+    let known = consumer.fetch_metadata(Some(topic), REQUEST)?;
+    ensure!(
+        known.topics().iter().any(|t| t.name() == topic && t.error().is_none()),
+        "there is no topic {topic}"
+    );
+    let mut from = TopicPartitionList::new();
+    from.add_partition_offset(topic, 0, Offset::Beginning)?;
+    consumer.assign(&from)?;
+    let mut records = Vec::new();
+    loop {
+        match consumer.poll(REQUEST) {
+            Some(Ok(message)) => records.push(Record {
+                offset: message.offset(),
+                key: message.key().map(<[u8]>::to_vec),
+                value: message.payload().map(<[u8]>::to_vec),
+            }),
+            Some(Err(rdkafka::error::KafkaError::PartitionEOF(_))) => return Ok(records),
+            Some(Err(error)) => return Err(error).with_context(|| format!("reading {topic}")),
+            None => bail!("reading {topic}: nothing within {REQUEST:?}, not even its end"),
+        }
+    }
+}

@@ -1,0 +1,52 @@
+//! The fetched parts: which versions, and where they lie.
+
+use std::path::PathBuf;
+
+use anyhow::{Context, Result, ensure};
+
+use crate::place::{self, Unprivileged};
+
+const VERSIONS: &str = include_str!("../../../kind/versions.env");
+const FETCH: &str = include_str!("../fetch.sh");
+
+/// The folder of Postgres, with `bin`, `lib` and `share`, where `user` can reach it.
+pub async fn postgres(user: Option<Unprivileged>) -> Result<PathBuf> {
+    let name = format!("postgres-{}", pinned(FETCH, "POSTGRES_BINARIES")?);
+    let part = part(&name)?;
+    match user {
+        None => Ok(part),
+        Some(_) => place::once(&name, async |to| place::copy(&part, to).await).await,
+    }
+}
+
+/// The folder of Kafka's jars, and the version they are of.
+pub fn kafka() -> Result<(PathBuf, &'static str)> {
+    let version = pinned(VERSIONS, "KAFKA_VERSION")?;
+    Ok((part(&format!("kafka-{version}"))?, version))
+}
+
+fn part(name: &str) -> Result<PathBuf> {
+    let set = |name| {
+        std::env::var_os(name)
+            .filter(|value| !value.is_empty())
+            .map(PathBuf::from)
+    };
+    let cache = set("SYNCCLUSTER_CACHE")
+        .or_else(|| Some(set("XDG_CACHE_HOME")?.join("synccluster")))
+        .or_else(|| Some(set("HOME")?.join(".cache/synccluster")))
+        .context("neither SYNCCLUSTER_CACHE nor HOME is set")?;
+    let path = cache.join("parts").join(name);
+    ensure!(
+        path.is_dir(),
+        "{} is missing; run tests/harness/fetch.sh",
+        path.display()
+    );
+    Ok(path)
+}
+
+/// The value of a `NAME=value` line of a shell file: versions are written down once.
+fn pinned(file: &'static str, name: &str) -> Result<&'static str> {
+    file.lines()
+        .find_map(|line| line.strip_prefix(name)?.strip_prefix('='))
+        .with_context(|| format!("no line {name}=…"))
+}

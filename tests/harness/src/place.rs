@@ -1,0 +1,176 @@
+//! Where the parts come from and where a test's files lie.
+
+use std::fs;
+use std::net::TcpListener;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail, ensure};
+use rand::RngExt;
+use tokio::process::Command;
+
+/// Whose processes and files these are. Postgres refuses to run as root, so root's tests run it as `nobody`
+/// (initdb wants a passwd entry for its uid); everybody else runs it as themselves.
+#[derive(Clone, Copy, Debug)]
+pub struct Unprivileged {
+    pub uid: u32,
+    pub gid: u32,
+}
+
+impl Unprivileged {
+    /// `None` for a caller that is not root.
+    pub fn for_root() -> Result<Option<Self>> {
+        if !rustix::process::geteuid().is_root() {
+            return Ok(None);
+        }
+        let passwd = fs::read_to_string("/etc/passwd").context("reading /etc/passwd")?;
+        let entry = passwd
+            .lines()
+            .find_map(|line| line.strip_prefix("nobody:"))
+            .context("/etc/passwd has no user nobody")?;
+        let mut fields = entry.split(':').skip(1);
+        let mut id = || {
+            fields
+                .next()
+                .and_then(|field| field.parse().ok())
+                .context("/etc/passwd: nobody's line has no ids")
+        };
+        Ok(Some(Self { uid: id()?, gid: id()? }))
+    }
+}
+
+/// A folder of this test process, removed on drop.
+#[derive(Debug)]
+pub struct Folder(PathBuf);
+
+impl Folder {
+    pub fn new(name: &str) -> Result<Self> {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let shared = shared()?;
+        sweep(&shared);
+        let path = shared.join(format!(
+            "run-{}-{name}-{}",
+            std::process::id(),
+            COUNT.fetch_add(1, Ordering::Relaxed)
+        ));
+        fs::create_dir(&path).with_context(|| format!("creating {}", path.display()))?;
+        open_to_all(&path)?;
+        Ok(Self(path))
+    }
+
+    pub fn join(&self, name: &str) -> PathBuf {
+        self.0.join(name)
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+/// What all test processes of a user share: templates, and root's copy of Postgres, which `nobody` could not reach under /root.
+pub fn shared() -> Result<PathBuf> {
+    let me = rustix::process::geteuid().as_raw();
+    let path = std::env::temp_dir().join(format!("synccluster-tests-{me}"));
+    match fs::create_dir(&path) {
+        Ok(()) => open_to_all(&path)?,
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
+        Err(error) => return Err(error).with_context(|| format!("creating {}", path.display())),
+    }
+    // The name can be guessed: what somebody else put there is not run.
+    ensure!(
+        fs::symlink_metadata(&path)?.uid() == me,
+        "{} belongs to somebody else; remove it, or set TMPDIR",
+        path.display()
+    );
+    Ok(path)
+}
+
+/// Folders of test processes that were killed before they could tidy up.
+fn sweep(shared: &Path) {
+    for entry in fs::read_dir(shared).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let pid = name
+            .to_str()
+            .and_then(|name| name.strip_prefix("run-"))
+            .and_then(|rest| rest.split('-').next());
+        if pid.is_some_and(|pid| !Path::new("/proc").join(pid).exists()) {
+            let _ = fs::remove_dir_all(entry.path());
+        }
+    }
+}
+
+/// `shared()/name`, made once by `make` in a folder beside it and renamed: whole or absent, also when two test processes race.
+pub async fn once(name: &str, make: impl AsyncFnOnce(&Path) -> Result<()>) -> Result<PathBuf> {
+    let path = shared()?.join(name);
+    if !path.exists() {
+        let beside = Folder::new("template")?;
+        let whole = beside.join(name);
+        make(&whole).await?;
+        if let Err(error) = fs::rename(&whole, &path)
+            && !path.exists()
+        {
+            return Err(error).with_context(|| format!("renaming {} to {}", whole.display(), path.display()));
+        }
+    }
+    Ok(path)
+}
+
+/// `cp -a`: owners and modes stay, which Postgres insists on.
+pub async fn copy(from: &Path, to: &Path) -> Result<()> {
+    run(Command::new("cp").arg("-a").arg("--reflink=auto").arg(from).arg(to)).await
+}
+
+pub fn own(path: &Path, user: Option<Unprivileged>) -> Result<()> {
+    match user {
+        Some(user) => chown(path, Some(user.uid), Some(user.gid))
+            .with_context(|| format!("giving {} to uid {}", path.display(), user.uid)),
+        None => Ok(()),
+    }
+}
+
+/// Runs a command to its end; what it wrote is the error when it fails.
+pub async fn run(command: &mut Command) -> Result<()> {
+    let program = command.as_std().get_program().to_string_lossy().into_owned();
+    let output = command
+        .kill_on_drop(true)
+        .output()
+        .await
+        .with_context(|| format!("starting {program}"))?;
+    ensure!(
+        output.status.success(),
+        "{program} ended with {}: {}{}",
+        output.status,
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
+    Ok(())
+}
+
+/// A port nobody listens on, outside the range the kernel takes for outgoing connections: so it is still free
+/// when its process has been stopped for a while and comes back.
+pub fn free_port() -> Result<u16> {
+    let first_outgoing = fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range")
+        .ok()
+        .and_then(|range| range.split_whitespace().next()?.parse::<u16>().ok())
+        .filter(|first| *first > 21_000)
+        .unwrap_or(32_768);
+    for _ in 0..200 {
+        let port = rand::rng().random_range(20_000..first_outgoing);
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return Ok(port);
+        }
+    }
+    bail!("found no free port between 20000 and {first_outgoing}")
+}
+
+/// Time a process has to come up, on a machine that builds something else meanwhile.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+fn open_to_all(path: &Path) -> Result<()> {
+    fs::set_permissions(path, fs::Permissions::from_mode(0o755))
+        .with_context(|| format!("opening {} to other users", path.display()))
+}
