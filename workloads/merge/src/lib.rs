@@ -1,1 +1,224 @@
-//! The decision for one key: pure, property-tested.
+//! The sink's decision for one key: a pure function of what is there, what comes, and where.
+//!
+//! Clients never decide: a client takes the higher version, always. Only the server settles conflicts, and where its outcome is not
+//! simply the higher version it writes the outcome again with a version of its own, which every client then accepts. That one rule is
+//! why all sites converge; `tests/convergence.rs` tries it over random histories.
+
+use synccluster_protocol::{Site, Version};
+
+/// What a site has for a key. Both may be there: a tombstone stays behind when the key is inserted again.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Local {
+    /// The version of the row.
+    pub row: Option<Version>,
+    /// The version of the tombstone.
+    pub tombstone: Option<Version>,
+}
+
+/// A row or a tombstone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// The key has a row.
+    Row,
+    /// The key was deleted.
+    Tombstone,
+}
+
+/// What comes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Incoming {
+    /// Row or tombstone.
+    pub kind: Kind,
+    /// Its version.
+    pub version: Version,
+    /// The version it replaced at its site; `None` for a key that was new there.
+    pub parent: Option<Version>,
+    /// It was sent before, so if it is older than what is there it lost nothing just now.
+    pub resent: bool,
+}
+
+/// The two sides of a conflict: what is there first, what comes second.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Conflict {
+    /// Two sites made the same key.
+    InsertInsert,
+    /// Two sites changed the same row.
+    UpdateUpdate,
+    /// Deleted there, changed here.
+    DeleteUpdate,
+    /// Changed there, deleted here.
+    UpdateDelete,
+}
+
+impl Conflict {
+    /// The word in `sync.conflicts.kind`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::InsertInsert => "insert/insert",
+            Self::UpdateUpdate => "update/update",
+            Self::DeleteUpdate => "delete/update",
+            Self::UpdateDelete => "update/delete",
+        }
+    }
+}
+
+/// What the sink does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Decision {
+    /// What happens to the key.
+    pub action: Action,
+    /// What has to be recorded: the loser is the side that `action` does not leave in place.
+    pub conflict: Option<Conflict>,
+}
+
+/// What happens to the key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Nothing: it is there already, or something newer is.
+    Keep,
+    /// The incoming row or tombstone takes the place of what is there.
+    Apply,
+    /// The key stays deleted, and the server says so again with this version, so that the site which sent the row deletes it even if it
+    /// never saw the tombstone that won.
+    Rebury(Version),
+}
+
+/// The version a write by `site` has when it replaces all of `replaced`; `now` in microseconds since the Unix epoch.
+pub fn own_version(site: Site, now: i64, replaced: &[Version]) -> Version {
+    Version::next(now, site.node(), replaced.iter().copied().max())
+}
+
+/// Decides for one key at `site`; `now` in microseconds since the Unix epoch. LastWriterWins, deletes ByVersion.
+pub fn decide(site: Site, local: Local, incoming: Incoming, now: i64) -> Decision {
+    let keep = Decision { action: Action::Keep, conflict: None };
+    let apply = Decision { action: Action::Apply, conflict: None };
+    let Some((current, there)) = current(local) else { return apply };
+    if current == incoming.version || local.tombstone == Some(incoming.version) || local.row == Some(incoming.version) {
+        return keep;
+    }
+    if incoming.parent == Some(current) {
+        return apply;
+    }
+    let newer = incoming.version > current;
+    if site != Site::Server {
+        return if newer { apply } else { keep };
+    }
+    if incoming.resent && !newer {
+        return keep;
+    }
+    let conflict = match (there, incoming.kind) {
+        (Kind::Row, Kind::Row) if incoming.parent.is_none() => Some(Conflict::InsertInsert),
+        (Kind::Row, Kind::Row) => Some(Conflict::UpdateUpdate),
+        (Kind::Tombstone, Kind::Row) => Some(Conflict::DeleteUpdate),
+        (Kind::Row, Kind::Tombstone) => Some(Conflict::UpdateDelete),
+        // Both deleted it: there is nothing to lose.
+        (Kind::Tombstone, Kind::Tombstone) => None,
+    };
+    let action = match (newer, there, incoming.kind) {
+        (true, ..) => Action::Apply,
+        (false, Kind::Tombstone, Kind::Row) => Action::Rebury(own_version(site, now, &[current, incoming.version])),
+        (false, ..) => Action::Keep,
+    };
+    Decision { action, conflict }
+}
+
+/// What the key's state is: the higher of row and tombstone.
+pub fn current(local: Local) -> Option<(Version, Kind)> {
+    match (local.row, local.tombstone) {
+        (None, None) => None,
+        (Some(row), Some(tombstone)) if tombstone > row => Some((tombstone, Kind::Tombstone)),
+        (Some(row), _) => Some((row, Kind::Row)),
+        (None, Some(tombstone)) => Some((tombstone, Kind::Tombstone)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const OLD: Version = Version(1 << 20);
+    const MIDDLE: Version = Version(2 << 20);
+    const NEW: Version = Version(3 << 20);
+
+    fn row(version: Version) -> Local {
+        Local { row: Some(version), tombstone: None }
+    }
+
+    fn tombstone(version: Version) -> Local {
+        Local { row: None, tombstone: Some(version) }
+    }
+
+    fn incoming(kind: Kind, version: Version, parent: Option<Version>) -> Incoming {
+        Incoming { kind, version, parent, resent: false }
+    }
+
+    fn at_server(local: Local, event: Incoming) -> (Action, Option<Conflict>) {
+        let decision = decide(Site::Server, local, event, 0);
+        (decision.action, decision.conflict)
+    }
+
+    #[test]
+    fn a_new_key_is_inserted() {
+        assert_eq!(at_server(Local::default(), incoming(Kind::Row, NEW, None)), (Action::Apply, None));
+    }
+
+    #[test]
+    fn a_write_that_saw_what_is_there_is_no_conflict_even_if_its_version_were_lower() {
+        for local in [row(MIDDLE), tombstone(MIDDLE)] {
+            for kind in [Kind::Row, Kind::Tombstone] {
+                assert_eq!(at_server(local, incoming(kind, NEW, Some(MIDDLE))), (Action::Apply, None));
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_there_already_changes_nothing() {
+        for (local, kind) in [(row(NEW), Kind::Row), (tombstone(NEW), Kind::Tombstone)] {
+            assert_eq!(at_server(local, incoming(kind, NEW, None)), (Action::Keep, None));
+        }
+    }
+
+    #[test]
+    fn of_two_concurrent_rows_the_higher_version_stays_and_the_other_is_recorded() {
+        use Conflict::{InsertInsert, UpdateUpdate};
+        assert_eq!(at_server(row(MIDDLE), incoming(Kind::Row, NEW, Some(OLD))), (Action::Apply, Some(UpdateUpdate)));
+        assert_eq!(at_server(row(NEW), incoming(Kind::Row, MIDDLE, Some(OLD))), (Action::Keep, Some(UpdateUpdate)));
+        assert_eq!(at_server(row(NEW), incoming(Kind::Row, MIDDLE, None)), (Action::Keep, Some(InsertInsert)));
+    }
+
+    #[test]
+    fn an_older_row_stays_deleted_and_the_server_says_so_again() {
+        let (action, conflict) = at_server(tombstone(NEW), incoming(Kind::Row, MIDDLE, Some(OLD)));
+        assert_eq!(conflict, Some(Conflict::DeleteUpdate));
+        assert!(matches!(action, Action::Rebury(version) if version > NEW && version.node() == 0), "{action:?}");
+    }
+
+    #[test]
+    fn a_newer_row_survives_an_older_delete() {
+        assert_eq!(
+            at_server(row(NEW), incoming(Kind::Tombstone, MIDDLE, Some(OLD))),
+            (Action::Keep, Some(Conflict::UpdateDelete))
+        );
+    }
+
+    #[test]
+    fn a_row_inserted_again_stands_before_the_tombstone_it_left_behind() {
+        let again = Local { row: Some(NEW), tombstone: Some(MIDDLE) };
+        assert_eq!(at_server(again, incoming(Kind::Tombstone, MIDDLE, Some(OLD))), (Action::Keep, None));
+    }
+
+    #[test]
+    fn what_is_sent_twice_is_no_second_conflict() {
+        let event = Incoming { resent: true, ..incoming(Kind::Row, MIDDLE, Some(OLD)) };
+        assert_eq!(at_server(row(NEW), event), (Action::Keep, None));
+    }
+
+    #[test]
+    fn a_client_takes_the_higher_version_and_records_nothing() {
+        let decide = |local, event| decide(Site::Client(1), local, event, 0);
+        for kind in [Kind::Row, Kind::Tombstone] {
+            assert_eq!(decide(row(MIDDLE), incoming(kind, NEW, Some(OLD))), Decision { action: Action::Apply, conflict: None });
+            assert_eq!(decide(row(NEW), incoming(kind, MIDDLE, Some(OLD))), Decision { action: Action::Keep, conflict: None });
+        }
+    }
+}

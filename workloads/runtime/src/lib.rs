@@ -1,6 +1,7 @@
 //! What every workload has: configuration, telemetry, health endpoints, shutdown, connections to Postgres and Kafka, and the probe that
 //! measures its way to Kafka.
 
+pub mod catalog;
 pub mod clock;
 pub mod config;
 pub mod health;

@@ -9,7 +9,7 @@ use std::{
 use tokio_postgres::{Client, Config, NoTls, error::SqlState};
 
 /// How long a start waits for Postgres: it may be recovering, or being made.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Why there is no connection.
 #[derive(Debug, thiserror::Error)]

@@ -1,0 +1,45 @@
+//! The tables of the stream, by OID, as the stream describes them.
+
+use std::collections::HashMap;
+
+use synccluster_protocol::{codec::ColumnType, event::TableName};
+use synccluster_runtime::catalog;
+use tokio_postgres::Client;
+
+use crate::{envelope::Table, replication::pgoutput::RelationColumn};
+
+/// Tables seen in this stream.
+#[derive(Default)]
+pub struct Catalog {
+    tables: HashMap<u32, Table>,
+}
+
+impl Catalog {
+    /// Takes in a description. Columns and types are the stream's, of the moment of the change; only what the stream does not tell (the
+    /// primary key: with REPLICA IDENTITY FULL every column is flagged) is asked of the catalogue of now.
+    pub async fn describe(
+        &mut self,
+        client: &Client,
+        oid: u32,
+        name: TableName,
+        columns: Vec<RelationColumn>,
+    ) -> Result<(), tokio_postgres::Error> {
+        let oids: Vec<u32> = columns.iter().map(|column| column.type_oid).collect();
+        let types = catalog::types(client, &oids).await?;
+        let key = catalog::primary_key(client, oid).await?;
+        if key.is_empty() {
+            tracing::warn!(table = %name, "has no primary key any more (or is gone): its changes have no key to travel under and are left out");
+            self.tables.remove(&oid);
+            return Ok(());
+        }
+        let kind = |oid| types.get(&oid).cloned().unwrap_or(ColumnType::Text);
+        let columns = columns.into_iter().map(|column| (column.name, kind(column.type_oid))).collect();
+        self.tables.insert(oid, Table { name, columns, key });
+        Ok(())
+    }
+
+    /// The table with this OID.
+    pub fn get(&self, oid: u32) -> Option<&Table> {
+        self.tables.get(&oid)
+    }
+}

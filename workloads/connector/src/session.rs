@@ -1,0 +1,331 @@
+//! One session: from a usable link to its end.
+
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use rdkafka::{
+    ClientContext,
+    error::{KafkaError, RDKafkaErrorCode},
+    message::{Header, OwnedHeaders},
+    producer::{BaseRecord, DeliveryResult, Producer, ProducerContext, ThreadedProducer},
+};
+use synccluster_protocol::{
+    Lsn, Site,
+    event::{TRANSACTION_END_HEADER, TableName},
+    status::ConnectorPhase,
+};
+use synccluster_runtime::{
+    clock::{now_micros, now_millis},
+    kafka, link::Verdict,
+    postgres::{self, PostgresSecret},
+};
+use tokio::{sync::Notify, time};
+use tokio_postgres::Client;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    catalog::Catalog,
+    envelope::{self, Change, Open, Origin, Record},
+    progress::Progress,
+    replication::{self, Frame, ReplicationConnection, pgoutput},
+    slot::{self, Need, PUBLICATION},
+    snapshot,
+    state::State,
+    topic::{self, TopicSpec},
+};
+
+/// How often Postgres is told what Kafka has, and the lag is measured.
+const REPORT_EVERY: Duration = Duration::from_secs(1);
+/// How long a full producer is waited for before it is tried again.
+const BACKPRESSURE: Duration = Duration::from_millis(5);
+
+/// Why a session ended.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The site's Postgres cannot be reached.
+    #[error("cannot connect to the site's Postgres: {0}")]
+    Connect(#[from] postgres::Error),
+    /// The stream broke.
+    #[error(transparent)]
+    Replication(#[from] replication::Error),
+    /// Postgres refused a statement.
+    #[error("Postgres: {}", postgres::describe(.0))]
+    Postgres(#[from] tokio_postgres::Error),
+    /// Kafka refused.
+    #[error("Kafka: {0}")]
+    Kafka(#[from] KafkaError),
+    /// Kafka gave a record back.
+    #[error("Kafka did not take a record: {0}")]
+    NotTaken(KafkaError),
+    /// The stream cannot be read.
+    #[error(transparent)]
+    Decode(#[from] pgoutput::DecodeError),
+    /// The stream contradicts itself.
+    #[error(transparent)]
+    Width(#[from] envelope::WidthError),
+    /// A change outside of a transaction.
+    #[error("the stream has a change outside of a transaction")]
+    NoTransaction,
+}
+
+/// Why a session ended without an error.
+#[derive(Debug, PartialEq, Eq)]
+pub enum End {
+    /// The link was cut: everything is closed.
+    Cut,
+    /// The process is to stop.
+    Stopped,
+}
+
+/// What a session needs.
+pub struct Settings {
+    /// The site.
+    pub site: Site,
+    /// Its Postgres.
+    pub postgres: PostgresSecret,
+    /// Kafka.
+    pub bootstrap_servers: String,
+    /// The slot.
+    pub slot: String,
+    /// The topic.
+    pub topic: String,
+    /// How it is made.
+    pub topic_spec: TopicSpec,
+}
+
+/// Acknowledgements, as the producer's thread brings them.
+#[derive(Default)]
+struct Acknowledged {
+    progress: Mutex<Progress>,
+    failure: Mutex<Option<KafkaError>>,
+    records: std::sync::atomic::AtomicU64,
+    changed: Notify,
+}
+
+impl Acknowledged {
+    fn progress(&self) -> MutexGuard<'_, Progress> {
+        self.progress.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn check(&self) -> Result<(), Error> {
+        self.failure.lock().unwrap_or_else(PoisonError::into_inner).take().map_or(Ok(()), |error| Err(Error::NotTaken(error)))
+    }
+}
+
+#[derive(Clone)]
+struct Context(Arc<Acknowledged>);
+
+impl ClientContext for Context {}
+
+impl ProducerContext for Context {
+    type DeliveryOpaque = Box<u64>;
+
+    fn delivery(&self, result: &DeliveryResult<'_>, transaction: Self::DeliveryOpaque) {
+        match result {
+            Ok(_) => {
+                self.0.records.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+                self.0.progress().acknowledged(*transaction);
+            }
+            Err((error, _)) => {
+                self.0.failure.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error.clone());
+            }
+        }
+        self.0.changed.notify_one();
+    }
+}
+
+struct Session<'a> {
+    settings: &'a Settings,
+    state: &'a State,
+    sql: Client,
+    producer: ThreadedProducer<Context>,
+    acknowledged: Arc<Acknowledged>,
+    origin: Origin,
+    catalog: Catalog,
+    open: Option<(Open, u64)>,
+    /// The newest record of the open transaction: kept back until it is known whether it is the last.
+    held: Option<Record>,
+}
+
+/// Runs until the link is cut, the process is to stop, or something fails. Everything it holds is closed when it returns.
+pub async fn run(settings: &Settings, state: &State, stop: &CancellationToken) -> Result<End, Error> {
+    tokio::select! {
+        biased;
+        () = stop.cancelled() => Ok(End::Stopped),
+        () = state.probe().wait_for(Verdict::Cut) => Ok(End::Cut),
+        ended = connect_and_stream(settings, state) => ended.map(|()| End::Stopped),
+    }
+}
+
+async fn connect_and_stream(settings: &Settings, state: &State) -> Result<(), Error> {
+    let sql = postgres::connect_once(&settings.postgres, "synccluster-connector").await?;
+    let client_id = format!("{}-connector", settings.topic);
+    topic::ensure(&kafka::client_config(&settings.bootstrap_servers, &client_id), &settings.topic, &settings.topic_spec).await?;
+    let acknowledged = Arc::new(Acknowledged::default());
+    let mut config = kafka::producer_config(&settings.bootstrap_servers, &client_id);
+    // Kafka being down is waited out: giving a record up would only mean to read it again.
+    config.set("message.timeout.ms", "0").set("message.max.bytes", "10000000");
+    let producer = config.create_with_context(Context(Arc::clone(&acknowledged)))?;
+    let origin = Origin { topic: settings.topic.clone(), database: settings.postgres.dbname.clone() };
+    let mut session = Session { settings, state, sql, producer, acknowledged, origin, catalog: Catalog::default(), open: None, held: None };
+    let mut replication = ReplicationConnection::connect(&settings.postgres).await?;
+    if slot::prepare(&session.sql, &settings.slot).await? == Need::Snapshot {
+        session.snapshot(&mut replication).await?;
+    }
+    replication.start(&settings.slot, PUBLICATION, settings.site != Site::Server).await?;
+    state.phase(ConnectorPhase::Streaming);
+    session.stream(&mut replication).await
+}
+
+impl Session<'_> {
+    async fn snapshot(&mut self, replication: &mut ReplicationConnection) -> Result<(), Error> {
+        self.state.phase(ConnectorPhase::Snapshotting);
+        let (lsn, name) = replication.create_slot(&self.settings.slot).await?;
+        let reading = postgres::connect_once(&self.settings.postgres, "synccluster-connector snapshot").await?;
+        snapshot::begin(&reading, &name).await?;
+        let reader = snapshot::Reader { client: &reading, lsn };
+        let mut rows = 0;
+        let whole = self.acknowledged.progress().begin(now_millis());
+        for table in snapshot::tables(&reading, PUBLICATION).await? {
+            reader
+                .read(&table, async |values| {
+                    let record = envelope::snapshot_record(&self.origin, &table, &values, lsn, now_millis())?;
+                    self.send(&record, whole, None).await?;
+                    rows += 1;
+                    self.state.edit().snapshot_rows = rows;
+                    Ok::<_, Error>(())
+                })
+                .await?;
+        }
+        reading.batch_execute("commit").await?;
+        self.acknowledged.progress().commit(whole, lsn);
+        while self.acknowledged.progress().oldest().is_some() {
+            self.acknowledged.check()?;
+            self.state.alive();
+            let _ = time::timeout(REPORT_EVERY, self.acknowledged.changed.notified()).await;
+        }
+        slot::complete(&self.sql, &self.settings.slot).await?;
+        tracing::info!(rows, %lsn, "snapshot is in Kafka");
+        Ok(())
+    }
+
+    async fn stream(&mut self, replication: &mut ReplicationConnection) -> Result<(), Error> {
+        let mut report = time::interval(REPORT_EVERY);
+        report.set_missed_tick_behavior(time::MissedTickBehavior::Delay);
+        loop {
+            self.acknowledged.check()?;
+            tokio::select! {
+                frame = replication.next() => match frame? {
+                    Frame::Wal(data) => self.take(pgoutput::decode(data)?).await?,
+                    Frame::Keepalive { end, reply } => {
+                        if self.open.is_none() {
+                            self.acknowledged.progress().idle_until(end);
+                        }
+                        if reply {
+                            let confirmed = self.acknowledged.progress().confirmed();
+                            replication.confirm(confirmed, now_micros(), false).await?;
+                        }
+                    }
+                },
+                () = self.acknowledged.changed.notified() => self.note_acknowledged(),
+                _ = report.tick() => {
+                    let confirmed = self.acknowledged.progress().confirmed();
+                    replication.confirm(confirmed, now_micros(), true).await?;
+                    self.measure(confirmed).await?;
+                }
+            }
+        }
+    }
+
+    async fn take(&mut self, message: pgoutput::Message) -> Result<(), Error> {
+        use pgoutput::Message::{Begin, Commit, Delete, Ignored, Insert, Origin, Relation, Update};
+        match message {
+            Begin { commit, at, xid } => {
+                let number = self.acknowledged.progress().begin(now_millis());
+                self.open = Some((Open::new(xid, commit, at), number));
+            }
+            Commit { end } => self.commit(end).await?,
+            Origin(name) => self.open.as_mut().ok_or(Error::NoTransaction)?.0.from_site(name),
+            Relation { oid, schema, table, columns } => {
+                self.catalog.describe(&self.sql, oid, TableName::new(schema, table), columns).await?;
+            }
+            Insert { oid, new } => self.change(oid, Change::Insert(new)).await?,
+            Update { oid, old, new } => self.change(oid, Change::Update(old, new)).await?,
+            Delete { oid, old } => self.change(oid, Change::Delete(old)).await?,
+            Ignored => {}
+        }
+        Ok(())
+    }
+
+    async fn change(&mut self, oid: u32, change: Change) -> Result<(), Error> {
+        let (open, number) = self.open.as_mut().ok_or(Error::NoTransaction)?;
+        let number = *number;
+        let Some(table) = self.catalog.get(oid) else { return Ok(()) };
+        for record in envelope::records(&self.origin, table, open, change, now_millis())? {
+            if let Some(previous) = self.held.replace(record) {
+                self.send(&previous, number, None).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn commit(&mut self, end: Lsn) -> Result<(), Error> {
+        let (open, number) = self.open.take().ok_or(Error::NoTransaction)?;
+        if let Some(last) = self.held.take() {
+            self.send(&last, number, Some(open.events())).await?;
+        }
+        self.acknowledged.progress().commit(number, end);
+        Ok(())
+    }
+
+    /// Hands a record to the producer; waits while it is full.
+    async fn send(&self, record: &Record, transaction: u64, end_of: Option<u64>) -> Result<(), Error> {
+        self.acknowledged.progress().sent(transaction);
+        let end_of = end_of.map(|events| events.to_string());
+        loop {
+            let mut message = BaseRecord::with_opaque_to(&self.settings.topic, Box::new(transaction)).key(&record.key).partition(0);
+            if let Some(value) = &record.value {
+                message = message.payload(value);
+            }
+            if let Some(events) = &end_of {
+                let header = Header { key: TRANSACTION_END_HEADER, value: Some(events) };
+                message = message.headers(OwnedHeaders::new().insert(header));
+            }
+            match self.producer.send(message) {
+                Ok(()) => return Ok(()),
+                Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), _)) => {
+                    self.acknowledged.check()?;
+                    self.state.alive();
+                    time::sleep(BACKPRESSURE).await;
+                }
+                Err((error, _)) => return Err(Error::NotTaken(error)),
+            }
+        }
+    }
+
+    fn note_acknowledged(&self) {
+        self.state.probe().moved();
+        self.state.edit().records_acknowledged = self.acknowledged.records.load(std::sync::atomic::Ordering::Relaxed);
+    }
+
+    async fn measure(&self, confirmed: Lsn) -> Result<(), Error> {
+        let slot = slot::status(&self.sql, &self.settings.slot).await?;
+        let lag = slot::lag_bytes(&self.sql, confirmed).await?;
+        let oldest = self.acknowledged.progress().oldest();
+        let mut status = self.state.edit();
+        status.slot = slot;
+        status.lag_bytes = (confirmed > Lsn(0)).then_some(lag);
+        status.lag_seconds = oldest.map_or(0, |since| (now_millis() - since).unsigned_abs().div_ceil(1000));
+        status.measured_at = Some(now_millis());
+        Ok(())
+    }
+}
+
+impl Drop for Session<'_> {
+    fn drop(&mut self) {
+        // What is still queued will be read again from the slot: no need to wait for it.
+        self.producer.purge(rdkafka::producer::PurgeConfig::default().queue().inflight());
+    }
+}

@@ -1,0 +1,96 @@
+//! The rows that were there before the slot: read in the slot's own snapshot, so that not one is missed or out of order.
+
+use bytes::Bytes;
+use futures::TryStreamExt;
+use synccluster_protocol::{Lsn, codec::SESSION_SETTINGS, event::TableName};
+use synccluster_runtime::catalog::{self, quote, quote_table};
+use tokio_postgres::{Client, Error};
+
+use crate::{envelope::Table, replication::pgoutput::Datum};
+
+/// Begins a transaction that sees exactly what the slot's stream will not send.
+pub async fn begin(client: &Client, snapshot: &str) -> Result<(), Error> {
+    let settings: String = SESSION_SETTINGS.iter().map(|(name, value)| format!("set {name} = '{value}';")).collect();
+    // The name is Postgres' own answer to CREATE_REPLICATION_SLOT; SET TRANSACTION takes no parameters.
+    let name = snapshot.replace('\'', "''");
+    let script = format!("{settings} begin isolation level repeatable read read only; set transaction snapshot '{name}';");
+    client.batch_execute(&script).await
+}
+
+/// The tables of the publication.
+pub async fn tables(client: &Client, publication: &str) -> Result<Vec<Table>, Error> {
+    let names = client
+        .query("select schemaname, tablename from pg_publication_tables where pubname = $1 order by 1, 2", &[&publication])
+        .await?;
+    let mut tables = Vec::with_capacity(names.len());
+    for row in names {
+        let name = TableName::new(row.get::<_, String>(0), row.get::<_, String>(1));
+        if let Some(table) = catalog::table(client, &name).await? {
+            let columns = table.columns.into_iter().map(|column| (column.name, column.kind)).collect();
+            tables.push(Table { name, columns, key: table.key });
+        }
+    }
+    Ok(tables)
+}
+
+/// A row of a snapshot and where it was read.
+pub struct Reader<'a> {
+    /// The connection with the transaction of [`begin`].
+    pub client: &'a Client,
+    /// The slot's consistent point.
+    pub lsn: Lsn,
+}
+
+impl Reader<'_> {
+    /// Hands every row to `each`, as it comes: COPY gives the same text as the stream's output functions.
+    pub async fn read<E: From<Error>>(&self, table: &Table, mut each: impl AsyncFnMut(Vec<Datum>) -> Result<(), E>) -> Result<(), E> {
+        let columns: Vec<String> = table.columns.iter().map(|(name, _)| quote(name)).collect();
+        let statement = format!("copy (select {} from {}) to stdout", columns.join(", "), quote_table(&table.name));
+        let rows = self.client.copy_out(&statement).await?;
+        let mut rows = std::pin::pin!(rows);
+        // Postgres sends one row a message.
+        while let Some(line) = rows.try_next().await? {
+            each(parse(&line)).await?;
+        }
+        Ok(())
+    }
+}
+
+/// One line of COPY's text format (documentation of COPY, section "Text Format").
+fn parse(line: &Bytes) -> Vec<Datum> {
+    let text = String::from_utf8_lossy(line);
+    text.trim_end_matches('\n').split('\t').map(|field| if field == "\\N" { Datum::Null } else { Datum::Text(unescape(field)) }).collect()
+}
+
+fn unescape(field: &str) -> String {
+    let mut text = String::with_capacity(field.len());
+    let mut rest = field.chars();
+    while let Some(c) = rest.next() {
+        text.push(match (c, c == '\\') {
+            (c, false) => c,
+            (_, true) => match rest.next() {
+                Some('b') => '\u{8}',
+                Some('f') => '\u{c}',
+                Some('n') => '\n',
+                Some('r') => '\r',
+                Some('t') => '\t',
+                Some('v') => '\u{b}',
+                Some(other) => other,
+                None => '\\',
+            },
+        });
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn copys_escapes_are_undone() {
+        let line = Bytes::from_static(b"1\t\\N\ta\\tb\\nc\\\\d\t\n");
+        let expected = [Datum::Text("1".into()), Datum::Null, Datum::Text("a\tb\nc\\d".into()), Datum::Text(String::new())];
+        assert_eq!(parse(&line), expected);
+    }
+}

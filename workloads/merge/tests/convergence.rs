@@ -1,0 +1,184 @@
+//! One server, three clients, skewed clocks, random writes and delivery: whatever happens, the sites end equal.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use proptest::prelude::*;
+use synccluster_merge::{Action, Incoming, Kind, Local, decide};
+use synccluster_protocol::{Site, Version};
+
+const CLIENTS: u16 = 3;
+const KEYS: u8 = 4;
+
+#[derive(Clone, Copy, Debug)]
+struct Event {
+    key: u8,
+    value: u32,
+    incoming: Incoming,
+}
+
+#[derive(Default)]
+struct Database {
+    rows: BTreeMap<u8, (Version, u32)>,
+    tombstones: BTreeMap<u8, Version>,
+    skew: i64,
+}
+
+impl Database {
+    fn local(&self, key: u8) -> Local {
+        Local { row: self.rows.get(&key).map(|row| row.0), tombstone: self.tombstones.get(&key).copied() }
+    }
+}
+
+/// One step of a history.
+#[derive(Clone, Copy, Debug)]
+enum Step {
+    Write { site: u16, key: u8, value: u32 },
+    Delete { site: u16, key: u8 },
+    Uplink { client: u16 },
+    Downlink { client: u16 },
+    /// The connector starts again and sends its last event twice.
+    Resend { client: u16 },
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let key = 0..KEYS;
+    prop_oneof![
+        4 => (0..=CLIENTS, key.clone(), any::<u32>()).prop_map(|(site, key, value)| Step::Write { site, key, value }),
+        1 => (0..=CLIENTS, key).prop_map(|(site, key)| Step::Delete { site, key }),
+        3 => (1..=CLIENTS).prop_map(|client| Step::Uplink { client }),
+        3 => (1..=CLIENTS).prop_map(|client| Step::Downlink { client }),
+        1 => (1..=CLIENTS).prop_map(|client| Step::Resend { client }),
+    ]
+}
+
+#[derive(Default)]
+struct World {
+    now: i64,
+    sites: Vec<Database>,
+    up: Vec<VecDeque<Event>>,
+    sent: Vec<Option<Event>>,
+    log: Vec<Event>,
+    read: Vec<usize>,
+}
+
+impl World {
+    fn new(skews: &[i64]) -> Self {
+        let n = usize::from(CLIENTS) + 1;
+        let sites = skews.iter().map(|&skew| Database { skew, ..Database::default() }).collect();
+        Self { now: 1000, sites, up: vec![VecDeque::new(); n], sent: vec![None; n], log: Vec::new(), read: vec![0; n] }
+    }
+
+    fn clock(&self, site: u16) -> i64 {
+        self.now + self.sites[usize::from(site)].skew
+    }
+
+    fn emit(&mut self, site: u16, event: Event) {
+        if site == 0 { self.log.push(event) } else { self.up[usize::from(site)].push_back(event) }
+    }
+
+    /// What the triggers do.
+    fn write(&mut self, site: u16, key: u8, value: Option<u32>) {
+        let clock = self.clock(site);
+        let database = &mut self.sites[usize::from(site)];
+        let replaced = database.rows.get(&key).map(|row| row.0);
+        let parent = replaced.or(database.tombstones.get(&key).copied());
+        let version = Version::next(clock, site, parent);
+        let kind = match value {
+            Some(value) => {
+                database.rows.insert(key, (version, value));
+                Kind::Row
+            }
+            None if replaced.is_none() => return,
+            None => {
+                database.rows.remove(&key);
+                database.tombstones.insert(key, version);
+                Kind::Tombstone
+            }
+        };
+        let incoming = Incoming { kind, version, parent, resent: false };
+        self.emit(site, Event { key, value: value.unwrap_or_default(), incoming });
+    }
+
+    /// What a sink does; it waits while a version is ahead of its clock, so time passes first.
+    fn apply(&mut self, site: u16, event: Event) {
+        self.now = self.now.max(event.incoming.version.micros() - self.sites[usize::from(site)].skew);
+        let clock = self.clock(site);
+        let database = &mut self.sites[usize::from(site)];
+        let applied = match decide(Site::from_node(site).unwrap(), database.local(event.key), event.incoming, clock).action {
+            Action::Keep => return,
+            Action::Apply => event,
+            Action::Rebury(version) => {
+                let incoming = Incoming { kind: Kind::Tombstone, version, parent: None, resent: false };
+                Event { incoming, ..event }
+            }
+        };
+        match applied.incoming.kind {
+            Kind::Row => drop(database.rows.insert(event.key, (applied.incoming.version, applied.value))),
+            Kind::Tombstone => {
+                database.rows.remove(&event.key);
+                database.tombstones.insert(event.key, applied.incoming.version);
+            }
+        }
+        if site == 0 {
+            self.log.push(applied);
+        }
+    }
+
+    fn take(&mut self, step: Step) {
+        self.now += 1;
+        match step {
+            Step::Write { site, key, value } => self.write(site, key, Some(value)),
+            Step::Delete { site, key } => self.write(site, key, None),
+            Step::Uplink { client } => {
+                if let Some(event) = self.up[usize::from(client)].pop_front() {
+                    self.sent[usize::from(client)] = Some(event);
+                    self.apply(0, event);
+                }
+            }
+            Step::Downlink { client } => {
+                let place = self.read[usize::from(client)];
+                if let Some(&event) = self.log.get(place) {
+                    self.read[usize::from(client)] += 1;
+                    self.apply(client, event);
+                }
+            }
+            Step::Resend { client } => {
+                if let Some(event) = self.sent[usize::from(client)] {
+                    self.apply(0, Event { incoming: Incoming { resent: true, ..event.incoming }, ..event });
+                }
+            }
+        }
+    }
+
+    fn drain(&mut self) {
+        for client in 1..=CLIENTS {
+            while !self.up[usize::from(client)].is_empty() {
+                self.take(Step::Uplink { client });
+            }
+        }
+        for client in 1..=CLIENTS {
+            while self.read[usize::from(client)] < self.log.len() {
+                self.take(Step::Downlink { client });
+            }
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2000))]
+
+    #[test]
+    fn every_history_ends_with_equal_sites(
+        skews in prop::collection::vec(-30i64..30, usize::from(CLIENTS) + 1),
+        steps in prop::collection::vec(step(), 0..300),
+    ) {
+        let mut world = World::new(&skews);
+        for step in steps {
+            world.take(step);
+        }
+        world.drain();
+        for client in &world.sites[1..] {
+            prop_assert_eq!(&client.rows, &world.sites[0].rows);
+        }
+    }
+}
