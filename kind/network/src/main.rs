@@ -22,6 +22,8 @@ const RETRY: Duration = Duration::from_secs(1);
 const VERIFY: Duration = Duration::from_secs(30);
 /// Shorter than the client's own: an address that is not served yet swallows the packets.
 const CONNECT: Duration = Duration::from_secs(3);
+/// The client reports failed requests as errors of its own; `watch` says the same in one line.
+const FILTER: &str = "info,kube_client=off";
 /// Longer than the API server keeps a watch open without a word.
 const SILENCE: Duration = Duration::from_secs(330);
 
@@ -47,7 +49,7 @@ struct Args {
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<()> {
     let args = Args::parse();
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(FILTER));
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_ansi(false)

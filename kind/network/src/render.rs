@@ -15,7 +15,7 @@ use std::{
 use crate::{
     intervals::Intervals,
     model::Direction,
-    ruleset::{Allow, Peers, Ruleset, Side, Traffic},
+    ruleset::{Allow, Allowed, Peers, Ruleset, Side, Traffic},
 };
 
 /// The table, in family `ip`, that belongs to this program.
@@ -74,64 +74,74 @@ impl<'a> Script<'a> {
     }
 
     fn side(&self, out: &mut fmt::Formatter<'_>, direction: Direction, side: &Side) -> fmt::Result {
-        let Words {
-            name,
-            pod,
-            peer,
-            priority,
-        } = Words::of(direction);
-        for (index, policy) in side.policies.iter().enumerate() {
-            for (rule, targets) in policy
-                .rules
-                .iter()
-                .enumerate()
-                .filter_map(|(rule, allow)| Some((rule, targets(allow)?)))
-            {
-                writeln!(
-                    out,
-                    "  set {name}-targets-{index}-{rule} {{ type ipv4_addr . inet_proto . inet_service; elements = {{ {targets} }}; }}"
-                )?;
-            }
-            let comment: String = policy.policy.to_string().chars().take(COMMENT).collect();
-            writeln!(out, "  chain {name}-policy-{index} {{ comment \"{comment}\"")?;
-            for (rule, allow) in policy.rules.iter().enumerate() {
-                let Some(peers) = self.peers(allow, peer) else { continue };
-                writeln!(
-                    out,
-                    "    {peers}{}accept",
-                    traffic(allow, &format!("{name}-targets-{index}-{rule}"))
-                )?;
-            }
-            writeln!(out, "  }}")?;
+        let words = Words::of(direction);
+        for (index, allowed) in side.policies.iter().enumerate() {
+            self.policy(out, &words, index, allowed)?;
         }
-
+        // A chain per set of policies, not per pod: the pods of a StatefulSet share one.
         let shared: BTreeSet<&Vec<usize>> = side.isolated.values().collect();
         let chains: BTreeMap<&Vec<usize>, usize> = shared.into_iter().zip(0..).collect();
-        for (policies, number) in &chains {
-            writeln!(out, "  chain {name}-pods-{number} {{")?;
-            for index in *policies {
-                writeln!(out, "    jump {name}-policy-{index}")?;
-            }
-            writeln!(out, "    drop\n  }}")?;
-        }
+        pods(out, &words, &chains)?;
+        base(out, &words, side, &chains)
+    }
 
-        writeln!(
-            out,
-            "  chain {name} {{\n    type filter hook forward priority {priority}; policy accept;"
-        )?;
-        // Also when nobody is isolated: the kernel tracks connections only where a rule asks for it, and one it has not
-        // tracked from its start would not survive the first policy.
-        writeln!(out, "    ct state established,related accept")?;
-        if !side.isolated.is_empty() {
-            let own = list(side.isolated.keys().map(|address| format!("{address} . {address}")));
-            let pods = side.isolated.iter().filter_map(|(address, policies)| {
-                Some(format!("{address} : goto {name}-pods-{}", chains.get(policies)?))
-            });
-            writeln!(out, "    ip saddr . ip daddr {{ {own} }} accept")?;
-            writeln!(out, "    ip {pod} vmap {{ {} }}", list(pods))?;
+    /// What one policy allows: it accepts, or comes back without a verdict.
+    fn policy(&self, out: &mut fmt::Formatter<'_>, words: &Words, index: usize, allowed: &Allowed) -> fmt::Result {
+        let Words { name, peer, .. } = words;
+        let set = |rule: usize| format!("{name}-targets-{index}-{rule}");
+        let key = "type ipv4_addr . inet_proto . inet_service";
+        for (rule, allow) in allowed.rules.iter().enumerate() {
+            if let Some(targets) = targets(allow) {
+                writeln!(out, "  set {} {{ {key}; elements = {{ {targets} }}; }}", set(rule))?;
+            }
+        }
+        let comment: String = allowed.policy.to_string().chars().take(COMMENT).collect();
+        writeln!(out, "  chain {name}-policy-{index} {{ comment \"{comment}\"")?;
+        for (rule, allow) in allowed.rules.iter().enumerate() {
+            let Some(peers) = self.peers(allow, peer) else { continue };
+            writeln!(out, "    {peers}{}accept", traffic(allow, &set(rule)))?;
         }
         writeln!(out, "  }}")
     }
+}
+
+/// Where isolated pods are sent to: through their policies, and then it ends.
+fn pods(out: &mut fmt::Formatter<'_>, words: &Words, chains: &BTreeMap<&Vec<usize>, usize>) -> fmt::Result {
+    let Words { name, .. } = words;
+    for (policies, number) in chains {
+        writeln!(out, "  chain {name}-pods-{number} {{")?;
+        for index in *policies {
+            writeln!(out, "    jump {name}-policy-{index}")?;
+        }
+        writeln!(out, "    drop\n  }}")?;
+    }
+    Ok(())
+}
+
+/// Where every packet comes by.
+fn base(
+    out: &mut fmt::Formatter<'_>,
+    words: &Words,
+    side: &Side,
+    chains: &BTreeMap<&Vec<usize>, usize>,
+) -> fmt::Result {
+    let Words {
+        name, pod, priority, ..
+    } = words;
+    writeln!(out, "  chain {name} {{")?;
+    writeln!(out, "    type filter hook forward priority {priority}; policy accept;")?;
+    // Also when nobody is isolated: the kernel tracks connections only where a rule asks for it, and one it has not
+    // tracked from its start would not survive the first policy.
+    writeln!(out, "    ct state established,related accept")?;
+    if !side.isolated.is_empty() {
+        let own = side.isolated.keys().map(|address| format!("{address} . {address}"));
+        let chain = |policies| chains.get(policies).map(|number| format!("{name}-pods-{number}"));
+        let pods = side.isolated.iter();
+        let pods = pods.filter_map(|(address, policies)| Some(format!("{address} : goto {}", chain(policies)?)));
+        writeln!(out, "    ip saddr . ip daddr {{ {} }} accept", list(own))?;
+        writeln!(out, "    ip {pod} vmap {{ {} }}", list(pods))?;
+    }
+    writeln!(out, "  }}")
 }
 
 impl fmt::Display for Script<'_> {
