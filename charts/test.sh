@@ -1,0 +1,94 @@
+#!/usr/bin/env bash
+# Tests the charts without a cluster: lint, what several sets of values render, and how wrong values are refused.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")"
+cache=${SYNCCLUSTER_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/synccluster}
+PATH=$PATH:$cache/bin
+command -v helm >/dev/null || { echo "error: helm is missing: kind/tools.sh builds it" >&2; exit 1; }
+# shellcheck source=kind/versions.env
+source ../kind/versions.env
+# What the tests look at, not what the user has configured.
+work=$(mktemp -d); trap 'rm -rf "$work"' EXIT
+export HELM_CACHE_HOME=$work/cache HELM_CONFIG_HOME=$work/config HELM_DATA_HOME=$work/data
+
+failed=0 passed=0
+ok() { passed=$((passed + 1)); printf 'ok    %s\n' "$1"; }
+bad() { failed=$((failed + 1)); printf 'FAIL  %s\n' "$1"; if [[ -n ${2:-} ]]; then sed 's/^/      /' <<<"$2"; fi; }
+check() { local what=$1 said; shift; if said=$("$@" 2>&1); then ok "$what"; else bad "$what" "$said"; fi; }
+
+# render NAME ARGUMENTS…: the operator's chart with these values, for the checks below.
+render() { rendered=$work/$1.yaml; shift; helm template synccluster synccluster --namespace operators "$@" >"$rendered" 2>"$work/error" || bad "renders with: $*" "$(cat "$work/error")"; }
+# Lines, whole but for leading spaces.
+has() { if grep -qxE -- " *($2)" "$rendered"; then ok "$1"; else bad "$1" "$(printf 'no line: %s' "$2")"; fi; }
+lacks() { local found; if found=$(grep -xE -- " *($2)" "$rendered"); then bad "$1" "$found"; else ok "$1"; fi; }
+refuses() {
+  local what=$1 message=$2 said; shift 2
+  if said=$(helm template synccluster synccluster "$@" 2>&1); then bad "$what" "was accepted: $*"
+  elif [[ $said == *"$message"* ]]; then ok "$what"
+  else bad "$what" "$said"; fi
+}
+
+check "the chart's copy of the CRD is the generated one" ./sync-crds.sh --check
+check "lint synccluster" helm lint --strict --quiet synccluster
+check "lint synccluster, one namespace" helm lint --strict --quiet synccluster --set watchNamespace=shops
+check "lint synccluster-crds" helm lint --strict --quiet synccluster-crds
+
+render cluster-wide
+has "cluster-wide: a ClusterRole" "kind: ClusterRole"
+has "cluster-wide: bound to the release's account" "namespace: operators"
+lacks "cluster-wide: no Role" "kind: Role(Binding)?"
+lacks "cluster-wide: no WATCH_NAMESPACE" ".*WATCH_NAMESPACE.*"
+has "the pod has the label the network policies ask for" "app.kubernetes.io/name: synccluster-operator"
+has "the operator knows its namespace" "valueFrom: \{fieldRef: \{fieldPath: metadata.namespace\}\}"
+has "passwords are never changed nor deleted" "verbs: \[list, create\]"
+has "Postgres as kind/ has it" "- \{name: POSTGRES_IMAGE, value: \"$POSTGRES_IMAGE_PUBLISHED\"\}"
+has "Kafka as kind/ has it" "- \{name: KAFKA_IMAGE, value: \"$KAFKA_IMAGE_PUBLISHED\"\}"
+lacks "nothing may do everything" ".*(verbs|resources|apiGroups): .*[*].*"
+check "every container has a read-only root and no privilege" awk '
+  /^ *image:/ {containers++} /readOnlyRootFilesystem: true/ {readonly++} /drop: \[ALL\]/ {dropped++} /allowPrivilegeEscalation: false/ {kept++}
+  END {printf "%d containers, %d read-only, %d without capabilities, %d without escalation\n", containers, readonly, dropped, kept
+       exit !(containers == 2 && readonly == 2 && dropped == 2 && kept == 2)}' "$rendered"
+
+render one-namespace --set watchNamespace=shops
+has "one namespace: a Role" "kind: Role"
+has "one namespace: there" "namespace: shops"
+has "one namespace: the operator is told" "- \{name: WATCH_NAMESPACE, value: \"shops\"\}"
+lacks "one namespace: nothing for the whole cluster" "kind: ClusterRole(Binding)?"
+
+render images --set images.synccluster=registry.example.com:5000/team/sync:v1 --set images.postgres="postgres@sha256:$(printf '%064d' 0)" --set imagePullPolicy=Always
+has "images: the operator's" "image: \"registry.example.com:5000/team/sync:v1\""
+has "images: the workloads' too" "- \{name: SYNCCLUSTER_IMAGE, value: \"registry.example.com:5000/team/sync:v1\"\}"
+has "images: by digest" "- \{name: POSTGRES_IMAGE, value: \"postgres@sha256:0{64}\"\}"
+has "images: pull policy" "imagePullPolicy: Always"
+
+render pod --set podAnnotations.image=sha256:1 --set nodeSelector.disk=fast --set 'tolerations[0].key=edge' --set 'imagePullSecrets[0].name=registry' --set resources.limits.memory=64Mi --set logLevel=info\\,kube=debug
+has "pod: annotations" "image: sha256:1"
+has "pod: node selector" "disk: fast"
+has "pod: tolerations" "- key: edge"
+has "pod: pull secrets" "- name: registry"
+has "pod: resources, merged with the defaults" "memory: 64Mi"
+has "pod: log level" "- \{name: RUST_LOG, value: \"info,kube=debug\"\}"
+
+refuses "a misspelt value" "additional properties 'imagePulPolicy' not allowed" --set imagePulPolicy=Always
+refuses "an image that is a number" "at '/images/kafka': got number, want string" --set images.kafka=4
+refuses "an image with a space" "at '/images/postgres': 'postgres 17' does not match pattern" --set images.postgres='postgres 17'
+refuses "no image" "at '/images/synccluster': '' does not match pattern" --set images.synccluster=
+refuses "several namespaces" "at '/watchNamespace': 'a,b' does not match pattern" --set watchNamespace=a\\,b
+refuses "a pull policy that is none" "at '/imagePullPolicy': value must be one of 'IfNotPresent', 'Always', 'Never'" --set imagePullPolicy=Sometimes
+refuses "a log level that is none" "at '/logLevel': 'loud' does not match pattern" --set logLevel=loud
+refuses "a misspelt resource" "at '/resources': additional properties 'limit' not allowed" --set resources.limit.memory=64Mi
+
+for rules in synccluster/templates/rbac.yaml synccluster-crds/templates/roles.yaml; do
+  check "each rule of $rules says why" awk '/^ *- apiGroups:/ {rules++; if (before !~ /^ *#/) {print "no comment before line " NR ": " $0; wrong = 1}} {before = $0} END {exit wrong || !rules}' "$rules"
+done
+
+rendered=$work/crds.yaml
+check "the CRD's chart renders" helm template crds synccluster-crds
+helm template crds synccluster-crds >"$rendered" 2>&1 || true
+has "the CRD stays when the chart goes" "helm.sh/resource-policy: keep"
+has "the CRD is there" "name: syncclusters.synccluster.dev"
+check "the CRD is rendered unchanged but for that" diff <(grep -v '^#' ../crds/synccluster.yaml) \
+  <(awk '/^# Source: /{crd = /crd.yaml$/; next} /^---$/{crd = 0} crd' "$rendered" | grep -vxE '|#.*|  annotations:|    helm.sh/resource-policy: keep')
+
+printf '%d passed, %d failed\n' "$passed" "$failed"
+exit $((failed > 0))
