@@ -13,7 +13,7 @@ export HELM_CACHE_HOME=$work/cache HELM_CONFIG_HOME=$work/config HELM_DATA_HOME=
 
 failed=0 passed=0
 ok() { passed=$((passed + 1)); printf 'ok    %s\n' "$1"; }
-bad() { failed=$((failed + 1)); printf 'FAIL  %s\n' "$1"; if [[ -n ${2:-} ]]; then sed 's/^/      /' <<<"$2"; fi; }
+bad() { failed=$((failed + 1)); printf 'FAIL  %s\n' "$1"; printf '      %s\n' "${2//$'\n'/$'\n'      }"; }
 check() { local what=$1 said; shift; if said=$("$@" 2>&1); then ok "$what"; else bad "$what" "$said"; fi; }
 
 # render NAME ARGUMENTS…: the operator's chart with these values, for the checks below.
@@ -78,8 +78,10 @@ refuses "a pull policy that is none" "at '/imagePullPolicy': value must be one o
 refuses "a log level that is none" "at '/logLevel': 'loud' does not match pattern" --set logLevel=loud
 refuses "a misspelt resource" "at '/resources': additional properties 'limit' not allowed" --set resources.limit.memory=64Mi
 
+# shellcheck disable=SC2016 # awk's variables, not the shell's
+explained='/^ *- apiGroups:/ {rules++; if (before !~ /^ *#/) {print "no comment before line " NR; wrong = 1}} {before = $0} END {exit wrong || !rules}'
 for rules in synccluster/templates/rbac.yaml synccluster-crds/templates/roles.yaml; do
-  check "each rule of $rules says why" awk '/^ *- apiGroups:/ {rules++; if (before !~ /^ *#/) {print "no comment before line " NR ": " $0; wrong = 1}} {before = $0} END {exit wrong || !rules}' "$rules"
+  check "each rule of $rules says why" awk "$explained" "$rules"
 done
 
 rendered=$work/crds.yaml

@@ -168,7 +168,7 @@ pub fn free_port() -> Result<u16> {
 }
 
 /// Time a process has to come up, on a machine that builds something else meanwhile.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub const PATIENCE: Duration = Duration::from_mins(1);
 
 fn open_to_all(path: &Path) -> Result<()> {
     fs::set_permissions(path, fs::Permissions::from_mode(0o755))

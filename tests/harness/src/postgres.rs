@@ -125,34 +125,7 @@ impl Postgres {
     pub async fn restart(&mut self) -> Result<()> {
         self.stop().await?;
         let (data, log) = (self.folder.join("data"), self.folder.join("log"));
-        let settings = [
-            format!("port={}", self.port),
-            "listen_addresses=127.0.0.1".into(),
-            "unix_socket_directories=".into(),
-            "wal_level=logical".into(),
-            "max_replication_slots=32".into(),
-            "max_wal_senders=32".into(),
-            "max_connections=100".into(),
-            "shared_buffers=32MB".into(),
-            "track_commit_timestamp=off".into(),
-            "fsync=off".into(),
-        ];
-        let process = Process::spawn(
-            "postgres",
-            self.user,
-            End::Quit,
-            &log,
-            &self.binaries.join("bin/postgres"),
-            |command| {
-                command
-                    .arg("-D")
-                    .arg(&data)
-                    .env("LD_LIBRARY_PATH", self.binaries.join("lib"));
-                settings.iter().for_each(|setting| {
-                    command.arg("-c").arg(setting);
-                });
-            },
-        )?;
+        let process = serve(&self.binaries, self.user, &data, &log, self.port)?;
         let process = self.process.insert(process);
         answering(process, &superuser(self.port, DATABASE)).await
     }
@@ -188,23 +161,7 @@ async fn initdb(binaries: &Path, user: Option<Unprivileged>, to: &Path) -> Resul
     fs::write(to.join("pg_hba.conf"), HBA)?;
 
     let (port, log) = (place::free_port()?, Folder::new("initdb")?);
-    let mut process = Process::spawn(
-        "postgres",
-        user,
-        End::Quit,
-        &log.join("log"),
-        &binaries.join("bin/postgres"),
-        |command| {
-            command.arg("-D").arg(to).env("LD_LIBRARY_PATH", &library);
-            for setting in [
-                &format!("port={port}"),
-                "listen_addresses=127.0.0.1",
-                "unix_socket_directories=",
-            ] {
-                command.args(["-c", setting]);
-            }
-        },
-    )?;
+    let mut process = serve(binaries, user, to, &log.join("log"), port)?;
     let config = superuser(port, SUPERUSER);
     answering(&mut process, &config).await?;
     connect(&config)
@@ -213,6 +170,31 @@ async fn initdb(binaries: &Path, user: Option<Unprivileged>, to: &Path) -> Resul
         .await?;
     process.signal(Signal::INT)?;
     process.ended(Duration::from_secs(30)).await.map(drop)
+}
+
+fn serve(binaries: &Path, user: Option<Unprivileged>, data: &Path, log: &Path, port: u16) -> Result<Process> {
+    let settings = [
+        &format!("port={port}"),
+        "listen_addresses=127.0.0.1",
+        "unix_socket_directories=",
+        "wal_level=logical",
+        "max_replication_slots=32",
+        "max_wal_senders=32",
+        "shared_buffers=32MB",
+        "track_commit_timestamp=off",
+        "fsync=off",
+    ];
+    Process::spawn(
+        "postgres",
+        user,
+        End::Quit,
+        log,
+        &binaries.join("bin/postgres"),
+        |command| {
+            command.arg("-D").arg(data).env("LD_LIBRARY_PATH", binaries.join("lib"));
+            command.args(settings.iter().flat_map(|setting| ["-c", setting]));
+        },
+    )
 }
 
 fn superuser(port: u16, database: &str) -> Config {

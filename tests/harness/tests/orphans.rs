@@ -36,7 +36,7 @@ async fn nothing_outlives_a_killed_test_process() -> Result<()> {
     }
     let mut process = again("nothing_outlives_a_killed_test_process")?.spawn()?;
     let note = note(process.id());
-    let ports = eventually(Duration::from_secs(60), async || Ok(std::fs::read_to_string(&note)?)).await;
+    let ports = eventually(Duration::from_mins(1), async || Ok(std::fs::read_to_string(&note)?)).await;
     if let Ok(ports) = &ports {
         for address in ports.split(' ') {
             TcpStream::connect(address).await?;
