@@ -37,12 +37,11 @@ render cluster-wide
 has "cluster-wide: a ClusterRole" "kind: ClusterRole"
 has "cluster-wide: bound to the release's account" "namespace: operators"
 lacks "cluster-wide: no Role" "kind: Role(Binding)?"
-lacks "cluster-wide: no WATCH_NAMESPACE" ".*WATCH_NAMESPACE.*"
+lacks "cluster-wide: the operator is told no namespace" ".*--namespace=.*"
 has "the pod has the label the network policies ask for" "app.kubernetes.io/name: synccluster-operator"
-has "the operator knows its namespace" "valueFrom: \{fieldRef: \{fieldPath: metadata.namespace\}\}"
 has "passwords are never changed nor deleted" "verbs: \[list, create\]"
-has "Postgres as kind/ has it" "- \{name: POSTGRES_IMAGE, value: \"$POSTGRES_IMAGE_PUBLISHED\"\}"
-has "Kafka as kind/ has it" "- \{name: KAFKA_IMAGE, value: \"$KAFKA_IMAGE_PUBLISHED\"\}"
+has "Postgres as kind/ has it" "- \"--postgres-image=$POSTGRES_IMAGE_PUBLISHED\""
+has "Kafka as kind/ has it" "- \"--kafka-image=$KAFKA_IMAGE_PUBLISHED\""
 lacks "nothing may do everything" ".*(verbs|resources|apiGroups): .*[*].*"
 check "every container has a read-only root and no privilege" awk '
   /^ *image:/ {containers++} /readOnlyRootFilesystem: true/ {readonly++} /drop: \[ALL\]/ {dropped++} /allowPrivilegeEscalation: false/ {kept++}
@@ -52,13 +51,13 @@ check "every container has a read-only root and no privilege" awk '
 render one-namespace --set watchNamespace=shops
 has "one namespace: a Role" "kind: Role"
 has "one namespace: there" "namespace: shops"
-has "one namespace: the operator is told" "- \{name: WATCH_NAMESPACE, value: \"shops\"\}"
+has "one namespace: the operator is told" "- --namespace=shops"
 lacks "one namespace: nothing for the whole cluster" "kind: ClusterRole(Binding)?"
 
 render images --set images.synccluster=registry.example.com:5000/team/sync:v1 --set images.postgres="postgres@sha256:$(printf '%064d' 0)" --set imagePullPolicy=Always
 has "images: the operator's" "image: \"registry.example.com:5000/team/sync:v1\""
-has "images: the workloads' too" "- \{name: SYNCCLUSTER_IMAGE, value: \"registry.example.com:5000/team/sync:v1\"\}"
-has "images: by digest" "- \{name: POSTGRES_IMAGE, value: \"postgres@sha256:0{64}\"\}"
+has "images: the workloads' too" "- \"--image=registry.example.com:5000/team/sync:v1\""
+has "images: by digest" "- \"--postgres-image=postgres@sha256:0{64}\""
 has "images: pull policy" "imagePullPolicy: Always"
 
 render pod --set podAnnotations.image=sha256:1 --set nodeSelector.disk=fast --set 'tolerations[0].key=edge' --set 'imagePullSecrets[0].name=registry' --set resources.limits.memory=64Mi --set logLevel=info\\,kube=debug
