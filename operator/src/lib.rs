@@ -1,1 +1,23 @@
 //! The operator: SyncCluster to Kubernetes objects, and what was measured to status.
+//!
+//! `dereference → validate → plan → apply → observe → assess → status`, one module a step. `validate`, `plan` and `assess` are pure: no client,
+//! no clock. [`reconcile`] puts the steps together.
+
+pub mod api;
+pub mod apply;
+pub mod assess;
+pub mod controller;
+pub mod dereference;
+pub mod events;
+pub mod heal;
+pub mod metrics;
+pub mod names;
+pub mod observe;
+pub mod plan;
+pub mod reconcile;
+pub mod serve;
+pub mod status;
+pub mod validate;
+
+#[cfg(test)]
+mod fixture;

@@ -1,0 +1,24 @@
+//! The resource: what people write (`spec`) and what they are told (`status`). The CRD is generated from these types.
+
+mod rules;
+mod spec;
+mod status;
+
+pub use spec::*;
+pub use status::*;
+
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use kube::CustomResourceExt as _;
+
+/// API group of the resource, and prefix of its labels and annotations.
+pub const GROUP: &str = "synccluster.dev";
+
+/// The CRD as YAML, as `crds/synccluster.yaml` holds it.
+pub fn crd_yaml() -> Result<String, serde_yaml::Error> {
+    let crd: CustomResourceDefinition = SyncCluster::crd();
+    let header = "# Generated from operator/src/api by `synccluster-operator crd`. Do not edit.\n";
+    serde_yaml::to_string(&crd).map(|yaml| format!("{header}{yaml}"))
+}
+
+#[cfg(test)]
+mod tests;

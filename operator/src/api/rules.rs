@@ -1,0 +1,75 @@
+//! The CEL rules of the resource (`x-kubernetes-validations`). Each message says what to write instead.
+
+use serde_json::{Value, json};
+
+/// A rule and what to tell somebody who breaks it.
+pub fn rule(rule: &str, message: &str) -> Value {
+    json!({ "rule": rule, "message": message })
+}
+
+/// A rule whose message is itself CEL, because it has to name a value.
+pub fn rule_saying(rule: &str, message_expression: &str) -> Value {
+    json!({ "rule": rule, "messageExpression": message_expression })
+}
+
+/// A whole number of seconds, minutes or hours, at least one of them.
+pub fn duration(field: &str, example: &str) -> Value {
+    json!([rule(
+        "self.matches('^[1-9][0-9]{0,5}(s|m|h)$')",
+        &format!("{field} must be a whole number of seconds, minutes or hours such as {example}"),
+    )])
+}
+
+/// The size of a volume.
+pub fn volume_size(field: &str) -> Value {
+    json!([rule(
+        "isQuantity(self) && quantity(self).compareTo(quantity('64Mi')) >= 0",
+        &format!("{field} must be a quantity of at least 64Mi such as 1Gi"),
+    )])
+}
+
+/// A volume that exists already cannot get another size or class.
+pub fn volume_is_fixed(field: &str) -> Value {
+    json!([
+        rule(
+            "self.size == oldSelf.size",
+            &format!("{field}.size cannot be changed after creation: set it back; to grow a volume, edit its PersistentVolumeClaim"),
+        ),
+        rule(
+            "(has(self.class) ? self.class : '') == (has(oldSelf.class) ? oldSelf.class : '')",
+            &format!("{field}.class cannot be changed after creation: set it back, or make a new SyncCluster"),
+        ),
+    ])
+}
+
+/// A container image.
+pub fn image(field: &str) -> Value {
+    json!([rule(
+        "self.matches('^[^ ]+$')",
+        &format!("{field} must be an image reference such as registry.example.com/name:tag; leave it out for the operator's default"),
+    )])
+}
+
+/// Settings of Postgres that the operator must decide itself.
+pub fn reserved_parameters() -> Value {
+    const RESERVED: [&str; 10] = [
+        "listen_addresses",
+        "port",
+        "wal_level",
+        "max_replication_slots",
+        "max_wal_senders",
+        "max_slot_wal_keep_size",
+        "track_commit_timestamp",
+        "unix_socket_directories",
+        "hba_file",
+        "data_directory",
+    ];
+    let clauses: Vec<String> = RESERVED.iter().map(|name| format!("!('{name}' in self)")).collect();
+    json!([rule(
+        &clauses.join(" && "),
+        &format!(
+            "postgres.parameters must not set {}: the operator sets them (postgres.maxSlotWalKeepSize for the size kept for slots)",
+            RESERVED.join(", ")
+        ),
+    )])
+}

@@ -1,0 +1,205 @@
+//! What people are told.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::Link;
+
+/// What was measured. Every fact comes from a pod that was asked; what could not be seen is Unknown or absent.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct SyncClusterStatus {
+    /// The metadata.generation this status is about.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+    /// How many clients there are.
+    pub clients: i32,
+    /// How many clients have their Postgres, connector and sink ready.
+    pub ready_clients: i32,
+    /// Selects the pods of the databases, for the scale subresource.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub selector: Option<String>,
+    /// The sites that spec.partition cuts, with commas between them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cut: Option<String>,
+    /// Ready, Reconciling and Stalled as kstatus defines them; PartitionEnforced, Converged, SlotsHealthy, ClocksAgree.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
+    pub conditions: Vec<Condition>,
+    /// The partition that is wanted; absent when everybody is connected.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub partition: Option<PartitionStatus>,
+    /// How and since when the sites are the same.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub convergence: Option<Convergence>,
+    /// One entry a site: server, client-1, client-2, …
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
+    pub sites: Vec<SiteStatus>,
+}
+
+/// The partition that is wanted.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PartitionStatus {
+    /// The sites it cuts.
+    pub sites: Vec<String>,
+    /// Which way it cuts.
+    pub link: Link,
+    /// When the operator first saw it.
+    pub since: Option<Time>,
+    /// When it was first measured to hold.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub enforced_at: Option<Time>,
+    /// When the operator will remove it, if spec.partition.healAfter is set.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub heal_at: Option<Time>,
+}
+
+/// How and since when the sites are the same.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Convergence {
+    /// The digest all sites have; absent while they differ or cannot be compared.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub digest: Option<String>,
+    /// Rows the digest covers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rows: Option<i64>,
+    /// Since when the sites have been the same without interruption, whatever was written meanwhile.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub since: Option<Time>,
+    /// Since when nothing has been on its way. Only digests measured after this moment are compared.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub drained_since: Option<Time>,
+    /// When the last partition ended; absent once the sites have become the same again.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub healed_at: Option<Time>,
+    /// Seconds from the end of the last partition until all sites were measured to be the same.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_heal_seconds: Option<i64>,
+}
+
+/// One site.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SiteStatus {
+    /// server or client-1, client-2, …
+    pub name: String,
+    /// Whether it reaches Kafka, and whether it should.
+    pub connectivity: Connectivity,
+    /// From the site to its topic; absent when its connector could not be asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub uplink: Option<Uplink>,
+    /// From the topics to the site; absent when its sink could not be asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub downlink: Option<Downlink>,
+    /// Digest of its tables: equal digests mean equal rows.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub digest: Option<String>,
+    /// Rows in its sync.conflicts: writes that lost.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub conflicts: Option<i64>,
+    /// Rows in its sync.parked: changes that wait for something.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub parked: Option<i64>,
+    /// What is wrong at this site, with what to do.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub problem: Option<String>,
+}
+
+/// Whether a site reaches Kafka, and whether it should.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Connectivity {
+    /// What spec.partition asks for.
+    pub desired: Desired,
+    /// What a connection made just now gives.
+    pub fresh_dial: FreshDial,
+    /// Whether connections made earlier are still open.
+    pub established: Established,
+    /// Since when these three have been so.
+    pub since: Option<Time>,
+    /// When the dial was tried last. Written at most once a minute while nothing else changes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub probed_at: Option<Time>,
+    /// What was measured, in words.
+    pub evidence: String,
+}
+
+/// What is wanted for a site.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum Desired {
+    /// It reaches Kafka both ways.
+    #[default]
+    Connected,
+    /// It reaches Kafka neither way.
+    Cut,
+    /// Its changes do not leave.
+    UplinkCut,
+    /// Others' changes do not arrive.
+    DownlinkCut,
+}
+
+/// What a connection made just now gives. While a site is cut, of the ways that are cut; otherwise of both.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum FreshDial {
+    /// It could not be seen.
+    #[default]
+    Unknown,
+    /// It gets through.
+    Open,
+    /// Nothing comes back.
+    Blocked,
+    /// Nobody listens there.
+    Refused,
+}
+
+/// Whether connections made earlier are still open.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum Established {
+    /// It could not be seen.
+    #[default]
+    Unknown,
+    /// At least one is.
+    Open,
+    /// None is.
+    Closed,
+}
+
+/// From a site to its topic.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Uplink {
+    /// WAL bytes that Kafka has not acknowledged. Not always 0 at rest: WAL without changes counts until it is confirmed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lag_bytes: Option<i64>,
+    /// Age of the oldest change that was read and not acknowledged.
+    pub lag_seconds: i64,
+    /// The replication slot; absent until it exists.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub slot: Option<Slot>,
+}
+
+/// A replication slot.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Slot {
+    /// Whether it is read.
+    pub active: bool,
+    /// reserved, extended, unreserved or lost, as Postgres says.
+    pub wal_status: String,
+    /// Bytes of WAL that are kept because of it.
+    pub retained_bytes: i64,
+}
+
+/// From the topics to a site.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Downlink {
+    /// Records that were not applied yet, over all topics the site reads.
+    pub lag_records: i64,
+    /// Age of the oldest change that was received and not applied.
+    pub lag_seconds: i64,
+}

@@ -1,0 +1,280 @@
+//! Step 4: server-side apply under one field manager, then removal of what is owned and no longer planned.
+//!
+//! A quiet cluster is not written to: what was applied is remembered by its hash and by the generation (or, for kinds without one, the
+//! resource version) it got, and applied again only when either differs. The memory is lost with the process; applying again changes nothing.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use futures::future::BoxFuture;
+use futures::{FutureExt as _, StreamExt as _, TryFutureExt as _, TryStreamExt as _, stream};
+use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
+use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim, Secret, Service};
+use k8s_openapi::api::networking::v1::NetworkPolicy;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kube::api::{Api, ApiResource, DeleteParams, DynamicObject, ListParams, Patch, PatchParams, PostParams, Preconditions};
+use kube::{Client, ResourceExt as _};
+use rand::distr::{Alphanumeric, SampleString as _};
+use serde_json::json;
+
+use crate::api::Retention;
+use crate::names::{self, CLUSTER_LABEL, MANAGER};
+use crate::plan::{self, Key, Kind, Object, Objects, secrets};
+use crate::validate::ValidatedCluster;
+
+/// Writes at once: enough to be quick, few enough to leave the API server to others.
+const CONCURRENCY: usize = 16;
+const PASSWORD_LENGTH: usize = 32;
+
+/// Why the step cannot be finished now. What was applied stays applied; the next run goes on.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The API server did not answer, or cannot take it at the moment.
+    #[error("cannot {verb} {kind} {name}: {source}")]
+    Call {
+        /// What was tried.
+        verb: &'static str,
+        /// On what kind.
+        kind: &'static str,
+        /// On which object; empty for all of them.
+        name: String,
+        /// The answer.
+        source: Box<kube::Error>,
+    },
+}
+
+/// An object that Kubernetes will refuse again if it is tried again: somebody has to do something.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refused {
+    /// Its kind.
+    pub kind: &'static str,
+    /// Its name.
+    pub name: String,
+    /// Why.
+    pub message: String,
+}
+
+/// What became of the plan.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Outcome {
+    /// What Kubernetes refused.
+    pub refused: Vec<Refused>,
+    /// Whether something had to be written; the pods may not show it yet.
+    pub changed: bool,
+}
+
+/// What is remembered of an object that was applied.
+#[derive(Clone, PartialEq, Eq)]
+struct Applied {
+    hash: String,
+    version: Option<String>,
+}
+
+/// Applies plans and remembers them.
+pub struct Applier {
+    client: Client,
+    applied: Mutex<HashMap<(String, Key), Applied>>,
+}
+
+impl Applier {
+    /// With an empty memory.
+    pub fn new(client: Client) -> Self {
+        Self { client, applied: Mutex::default() }
+    }
+
+    /// Makes what exists what is planned.
+    pub async fn apply(&self, cluster: &ValidatedCluster, objects: &Objects) -> Result<Outcome, Error> {
+        let mut outcome = Outcome::default();
+        let existing = self.existing(cluster).await?;
+        for kind in Kind::ALL {
+            if kind == Kind::StatefulSet {
+                self.create_secrets(cluster, &objects.secrets).await?;
+            }
+            let mut writes = Vec::new();
+            for object in objects.apply.iter().filter(|object| object.kind == kind) {
+                if self.is_due(cluster, object, &existing) {
+                    writes.push(self.apply_one(cluster, object, existing.contains_key(&object.key())).boxed());
+                }
+            }
+            for (key, meta) in existing.iter().filter(|(key, _)| key.0 == kind) {
+                if is_surplus(cluster, objects, key, meta) {
+                    writes.push(self.remove(cluster, key, meta).map_ok(|()| None).boxed());
+                }
+            }
+            outcome.changed |= !writes.is_empty();
+            outcome.refused.extend(some_at_once(writes).await?.into_iter().flatten());
+        }
+        Ok(outcome)
+    }
+
+    /// Forgets a cluster that is gone.
+    pub fn forget(&self, namespace: &str, cluster: &str) {
+        let ours = format!("{cluster}-");
+        self.memory().retain(|(of, key), _| of != namespace || !key.1.starts_with(&ours));
+    }
+
+    fn memory(&self) -> MutexGuard<'_, HashMap<(String, Key), Applied>> {
+        // The memory holds nothing that a panic elsewhere could leave half done.
+        self.applied.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn api(&self, kind: Kind, namespace: &str) -> Api<DynamicObject> {
+        Api::namespaced_with(self.client.clone(), namespace, &resource(kind))
+    }
+
+    /// Everything that carries the cluster's label, without its content.
+    async fn existing(&self, cluster: &ValidatedCluster) -> Result<BTreeMap<Key, ObjectMeta>, Error> {
+        // A version from the API server's cache will do: at worst something is applied that is there, or deleted that is gone.
+        let labelled = ListParams::default().labels(&names::cluster_selector(&cluster.name)).match_any();
+        let lists = Kind::ALL.map(|kind| {
+            let (api, labelled) = (self.api(kind, &cluster.namespace), labelled.clone());
+            async move {
+                let list = api.list_metadata(&labelled).await.map_err(|source| failed("list", kind, "", source))?;
+                Ok::<_, Error>(list.items.into_iter().map(move |item| ((kind, item.name_any()), item.metadata)).collect::<Vec<_>>())
+            }
+        });
+        Ok(futures::future::try_join_all(lists).await?.into_iter().flatten().collect())
+    }
+
+    fn is_due(&self, cluster: &ValidatedCluster, object: &Object, existing: &BTreeMap<Key, ObjectMeta>) -> bool {
+        let now = existing.get(&object.key()).map(|meta| Applied { hash: plan::hash(&object.body), version: version(meta) });
+        now.is_none() || self.memory().get(&(cluster.namespace.clone(), object.key())) != now.as_ref()
+    }
+
+    async fn apply_one(&self, cluster: &ValidatedCluster, object: &Object, ours: bool) -> Result<Option<Refused>, Error> {
+        let api = self.api(object.kind, &cluster.namespace);
+        let refused = |message: String| Some(Refused { kind: object.kind.as_str(), name: object.name.clone(), message });
+        if !ours {
+            let there = api.get_metadata_opt(&object.name).await.map_err(|e| failed("read", object.kind, &object.name, e))?;
+            // An object made a moment ago may be missing from the list; one without the label is somebody else's.
+            if there.is_some_and(|there| there.labels().get(CLUSTER_LABEL).map(String::as_str) != Some(cluster.name.as_str())) {
+                return Ok(refused("an object of this name exists and is not this SyncCluster's: delete it, or name the SyncCluster differently".to_owned()));
+            }
+        }
+        let force = PatchParams::apply(MANAGER).force();
+        match api.patch_metadata(&object.name, &force, &Patch::Apply(&object.body)).await {
+            Ok(applied) => {
+                let applied = Applied { hash: plan::hash(&object.body), version: version(&applied.metadata) };
+                self.memory().insert((cluster.namespace.clone(), object.key()), applied);
+                Ok(None)
+            }
+            Err(kube::Error::Api(status)) if is_final(status.code) => Ok(refused(status.message)),
+            Err(source) => Err(failed("apply", object.kind, &object.name, source)),
+        }
+    }
+
+    /// Creates what is missing. Whoever lost a race finds the Secret there and leaves it.
+    async fn create_secrets(&self, cluster: &ValidatedCluster, wanted: &[secrets::Wanted]) -> Result<(), Error> {
+        let api: Api<DynamicObject> =
+            Api::namespaced_with(self.client.clone(), &cluster.namespace, &ApiResource::erase::<Secret>(&()));
+        let mut writes = Vec::new();
+        for wanted in wanted {
+            let api = &api;
+            let create = async move {
+                let password = Alphanumeric.sample_string(&mut rand::rng(), PASSWORD_LENGTH);
+                let call = |source| Error::Call { verb: "create", kind: "Secret", name: wanted.name.clone(), source: Box::new(source) };
+                let secret = serde_json::from_value(secrets::secret(cluster, wanted, &password))
+                    .map_err(|e| call(kube::Error::SerdeError(e)))?;
+                match api.create(&PostParams { field_manager: Some(MANAGER.to_owned()), ..PostParams::default() }, &secret).await {
+                    Ok(_) => Ok(()),
+                    Err(kube::Error::Api(status)) if status.is_already_exists() => Ok(()),
+                    Err(source) => Err(call(source)),
+                }
+            };
+            writes.push(create.boxed());
+        }
+        some_at_once(writes).await.map(drop)
+    }
+
+    async fn remove(&self, cluster: &ValidatedCluster, key: &Key, meta: &ObjectMeta) -> Result<(), Error> {
+        let (kind, name) = key;
+        if *kind == Kind::StatefulSet && !self.release_volume(cluster, name, meta).await? {
+            return Ok(());
+        }
+        // The UID: what was made anew under the name since it was listed must not go.
+        let this = Preconditions { uid: meta.uid.clone(), resource_version: None };
+        let api = self.api(*kind, &cluster.namespace);
+        match api.delete(name, &DeleteParams::background().preconditions(this)).await {
+            Err(kube::Error::Api(status)) if status.code == 404 || status.code == 409 => {}
+            Err(source) => return Err(failed("delete", *kind, name, source)),
+            Ok(_) => {}
+        }
+        self.memory().remove(&(cluster.namespace.clone(), key.clone()));
+        if *kind == Kind::StatefulSet && cluster.postgres.storage.when_scaled == Retention::Delete {
+            self.delete_claim(cluster, name).await?;
+        }
+        Ok(())
+    }
+
+    /// Before a client's StatefulSet goes: whether its volume is free to stay. With `whenDeleted: Delete` Kubernetes would take the volume
+    /// along; with `whenScaled: Retain` it must not. The claim is free once the StatefulSet controller has taken its owner reference off.
+    async fn release_volume(&self, cluster: &ValidatedCluster, name: &str, meta: &ObjectMeta) -> Result<bool, Error> {
+        let storage = &cluster.postgres.storage;
+        if storage.when_scaled == Retention::Delete || storage.when_deleted == Retention::Retain {
+            return Ok(true);
+        }
+        let retain = json!({ "spec": { "persistentVolumeClaimRetentionPolicy": { "whenDeleted": "Retain" } } });
+        let sets = self.api(Kind::StatefulSet, &cluster.namespace);
+        let manager = PatchParams { field_manager: Some(MANAGER.to_owned()), ..PatchParams::default() };
+        match sets.patch_metadata(name, &manager, &Patch::Merge(&retain)).await {
+            Err(kube::Error::Api(status)) if status.code == 404 => return Ok(true),
+            Err(source) => return Err(failed("patch", Kind::StatefulSet, name, source)),
+            Ok(_) => {}
+        }
+        let claims: Api<PersistentVolumeClaim> = Api::namespaced(self.client.clone(), &cluster.namespace);
+        let claim = claims.get_metadata_opt(&claim_of(name)).await;
+        let claim = claim.map_err(|source| Error::Call { verb: "read", kind: "PersistentVolumeClaim", name: claim_of(name), source: Box::new(source) })?;
+        let owned = |meta: &ObjectMeta, uid: &Option<String>| {
+            meta.owner_references.iter().flatten().any(|owner| Some(&owner.uid) == uid.as_ref())
+        };
+        Ok(claim.is_none_or(|claim| !owned(&claim.metadata, &meta.uid)))
+    }
+
+    async fn delete_claim(&self, cluster: &ValidatedCluster, set: &str) -> Result<(), Error> {
+        let claims: Api<PersistentVolumeClaim> = Api::namespaced(self.client.clone(), &cluster.namespace);
+        match claims.delete(&claim_of(set), &DeleteParams::default()).await {
+            Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
+            Err(source) => Err(Error::Call { verb: "delete", kind: "PersistentVolumeClaim", name: claim_of(set), source: Box::new(source) }),
+            Ok(_) => Ok(()),
+        }
+    }
+}
+
+async fn some_at_once<T>(writes: Vec<BoxFuture<'_, Result<T, Error>>>) -> Result<Vec<T>, Error> {
+    stream::iter(writes).buffer_unordered(CONCURRENCY).try_collect().await
+}
+
+/// The claim of the only pod of a site's StatefulSet.
+fn claim_of(set: &str) -> String {
+    format!("data-{set}-0")
+}
+
+fn failed(verb: &'static str, kind: Kind, name: &str, source: kube::Error) -> Error {
+    Error::Call { verb, kind: kind.as_str(), name: name.to_owned(), source: Box::new(source) }
+}
+
+/// Whether trying again unchanged is pointless. Not found is not: the namespace or the CRD may come back.
+fn is_final(code: u16) -> bool {
+    (400..500).contains(&code) && ![401, 404, 408, 409, 429].contains(&code)
+}
+
+/// What changes when an object's content does, and not when only its status does.
+fn version(meta: &ObjectMeta) -> Option<String> {
+    meta.generation.map(|generation| generation.to_string()).or_else(|| meta.resource_version.clone())
+}
+
+fn is_surplus(cluster: &ValidatedCluster, objects: &Objects, key: &Key, meta: &ObjectMeta) -> bool {
+    let ours = meta.owner_references.iter().flatten().any(|owner| owner.uid == cluster.uid);
+    ours && meta.deletion_timestamp.is_none() && !objects.keep.contains(key) && !objects.apply.iter().any(|o| (o.kind, &o.name) == (key.0, &key.1))
+}
+
+/// How the API server knows a kind.
+fn resource(kind: Kind) -> ApiResource {
+    match kind {
+        Kind::NetworkPolicy => ApiResource::erase::<NetworkPolicy>(&()),
+        Kind::ConfigMap => ApiResource::erase::<ConfigMap>(&()),
+        Kind::Service => ApiResource::erase::<Service>(&()),
+        Kind::StatefulSet => ApiResource::erase::<StatefulSet>(&()),
+        Kind::Deployment => ApiResource::erase::<Deployment>(&()),
+    }
+}

@@ -1,0 +1,81 @@
+//! Ready, Reconciling, Stalled, with the meaning kstatus gives them.
+
+use synccluster_protocol::Site;
+
+use super::{Verdict, list};
+use crate::names::{self, Component};
+use crate::observe::{Observed, PodFact, Problem};
+use crate::validate::{Migrations, ValidatedCluster};
+
+/// The three conditions, and how many clients are ready.
+pub struct Readiness {
+    pub ready: Verdict,
+    pub reconciling: Verdict,
+    pub stalled: Verdict,
+    pub ready_clients: i32,
+}
+
+/// Whether everything runs, and if not, whether waiting helps.
+pub fn assess(cluster: &ValidatedCluster, observed: &Observed) -> Readiness {
+    let runs = |pod: &&PodFact| pod.ready && pod.current && !pod.terminating;
+    let has = |site: Site, component: Component| {
+        observed.pods.iter().filter(runs).any(|pod| pod.site == Some(site) && pod.component == component)
+    };
+    let parts = [Component::Postgres, Component::Connector, Component::Sink];
+    let missing = cluster.sites().flat_map(|site| parts.map(|part| (site, part))).filter(|&(site, part)| !has(site, part));
+    let mut waiting: Vec<String> = missing
+        .map(|(site, part)| match part {
+            Component::Postgres => names::site(&cluster.name, site),
+            _ => names::of_site(&cluster.name, site, part.as_str()),
+        })
+        .collect();
+    let brokers = observed.pods.iter().filter(runs).filter(|pod| pod.component == Component::Kafka).count();
+    if brokers < usize::from(cluster.kafka.brokers) {
+        waiting.insert(0, names::kafka(&cluster.name));
+    }
+    let clients = cluster.sites().filter(|site| *site != Site::Server && parts.iter().all(|&part| has(*site, part))).count();
+    let ready_clients = i32::try_from(clients).unwrap_or(i32::MAX);
+
+    let problems = problems(cluster, observed);
+    let Some(first) = problems.first() else {
+        let (ready, reconciling) = if waiting.is_empty() {
+            let message = format!("Kafka, the server and {} clients run", cluster.clients);
+            (Verdict::yes("Running", message), Verdict::no("Settled", "everything is as planned"))
+        } else {
+            let message = format!("waiting for {}", list(waiting));
+            (Verdict::no("Starting", message.clone()), Verdict::yes("Starting", message))
+        };
+        return Readiness { ready, reconciling, stalled: Verdict::no("NoProblem", "nothing stands in the way"), ready_clients };
+    };
+    let message = match problems.len() {
+        1 => first.message.clone(),
+        n => format!("{} (and {} more, see status.sites)", first.message, n - 1),
+    };
+    // What is in the way may concern one site only; Ready speaks of all.
+    Readiness {
+        ready: Verdict::no(first.reason, message.clone()),
+        reconciling: Verdict::no(first.reason, "waiting for somebody to act, see condition Stalled"),
+        stalled: Verdict::yes(first.reason, message),
+        ready_clients,
+    }
+}
+
+fn problems(cluster: &ValidatedCluster, observed: &Observed) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    if let Migrations::Missing { config_map } = &cluster.migrations {
+        problems.push(Problem {
+            reason: "MigrationsNotFound",
+            message: format!(
+                "ConfigMap {config_map} does not exist in namespace {}: create it with files such as V1__create_todos.sql, or correct \
+                 spec.schema.migrations.configMap.name; new connectors wait for it, those that run go on",
+                cluster.namespace
+            ),
+        });
+    }
+    problems.extend(observed.outcome.refused.iter().map(|refused| Problem {
+        reason: "ObjectRefused",
+        message: format!("{} {} was refused: {}", refused.kind, refused.name, refused.message),
+    }));
+    problems.extend(observed.pods.iter().filter_map(|pod| pod.problem.clone()));
+    problems
+}

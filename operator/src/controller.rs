@@ -1,0 +1,90 @@
+//! What is watched: SyncClusters, what they own, their pods, and what they name or what may void a cut. Only SyncClusters are kept in memory.
+
+use std::sync::Arc;
+
+use futures::StreamExt as _;
+use k8s_openapi::NamespaceResourceScope;
+use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
+use k8s_openapi::api::core::v1::{ConfigMap, Pod, Service};
+use k8s_openapi::api::networking::v1::NetworkPolicy;
+use kube::api::{Api, PartialObjectMeta};
+use kube::runtime::reflector::{ObjectRef, Store};
+use kube::runtime::{Controller, watcher};
+use kube::{Client, Resource, ResourceExt};
+
+use crate::api::SyncCluster;
+use crate::names::{CLUSTER_LABEL, MANAGER};
+use crate::reconcile::{Context, failed, reconcile};
+
+/// Watches until the process is told to end. `namespace` absent: all of them.
+pub async fn run(context: Arc<Context>, namespace: Option<String>) {
+    let client = &context.client;
+    let managed = watcher::Config::default().labels(&format!("app.kubernetes.io/managed-by={MANAGER}"));
+    let controller = Controller::new(api::<SyncCluster>(client, namespace.as_deref()), watcher::Config::default());
+    let store = controller.store();
+    let known = store.clone();
+    let metrics = Arc::clone(&context.metrics);
+    tokio::spawn(async move {
+        if known.wait_until_ready().await.is_ok() {
+            metrics.set_ready();
+        }
+    });
+    let (for_policies, for_maps) = (store.clone(), store);
+    // A watcher holds a page of what it lists: metadata is all that is needed of what is not looked into.
+    let controller = controller
+        .owns_with(api::<PartialObjectMeta<Deployment>>(client, namespace.as_deref()), (), managed.clone())
+        .owns_with(api::<PartialObjectMeta<StatefulSet>>(client, namespace.as_deref()), (), managed.clone())
+        .owns_with(api::<PartialObjectMeta<Service>>(client, namespace.as_deref()), (), managed.clone())
+        .watches(api::<PartialObjectMeta<Pod>>(client, namespace.as_deref()), managed, |pod| labelled(&pod))
+        .watches(
+            api::<PartialObjectMeta<NetworkPolicy>>(client, namespace.as_deref()),
+            watcher::Config::default(),
+            move |policy| all_in_namespace_of(&for_policies, &policy),
+        )
+        .watches(
+            api::<PartialObjectMeta<ConfigMap>>(client, namespace.as_deref()),
+            watcher::Config::default(),
+            move |map| that_use(&for_maps, &map),
+        );
+    let looks = controller.shutdown_on_signal().run(reconcile, failed, context);
+    looks
+        .for_each(|look| async move {
+            if let Err(error) = look {
+                tracing::debug!(%error, "look ended");
+            }
+        })
+        .await;
+}
+
+fn api<K>(client: &Client, namespace: Option<&str>) -> Api<K>
+where
+    K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>,
+{
+    match namespace {
+        Some(namespace) => Api::namespaced(client.clone(), namespace),
+        None => Api::all(client.clone()),
+    }
+}
+
+/// The cluster an object is labelled with.
+fn labelled<K: ResourceExt>(object: &K) -> Option<ObjectRef<SyncCluster>> {
+    let cluster = object.labels().get(CLUSTER_LABEL)?;
+    Some(ObjectRef::new(cluster).within(&object.namespace()?))
+}
+
+/// A policy of anybody's may void a cut of any cluster beside it.
+fn all_in_namespace_of<K: ResourceExt>(clusters: &Store<SyncCluster>, object: &K) -> Vec<ObjectRef<SyncCluster>> {
+    let beside = clusters.state().into_iter().filter(|cluster| cluster.namespace() == object.namespace());
+    beside.map(|cluster| ObjectRef::from_obj(cluster.as_ref())).collect()
+}
+
+/// The clusters that own a ConfigMap, or have their migrations in it.
+fn that_use<K: ResourceExt>(clusters: &Store<SyncCluster>, map: &K) -> Vec<ObjectRef<SyncCluster>> {
+    let uses = |cluster: &SyncCluster| {
+        let migrations = cluster.spec.schema.migrations.as_ref();
+        let named = migrations.is_some_and(|migrations| migrations.config_map.name == map.name_any());
+        cluster.namespace() == map.namespace() && (named || map.labels().get(CLUSTER_LABEL) == Some(&cluster.name_any()))
+    };
+    let users = clusters.state().into_iter().filter(|cluster| uses(cluster));
+    users.map(|cluster| ObjectRef::from_obj(cluster.as_ref())).collect()
+}

@@ -1,0 +1,68 @@
+//! Step 1: fetch what the resource names and what the plan must know to leave alone. The only step before `apply` that takes a client.
+
+use std::collections::BTreeSet;
+
+use k8s_openapi::api::core::v1::{ConfigMap, Secret};
+use k8s_openapi::api::networking::v1::NetworkPolicy;
+use kube::api::{Api, ListParams};
+use kube::{Client, ResourceExt};
+
+use crate::api::SyncCluster;
+use crate::names::CLUSTER_LABEL;
+use crate::plan::hash;
+
+/// Why something could not be fetched.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The API server did not answer, or refused.
+    #[error("cannot read {what} in namespace {namespace}: {source}")]
+    Read {
+        /// What was to be read.
+        what: &'static str,
+        /// Where.
+        namespace: String,
+        /// The answer.
+        source: Box<kube::Error>,
+    },
+}
+
+/// What was found.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Dereferenced {
+    /// Hash of the migrations; absent if the resource names none or its ConfigMap does not exist.
+    pub migrations: Option<String>,
+    /// Names of the cluster's Secrets that exist. Only their metadata is fetched: the operator never reads a password.
+    pub secrets: BTreeSet<String>,
+    /// NetworkPolicies of the namespace that are not this cluster's.
+    pub foreign_policies: Vec<NetworkPolicy>,
+}
+
+/// Fetches it.
+pub async fn dereference(client: &Client, cluster: &SyncCluster) -> Result<Dereferenced, Error> {
+    let namespace = cluster.namespace().unwrap_or_default();
+    let failed = |what| {
+        let namespace = namespace.clone();
+        move |source| Error::Read { what, namespace, source: Box::new(source) }
+    };
+    let name = cluster.name_any();
+    let migrations = async {
+        let Some(named) = &cluster.spec.schema.migrations else { return Ok(None) };
+        let maps: Api<ConfigMap> = Api::namespaced(client.clone(), &namespace);
+        let map = maps.get_opt(&named.config_map.name).await.map_err(failed("ConfigMaps"))?;
+        Ok(map.map(|map| hash(&(map.data, map.binary_data))))
+    };
+    let secrets = async {
+        // Any version will do: a Secret that is created twice is refused the second time and stays as it was.
+        let ours = ListParams::default().labels(&format!("{CLUSTER_LABEL}={name}")).match_any();
+        let secrets: Api<Secret> = Api::namespaced(client.clone(), &namespace);
+        let list = secrets.list_metadata(&ours).await.map_err(failed("Secrets"))?;
+        Ok(list.items.iter().map(ResourceExt::name_any).collect())
+    };
+    let policies = async {
+        let others = ListParams::default().labels(&format!("{CLUSTER_LABEL}!={name}")).match_any();
+        let policies: Api<NetworkPolicy> = Api::namespaced(client.clone(), &namespace);
+        policies.list(&others).await.map(|list| list.items).map_err(failed("NetworkPolicies"))
+    };
+    let (migrations, secrets, foreign_policies) = futures::try_join!(migrations, secrets, policies)?;
+    Ok(Dereferenced { migrations, secrets, foreign_policies })
+}

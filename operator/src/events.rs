@@ -1,0 +1,101 @@
+//! What is told once, when it happens: the differences between two statuses that people want to see in `kubectl describe`. Pure.
+
+use kube::runtime::events::{Event, EventType};
+
+use crate::api::SyncClusterStatus;
+use crate::assess::{condition, is};
+
+/// The events between two statuses.
+pub fn between(old: &SyncClusterStatus, new: &SyncClusterStatus) -> Vec<Event> {
+    let mut events = Vec::new();
+    let became = |type_: &str, status: &str| is(new, type_, status) && !is(old, type_, status);
+    let message = |type_: &str| condition(new, type_).map(|condition| condition.message.clone()).unwrap_or_default();
+    let reason = |status: &SyncClusterStatus, type_: &str| condition(status, type_).map(|condition| condition.reason.clone()).unwrap_or_default();
+
+    if became("PartitionEnforced", "True") {
+        events.push(normal("CutEnforced", "Cut", message("PartitionEnforced")));
+    }
+    let not_enforced = reason(new, "PartitionEnforced");
+    if ["OverlappingPolicy", "NetworkPolicyNotEnforced"].contains(&not_enforced.as_str()) && reason(old, "PartitionEnforced") != not_enforced {
+        events.push(warning(&not_enforced, "Cut", message("PartitionEnforced")));
+    }
+    if let Some(partition) = &old.partition
+        && new.partition.is_none()
+    {
+        events.push(normal("Healed", "Heal", format!("{} may reach Kafka again", partition.sites.join(","))));
+    }
+    let healing = |status: &SyncClusterStatus| status.convergence.as_ref().is_some_and(|convergence| convergence.healed_at.is_some());
+    if is(new, "Converged", "True") && (healing(old) || old.partition.is_some()) && !healing(new) {
+        events.push(normal("Converged", "Heal", message("Converged")));
+    }
+    let stalled = reason(new, "Stalled");
+    if is(new, "Stalled", "True") && (!is(old, "Stalled", "True") || reason(old, "Stalled") != stalled) {
+        events.push(warning(&stalled, "Reconcile", message("Stalled")));
+    }
+    events
+}
+
+fn event(type_: EventType, reason: &str, action: &str, note: String) -> Event {
+    // The API server takes 1 kB of a note.
+    let note = note.chars().take(1000).collect();
+    Event { type_, reason: reason.to_owned(), note: Some(note), action: action.to_owned(), secondary: None }
+}
+
+fn normal(reason: &str, action: &str, note: String) -> Event {
+    event(EventType::Normal, reason, action, note)
+}
+
+fn warning(reason: &str, action: &str, note: String) -> Event {
+    event(EventType::Warning, reason, action, note)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::{Convergence, PartitionStatus};
+    use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+    use k8s_openapi::jiff::Timestamp;
+
+    fn with(conditions: &[(&str, &str, &str)]) -> SyncClusterStatus {
+        let condition = |&(type_, status, reason): &(&str, &str, &str)| Condition {
+            type_: type_.to_owned(),
+            status: status.to_owned(),
+            reason: reason.to_owned(),
+            message: "m".to_owned(),
+            observed_generation: None,
+            last_transition_time: Time(Timestamp::UNIX_EPOCH),
+        };
+        SyncClusterStatus { conditions: conditions.iter().map(condition).collect(), ..Default::default() }
+    }
+
+    fn reasons(old: &SyncClusterStatus, new: &SyncClusterStatus) -> Vec<String> {
+        between(old, new).into_iter().map(|event| event.reason).collect()
+    }
+
+    #[test]
+    fn each_change_is_told_once() {
+        let none = with(&[("PartitionEnforced", "False", "NoPartition")]);
+        let enforced = with(&[("PartitionEnforced", "True", "Verified")]);
+        let overlapping = with(&[("PartitionEnforced", "False", "OverlappingPolicy")]);
+        let failed = with(&[("Stalled", "True", "MigrationFailed")]);
+        assert_eq!(reasons(&none, &enforced), ["CutEnforced"]);
+        assert_eq!(reasons(&enforced, &overlapping), ["OverlappingPolicy"]);
+        assert_eq!(reasons(&none, &failed), ["MigrationFailed"]);
+        for same in [&none, &enforced, &overlapping, &failed] {
+            assert_eq!(reasons(same, same), Vec::<String>::new());
+        }
+    }
+
+    #[test]
+    fn a_heal_is_told_when_it_begins_and_when_all_are_the_same() {
+        let mut cut = with(&[("Converged", "False", "Partitioned")]);
+        cut.partition = Some(PartitionStatus { sites: vec!["client-2".to_owned()], ..Default::default() });
+        let mut healing = with(&[("Converged", "False", "Draining")]);
+        healing.convergence = Some(Convergence { healed_at: Some(Time(Timestamp::UNIX_EPOCH)), ..Default::default() });
+        let mut same = with(&[("Converged", "True", "DigestsEqual")]);
+        same.convergence = Some(Convergence { last_heal_seconds: Some(7), ..Default::default() });
+        assert_eq!(reasons(&cut, &healing), ["Healed"]);
+        assert_eq!(reasons(&healing, &same), ["Converged"]);
+        assert_eq!(reasons(&with(&[("Converged", "False", "Draining")]), &same), Vec::<String>::new(), "ordinary traffic is no event");
+    }
+}

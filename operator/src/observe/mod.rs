@@ -1,0 +1,64 @@
+//! Step 5: measure. Pods from the API server, `/status` from every connector and sink, and a dial of the operator's own to Kafka.
+//! What cannot be seen is said to be unseen, with the reason; nothing is filled in.
+
+pub mod pods;
+mod workloads;
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::api::core::v1::Pod;
+use kube::Client;
+use kube::api::{Api, ListParams};
+use synccluster_protocol::Site;
+use synccluster_protocol::status::{ConnectorStatus, Dial, SinkStatus};
+
+use crate::apply::Outcome;
+use crate::names::{self, Component};
+use crate::plan::Objects;
+use crate::validate::ValidatedCluster;
+pub use pods::{PodFact, Problem};
+
+/// Why nothing could be measured.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot list pods in namespace {namespace}: {source}")]
+pub struct Error {
+    namespace: String,
+    source: Box<kube::Error>,
+}
+
+/// What was measured, just now. What workloads say carries its own times.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Observed {
+    /// The pods of the cluster.
+    pub pods: Vec<PodFact>,
+    /// What each connector that answered says.
+    pub connectors: BTreeMap<Site, ConnectorStatus>,
+    /// What each sink that answered says.
+    pub sinks: BTreeMap<Site, SinkStatus>,
+    /// Why the others did not answer.
+    pub unseen: BTreeMap<(Site, Component), String>,
+    /// Whether the operator itself reaches Kafka: the positive control of every cut.
+    pub kafka: Dial,
+    /// What became of the plan.
+    pub outcome: Outcome,
+}
+
+/// Measures.
+pub async fn observe(client: &Client, cluster: &ValidatedCluster, objects: &Objects, outcome: Outcome) -> Result<Observed, Error> {
+    let api: Api<Pod> = Api::namespaced(client.clone(), &cluster.namespace);
+    let labelled = ListParams::default().labels(&names::cluster_selector(&cluster.name)).match_any();
+    let list = api.list(&labelled).await;
+    let list = list.map_err(|source| Error { namespace: cluster.namespace.clone(), source: Box::new(source) })?;
+    let templates = objects.templates();
+    let pods: Vec<PodFact> = list.items.into_iter().filter_map(|pod| pods::fact(&pod, &templates)).collect();
+    let (kafka, answers) = tokio::join!(workloads::dial_kafka(&pods), workloads::ask(cluster, &pods));
+    let mut observed = Observed { pods, kafka, outcome, ..Observed::default() };
+    for (site, component, answer) in answers {
+        match answer {
+            Ok(workloads::Answer::Connector(status)) => _ = observed.connectors.insert(site, *status),
+            Ok(workloads::Answer::Sink(status)) => _ = observed.sinks.insert(site, *status),
+            Err(unseen) => _ = observed.unseen.insert((site, component), unseen.to_string()),
+        }
+    }
+    Ok(observed)
+}

@@ -1,0 +1,111 @@
+//! A site's uplink: migrations first, then the connector.
+
+use serde_json::{Value, json};
+use synccluster_protocol::Site;
+
+use super::kafka::bootstrap_servers;
+use super::{HTTP_PORT, Kind, Object, object, pod};
+use crate::api::CleanupPolicy;
+use crate::names::{self, Component, Role};
+use crate::validate::ValidatedCluster;
+
+/// User of the image.
+pub const USER: u32 = 65532;
+/// Where a Deployment's mounts are.
+const MOUNTS: &str = "/etc/synccluster";
+
+/// The Deployment. `migrations` is the ConfigMap's name and the hash of its content.
+pub fn connector(cluster: &ValidatedCluster, site: Site, migrations: Option<(&String, &String)>) -> Object {
+    let secret = |role: Role| names::of_site(&cluster.name, site, role.suffix());
+    let mount = |volume: &str| json!({ "name": volume, "mountPath": format!("{MOUNTS}/{volume}"), "readOnly": true });
+    let schema = pod::container(
+        "schema",
+        &cluster.image,
+        json!({
+            "command": ["synccluster-schema", "migrate"],
+            "env": schema_env(cluster, site),
+            "resources": pod::workload_resources(),
+            "volumeMounts": [mount("admin"), mount("app"), mount("migrations")],
+        }),
+    );
+    let mut own = pod::served();
+    own.insert("command".to_owned(), json!(["synccluster-connector", "run"]));
+    own.insert("env".to_owned(), connector_env(cluster, site));
+    own.insert("resources".to_owned(), pod::workload_resources());
+    own.insert("volumeMounts".to_owned(), json!([mount("postgres")]));
+    let files = match migrations {
+        Some((config_map, _)) => json!({ "name": "migrations", "configMap": { "name": config_map, "defaultMode": 0o444 } }),
+        None => json!({ "name": "migrations", "emptyDir": {} }),
+    };
+    let spec = json!({
+        "initContainers": [schema],
+        "containers": [pod::container("connector", &cluster.image, Value::Object(own))],
+        "volumes": [
+            pod::secret_volume("admin", &secret(Role::Admin)),
+            pod::secret_volume("app", &secret(Role::App)),
+            pod::secret_volume("postgres", &secret(Role::Connector)),
+            files,
+        ],
+    });
+    let mut template = pod::template(cluster, Some(site), Component::Connector, USER, spec);
+    if let Some((_, hash)) = migrations {
+        // Changed migrations run because their pods are made anew.
+        template["metadata"]["annotations"]["synccluster.dev/migrations"] = hash.clone().into();
+    }
+    deployment(cluster, site, Component::Connector, template)
+}
+
+/// A Deployment of one pod that is never there twice: a slot has one reader, a target one writer.
+pub fn deployment(cluster: &ValidatedCluster, site: Site, component: Component, template: Value) -> Object {
+    let rest = json!({ "spec": {
+        "replicas": 1,
+        "revisionHistoryLimit": 1,
+        "strategy": { "type": "Recreate" },
+        "selector": { "matchLabels": names::selector(&cluster.name, Some(site), component) },
+        "template": template,
+    } });
+    let name = names::of_site(&cluster.name, site, component.as_str());
+    object(cluster, Kind::Deployment, name, Some(site), Some(component), rest)
+}
+
+fn schema_env(cluster: &ValidatedCluster, site: Site) -> Value {
+    let mut variables = vec![
+        ("SYNC_CLUSTER", cluster.name.to_string()),
+        ("SYNC_SITE", site.to_string()),
+        ("SYNC_ADMIN_SECRET", format!("{MOUNTS}/admin")),
+        ("SYNC_APP_SECRET", format!("{MOUNTS}/app")),
+        ("SYNC_MIGRATIONS", format!("{MOUNTS}/migrations")),
+    ];
+    if !cluster.tables.is_empty() {
+        let tables: Vec<String> = cluster.tables.iter().map(ToString::to_string).collect();
+        variables.push(("SYNC_TABLES", tables.join(",")));
+    }
+    pod::env(&variables)
+}
+
+/// What every workload is told.
+pub fn common_env(cluster: &ValidatedCluster, site: Site) -> Vec<(&'static str, String)> {
+    vec![
+        ("SYNC_CLUSTER", cluster.name.to_string()),
+        ("SYNC_SITE", site.to_string()),
+        ("SYNC_POSTGRES_SECRET", format!("{MOUNTS}/postgres")),
+        ("KAFKA_BOOTSTRAP_SERVERS", bootstrap_servers(cluster)),
+        ("SYNC_LISTEN", format!("0.0.0.0:{HTTP_PORT}")),
+    ]
+}
+
+fn connector_env(cluster: &ValidatedCluster, site: Site) -> Value {
+    let policy = match cluster.kafka.cleanup_policy {
+        CleanupPolicy::Compact => "compact",
+        CleanupPolicy::Delete => "delete",
+        CleanupPolicy::CompactDelete => "compact,delete",
+    };
+    let mut config = format!("cleanup.policy={policy}");
+    if let Some(retention) = cluster.kafka.retention {
+        config.push_str(&format!(",retention.ms={}", retention.as_millis()));
+    }
+    let mut variables = common_env(cluster, site);
+    variables.push(("SYNC_TOPIC_REPLICATION", cluster.kafka.brokers.to_string()));
+    variables.push(("SYNC_TOPIC_CONFIG", config));
+    pod::env(&variables)
+}

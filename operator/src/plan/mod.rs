@@ -1,0 +1,168 @@
+//! Step 3: which objects there should be. Pure: the same cluster gives the same objects, down to the byte.
+
+mod connector;
+mod kafka;
+mod network;
+mod pod;
+mod postgres;
+pub mod secrets;
+mod sink;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+use sha2::{Digest as _, Sha256};
+use synccluster_protocol::Site;
+
+use crate::names::{self, COMPONENT_LABEL, Component, SITE_LABEL, TEMPLATE_ANNOTATION};
+use crate::validate::{Migrations, ValidatedCluster};
+
+/// Port of Postgres.
+pub const POSTGRES_PORT: u16 = 5432;
+/// Port of Kafka for clients.
+pub const KAFKA_PORT: u16 = 9092;
+/// Port of a workload's `/status`, probes and metrics.
+pub const HTTP_PORT: u16 = 8080;
+
+/// Kinds of objects the operator owns, in the order they are applied: a cut is in force before anything else is looked at,
+/// and what pods mount exists before they do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Kind {
+    /// networking.k8s.io/v1
+    NetworkPolicy,
+    /// v1
+    ConfigMap,
+    /// v1
+    Service,
+    /// apps/v1
+    StatefulSet,
+    /// apps/v1
+    Deployment,
+}
+
+impl Kind {
+    /// All of them, in order.
+    pub const ALL: [Self; 5] = [Self::NetworkPolicy, Self::ConfigMap, Self::Service, Self::StatefulSet, Self::Deployment];
+
+    /// The API version objects of this kind are written in.
+    pub fn api_version(self) -> &'static str {
+        match self {
+            Self::NetworkPolicy => "networking.k8s.io/v1",
+            Self::ConfigMap | Self::Service => "v1",
+            Self::StatefulSet | Self::Deployment => "apps/v1",
+        }
+    }
+
+    /// The kind as Kubernetes writes it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::NetworkPolicy => "NetworkPolicy",
+            Self::ConfigMap => "ConfigMap",
+            Self::Service => "Service",
+            Self::StatefulSet => "StatefulSet",
+            Self::Deployment => "Deployment",
+        }
+    }
+}
+
+/// An object as it is applied: every field the operator decides, and no other.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Object {
+    /// Its kind.
+    pub kind: Kind,
+    /// Its name.
+    pub name: String,
+    /// The whole of it.
+    pub body: Value,
+}
+
+/// Kind and name: what an object is known by within a namespace.
+pub type Key = (Kind, String);
+
+impl Object {
+    /// What it is known by.
+    pub fn key(&self) -> Key {
+        (self.kind, self.name.clone())
+    }
+}
+
+/// What there should be.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Objects {
+    /// To apply, in the order of [`Kind`].
+    pub apply: Vec<Object>,
+    /// To leave as they are, if they exist: what is made from something that is missing at the moment.
+    pub keep: BTreeSet<Key>,
+    /// To create if they do not exist, never to change.
+    pub secrets: Vec<secrets::Wanted>,
+}
+
+impl Objects {
+    /// The template hash each pod should have that carries one.
+    pub fn templates(&self) -> BTreeMap<(Component, Option<Site>), String> {
+        let of = |object: &'_ Object| {
+            let template = object.body.pointer("/spec/template/metadata")?;
+            let component = Component::parse(template["labels"][COMPONENT_LABEL].as_str()?)?;
+            let site = template["labels"][SITE_LABEL].as_str().and_then(|site| site.parse().ok());
+            Some(((component, site), template["annotations"][TEMPLATE_ANNOTATION].as_str()?.to_owned()))
+        };
+        self.apply.iter().filter_map(of).collect()
+    }
+}
+
+/// The objects of a cluster.
+pub fn plan(cluster: &ValidatedCluster) -> Objects {
+    let mut objects = network::policies(cluster);
+    objects.extend(postgres::shared(cluster));
+    objects.extend(kafka::kafka(cluster));
+    let mut keep = BTreeSet::new();
+    for site in cluster.sites() {
+        objects.extend(postgres::postgres(cluster, site));
+        objects.push(sink::sink(cluster, site));
+        match &cluster.migrations {
+            // A connector without its migrations could not start; one that runs should not be stopped by a deleted ConfigMap.
+            Migrations::Missing { .. } => {
+                keep.insert((Kind::Deployment, names::of_site(&cluster.name, site, "connector")));
+            }
+            Migrations::None => objects.push(connector::connector(cluster, site, None)),
+            Migrations::Found { config_map, hash } => {
+                objects.push(connector::connector(cluster, site, Some((config_map, hash))));
+            }
+        }
+    }
+    objects.sort_by_key(|object| object.kind);
+    Objects { apply: objects, keep, secrets: secrets::missing(cluster) }
+}
+
+/// An object of the cluster with its metadata; `rest` is everything below it.
+fn object(cluster: &ValidatedCluster, kind: Kind, name: String, site: Option<Site>, component: Option<Component>, rest: Value) -> Object {
+    let mut body = json!({
+        "apiVersion": kind.api_version(),
+        "kind": kind.as_str(),
+        "metadata": {
+            "name": name,
+            "namespace": cluster.namespace,
+            "labels": names::labels(&cluster.name, site, component),
+            "ownerReferences": [cluster.owner],
+        },
+    });
+    if let (Value::Object(body), Value::Object(rest)) = (&mut body, rest) {
+        body.extend(rest);
+    }
+    Object { kind, name, body }
+}
+
+/// A ConfigMap of the cluster.
+fn config_map(cluster: &ValidatedCluster, name: String, component: Component, data: Map<String, Value>) -> Object {
+    object(cluster, Kind::ConfigMap, name, None, Some(component), json!({ "data": data }))
+}
+
+/// Hash of anything that can be written as JSON: 16 hexadecimal digits.
+pub fn hash(value: &impl Serialize) -> String {
+    let text = serde_json::to_vec(value).unwrap_or_default();
+    Sha256::digest(text).iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests;

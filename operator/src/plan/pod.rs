@@ -1,0 +1,89 @@
+//! What all pods have in common: restricted pod security, a read-only root, labels, spreading over nodes.
+
+use serde_json::{Map, Value, json};
+use synccluster_protocol::Site;
+
+use super::{HTTP_PORT, hash};
+use crate::names::{self, Component, TEMPLATE_ANNOTATION};
+use crate::validate::ValidatedCluster;
+
+/// A pod template from its spec. `user` is user and group of its processes and of its files.
+pub fn template(cluster: &ValidatedCluster, site: Option<Site>, component: Component, user: u32, spec: Value) -> Value {
+    let mut whole = json!({
+        "automountServiceAccountToken": false,
+        "enableServiceLinks": false,
+        "securityContext": {
+            "runAsNonRoot": true,
+            "runAsUser": user,
+            "runAsGroup": user,
+            "fsGroup": user,
+            // A recursive chmod at every start would make Postgres refuse its own directory.
+            "fsGroupChangePolicy": "OnRootMismatch",
+            "seccompProfile": { "type": "RuntimeDefault" },
+        },
+        // Preferred, not required: everything fits on one node too.
+        "topologySpreadConstraints": [{
+            "maxSkew": 1,
+            "topologyKey": "kubernetes.io/hostname",
+            "whenUnsatisfiable": "ScheduleAnyway",
+            "labelSelector": { "matchLabels": names::selector(&cluster.name, None, component) },
+        }],
+    });
+    if let (Value::Object(whole), Value::Object(spec)) = (&mut whole, spec) {
+        whole.extend(spec);
+    }
+    let labels = names::labels(&cluster.name, site, Some(component));
+    let hash = hash(&(&labels, &whole));
+    json!({ "metadata": { "labels": labels, "annotations": { TEMPLATE_ANNOTATION: hash } }, "spec": whole })
+}
+
+/// A container; `rest` is what it has of its own.
+pub fn container(name: &str, image: &str, rest: Value) -> Value {
+    let mut container = json!({
+        "name": name,
+        "image": image,
+        "imagePullPolicy": "IfNotPresent",
+        // The last lines of a container that failed end up in the status of the resource.
+        "terminationMessagePolicy": "FallbackToLogsOnError",
+        "securityContext": {
+            "allowPrivilegeEscalation": false,
+            "readOnlyRootFilesystem": true,
+            "capabilities": { "drop": ["ALL"] },
+        },
+    });
+    if let (Value::Object(container), Value::Object(rest)) = (&mut container, rest) {
+        container.extend(rest);
+    }
+    container
+}
+
+/// Environment variables, in the order given.
+pub fn env(variables: &[(&str, String)]) -> Value {
+    variables.iter().map(|(name, value)| json!({ "name": name, "value": value })).collect()
+}
+
+/// A Secret as files only its group can read.
+pub fn secret_volume(volume: &str, secret: &str) -> Value {
+    json!({ "name": volume, "secret": { "secretName": secret, "defaultMode": 0o440 } })
+}
+
+/// Ports and probes of a workload that serves `/livez` and `/readyz`.
+pub fn served() -> Map<String, Value> {
+    let get = |path: &str| json!({ "path": path, "port": "http" });
+    let mut served = Map::new();
+    served.insert("ports".to_owned(), json!([{ "name": "http", "containerPort": HTTP_PORT, "protocol": "TCP" }]));
+    served.insert(
+        "readinessProbe".to_owned(),
+        json!({ "httpGet": get("/readyz"), "periodSeconds": 2, "timeoutSeconds": 2, "failureThreshold": 3 }),
+    );
+    served.insert(
+        "livenessProbe".to_owned(),
+        json!({ "httpGet": get("/livez"), "periodSeconds": 10, "timeoutSeconds": 3, "failureThreshold": 6 }),
+    );
+    served
+}
+
+/// What connector, sink and migrations ask for and may use.
+pub fn workload_resources() -> Value {
+    json!({ "requests": { "cpu": "10m", "memory": "32Mi" }, "limits": { "memory": "96Mi" } })
+}

@@ -1,0 +1,152 @@
+//! A site's Postgres: one pod on one volume.
+
+use serde_json::{Map, Value, json};
+use synccluster_protocol::Site;
+
+use super::{Kind, Object, POSTGRES_PORT, config_map, hash, object, pod};
+use crate::names::{self, Component, Role};
+use crate::validate::ValidatedCluster;
+
+const USER: u32 = 999;
+const DATA: &str = "/var/lib/postgresql/data/pgdata";
+const CONFIG: &str = "/etc/synccluster";
+
+/// The files every site's Postgres starts from.
+fn files() -> [(&'static str, &'static str); 3] {
+    [
+        ("start.sh", include_str!("files/start-postgres.sh")),
+        ("pg_hba.conf", include_str!("files/pg_hba.conf")),
+        ("bootstrap.sql", include_str!("../../../workloads/schema/sql/bootstrap.sql")),
+    ]
+}
+
+fn shared_name(cluster: &ValidatedCluster) -> String {
+    names::of_cluster(&cluster.name, "postgres")
+}
+
+/// What all sites share.
+pub fn shared(cluster: &ValidatedCluster) -> Vec<Object> {
+    let data: Map<String, Value> = files().into_iter().map(|(name, text)| (name.to_owned(), text.into())).collect();
+    vec![config_map(cluster, shared_name(cluster), Component::Postgres, data)]
+}
+
+/// A site's Service and StatefulSet.
+pub fn postgres(cluster: &ValidatedCluster, site: Site) -> Vec<Object> {
+    let name = names::site(&cluster.name, site);
+    let selector = names::selector(&cluster.name, Some(site), Component::Postgres);
+    let whole = |kind, rest| object(cluster, kind, name.clone(), Some(site), Some(Component::Postgres), rest);
+    let service = json!({ "spec": {
+        "clusterIP": "None",
+        // Whoever waits for the database should find its address before it is ready.
+        "publishNotReadyAddresses": true,
+        "selector": selector,
+        "ports": [{ "name": "postgres", "port": POSTGRES_PORT, "targetPort": "postgres", "protocol": "TCP" }],
+    } });
+    let storage = &cluster.postgres.storage;
+    let claim = claim(names::labels(&cluster.name, Some(site), Some(Component::Postgres)), &storage.size, storage.class.as_deref());
+    let stateful_set = json!({ "spec": {
+        "replicas": 1,
+        "serviceName": name,
+        "selector": { "matchLabels": selector },
+        // Holds when the SyncCluster is deleted. A client that is scaled away loses its StatefulSet too: `apply` sees to its volume.
+        "persistentVolumeClaimRetentionPolicy": { "whenDeleted": storage.when_deleted, "whenScaled": "Retain" },
+        "template": template(cluster, site),
+        "volumeClaimTemplates": [claim],
+    } });
+    vec![whole(Kind::Service, service), whole(Kind::StatefulSet, stateful_set)]
+}
+
+/// A claim for a volume called `data`.
+pub fn claim(labels: Map<String, Value>, size: &str, class: Option<&str>) -> Value {
+    let mut spec = json!({ "accessModes": ["ReadWriteOnce"], "resources": { "requests": { "storage": size } } });
+    if let Some(class) = class {
+        spec["storageClassName"] = class.into();
+    }
+    json!({ "apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": { "name": "data", "labels": labels }, "spec": spec })
+}
+
+fn template(cluster: &ValidatedCluster, site: Site) -> Value {
+    let ready = json!({ "exec": { "command": ["pg_isready", "-q", "-h", "127.0.0.1", "-U", "app", "-d", "app"] } });
+    let probe = |period: u32, failures: u32| {
+        let mut probe = ready.clone();
+        probe["periodSeconds"] = period.into();
+        probe["timeoutSeconds"] = 5.into();
+        probe["failureThreshold"] = failures.into();
+        probe
+    };
+    let container = pod::container(
+        "postgres",
+        &cluster.postgres.image,
+        json!({
+            "command": ["bash", format!("{CONFIG}/start.sh")],
+            "args": arguments(cluster, site),
+            "env": pod::env(&[("PGDATA", DATA.to_owned()), ("MAX_REPLICATION_ORIGINS", slots(cluster, site).to_string())]),
+            "ports": [{ "name": "postgres", "containerPort": POSTGRES_PORT, "protocol": "TCP" }],
+            "resources": resources(cluster),
+            // Recovery after a crash may take minutes; only then do the other probes count.
+            "startupProbe": probe(1, 900),
+            "readinessProbe": probe(5, 3),
+            "livenessProbe": probe(10, 6),
+            // SIGTERM alone would wait until every client has gone.
+            "lifecycle": { "preStop": { "exec": { "command": ["pg_ctl", "stop", "--mode=fast", "--no-wait"] } } },
+            "volumeMounts": [
+                { "name": "data", "mountPath": "/var/lib/postgresql" },
+                { "name": "config", "mountPath": CONFIG, "readOnly": true },
+                { "name": "run", "mountPath": "/var/run/postgresql" },
+                { "name": "tmp", "mountPath": "/tmp" },
+            ],
+        }),
+    );
+    let passwords = Role::ALL.map(|role| {
+        let path = format!("roles/{}/password", role.suffix());
+        json!({ "secret": {
+            "name": names::of_site(&cluster.name, site, role.suffix()),
+            "items": [{ "key": "password", "path": path }],
+        } })
+    });
+    let mut sources = vec![json!({ "configMap": { "name": shared_name(cluster) } })];
+    sources.extend(passwords);
+    let spec = json!({
+        "terminationGracePeriodSeconds": 60,
+        "containers": [container],
+        "volumes": [
+            { "name": "config", "projected": { "defaultMode": 0o440, "sources": sources } },
+            { "name": "run", "emptyDir": {} },
+            { "name": "tmp", "emptyDir": {} },
+        ],
+    });
+    let mut template = pod::template(cluster, Some(site), Component::Postgres, USER, spec);
+    template["metadata"]["annotations"]["synccluster.dev/config"] = hash(&files()).into();
+    template
+}
+
+fn resources(cluster: &ValidatedCluster) -> Value {
+    match &cluster.postgres.resources {
+        Some(resources) => json!(resources),
+        None => json!({ "requests": { "cpu": "50m", "memory": "128Mi" } }),
+    }
+}
+
+/// Replication slots and origins a site may need: the server follows every client.
+fn slots(cluster: &ValidatedCluster, site: Site) -> u32 {
+    match site {
+        Site::Server => (u32::from(cluster.clients) + 16).next_power_of_two().max(64),
+        Site::Client(_) => 16,
+    }
+}
+
+fn arguments(cluster: &ValidatedCluster, site: Site) -> Vec<String> {
+    let slots = slots(cluster, site);
+    let decided = [
+        ("listen_addresses".to_owned(), "*".to_owned()),
+        ("wal_level".to_owned(), "logical".to_owned()),
+        ("max_replication_slots".to_owned(), slots.to_string()),
+        ("max_wal_senders".to_owned(), slots.to_string()),
+        ("max_slot_wal_keep_size".to_owned(), format!("{}MB", cluster.postgres.max_slot_wal_keep_mb)),
+        ("track_commit_timestamp".to_owned(), "off".to_owned()),
+        ("unix_socket_directories".to_owned(), "/var/run/postgresql".to_owned()),
+        ("hba_file".to_owned(), format!("{CONFIG}/pg_hba.conf")),
+    ];
+    let written = cluster.postgres.parameters.clone();
+    written.into_iter().chain(decided).flat_map(|(name, value)| ["-c".to_owned(), format!("{name}={value}")]).collect()
+}

@@ -1,0 +1,150 @@
+//! One look at one SyncCluster: dereference → validate → plan → apply → observe → assess → status.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use k8s_openapi::jiff::Timestamp;
+use kube::runtime::controller::Action;
+use kube::runtime::events::{Recorder, Reporter};
+use kube::{Client, Resource as _, ResourceExt as _};
+
+use crate::api::{SyncCluster, SyncClusterStatus};
+use crate::apply::{self, Applier};
+use crate::assess::{self, is};
+use crate::metrics::Metrics;
+use crate::names::OPERATOR;
+use crate::plan::plan;
+use crate::status::{self, Statuses};
+use crate::validate::{Settings, ValidatedCluster, validate};
+use crate::{dereference, events, heal, observe};
+
+/// While something is on its way.
+const UNSETTLED: Duration = Duration::from_secs(1);
+/// While somebody has to act.
+const STALLED: Duration = Duration::from_secs(3);
+/// After an error.
+const FAILED: Duration = Duration::from_secs(3);
+
+/// The step that failed.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Step 1.
+    #[error(transparent)]
+    Dereference(#[from] dereference::Error),
+    /// Step 4.
+    #[error(transparent)]
+    Apply(#[from] apply::Error),
+    /// Step 5.
+    #[error(transparent)]
+    Observe(#[from] observe::Error),
+    /// Step 7.
+    #[error(transparent)]
+    Status(#[from] status::Error),
+    /// The end of a partition.
+    #[error(transparent)]
+    Heal(#[from] heal::Error),
+}
+
+/// What every look needs.
+pub struct Context {
+    /// The way to the API server.
+    pub client: Client,
+    /// What the operator was started with.
+    pub settings: Settings,
+    /// Applies and remembers.
+    pub applier: Applier,
+    /// What was said last of each cluster.
+    pub statuses: Statuses,
+    /// Publishes events.
+    pub recorder: Recorder,
+    /// Counts.
+    pub metrics: Arc<Metrics>,
+}
+
+impl Context {
+    /// With an empty memory.
+    pub fn new(client: Client, settings: Settings, metrics: Arc<Metrics>) -> Self {
+        let recorder = Recorder::new(client.clone(), Reporter { controller: OPERATOR.to_owned(), instance: None });
+        Self { applier: Applier::new(client.clone()), statuses: Statuses::default(), client, settings, recorder, metrics }
+    }
+}
+
+/// Looks once, changes what has to be changed, and says when to look again.
+pub async fn reconcile(cluster: Arc<SyncCluster>, context: Arc<Context>) -> Result<Action, Error> {
+    let timer = context.metrics.reconcile();
+    let action = look(&cluster, &context).await;
+    timer.done(action.is_ok());
+    action
+}
+
+async fn look(cluster: &SyncCluster, context: &Context) -> Result<Action, Error> {
+    let (now, generation) = (Timestamp::now(), cluster.meta().generation.unwrap_or_default());
+    if cluster.meta().deletion_timestamp.is_some() {
+        // What the cluster owns goes with it; volumes and passwords stay as the spec says.
+        context.applier.forget(&cluster.namespace().unwrap_or_default(), &cluster.name_any());
+        context.statuses.forget(cluster);
+        return Ok(Action::await_change());
+    }
+    let previous = context.statuses.previous(cluster);
+    if cluster.spec.paused {
+        publish(context, cluster, &previous, assess::paused(&previous, generation, now), now).await?;
+        return Ok(Action::await_change());
+    }
+    let found = dereference::dereference(&context.client, cluster).await?;
+    let valid = match validate(cluster, found, &context.settings) {
+        Ok(valid) => valid,
+        Err(error) => {
+            publish(context, cluster, &previous, assess::invalid(&error, &previous, generation, now), now).await?;
+            return Ok(Action::await_change());
+        }
+    };
+    let objects = plan(&valid);
+    let outcome = context.applier.apply(&valid, &objects).await?;
+    let observed = observe::observe(&context.client, &valid, &objects, outcome).await?;
+    let now = Timestamp::now();
+    let status = assess::assess(&valid, &observed, &previous, now);
+    let left = heal::seconds_left(&status, now);
+    let again = next_look(&valid, &status, observed.outcome.changed, left);
+    publish(context, cluster, &previous, status, now).await?;
+    if left == Some(0) {
+        heal::remove_partition(&context.client, &valid).await?;
+    }
+    Ok(Action::requeue(again))
+}
+
+/// Writes the status if it is worth it, and tells what happened.
+async fn publish(context: &Context, cluster: &SyncCluster, old: &SyncClusterStatus, new: SyncClusterStatus, now: Timestamp) -> Result<(), Error> {
+    let events = events::between(old, &new);
+    if context.statuses.write(&context.client, cluster, new, now).await? {
+        context.metrics.status_written();
+    }
+    for event in events {
+        // An event that is lost loses nothing that the status does not say.
+        if let Err(error) = context.recorder.publish(&event, &cluster.object_ref(&())).await {
+            tracing::warn!(reason = event.reason, %error, "event not published");
+        }
+    }
+    Ok(())
+}
+
+/// When to look again, if nothing happens before.
+fn next_look(cluster: &ValidatedCluster, status: &SyncClusterStatus, changed: bool, heal_in: Option<u64>) -> Duration {
+    let settled = match cluster.cut.sites.is_empty() {
+        true => is(status, "Converged", "True"),
+        false => is(status, "PartitionEnforced", "True"),
+    };
+    let rest = if is(status, "Stalled", "True") {
+        STALLED
+    } else if changed || !settled || !is(status, "Ready", "True") {
+        UNSETTLED
+    } else {
+        cluster.digest_interval
+    };
+    heal_in.map_or(rest, |seconds| rest.min(Duration::from_secs(seconds.max(1))))
+}
+
+/// What to do after an error: say it, try again.
+pub fn failed(cluster: Arc<SyncCluster>, error: &Error, _: Arc<Context>) -> Action {
+    tracing::warn!(namespace = cluster.namespace(), cluster = cluster.name_any(), %error, "reconcile failed; trying again");
+    Action::requeue(FAILED)
+}
