@@ -5,6 +5,7 @@ use std::{
     time::Duration,
 };
 
+use futures::TryStreamExt;
 use rdkafka::{
     ClientContext,
     error::{KafkaError, RDKafkaErrorCode},
@@ -185,19 +186,16 @@ impl Session<'_> {
         let (lsn, name) = replication.create_slot(&self.settings.slot).await?;
         let reading = postgres::connect_once(&self.settings.postgres, "synccluster-connector snapshot").await?;
         snapshot::begin(&reading, &name).await?;
-        let reader = snapshot::Reader { client: &reading, lsn };
-        let mut rows = 0;
+        let mut sent = 0;
         let whole = self.acknowledged.progress().begin(now_millis());
         for table in snapshot::tables(&reading, PUBLICATION).await? {
-            reader
-                .read(&table, async |values| {
-                    let record = envelope::snapshot_record(&self.origin, &table, &values, lsn, now_millis())?;
-                    self.send(&record, whole, None).await?;
-                    rows += 1;
-                    self.state.edit().snapshot_rows = rows;
-                    Ok::<_, Error>(())
-                })
-                .await?;
+            let mut rows = std::pin::pin!(snapshot::rows(&reading, &table).await?);
+            while let Some(values) = rows.try_next().await? {
+                let record = envelope::snapshot_record(&self.origin, &table, &values, lsn, now_millis())?;
+                self.send(&record, whole, None).await?;
+                sent += 1;
+                self.state.edit().snapshot_rows = sent;
+            }
         }
         reading.batch_execute("commit").await?;
         self.acknowledged.progress().commit(whole, lsn);
@@ -207,7 +205,7 @@ impl Session<'_> {
             let _ = time::timeout(REPORT_EVERY, self.acknowledged.changed.notified()).await;
         }
         slot::complete(&self.sql, &self.settings.slot).await?;
-        tracing::info!(rows, %lsn, "snapshot is in Kafka");
+        tracing::info!(rows = sent, %lsn, "snapshot is in Kafka");
         Ok(())
     }
 

@@ -1,8 +1,8 @@
 //! The rows that were there before the slot: read in the slot's own snapshot, so that not one is missed or out of order.
 
 use bytes::Bytes;
-use futures::TryStreamExt;
-use synccluster_protocol::{Lsn, codec::SESSION_SETTINGS, event::TableName};
+use futures::{Stream, TryStreamExt};
+use synccluster_protocol::{codec::SESSION_SETTINGS, event::TableName};
 use synccluster_runtime::catalog::{self, quote, quote_table};
 use tokio_postgres::{Client, Error};
 
@@ -10,10 +10,10 @@ use crate::{envelope::Table, replication::pgoutput::Datum};
 
 /// Begins a transaction that sees exactly what the slot's stream will not send.
 pub async fn begin(client: &Client, snapshot: &str) -> Result<(), Error> {
-    let settings: String = SESSION_SETTINGS.iter().map(|(name, value)| format!("set {name} = '{value}';")).collect();
+    let settings: Vec<String> = SESSION_SETTINGS.iter().map(|(name, value)| format!("set {name} = '{value}'")).collect();
     // The name is Postgres' own answer to CREATE_REPLICATION_SLOT; SET TRANSACTION takes no parameters.
     let name = snapshot.replace('\'', "''");
-    let script = format!("{settings} begin isolation level repeatable read read only; set transaction snapshot '{name}';");
+    let script = format!("{}; begin isolation level repeatable read read only; set transaction snapshot '{name}'", settings.join("; "));
     client.batch_execute(&script).await
 }
 
@@ -33,27 +33,11 @@ pub async fn tables(client: &Client, publication: &str) -> Result<Vec<Table>, Er
     Ok(tables)
 }
 
-/// A row of a snapshot and where it was read.
-pub struct Reader<'a> {
-    /// The connection with the transaction of [`begin`].
-    pub client: &'a Client,
-    /// The slot's consistent point.
-    pub lsn: Lsn,
-}
-
-impl Reader<'_> {
-    /// Hands every row to `each`, as it comes: COPY gives the same text as the stream's output functions.
-    pub async fn read<E: From<Error>>(&self, table: &Table, mut each: impl AsyncFnMut(Vec<Datum>) -> Result<(), E>) -> Result<(), E> {
-        let columns: Vec<String> = table.columns.iter().map(|(name, _)| quote(name)).collect();
-        let statement = format!("copy (select {} from {}) to stdout", columns.join(", "), quote_table(&table.name));
-        let rows = self.client.copy_out(&statement).await?;
-        let mut rows = std::pin::pin!(rows);
-        // Postgres sends one row a message.
-        while let Some(line) = rows.try_next().await? {
-            each(parse(&line)).await?;
-        }
-        Ok(())
-    }
+/// Every row of a table, as it comes: COPY gives the same text as the stream's output functions, and Postgres sends one row a message.
+pub async fn rows(client: &Client, table: &Table) -> Result<impl Stream<Item = Result<Vec<Datum>, Error>>, Error> {
+    let columns: Vec<String> = table.columns.iter().map(|(name, _)| quote(name)).collect();
+    let statement = format!("copy (select {} from {}) to stdout", columns.join(", "), quote_table(&table.name));
+    Ok(client.copy_out(&statement).await?.map_ok(|line| parse(&line)))
 }
 
 /// One line of COPY's text format (documentation of COPY, section "Text Format").

@@ -103,7 +103,9 @@ pub fn decide(site: Site, local: Local, incoming: Incoming, now: i64) -> Decisio
     if site != Site::Server {
         return if newer { apply } else { keep };
     }
-    if incoming.resent && !newer {
+    // A site that wrote the key again had seen its own earlier write: that one was replaced, it did not lose.
+    let replaced_at_its_site = current.node() == incoming.version.node();
+    if !newer && (incoming.resent || replaced_at_its_site) {
         return keep;
     }
     let conflict = match (there, incoming.kind) {
@@ -136,9 +138,9 @@ pub fn current(local: Local) -> Option<(Version, Kind)> {
 mod tests {
     use super::*;
 
-    const OLD: Version = Version(1 << 20);
-    const MIDDLE: Version = Version(2 << 20);
-    const NEW: Version = Version(3 << 20);
+    const OLD: Version = Version(1 << 20 | 1);
+    const MIDDLE: Version = Version(2 << 20 | 2);
+    const NEW: Version = Version(3 << 20 | 3);
 
     fn row(version: Version) -> Local {
         Local { row: Some(version), tombstone: None }
@@ -211,6 +213,12 @@ mod tests {
     fn what_is_sent_twice_is_no_second_conflict() {
         let event = Incoming { resent: true, ..incoming(Kind::Row, MIDDLE, Some(OLD)) };
         assert_eq!(at_server(row(NEW), event), (Action::Keep, None));
+    }
+
+    #[test]
+    fn an_earlier_write_of_the_site_that_wrote_last_did_not_lose() {
+        let (first, second) = (Version::new(1, 2), Version::new(2, 2));
+        assert_eq!(at_server(row(second), incoming(Kind::Row, first, None)), (Action::Keep, None));
     }
 
     #[test]

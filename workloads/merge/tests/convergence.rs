@@ -16,6 +16,10 @@ struct Event {
     incoming: Incoming,
 }
 
+fn site_of(node: u16) -> Site {
+    if node == 0 { Site::Server } else { Site::Client(node) }
+}
+
 #[derive(Default)]
 struct Database {
     rows: BTreeMap<u8, (Version, u32)>,
@@ -104,7 +108,7 @@ impl World {
         self.now = self.now.max(event.incoming.version.micros() - self.sites[usize::from(site)].skew);
         let clock = self.clock(site);
         let database = &mut self.sites[usize::from(site)];
-        let applied = match decide(Site::from_node(site).unwrap(), database.local(event.key), event.incoming, clock).action {
+        let applied = match decide(site_of(site), database.local(event.key), event.incoming, clock).action {
             Action::Keep => return,
             Action::Apply => event,
             Action::Rebury(version) => {

@@ -88,7 +88,7 @@ impl PostgresSecret {
 
 /// One connection; fails at once.
 pub async fn connect_once(secret: &PostgresSecret, application: &str) -> Result<Client, Error> {
-    let (client, connection) = secret.config(application).connect(NoTls).await.map_err(|e| failed(secret, &e))?;
+    let (client, connection) = secret.config(application).connect(NoTls).await.map_err(|e| refused(secret, &e))?;
     tokio::spawn(async move {
         if let Err(error) = connection.await {
             tracing::debug!(error = describe(&error), "connection to Postgres ended");
@@ -107,14 +107,15 @@ pub async fn connect(secret: &PostgresSecret, application: &str) -> Result<Clien
                 tokio::spawn(connection);
                 return Ok(client);
             }
-            Err(error) if tokio::time::Instant::now() > deadline => return Err(failed(secret, &error)),
+            Err(error) if tokio::time::Instant::now() > deadline => return Err(refused(secret, &error)),
             Err(error) => tracing::info!(postgres = ?secret, error = describe(&error), "waiting for Postgres"),
         }
         tokio::time::sleep(Duration::from_millis(500)).await;
     }
 }
 
-fn failed(secret: &PostgresSecret, error: &tokio_postgres::Error) -> Error {
+/// The error of a session that could not be set up.
+pub fn refused(secret: &PostgresSecret, error: &tokio_postgres::Error) -> Error {
     Error::Connect { host: secret.host.clone(), port: secret.port, user: secret.user.clone(), reason: describe(error) }
 }
 

@@ -117,13 +117,12 @@ fn read(data: &mut Bytes) -> Option<Message> {
         }
         b'U' => {
             let oid = u32_of(data)?;
-            let old = match u8_of(data)? {
-                b'N' => None,
-                _ => {
-                    let old = tuple(data)?;
-                    u8_of(data)?;
-                    Some(old)
-                }
+            let old = if u8_of(data)? == b'N' {
+                None
+            } else {
+                let old = tuple(data)?;
+                u8_of(data)?;
+                Some(old)
             };
             Message::Update { oid, old, new: tuple(data)? }
         }

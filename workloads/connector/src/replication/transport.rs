@@ -96,7 +96,6 @@ impl ReplicationConnection {
         loop {
             let mut answer = BytesMut::new();
             match self.message("login").await? {
-                Message::AuthenticationOk => {}
                 Message::AuthenticationSasl(_) => {
                     let started = ScramSha256::new(password.as_bytes(), ChannelBinding::unsupported());
                     frontend::sasl_initial_response(SCRAM_SHA_256, started.message(), &mut answer)?;
@@ -111,7 +110,7 @@ impl ReplicationConnection {
                 Message::AuthenticationMd5Password(_) => return Err(Error::Login("an MD5 password")),
                 Message::AuthenticationCleartextPassword => return Err(Error::Login("a clear-text password")),
                 Message::ReadyForQuery(_) => return Ok(()),
-                // Parameters of the session and the key to cancel it.
+                // Welcome, parameters of the session, the key to cancel it.
                 _ => {}
             }
             if !answer.is_empty() {

@@ -1,0 +1,131 @@
+//! What a record asks for. Pure.
+
+use serde_json::Value;
+use synccluster_merge::{Incoming, Kind};
+use synccluster_protocol::{
+    Version,
+    event::{Envelope, Op, PARENT_COLUMN, Row, TOMBSTONES, TableName, UNAVAILABLE_VALUE, VERSION_COLUMN, version_in},
+};
+
+/// A change of one key of one table.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Event {
+    /// The table it is about.
+    pub table: TableName,
+    /// Row or tombstone, with its version.
+    pub incoming: Incoming,
+    /// What it carries.
+    pub content: Content,
+    /// The whole envelope, for `sync.parked`.
+    pub envelope: Value,
+    /// The position of its commit in the source's WAL.
+    pub lsn: u64,
+}
+
+/// What an event carries.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Content {
+    /// The row; a column whose value the source could not tell is left out.
+    Row(Row),
+    /// The key as jsonb text, as the source's trigger wrote it.
+    Tombstone(String),
+}
+
+/// A record that is no change event of an enrolled table.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    /// Not Debezium's envelope.
+    #[error("the record is no change event: {0}")]
+    Envelope(String),
+    /// No `sync_version`.
+    #[error("the row of {0} has no {VERSION_COLUMN}: enrol the table at its source")]
+    NoVersion(TableName),
+    /// A tombstone row that lacks something.
+    #[error("a row of sync.tombstones lacks its {0}")]
+    Tombstone(&'static str),
+}
+
+/// Reads a value. `None`: nothing to apply (a delete's bare WAL event; the versioned delete is the tombstone row beside it).
+pub fn read(envelope: Envelope, raw: Value) -> Result<Option<Event>, Error> {
+    let lsn = envelope.source.lsn.unwrap_or_default();
+    let name = TableName::new(envelope.source.schema, envelope.source.table);
+    let (Some(mut after), Op::Create | Op::Update | Op::Read) = (envelope.after, envelope.op) else { return Ok(None) };
+    let resent = envelope.op == Op::Read;
+    if (name.schema.as_str(), name.table.as_str()) == TOMBSTONES {
+        let text = |column| after.get(column).and_then(Value::as_str);
+        let table = text("relation").and_then(TableName::parse).ok_or(Error::Tombstone("relation"))?;
+        let key = text("key").ok_or(Error::Tombstone("key"))?.to_owned();
+        let version = version_in(&after, "version").ok_or(Error::Tombstone("version"))?;
+        let incoming = Incoming { kind: Kind::Tombstone, version, parent: version_in(&after, "parent"), resent };
+        return Ok(Some(Event { table, incoming, content: Content::Tombstone(key), envelope: raw, lsn }));
+    }
+    let version = version_in(&after, VERSION_COLUMN).ok_or_else(|| Error::NoVersion(name.clone()))?;
+    let incoming = Incoming { kind: Kind::Row, version, parent: version_in(&after, PARENT_COLUMN), resent };
+    after.retain(|_, value| value.as_str() != Some(UNAVAILABLE_VALUE));
+    Ok(Some(Event { table: name, incoming, content: Content::Row(after), envelope: raw, lsn }))
+}
+
+impl Event {
+    /// From what `sync.parked` keeps.
+    pub fn from_parked(raw: Value) -> Result<Option<Self>, Error> {
+        let envelope = serde_json::from_value(raw.clone()).map_err(|e| Error::Envelope(e.to_string()))?;
+        read(envelope, raw)
+    }
+
+    /// Its version.
+    pub fn version(&self) -> Version {
+        self.incoming.version
+    }
+
+    /// The row as JSON, for `sync.conflicts`; a tombstone has none.
+    pub fn row(&self) -> Option<Value> {
+        match &self.content {
+            Content::Row(row) => Some(Value::Object(row.clone())),
+            Content::Tombstone(_) => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn envelope(table: [&str; 2], op: &str, after: Value) -> Result<Option<Event>, Error> {
+        let raw = json!({"before": null, "after": after, "op": op, "source": {"name": "demo.client-1", "schema": table[0], "table": table[1], "lsn": 7}});
+        Event::from_parked(raw)
+    }
+
+    #[test]
+    fn a_row_brings_its_version_and_parent() {
+        let event = envelope(["public", "todos"], "c", json!({"id": 1, "sync_version": 2048, "sync_parent": 1024})).unwrap().unwrap();
+        let expected = Incoming { kind: Kind::Row, version: Version(2048), parent: Some(Version(1024)), resent: false };
+        assert_eq!((event.incoming, event.lsn), (expected, 7));
+    }
+
+    #[test]
+    fn a_tombstone_row_is_a_delete_of_the_table_it_names() {
+        let after = json!({"relation": "public.todos", "key": "{\"id\": 1}", "version": 9, "parent": null});
+        let event = envelope(["sync", "tombstones"], "u", after).unwrap().unwrap();
+        assert_eq!(event.table, TableName::new("public", "todos"));
+        assert_eq!(event.content, Content::Tombstone("{\"id\": 1}".to_owned()));
+    }
+
+    #[test]
+    fn a_bare_delete_asks_for_nothing() {
+        assert_eq!(envelope(["public", "todos"], "d", Value::Null), Ok(None));
+    }
+
+    #[test]
+    fn a_placeholder_for_an_unchanged_value_never_reaches_a_table() {
+        let after = json!({"id": 1, "body": UNAVAILABLE_VALUE, "sync_version": 2048});
+        let event = envelope(["public", "todos"], "u", after).unwrap().unwrap();
+        assert!(matches!(event.content, Content::Row(row) if !row.contains_key("body")));
+    }
+
+    #[test]
+    fn a_row_without_a_version_is_refused_by_name() {
+        let error = envelope(["public", "todos"], "c", json!({"id": 1})).unwrap_err();
+        assert!(error.to_string().contains("public.todos"));
+    }
+}

@@ -1,0 +1,232 @@
+//! One session: from a usable link to its end.
+
+use std::{collections::HashMap, time::Duration};
+
+use futures::FutureExt;
+use rdkafka::{consumer::StreamConsumer, error::KafkaError};
+use synccluster_protocol::{
+    ClusterName, Site,
+    status::{SinkPhase, SourceStatus},
+};
+use synccluster_runtime::{
+    clock::{now_micros, now_millis},
+    kafka,
+    link::Verdict,
+    postgres::{self, PostgresSecret},
+};
+use tokio::time::{self, Instant};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    apply::{self, Batch},
+    assemble::SourceTransaction,
+    park,
+    source::{Received, Source},
+    state::State,
+    target::Target,
+};
+
+/// Events of one target transaction, unless one source transaction has more.
+const BATCH: usize = 1000;
+/// Events that may wait in memory.
+const WAITING: usize = 4000;
+/// Between two looks at Kafka's topics.
+const DISCOVER_EVERY: Duration = Duration::from_secs(1);
+/// The first pause before parked events are tried again; doubled while none gets through.
+const PARKED_AFTER: Duration = Duration::from_secs(2);
+/// The longest.
+const PARKED_AFTER_AT_MOST: Duration = Duration::from_mins(1);
+/// Tries of one batch against other people's locks.
+const TRANSIENT_TRIES: u32 = 5;
+
+/// Why a session ended.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The site's Postgres cannot be reached.
+    #[error("cannot connect to the site's Postgres: {0}")]
+    Connect(#[from] postgres::Error),
+    /// Postgres refused a statement.
+    #[error("Postgres: {}", postgres::describe(.0))]
+    Postgres(#[from] tokio_postgres::Error),
+    /// Kafka refused.
+    #[error("Kafka: {0}")]
+    Kafka(#[from] KafkaError),
+}
+
+/// Why a session ended without an error.
+#[derive(Debug, PartialEq, Eq)]
+pub enum End {
+    /// The link was cut: every connection to Kafka is closed.
+    Cut,
+    /// The process is to stop.
+    Stopped,
+}
+
+/// What a session needs.
+pub struct Settings {
+    /// The cluster.
+    pub cluster: ClusterName,
+    /// The site.
+    pub site: Site,
+    /// Its Postgres.
+    pub postgres: PostgresSecret,
+    /// Kafka.
+    pub bootstrap_servers: String,
+    /// How far ahead a version may be and still be waited for.
+    pub max_clock_skew: Duration,
+}
+
+/// Runs until the link is cut, the process is to stop, or something fails. A transaction that is being applied when that happens is rolled
+/// back with its connection, and begins again from the stored progress.
+pub async fn run(settings: &Settings, state: &State, stop: &CancellationToken) -> Result<End, Error> {
+    tokio::select! {
+        biased;
+        () = stop.cancelled() => Ok(End::Stopped),
+        () = state.probe().wait_for(Verdict::Cut) => Ok(End::Cut),
+        ended = connect_and_apply(settings, state) => ended.map(|()| End::Stopped),
+    }
+}
+
+struct Session<'a> {
+    settings: &'a Settings,
+    state: &'a State,
+    source: Source,
+    target: Target,
+    progress: HashMap<String, (i64, i64)>,
+    parked_at: Instant,
+    parked_after: Duration,
+}
+
+async fn connect_and_apply(settings: &Settings, state: &State) -> Result<(), Error> {
+    let mut target = Target::connect(&settings.postgres, settings.site).await?;
+    let progress = target.progress().await?;
+    let client_id = format!("{}.{}-sink", settings.cluster, settings.site);
+    let consumer: StreamConsumer = kafka::consumer_config(&settings.bootstrap_servers, &client_id).create()?;
+    let source = Source::new(consumer);
+    let mut session =
+        Session { settings, state, source, target, progress, parked_at: Instant::now(), parked_after: PARKED_AFTER };
+    let mut discovered: Option<Instant> = None;
+    loop {
+        if discovered.is_none_or(|at| at.elapsed() >= DISCOVER_EVERY) {
+            session.look_at_kafka()?;
+            discovered = Some(Instant::now());
+        }
+        session.receive().await?;
+        session.apply_ready().await?;
+        session.retry_parked().await?;
+        session.tell();
+    }
+}
+
+impl Session<'_> {
+    /// Blocking calls of librdkafka, bounded by their time limit; the other worker thread serves /status meanwhile.
+    fn look_at_kafka(&mut self) -> Result<(), Error> {
+        let (settings, progress) = (self.settings, &self.progress);
+        let source = &mut self.source;
+        tokio::task::block_in_place(|| source.discover(&settings.cluster, settings.site, progress).and_then(|()| source.measure()))?;
+        self.state.phase(SinkPhase::Applying);
+        Ok(())
+    }
+
+    /// Waits for a record, then takes what else is there.
+    async fn receive(&mut self) -> Result<(), Error> {
+        if self.source.waiting() >= WAITING {
+            time::sleep(Duration::from_millis(20)).await;
+            return Ok(());
+        }
+        let Ok(message) = time::timeout(Duration::from_millis(200), self.source.consumer().recv()).await else { return Ok(()) };
+        let mut received = vec![Received::read(&message?)];
+        while received.len() < BATCH
+            && let Some(message) = self.source.consumer().recv().now_or_never()
+        {
+            received.push(Received::read(&message?));
+        }
+        self.state.probe().moved();
+        for record in received {
+            record.add_to(&mut self.source);
+        }
+        Ok(())
+    }
+
+    async fn apply_ready(&mut self) -> Result<(), Error> {
+        let names: Vec<String> = self.source.topics.keys().cloned().collect();
+        for name in names {
+            while self.apply_some(&name).await? {
+                self.state.alive();
+            }
+        }
+        Ok(())
+    }
+
+    /// Applies one batch of a topic; whether there was one.
+    async fn apply_some(&mut self, name: &str) -> Result<bool, Error> {
+        let Some(topic) = self.source.topics.get_mut(name) else { return Ok(false) };
+        let mut events = 0;
+        let now = now_micros();
+        let in_time = |transaction: &&SourceTransaction| ahead(transaction, now).is_zero();
+        let fits = |transaction: &&SourceTransaction| {
+            let first = events == 0;
+            events += transaction.events.len().max(1);
+            first || events <= BATCH
+        };
+        let batch: Vec<SourceTransaction> = topic.ready.iter().take_while(in_time).take_while(fits).cloned().collect();
+        topic.ahead = topic.ready.front().map(|transaction| ahead(transaction, now)).filter(|ahead| !ahead.is_zero());
+        if batch.is_empty() {
+            return Ok(false);
+        }
+        let work = Batch { topic: name, source: topic.site, transactions: &batch, seen_lsn: topic.lsn };
+        let mut tries = 0;
+        let lsn = loop {
+            match apply::apply(&mut self.target, &work).await {
+                Ok(lsn) => break lsn,
+                Err(error) if postgres::is_transient(&error) && tries < TRANSIENT_TRIES => tries += 1,
+                Err(error) => return Err(error.into()),
+            }
+        };
+        topic.ready.drain(..batch.len());
+        topic.lsn = lsn;
+        if let Some(last) = batch.last() {
+            topic.offset = last.next_offset;
+            self.progress.insert(name.to_owned(), (last.next_offset, lsn));
+        }
+        self.state.edit().transactions_applied += batch.len() as u64;
+        Ok(true)
+    }
+
+    async fn retry_parked(&mut self) -> Result<(), Error> {
+        if self.parked_at.elapsed() < self.parked_after {
+            return Ok(());
+        }
+        let through = park::retry(&mut self.target, &self.settings.cluster).await?;
+        if through > 0 {
+            tracing::info!(through, "parked events were applied");
+        }
+        // A try that fails writes WAL all the same, so it becomes rarer; a quiet cluster stays quiet.
+        self.parked_after = if through > 0 { PARKED_AFTER } else { (self.parked_after * 2).min(PARKED_AFTER_AT_MOST) };
+        self.parked_at = Instant::now();
+        Ok(())
+    }
+
+    fn tell(&self) {
+        let skew = self.settings.max_clock_skew;
+        let sources = self.source.topics.iter().map(|(name, topic)| SourceStatus {
+            topic: name.clone(),
+            offset: topic.offset,
+            end_offset: topic.end,
+            lag_records: topic.end.map_or(0, |end| u64::try_from(end - topic.offset).unwrap_or_default()),
+            clock_ahead_millis: topic.ahead.filter(|ahead| *ahead > skew).map(|ahead| u64::try_from(ahead.as_millis()).unwrap_or(u64::MAX)),
+        });
+        let sources = sources.collect();
+        let oldest = self.source.topics.values().filter_map(|topic| topic.ready.front()).flat_map(|t| &t.events).map(|e| e.version().micros()).min();
+        let mut status = self.state.edit();
+        status.sources = sources;
+        status.lag_seconds = oldest.map_or(0, |at| u64::try_from(now_millis() - at / 1000).unwrap_or_default().div_ceil(1000));
+    }
+}
+
+/// How far the transaction's newest version is ahead of `now` (microseconds since the Unix epoch). It is not applied before, so that a write
+/// made here after seeing it is the later one on every key.
+fn ahead(transaction: &SourceTransaction, now: i64) -> Duration {
+    let newest = transaction.events.iter().map(|event| event.version().micros()).max().unwrap_or_default();
+    Duration::from_micros(u64::try_from(newest - now).unwrap_or_default())
+}

@@ -1,0 +1,103 @@
+//! The connection that applies: its settings, its origin, its prepared statements, what its tables look like.
+
+use std::collections::HashMap;
+
+use synccluster_protocol::{Site, codec::SESSION_SETTINGS, event::TableName};
+use synccluster_runtime::{
+    catalog::{self, CatalogTable},
+    postgres::{self, PostgresSecret},
+};
+use tokio_postgres::{Client, Error, Row, Statement, types::ToSql};
+
+/// A session that writes what was decided elsewhere: no trigger fires, and the site's uplink does not send it back.
+pub struct Target {
+    client: Client,
+    /// Whose tables these are.
+    pub site: Site,
+    statements: HashMap<String, Statement>,
+    tables: HashMap<TableName, CatalogTable>,
+    origin: Option<Site>,
+}
+
+/// A parameter.
+pub type Parameter<'a> = &'a (dyn ToSql + Sync);
+
+impl Target {
+    /// Connects; with the settings under which values have one text.
+    pub async fn connect(secret: &PostgresSecret, site: Site) -> Result<Self, postgres::Error> {
+        let client = postgres::connect_once(secret, "synccluster-sink").await?;
+        let mut settings = String::from("set session_replication_role = replica; set lock_timeout = '10s';");
+        for (name, value) in SESSION_SETTINGS {
+            settings.push_str(&format!("set {name} = '{value}';"));
+        }
+        client.batch_execute(&settings).await.map_err(|e| postgres::refused(secret, &e))?;
+        Ok(Self { client, site, statements: HashMap::new(), tables: HashMap::new(), origin: None })
+    }
+
+    /// Runs outside of any statement cache: transaction control.
+    pub async fn execute_batch(&self, sql: &str) -> Result<(), Error> {
+        self.client.batch_execute(sql).await
+    }
+
+    /// Marks what follows as coming from `source`; between transactions only.
+    pub async fn set_origin(&mut self, source: Site) -> Result<(), Error> {
+        if self.origin == Some(source) {
+            return Ok(());
+        }
+        let name = synccluster_protocol::event::origin_name(source);
+        if self.origin.take().is_some() {
+            self.client.execute("select pg_replication_origin_session_reset()", &[]).await?;
+        }
+        let missing = "select pg_replication_origin_create($1) where pg_replication_origin_oid($1) is null";
+        self.client.execute(missing, &[&name]).await?;
+        self.client.execute("select pg_replication_origin_session_setup($1)", &[&name]).await?;
+        self.origin = Some(source);
+        Ok(())
+    }
+
+    /// A query, prepared once.
+    pub async fn query(&mut self, sql: &str, parameters: &[Parameter<'_>]) -> Result<Vec<Row>, Error> {
+        let statement = self.prepare(sql).await?;
+        self.client.query(&statement, parameters).await
+    }
+
+    /// A statement, prepared once; returns how many rows it touched.
+    pub async fn execute(&mut self, sql: &str, parameters: &[Parameter<'_>]) -> Result<u64, Error> {
+        let statement = self.prepare(sql).await?;
+        self.client.execute(&statement, parameters).await
+    }
+
+    async fn prepare(&mut self, sql: &str) -> Result<Statement, Error> {
+        if let Some(statement) = self.statements.get(sql) {
+            return Ok(statement.clone());
+        }
+        let statement = self.client.prepare(sql).await?;
+        self.statements.insert(sql.to_owned(), statement.clone());
+        Ok(statement)
+    }
+
+    /// The table, if it is here and enrolled; asked once.
+    pub async fn table(&mut self, name: &TableName) -> Result<Option<CatalogTable>, Error> {
+        if let Some(table) = self.tables.get(name) {
+            return Ok(Some(table.clone()));
+        }
+        let table = catalog::table(&self.client, name).await?;
+        let table = table.filter(|table| !table.key.is_empty() && table.column(synccluster_protocol::event::VERSION_COLUMN).is_some());
+        if let Some(table) = &table {
+            self.tables.insert(name.clone(), table.clone());
+        }
+        Ok(table)
+    }
+
+    /// Forgets what tables look like: a migration may have changed them.
+    pub fn forget_tables(&mut self) {
+        self.tables.clear();
+        self.statements.clear();
+    }
+
+    /// Where the site has stored that it stands in each topic: next offset, highest commit seen.
+    pub async fn progress(&mut self) -> Result<HashMap<String, (i64, i64)>, Error> {
+        let rows = self.query("select topic, \"offset\", lsn from sync.progress where partition = 0", &[]).await?;
+        Ok(rows.iter().map(|row| (row.get(0), (row.get(1), row.get(2)))).collect())
+    }
+}
