@@ -1,4 +1,5 @@
 # shellcheck shell=bash
+# shellcheck disable=SC2034 # what is set here is used by those who source it
 # Sourced by every script of kind/: versions, places, and how to speak.
 # All that is made lies under one cache folder outside the checkout; `rm -rf` of it costs time, never data.
 

@@ -13,7 +13,7 @@ help_if_asked "$@"
 needed=(curl=curl jq=jq)
 if [[ ${1:-} == --offline ]]; then
   needed+=(dockerd=docker.io containerd=containerd runc=runc iptables=iptables ip=iproute2 nsenter=util-linux socat=socat mmdebstrap=mmdebstrap
-    mvn=maven jlink=openjdk-17-jdk-headless gcc=gcc)
+    mvn=maven jlink=default-jdk-headless gcc=gcc)
 fi
 
 missing=()

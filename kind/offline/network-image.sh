@@ -5,8 +5,7 @@ set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/../env.sh"
 help_if_asked "$@"
 
-say "building the node network daemon" >&2
-(cd "$ROOT_DIR" && cargo build -q --release -p synccluster-kind-network >&2)
+(cd "$ROOT_DIR" && cargo build --release -p synccluster-kind-network >&2)
 target=$(cd "$ROOT_DIR" && cargo metadata --no-deps --format-version 1 | jq -r .target_directory)
 context=$CACHE/network-image
 mkdir -p "$context"

@@ -88,4 +88,11 @@ sed "s/@LOCAL_PATH_PROVISIONER_VERSION@/$LOCAL_PATH_PROVISIONER_VERSION/" "$here
 image=synccluster/node:$KUBERNETES_VERSION-$(digest "$base" "$network" "$context"/default-*.yaml "$here/node/Containerfile.node")
 docker image inspect "$image" >/dev/null 2>&1 \
   || docker build -q -t "$image" --build-arg "BASE=$base" -f "$here/node/Containerfile.node" "$context" >/dev/null
+
+# What older inputs left behind, a gigabyte each. Images that containers use are kept by the engine.
+if [[ $ENGINE == own ]]; then
+  docker images --format '{{.Repository}}:{{.Tag}}' --filter 'reference=synccluster/node*' \
+    | grep -vxF -e "$base" -e "$image" | xargs -r docker rmi >/dev/null 2>&1 || true
+  docker image prune -f >/dev/null
+fi
 echo "$image"

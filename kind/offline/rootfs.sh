@@ -40,6 +40,7 @@ tar=$CACHE/rootfs/$name-$(digest "$suite" "${packages[*]}" "${options[*]}").tar
 if [[ ! -e $tar ]]; then
   mkdir -p "$CACHE/rootfs"
   say "making the root file system '$name' from Debian $suite (about $about the first time)" >&2
+  # shellcheck disable=SC2016 # $1 is mmdebstrap's
   logged "$CACHE/rootfs/$name.log" mmdebstrap "${options[@]}" \
     --include="$(IFS=,; echo "${packages[*]}")" --customize-hook='rm -rf "$1"/var/lib/apt/lists/* "$1"/var/cache/apt/*' \
     "$suite" "$tar.part"

@@ -1,0 +1,73 @@
+#!/usr/bin/env bash
+# Builds the images from kind/images/*/Containerfile and puts into the cluster's nodes what they do not have yet.
+# The binaries of SyncCluster's own image are taken from target/image/. The names of all images are written to
+# images.env in the cache folder: SYNCCLUSTER_IMAGE, POSTGRES_IMAGE, KAFKA_IMAGE.
+#
+# With KUBECONTEXT set nothing can be loaded: push the image somewhere and name it in SYNCCLUSTER_IMAGE.
+set -euo pipefail
+source "$(dirname "${BASH_SOURCE[0]}")/env.sh"
+help_if_asked "$@"
+
+write_env() {
+  printf '%s=%s\n' SYNCCLUSTER_IMAGE "$1" POSTGRES_IMAGE "$2" KAFKA_IMAGE "$3" >"$IMAGES_ENV"
+}
+
+if [[ -n ${KUBECONTEXT:-} ]]; then
+  write_env "${SYNCCLUSTER_IMAGE:?a cluster of your own needs an image it can pull: set SYNCCLUSTER_IMAGE}" \
+    "$POSTGRES_IMAGE_PUBLISHED" "$KAFKA_IMAGE_PUBLISHED"
+  exit
+fi
+[[ -n $ENGINE ]] || die "there is no cluster yet: run kind/up.sh first"
+export KUBECONFIG=$CLUSTER_KUBECONFIG
+
+staged=$ROOT_DIR/target/image
+for binary in operator connector sink schema; do
+  [[ -x $staged/synccluster-$binary ]] || die "$staged/synccluster-$binary is missing: \`make binaries\` puts the stripped release binaries there"
+done
+
+# build NAME IMAGE VERSION…: for what is staged by a script. An image remembers what it was made of, and is made again when that changed.
+build() {
+  local name=$1 image=$2 folder=$KIND_DIR/images/$1 context=$CACHE/image-$1 inputs
+  shift 2
+  inputs=$(digest "$folder" "$@")
+  if [[ $(docker image inspect -f '{{index .Config.Labels "synccluster.inputs"}}' "$image" 2>/dev/null) == "$inputs" ]]; then return; fi
+  say "building $image (about half a minute the first time)"
+  rm -rf "$context"; mkdir -p "$context"
+  "$folder/stage.sh" "$context"
+  logged "$RUN/image-$name.log" docker build -t "$image" --label "synccluster.inputs=$inputs" -f "$folder/Containerfile" "$context"
+  rm -rf "$context"
+}
+
+# node_has NODE IMAGE ID: containerd lists an image by its name and by its id; both have to point at the same content.
+node_has() {
+  docker exec "$1" ctr -n k8s.io images ls \
+    | awk -v name="docker.io/$2" -v id="$3" '$1 == name {a = $3} $1 == id {b = $3} END {exit !(a != "" && a == b)}'
+}
+
+# load IMAGE: into every node that lacks it. Succeeds when there was something to load.
+load() {
+  local image=$1 id node lacking=()
+  id=$(docker image inspect -f '{{.Id}}' "$image")
+  for node in $(kind get nodes --name "$CLUSTER_NAME"); do node_has "$node" "$image" "$id" || lacking+=("$node"); done
+  ((${#lacking[@]})) || return 1
+  say "loading $image into the nodes"
+  logged "$RUN/load.log" kind load docker-image "$image" --name "$CLUSTER_NAME" --nodes "$(IFS=,; echo "${lacking[*]}")"
+}
+
+own=synccluster/synccluster:dev postgres=$POSTGRES_IMAGE_PUBLISHED kafka=$KAFKA_IMAGE_PUBLISHED
+if [[ $IMAGES == made ]]; then
+  "$KIND_DIR/offline/base-image.sh"
+  postgres=synccluster/postgres:$POSTGRES_VERSION kafka=synccluster/kafka:$KAFKA_VERSION
+  build postgres "$postgres" "$KIND_DIR/offline/rootfs.sh" "$POSTGRES_VERSION"
+  build kafka "$kafka" "$KAFKA_VERSION" "$LOG4J_VERSION" "$(docker image inspect -f '{{.Id}}' "$BASE_IMAGE")"
+  load "$postgres" || true
+  load "$kafka" || true
+  "$KIND_DIR/offline/network-image.sh" >/dev/null
+  if load synccluster/kind-network:dev; then
+    kubectl -n kube-system rollout restart daemonset/synccluster-kind-network >/dev/null
+    kubectl -n kube-system rollout status daemonset/synccluster-kind-network --timeout=60s >/dev/null
+  fi
+fi
+logged "$RUN/image-synccluster.log" docker build -t "$own" -f "$KIND_DIR/images/synccluster/Containerfile" "$staged"
+load "$own" || note "$own: the nodes have this build"
+write_env "$own" "$postgres" "$kafka"
