@@ -1,0 +1,218 @@
+//! A server and its clients: real Postgres, real Kafka, the real workloads as tasks of this process.
+
+use std::{path::PathBuf, sync::Arc, time::Duration};
+
+use anyhow::{Context, Result, ensure};
+use synccluster_connector::{session::Settings as ConnectorSettings, slot, state::State as ConnectorState, topic::TopicSpec};
+use synccluster_harness::{Kafka, Postgres, Role, eventually};
+use synccluster_protocol::{
+    ClusterName, Site,
+    event::TableName,
+    status::{ConnectorStatus, SinkStatus},
+};
+use synccluster_runtime::{health::Health, link::Probe, postgres::PostgresSecret};
+use synccluster_schema::migrate::{Task, migrate};
+use synccluster_sink::{measure, session::Settings as SinkSettings, state::State as SinkState};
+use tokio::task::JoinHandle;
+use tokio_postgres::Client;
+use tokio_util::sync::CancellationToken;
+
+/// How long anything may take before a test fails.
+pub const PATIENCE: Duration = Duration::from_secs(40);
+/// The digest's interval here.
+const DIGEST_INTERVAL: Duration = Duration::from_secs(1);
+
+/// A cluster without Kubernetes.
+pub struct World {
+    /// Its name: every test has topics of its own.
+    pub cluster: ClusterName,
+    /// The server first, then the clients.
+    pub sites: Vec<SiteUnderTest>,
+    migrations: PathBuf,
+}
+
+/// A site and what runs at it.
+pub struct SiteUnderTest {
+    /// Which.
+    pub site: Site,
+    /// Its database.
+    pub postgres: Postgres,
+    bootstrap: String,
+    running: Option<Running>,
+}
+
+struct Running {
+    stop: CancellationToken,
+    connector: Arc<ConnectorState>,
+    sink: Arc<SinkState>,
+    tasks: Vec<JoinHandle<()>>,
+    measuring: JoinHandle<()>,
+}
+
+impl World {
+    /// A server and `clients` clients with this schema, all at work.
+    pub async fn start(clients: u16, schema: &str) -> Result<Self> {
+        let bootstrap = Kafka::shared().await?.bootstrap();
+        let mut world = Self::prepare(schema).await?;
+        for site in Site::all(clients) {
+            world.add(site, &bootstrap).await?;
+        }
+        Ok(world)
+    }
+
+    /// No site yet.
+    pub async fn prepare(schema: &str) -> Result<Self> {
+        let cluster: ClusterName = format!("t{}", rand::random::<u32>()).parse()?;
+        let migrations = std::env::temp_dir().join(format!("synccluster-{cluster}"));
+        std::fs::create_dir_all(&migrations)?;
+        std::fs::write(migrations.join("V1__schema.sql"), schema)?;
+        Ok(Self { cluster, sites: Vec::new(), migrations })
+    }
+
+    /// A new site, with its database and its workloads; it reaches Kafka at `bootstrap`.
+    pub async fn add(&mut self, site: Site, bootstrap: &str) -> Result<()> {
+        let postgres = Postgres::start().await?;
+        self.sites.push(SiteUnderTest { site, postgres, bootstrap: bootstrap.to_owned(), running: None });
+        self.migrate(site, None).await?;
+        self.resume(site)
+    }
+
+    /// Runs the migrations at a site, as the init container does.
+    pub async fn migrate(&self, site: Site, tables: Option<Vec<TableName>>) -> Result<()> {
+        let postgres = &self.at(site).postgres;
+        let secret = |role| PostgresSecret::read(&postgres.secret_dir(role));
+        let task = Task { site, admin: secret(Role::Admin)?, app: secret(Role::App)?, migrations: Some(self.migrations.clone()), tables };
+        migrate(&task).await.map(drop).with_context(|| format!("migrating {site}"))
+    }
+
+    /// Adds a migration to the folder.
+    pub fn write_migration(&self, name: &str, sql: &str) -> Result<()> {
+        Ok(std::fs::write(self.migrations.join(name), sql)?)
+    }
+
+    /// A site.
+    pub fn at(&self, site: Site) -> &SiteUnderTest {
+        self.sites.iter().find(|s| s.site == site).unwrap_or(&self.sites[0])
+    }
+
+    fn at_mut(&mut self, site: Site) -> &mut SiteUnderTest {
+        let index = self.sites.iter().position(|s| s.site == site).unwrap_or_default();
+        &mut self.sites[index]
+    }
+
+    /// The database of a site, to kill and restart.
+    pub fn postgres(&mut self, site: Site) -> &mut Postgres {
+        &mut self.at_mut(site).postgres
+    }
+
+    /// Ends a site's workloads; its database goes on. What a cut looks like from outside.
+    pub async fn pause(&mut self, site: Site) {
+        if let Some(running) = self.at_mut(site).running.take() {
+            running.stop.cancel();
+            running.measuring.abort();
+            for task in running.tasks {
+                let _ = task.await;
+            }
+        }
+    }
+
+    /// Starts a site's workloads.
+    pub fn resume(&mut self, site: Site) -> Result<()> {
+        let cluster = self.cluster.clone();
+        let at = self.at_mut(site);
+        let secret = |role| PostgresSecret::read(&at.postgres.secret_dir(role));
+        let stop = CancellationToken::new();
+        let connector = Arc::new(ConnectorState::new(cluster.clone(), site, Probe::start(&at.bootstrap)));
+        let sink = Arc::new(SinkState::new(cluster.clone(), site, Probe::start(&at.bootstrap)));
+        let uplink = ConnectorSettings {
+            site,
+            postgres: secret(Role::Connector)?,
+            bootstrap_servers: at.bootstrap.clone(),
+            slot: slot::name(&cluster, site),
+            topic: cluster.topic(site),
+            topic_spec: TopicSpec { replication: 1, config: vec!["cleanup.policy=compact".parse().map_err(anyhow::Error::msg)?] },
+        };
+        let downlink = SinkSettings {
+            cluster,
+            site,
+            postgres: secret(Role::Sink)?,
+            bootstrap_servers: at.bootstrap.clone(),
+            max_clock_skew: Duration::from_secs(10),
+        };
+        let measuring = tokio::spawn(measure::run(secret(Role::Sink)?, Arc::clone(&sink), DIGEST_INTERVAL));
+        let tasks = vec![
+            tokio::spawn(synccluster_connector::run::run(uplink, Arc::clone(&connector), stop.clone())),
+            tokio::spawn(synccluster_sink::run::run(downlink, Arc::clone(&sink), stop.clone())),
+        ];
+        at.running = Some(Running { stop, connector, sink, tasks, measuring });
+        Ok(())
+    }
+
+    /// A connection of the application.
+    pub async fn app(&self, site: Site) -> Result<Client> {
+        self.at(site).postgres.connect(Role::App).await
+    }
+
+    /// What a statement of the application does at a site.
+    pub async fn run(&self, site: Site, sql: &str) -> Result<()> {
+        self.app(site).await?.batch_execute(sql).await.with_context(|| format!("at {site}: {sql}"))
+    }
+
+    /// The first column of a query's rows as text, as the superuser sees it.
+    pub async fn ask(&self, site: Site, sql: &str) -> Result<Vec<String>> {
+        let rows = self.at(site).postgres.superuser().await?.simple_query(sql).await?;
+        let text = |message| match message {
+            tokio_postgres::SimpleQueryMessage::Row(row) => Some(row.get(0).unwrap_or("NULL").to_owned()),
+            _ => None,
+        };
+        Ok(rows.into_iter().filter_map(text).collect())
+    }
+
+    /// Waits until a query gives these rows at a site.
+    pub async fn wait_for(&self, site: Site, sql: &str, expected: &[&str]) -> Result<()> {
+        eventually(PATIENCE, async || {
+            let seen = self.ask(site, sql).await?;
+            ensure!(seen == expected, "{site}: {sql}: {seen:?} instead of {expected:?}");
+            Ok(())
+        })
+        .await
+    }
+
+    /// Waits until nothing is on its way and every site has the same digest; returns it.
+    pub async fn converged(&self) -> Result<String> {
+        eventually(PATIENCE, async || {
+            for site in &self.sites {
+                let (uplink, downlink) = (site.connector_status()?, site.sink_status()?);
+                ensure!(uplink.lag_seconds == 0 && uplink.error.is_none(), "{}: {uplink:?}", site.site);
+                let lag: u64 = downlink.sources.iter().map(|source| source.lag_records).sum();
+                ensure!(lag == 0 && downlink.error.is_none(), "{}: {downlink:?}", site.site);
+            }
+            let mut digests = Vec::new();
+            for site in &self.sites {
+                digests.push(self.ask(site.site, "select digest || ' ' || rows from sync.digest()").await?.join(""));
+            }
+            let first = digests.first().cloned().unwrap_or_default();
+            ensure!(digests.iter().all(|digest| *digest == first), "digests {digests:?}");
+            Ok(first)
+        })
+        .await
+    }
+}
+
+impl SiteUnderTest {
+    /// `/status` of its connector.
+    pub fn connector_status(&self) -> Result<ConnectorStatus> {
+        self.running.as_ref().map(|running| running.connector.status()).with_context(|| format!("{} is paused", self.site))
+    }
+
+    /// `/status` of its sink.
+    pub fn sink_status(&self) -> Result<SinkStatus> {
+        self.running.as_ref().map(|running| running.sink.status()).with_context(|| format!("{} is paused", self.site))
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.migrations);
+    }
+}

@@ -1,0 +1,119 @@
+//! Both sides write the same key while they cannot see each other.
+
+use anyhow::Result;
+use synccluster_integration::World;
+use synccluster_protocol::Site;
+
+const SERVER: Site = Site::Server;
+const ONE: Site = Site::Client(1);
+const TWO: Site = Site::Client(2);
+const TODOS: &str = "create table todos (id int primary key, title text not null)";
+const ROWS: &str = "select id || ' ' || title from todos order by id";
+
+/// Both clients are cut, each does its part (the second one later, so its version is higher), both come back.
+async fn apart(seed: &str, first: &str, second: &str) -> Result<World> {
+    let mut world = World::start(2, TODOS).await?;
+    world.run(SERVER, seed).await?;
+    world.converged().await?;
+    world.pause(ONE).await;
+    world.pause(TWO).await;
+    world.run(ONE, first).await?;
+    world.run(TWO, second).await?;
+    world.resume(ONE)?;
+    world.wait_for(SERVER, "select count(*) >= 1 from sync.progress where \"offset\" > 0", &["t"]).await?;
+    world.resume(TWO)?;
+    world.converged().await?;
+    Ok(world)
+}
+
+async fn recorded(world: &World) -> Result<Vec<String>> {
+    world.ask(SERVER, "select kind || ': ' || coalesce(loser ->> 'title', '-') || ' lost' from sync.conflicts order by id").await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn insert_insert_the_later_stays_and_the_other_is_recorded() -> Result<()> {
+    let world = apart("", "insert into todos values (1, 'one')", "insert into todos values (1, 'two')").await?;
+    assert_eq!(world.ask(ONE, ROWS).await?, ["1 two"]);
+    assert_eq!(recorded(&world).await?, ["insert/insert: one lost"]);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn update_update_the_later_stays_and_the_other_is_recorded() -> Result<()> {
+    let seed = "insert into todos values (1, 'old')";
+    let world = apart(seed, "update todos set title = 'one'", "update todos set title = 'two'").await?;
+    assert_eq!(world.ask(ONE, ROWS).await?, ["1 two"]);
+    assert_eq!(recorded(&world).await?, ["update/update: one lost"]);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_later_delete_beats_an_update() -> Result<()> {
+    let world = apart("insert into todos values (1, 'old')", "update todos set title = 'one'", "delete from todos").await?;
+    assert!(world.ask(ONE, ROWS).await?.is_empty());
+    assert_eq!(recorded(&world).await?, ["update/delete: one lost"]);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_later_update_beats_a_delete() -> Result<()> {
+    let world = apart("insert into todos values (1, 'old')", "delete from todos", "update todos set title = 'two'").await?;
+    assert_eq!(world.ask(ONE, ROWS).await?, ["1 two"]);
+    assert_eq!(recorded(&world).await?, ["delete/update: - lost"]);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn deleted_and_inserted_again_beats_an_earlier_update() -> Result<()> {
+    let again = "delete from todos; insert into todos values (1, 'again')";
+    let world = apart("insert into todos values (1, 'old')", "update todos set title = 'one'", again).await?;
+    assert_eq!(world.ask(ONE, ROWS).await?, ["1 again"]);
+    assert_eq!(world.ask(SERVER, "select bool_or(loser ->> 'title' = 'one') from sync.conflicts").await?, ["t"]);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_changed_key_is_a_delete_and_an_insert() -> Result<()> {
+    let seed = "insert into todos values (1, 'old')";
+    let world = apart(seed, "update todos set title = 'one'", "update todos set id = 2").await?;
+    assert_eq!(world.ask(ONE, ROWS).await?, ["2 old"]);
+    assert_eq!(recorded(&world).await?, ["update/delete: one lost"]);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn truncate_deletes_what_was_there_and_not_what_came_meanwhile() -> Result<()> {
+    let seed = "insert into todos select n, 'old' from generate_series(1, 3) n";
+    let world = apart(seed, "insert into todos values (4, 'one')", "truncate todos").await?;
+    assert_eq!(world.ask(TWO, ROWS).await?, ["4 one"]);
+    assert!(recorded(&world).await?.is_empty());
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_two_rows_with_one_unique_value_the_later_stays_everywhere() -> Result<()> {
+    let mut world = World::start(2, "create table people (id int primary key, email text unique)").await?;
+    world.pause(ONE).await;
+    world.pause(TWO).await;
+    world.run(ONE, "insert into people values (1, 'a@b')").await?;
+    world.run(TWO, "insert into people values (2, 'a@b')").await?;
+    world.resume(ONE)?;
+    world.wait_for(SERVER, "select id from people", &["1"]).await?;
+    world.resume(TWO)?;
+    world.converged().await?;
+    assert_eq!(world.ask(ONE, "select id from people").await?, ["2"]);
+    assert_eq!(world.ask(SERVER, "select kind || (loser ->> 'id') from sync.conflicts").await?, ["unique1"]);
+    assert_eq!(world.ask(SERVER, "select count(*) from sync.parked").await?, ["0"]);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_that_swap_a_unique_value_get_through() -> Result<()> {
+    let world = World::start(1, "create table seats (id int primary key, seat int unique deferrable initially deferred)").await?;
+    world.run(SERVER, "insert into seats values (1, 10), (2, 20)").await?;
+    world.wait_for(ONE, "select seat from seats order by id", &["10", "20"]).await?;
+    world.run(SERVER, "begin; update seats set seat = 30 - seat; commit").await?;
+    world.wait_for(ONE, "select seat from seats order by id", &["20", "10"]).await?;
+    world.converged().await?;
+    Ok(())
+}
