@@ -6,10 +6,9 @@
 #   tests/harness/fetch.sh --check   fail if something is missing, fetch nothing
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-set -a
+kind=$here/../../kind
 # shellcheck source=kind/versions.env
-source "$here/../../kind/versions.env"
-set +a
+source "$kind/versions.env"
 # Server binaries only (no psql): what embeds Postgres in tests elsewhere. The harness reads this line.
 POSTGRES_BINARIES=17.11.0
 [[ $POSTGRES_BINARIES == "$POSTGRES_VERSION".* ]] || { echo "error: $0 has PostgreSQL $POSTGRES_BINARIES, kind/versions.env wants $POSTGRES_VERSION" >&2; exit 1; }
@@ -51,7 +50,9 @@ fi
 
 if [[ ! -d $kafka ]]; then
   say "fetching Kafka $KAFKA_VERSION (45 MB, a minute the first time)"
-  quietly mvn -B -q -f "$here/kafka-pom.xml" dependency:copy-dependencies -DincludeScope=runtime -DoutputDirectory="$work/kafka"
+  # The jars of the Kafka image, so that tests and clusters run the same.
+  quietly mvn -B -q -f "$kind/images/kafka/pom.xml" dependency:copy-dependencies -DincludeScope=runtime -DoutputDirectory="$work/kafka" \
+    "-Dkafka.version=$KAFKA_VERSION" "-Dlog4j.version=$LOG4J_VERSION"
   mv -T "$work/kafka" "$kafka"
 fi
 say "PostgreSQL $POSTGRES_BINARIES and Kafka $KAFKA_VERSION are in $parts"
