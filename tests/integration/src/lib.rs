@@ -3,10 +3,12 @@
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use anyhow::{Context, Result, ensure};
-use synccluster_connector::{session::Settings as ConnectorSettings, slot, state::State as ConnectorState, topic::TopicSpec};
+use synccluster_connector::{
+    session::Settings as ConnectorSettings, slot, state::State as ConnectorState, topic::TopicSpec,
+};
 use synccluster_harness::{Kafka, Postgres, Role, eventually};
 use synccluster_protocol::{
-    ClusterName, Site,
+    ClusterName, Site, convergence,
     event::TableName,
     status::{ConnectorStatus, SinkStatus},
 };
@@ -53,7 +55,7 @@ impl World {
     /// A server and `clients` clients with this schema, all at work.
     pub async fn start(clients: u16, schema: &str) -> Result<Self> {
         let bootstrap = Kafka::shared().await?.bootstrap();
-        let mut world = Self::prepare(schema).await?;
+        let mut world = Self::prepare(schema)?;
         for site in Site::all(clients) {
             world.add(site, &bootstrap).await?;
         }
@@ -61,18 +63,27 @@ impl World {
     }
 
     /// No site yet.
-    pub async fn prepare(schema: &str) -> Result<Self> {
+    pub fn prepare(schema: &str) -> Result<Self> {
         let cluster: ClusterName = format!("t{}", rand::random::<u32>()).parse()?;
         let migrations = std::env::temp_dir().join(format!("synccluster-{cluster}"));
         std::fs::create_dir_all(&migrations)?;
         std::fs::write(migrations.join("V1__schema.sql"), schema)?;
-        Ok(Self { cluster, sites: Vec::new(), migrations })
+        Ok(Self {
+            cluster,
+            sites: Vec::new(),
+            migrations,
+        })
     }
 
     /// A new site, with its database and its workloads; it reaches Kafka at `bootstrap`.
     pub async fn add(&mut self, site: Site, bootstrap: &str) -> Result<()> {
         let postgres = Postgres::start().await?;
-        self.sites.push(SiteUnderTest { site, postgres, bootstrap: bootstrap.to_owned(), running: None });
+        self.sites.push(SiteUnderTest {
+            site,
+            postgres,
+            bootstrap: bootstrap.to_owned(),
+            running: None,
+        });
         self.migrate(site, None).await?;
         self.resume(site)
     }
@@ -81,8 +92,17 @@ impl World {
     pub async fn migrate(&self, site: Site, tables: Option<Vec<TableName>>) -> Result<()> {
         let postgres = &self.at(site).postgres;
         let secret = |role| PostgresSecret::read(&postgres.secret_dir(role));
-        let task = Task { site, admin: secret(Role::Admin)?, app: secret(Role::App)?, migrations: Some(self.migrations.clone()), tables };
-        migrate(&task).await.map(drop).with_context(|| format!("migrating {site}"))
+        let task = Task {
+            site,
+            admin: secret(Role::Admin)?,
+            app: secret(Role::App)?,
+            migrations: Some(self.migrations.clone()),
+            tables,
+        };
+        migrate(&task)
+            .await
+            .map(drop)
+            .with_context(|| format!("migrating {site}"))
     }
 
     /// Adds a migration to the folder.
@@ -130,7 +150,10 @@ impl World {
             bootstrap_servers: at.bootstrap.clone(),
             slot: slot::name(&cluster, site),
             topic: cluster.topic(site),
-            topic_spec: TopicSpec { replication: 1, config: vec!["cleanup.policy=compact".parse().map_err(anyhow::Error::msg)?] },
+            topic_spec: TopicSpec {
+                replication: 1,
+                config: vec!["cleanup.policy=compact".parse().map_err(anyhow::Error::msg)?],
+            },
         };
         let downlink = SinkSettings {
             cluster,
@@ -141,10 +164,20 @@ impl World {
         };
         let measuring = tokio::spawn(measure::run(secret(Role::Sink)?, Arc::clone(&sink), DIGEST_INTERVAL));
         let tasks = vec![
-            tokio::spawn(synccluster_connector::run::run(uplink, Arc::clone(&connector), stop.clone())),
+            tokio::spawn(synccluster_connector::run::run(
+                uplink,
+                Arc::clone(&connector),
+                stop.clone(),
+            )),
             tokio::spawn(synccluster_sink::run::run(downlink, Arc::clone(&sink), stop.clone())),
         ];
-        at.running = Some(Running { stop, connector, sink, tasks, measuring });
+        at.running = Some(Running {
+            stop,
+            connector,
+            sink,
+            tasks,
+            measuring,
+        });
         Ok(())
     }
 
@@ -155,7 +188,11 @@ impl World {
 
     /// What a statement of the application does at a site.
     pub async fn run(&self, site: Site, sql: &str) -> Result<()> {
-        self.app(site).await?.batch_execute(sql).await.with_context(|| format!("at {site}: {sql}"))
+        self.app(site)
+            .await?
+            .batch_execute(sql)
+            .await
+            .with_context(|| format!("at {site}: {sql}"))
     }
 
     /// The first column of a query's rows as text, as the superuser sees it.
@@ -181,19 +218,13 @@ impl World {
     /// Waits until nothing is on its way and every site has the same digest; returns it.
     pub async fn converged(&self) -> Result<String> {
         eventually(PATIENCE, async || {
-            for site in &self.sites {
-                let (uplink, downlink) = (site.connector_status()?, site.sink_status()?);
-                ensure!(uplink.lag_seconds == 0 && uplink.error.is_none(), "{}: {uplink:?}", site.site);
-                let lag: u64 = downlink.sources.iter().map(|source| source.lag_records).sum();
-                ensure!(lag == 0 && downlink.error.is_none(), "{}: {downlink:?}", site.site);
-            }
-            let mut digests = Vec::new();
-            for site in &self.sites {
-                digests.push(self.ask(site.site, "select digest || ' ' || rows from sync.digest()").await?.join(""));
-            }
-            let first = digests.first().cloned().unwrap_or_default();
-            ensure!(digests.iter().all(|digest| *digest == first), "digests {digests:?}");
-            Ok(first)
+            let facts = self
+                .sites
+                .iter()
+                .map(|site| Ok((site.connector_status()?, site.sink_status()?)));
+            let facts = facts.collect::<Result<Vec<_>>>()?;
+            let (digest, rows) = convergence::judge(&facts)?;
+            Ok(format!("{digest} {rows}"))
         })
         .await
     }
@@ -202,12 +233,18 @@ impl World {
 impl SiteUnderTest {
     /// `/status` of its connector.
     pub fn connector_status(&self) -> Result<ConnectorStatus> {
-        self.running.as_ref().map(|running| running.connector.status()).with_context(|| format!("{} is paused", self.site))
+        self.running
+            .as_ref()
+            .map(|running| running.connector.status())
+            .with_context(|| format!("{} is paused", self.site))
     }
 
     /// `/status` of its sink.
     pub fn sink_status(&self) -> Result<SinkStatus> {
-        self.running.as_ref().map(|running| running.sink.status()).with_context(|| format!("{} is paused", self.site))
+        self.running
+            .as_ref()
+            .map(|running| running.sink.status())
+            .with_context(|| format!("{} is paused", self.site))
     }
 }
 

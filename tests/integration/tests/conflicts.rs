@@ -20,19 +20,35 @@ async fn apart(seed: &str, first: &str, second: &str) -> Result<World> {
     world.run(ONE, first).await?;
     world.run(TWO, second).await?;
     world.resume(ONE)?;
-    world.wait_for(SERVER, "select count(*) >= 1 from sync.progress where \"offset\" > 0", &["t"]).await?;
+    world
+        .wait_for(
+            SERVER,
+            "select count(*) >= 1 from sync.progress where \"offset\" > 0",
+            &["t"],
+        )
+        .await?;
     world.resume(TWO)?;
     world.converged().await?;
     Ok(world)
 }
 
 async fn recorded(world: &World) -> Result<Vec<String>> {
-    world.ask(SERVER, "select kind || ': ' || coalesce(loser ->> 'title', '-') || ' lost' from sync.conflicts order by id").await
+    world
+        .ask(
+            SERVER,
+            "select kind || ': ' || coalesce(loser ->> 'title', '-') || ' lost' from sync.conflicts order by id",
+        )
+        .await
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn insert_insert_the_later_stays_and_the_other_is_recorded() -> Result<()> {
-    let world = apart("", "insert into todos values (1, 'one')", "insert into todos values (1, 'two')").await?;
+    let world = apart(
+        "",
+        "insert into todos values (1, 'one')",
+        "insert into todos values (1, 'two')",
+    )
+    .await?;
     assert_eq!(world.ask(ONE, ROWS).await?, ["1 two"]);
     assert_eq!(recorded(&world).await?, ["insert/insert: one lost"]);
     Ok(())
@@ -49,7 +65,12 @@ async fn update_update_the_later_stays_and_the_other_is_recorded() -> Result<()>
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_later_delete_beats_an_update() -> Result<()> {
-    let world = apart("insert into todos values (1, 'old')", "update todos set title = 'one'", "delete from todos").await?;
+    let world = apart(
+        "insert into todos values (1, 'old')",
+        "update todos set title = 'one'",
+        "delete from todos",
+    )
+    .await?;
     assert!(world.ask(ONE, ROWS).await?.is_empty());
     assert_eq!(recorded(&world).await?, ["update/delete: one lost"]);
     Ok(())
@@ -57,7 +78,12 @@ async fn a_later_delete_beats_an_update() -> Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_later_update_beats_a_delete() -> Result<()> {
-    let world = apart("insert into todos values (1, 'old')", "delete from todos", "update todos set title = 'two'").await?;
+    let world = apart(
+        "insert into todos values (1, 'old')",
+        "delete from todos",
+        "update todos set title = 'two'",
+    )
+    .await?;
     assert_eq!(world.ask(ONE, ROWS).await?, ["1 two"]);
     assert_eq!(recorded(&world).await?, ["delete/update: - lost"]);
     Ok(())
@@ -66,9 +92,19 @@ async fn a_later_update_beats_a_delete() -> Result<()> {
 #[tokio::test(flavor = "multi_thread")]
 async fn deleted_and_inserted_again_beats_an_earlier_update() -> Result<()> {
     let again = "delete from todos; insert into todos values (1, 'again')";
-    let world = apart("insert into todos values (1, 'old')", "update todos set title = 'one'", again).await?;
+    let world = apart(
+        "insert into todos values (1, 'old')",
+        "update todos set title = 'one'",
+        again,
+    )
+    .await?;
     assert_eq!(world.ask(ONE, ROWS).await?, ["1 again"]);
-    assert_eq!(world.ask(SERVER, "select bool_or(loser ->> 'title' = 'one') from sync.conflicts").await?, ["t"]);
+    assert_eq!(
+        world
+            .ask(SERVER, "select bool_or(loser ->> 'title' = 'one') from sync.conflicts")
+            .await?,
+        ["t"]
+    );
     Ok(())
 }
 
@@ -102,18 +138,33 @@ async fn of_two_rows_with_one_unique_value_the_later_stays_everywhere() -> Resul
     world.resume(TWO)?;
     world.converged().await?;
     assert_eq!(world.ask(ONE, "select id from people").await?, ["2"]);
-    assert_eq!(world.ask(SERVER, "select kind || (loser ->> 'id') from sync.conflicts").await?, ["unique1"]);
+    assert_eq!(
+        world
+            .ask(SERVER, "select kind || (loser ->> 'id') from sync.conflicts")
+            .await?,
+        ["unique1"]
+    );
     assert_eq!(world.ask(SERVER, "select count(*) from sync.parked").await?, ["0"]);
     Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn rows_that_swap_a_unique_value_get_through() -> Result<()> {
-    let world = World::start(1, "create table seats (id int primary key, seat int unique deferrable initially deferred)").await?;
+    let world = World::start(
+        1,
+        "create table seats (id int primary key, seat int unique deferrable initially deferred)",
+    )
+    .await?;
     world.run(SERVER, "insert into seats values (1, 10), (2, 20)").await?;
-    world.wait_for(ONE, "select seat from seats order by id", &["10", "20"]).await?;
-    world.run(SERVER, "begin; update seats set seat = 30 - seat; commit").await?;
-    world.wait_for(ONE, "select seat from seats order by id", &["20", "10"]).await?;
+    world
+        .wait_for(ONE, "select seat from seats order by id", &["10", "20"])
+        .await?;
+    world
+        .run(SERVER, "begin; update seats set seat = 30 - seat; commit")
+        .await?;
+    world
+        .wait_for(ONE, "select seat from seats order by id", &["20", "10"])
+        .await?;
     world.converged().await?;
     Ok(())
 }

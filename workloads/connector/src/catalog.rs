@@ -33,7 +33,10 @@ impl Catalog {
             return Ok(());
         }
         let kind = |oid| types.get(&oid).cloned().unwrap_or(ColumnType::Text);
-        let columns = columns.into_iter().map(|column| (column.name, kind(column.type_oid))).collect();
+        let columns = columns
+            .into_iter()
+            .map(|column| (column.name, kind(column.type_oid)))
+            .collect();
         self.tables.insert(oid, Table { name, columns, key });
         Ok(())
     }

@@ -56,7 +56,15 @@ impl Open {
     /// From a `Begin`; `at` is in microseconds since 2000-01-01, as pgoutput has it.
     pub fn new(xid: u32, commit: Lsn, at: i64) -> Self {
         let at_micros = at + POSTGRES_EPOCH_MICROS;
-        Self { id: event::transaction_id(xid, commit), xid, commit, at_micros, origin: None, events: 0, by_table: HashMap::new() }
+        Self {
+            id: event::transaction_id(xid, commit),
+            xid,
+            commit,
+            at_micros,
+            origin: None,
+            events: 0,
+            by_table: HashMap::new(),
+        }
     }
 
     /// It was made at another site.
@@ -90,18 +98,45 @@ pub enum Change {
 }
 
 /// The records of a change. A changed key is a delete and an insert, as Debezium has it.
-pub fn records(origin: &Origin, table: &Table, open: &mut Open, change: Change, now_millis: i64) -> Result<Vec<Record>, WidthError> {
+pub fn records(
+    origin: &Origin,
+    table: &Table,
+    open: &mut Open,
+    change: Change,
+    now_millis: i64,
+) -> Result<Vec<Record>, WidthError> {
     let mut out = Vec::with_capacity(1);
     let mut emit = |op: Op, before: Option<Row>, after: Option<Row>, keyed_by: &Row| {
         open.events += 1;
         let of_table = open.by_table.entry(table.name.clone()).or_default();
         *of_table += 1;
-        let transaction =
-            Transaction { id: open.id.clone(), total_order: open.events, data_collection_order: *of_table };
+        let transaction = Transaction {
+            id: open.id.clone(),
+            total_order: open.events,
+            data_collection_order: *of_table,
+        };
         let key = key_text(origin, table, keyed_by);
-        let source = source(origin, table, open.at_micros, open.commit, Some(open.xid), open.origin.clone(), "false");
-        let envelope = Envelope { before, after, source, op, ts_ms: Some(now_millis), transaction: Some(transaction) };
-        out.push(Record { key: key.clone(), value: Some(text(&envelope)) });
+        let source = source(
+            origin,
+            table,
+            open.at_micros,
+            open.commit,
+            Some(open.xid),
+            open.origin.clone(),
+            "false",
+        );
+        let envelope = Envelope {
+            before,
+            after,
+            source,
+            op,
+            ts_ms: Some(now_millis),
+            transaction: Some(transaction),
+        };
+        out.push(Record {
+            key: key.clone(),
+            value: Some(text(&envelope)),
+        });
         if op == Op::Delete {
             out.push(Record { key, value: None });
         }
@@ -131,26 +166,53 @@ pub fn records(origin: &Origin, table: &Table, open: &mut Open, change: Change, 
 }
 
 /// The record of a row that a snapshot read at `lsn`.
-pub fn snapshot_record(origin: &Origin, table: &Table, values: &[Datum], lsn: Lsn, now_millis: i64) -> Result<Record, WidthError> {
+pub fn snapshot_record(
+    origin: &Origin,
+    table: &Table,
+    values: &[Datum],
+    lsn: Lsn,
+    now_millis: i64,
+) -> Result<Record, WidthError> {
     let after = row(table, values, None)?;
     let key = key_text(origin, table, &after);
     let source = source(origin, table, now_millis * 1000, lsn, None, None, "true");
-    let envelope =
-        Envelope { before: None, after: Some(after), source, op: Op::Read, ts_ms: Some(now_millis), transaction: None };
-    Ok(Record { key, value: Some(text(&envelope)) })
+    let envelope = Envelope {
+        before: None,
+        after: Some(after),
+        source,
+        op: Op::Read,
+        ts_ms: Some(now_millis),
+        transaction: None,
+    };
+    Ok(Record {
+        key,
+        value: Some(text(&envelope)),
+    })
 }
 
 /// The values by name; a TOASTed value that the update left alone is taken from the row before.
 fn row(table: &Table, values: &[Datum], before: Option<&Row>) -> Result<Row, WidthError> {
     if values.len() != table.columns.len() {
-        return Err(WidthError { table: table.name.clone(), got: values.len(), expected: table.columns.len() });
+        return Err(WidthError {
+            table: table.name.clone(),
+            got: values.len(),
+            expected: table.columns.len(),
+        });
     }
     let json = |(name, kind): &(String, ColumnType), value: &Datum| match value {
         Datum::Null => Value::Null,
         Datum::Text(text) => codec::encode(kind, text),
-        Datum::Unchanged => before.and_then(|row| row.get(name)).cloned().unwrap_or_else(|| UNAVAILABLE_VALUE.into()),
+        Datum::Unchanged => before
+            .and_then(|row| row.get(name))
+            .cloned()
+            .unwrap_or_else(|| UNAVAILABLE_VALUE.into()),
     };
-    Ok(table.columns.iter().zip(values).map(|(column, value)| (column.0.clone(), json(column, value))).collect())
+    Ok(table
+        .columns
+        .iter()
+        .zip(values)
+        .map(|(column, value)| (column.0.clone(), json(column, value)))
+        .collect())
 }
 
 fn key_text(origin: &Origin, table: &Table, row: &Row) -> String {
@@ -202,7 +264,10 @@ mod tests {
     }
 
     fn origin() -> Origin {
-        Origin { topic: "demo.client-1".into(), database: "app".into() }
+        Origin {
+            topic: "demo.client-1".into(),
+            database: "app".into(),
+        }
     }
 
     fn datums(id: &str, title: Datum) -> Vec<Datum> {
@@ -214,7 +279,10 @@ mod tests {
     }
 
     fn value(record: &Record) -> Value {
-        record.value.as_deref().map_or(Value::Null, |text| serde_json::from_str(text).unwrap())
+        record
+            .value
+            .as_deref()
+            .map_or(Value::Null, |text| serde_json::from_str(text).unwrap())
     }
 
     fn of(change: Change) -> Vec<Record> {
@@ -225,12 +293,21 @@ mod tests {
     #[test]
     fn an_insert_is_debeziums_create() {
         let records = of(Change::Insert(datums("7", text("milk"))));
-        assert_eq!(records[0].key, r#"{"id":7,"__dbz__physicalTableIdentifier":"demo.client-1.public.todos"}"#);
+        assert_eq!(
+            records[0].key,
+            r#"{"id":7,"__dbz__physicalTableIdentifier":"demo.client-1.public.todos"}"#
+        );
         let value = value(&records[0]);
         assert_eq!((&value["op"], &value["before"]), (&json!("c"), &Value::Null));
         assert_eq!(value["after"], json!({"id": 7, "title": "milk"}));
-        assert_eq!(value["transaction"], json!({"id": "700:32", "total_order": 1, "data_collection_order": 1}));
-        assert_eq!((&value["source"]["txId"], &value["source"]["lsn"]), (&json!(700), &json!(32)));
+        assert_eq!(
+            value["transaction"],
+            json!({"id": "700:32", "total_order": 1, "data_collection_order": 1})
+        );
+        assert_eq!(
+            (&value["source"]["txId"], &value["source"]["lsn"]),
+            (&json!(700), &json!(32))
+        );
         assert_eq!(value["source"]["ts_us"], json!(POSTGRES_EPOCH_MICROS));
     }
 
@@ -244,7 +321,10 @@ mod tests {
 
     #[test]
     fn a_changed_key_is_a_delete_and_an_insert() {
-        let records = of(Change::Update(Some(datums("7", text("milk"))), datums("8", text("milk"))));
+        let records = of(Change::Update(
+            Some(datums("7", text("milk"))),
+            datums("8", text("milk")),
+        ));
         let ops: Vec<_> = records.iter().map(|record| value(record)["op"].clone()).collect();
         assert_eq!(ops, [json!("d"), Value::Null, json!("c")]);
     }

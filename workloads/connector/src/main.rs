@@ -15,7 +15,10 @@ use tokio_util::sync::CancellationToken;
 
 /// Sends what is committed at a site to the site's topic, as Debezium's change events.
 #[derive(Parser)]
-#[command(version, after_help = "Example:\n  synccluster-connector run --cluster demo --site client-1 --postgres-secret ./connector --bootstrap-servers localhost:9092")]
+#[command(
+    version,
+    after_help = "Example:\n  synccluster-connector run --cluster demo --site client-1 --postgres-secret ./connector --bootstrap-servers localhost:9092"
+)]
 struct Arguments {
     #[command(subcommand)]
     command: Command,
@@ -35,7 +38,12 @@ struct Run {
     #[arg(long, env = "SYNC_TOPIC_REPLICATION", default_value_t = 1)]
     topic_replication: i32,
     /// Settings of the topic, if it has to be made: name=value, separated by semicolons.
-    #[arg(long, env = "SYNC_TOPIC_CONFIG", value_delimiter = ';', default_value = "cleanup.policy=compact")]
+    #[arg(
+        long,
+        env = "SYNC_TOPIC_CONFIG",
+        value_delimiter = ';',
+        default_value = "cleanup.policy=compact"
+    )]
     topic_config: Vec<Setting>,
 }
 
@@ -52,14 +60,21 @@ async fn main() -> ExitCode {
         }
     };
     let stop = CancellationToken::new();
-    let state = Arc::new(State::new(common.cluster.clone(), common.site, Probe::start(&common.bootstrap_servers)));
+    let state = Arc::new(State::new(
+        common.cluster.clone(),
+        common.site,
+        Probe::start(&common.bootstrap_servers),
+    ));
     let settings = Settings {
         site: common.site,
         postgres,
         slot: slot::name(&common.cluster, common.site),
         topic: common.cluster.topic(common.site),
         bootstrap_servers: common.bootstrap_servers,
-        topic_spec: TopicSpec { replication: arguments.topic_replication, config: arguments.topic_config },
+        topic_spec: TopicSpec {
+            replication: arguments.topic_replication,
+            config: arguments.topic_config,
+        },
     };
     let work = tokio::spawn(run::run(settings, Arc::clone(&state), stop.clone()));
     tokio::select! {

@@ -24,7 +24,11 @@ struct Transaction {
 impl Progress {
     /// A transaction begins; the number names it in [`Self::acknowledged`].
     pub fn begin(&mut self, now: i64) -> u64 {
-        self.transactions.push_back(Transaction { outstanding: 0, end: None, since: now });
+        self.transactions.push_back(Transaction {
+            outstanding: 0,
+            end: None,
+            since: now,
+        });
         self.first + self.transactions.len() as u64 - 1
     }
 
@@ -69,11 +73,17 @@ impl Progress {
     }
 
     fn find(&mut self, transaction: u64) -> Option<&mut Transaction> {
-        self.transactions.get_mut(usize::try_from(transaction.checked_sub(self.first)?).ok()?)
+        self.transactions
+            .get_mut(usize::try_from(transaction.checked_sub(self.first)?).ok()?)
     }
 
     fn settle(&mut self) {
-        while let Some(Transaction { outstanding: 0, end: Some(end), .. }) = self.transactions.front() {
+        while let Some(Transaction {
+            outstanding: 0,
+            end: Some(end),
+            ..
+        }) = self.transactions.front()
+        {
             self.confirmed = self.confirmed.max(*end);
             self.transactions.pop_front();
             self.first += 1;

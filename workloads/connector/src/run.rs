@@ -55,7 +55,9 @@ async fn look(settings: &Settings, state: &State) {
     if let Ok(client) = postgres::connect_once(&settings.postgres, "synccluster-connector").await
         && let Ok(Some(slot)) = slot::status(&client, &settings.slot).await
     {
-        let lag = slot::lag_bytes(&client, slot.confirmed_flush_lsn.unwrap_or_default()).await.ok();
+        let lag = slot::lag_bytes(&client, slot.confirmed_flush_lsn.unwrap_or_default())
+            .await
+            .ok();
         let mut status = state.edit();
         status.lag_bytes = lag;
         status.slot = Some(slot);

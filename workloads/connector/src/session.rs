@@ -19,7 +19,8 @@ use synccluster_protocol::{
 };
 use synccluster_runtime::{
     clock::{now_micros, now_millis},
-    kafka, link::Verdict,
+    kafka,
+    link::Verdict,
     postgres::{self, PostgresSecret},
 };
 use tokio::{sync::Notify, time};
@@ -111,7 +112,11 @@ impl Acknowledged {
     }
 
     fn check(&self) -> Result<(), Error> {
-        self.failure.lock().unwrap_or_else(PoisonError::into_inner).take().map_or(Ok(()), |error| Err(Error::NotTaken(error)))
+        self.failure
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take()
+            .map_or(Ok(()), |error| Err(Error::NotTaken(error)))
     }
 }
 
@@ -130,7 +135,11 @@ impl ProducerContext for Context {
                 self.0.progress().acknowledged(*transaction);
             }
             Err((error, _)) => {
-                self.0.failure.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error.clone());
+                self.0
+                    .failure
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .get_or_insert(error.clone());
             }
         }
         self.0.changed.notify_one();
@@ -163,19 +172,41 @@ pub async fn run(settings: &Settings, state: &State, stop: &CancellationToken) -
 async fn connect_and_stream(settings: &Settings, state: &State) -> Result<(), Error> {
     let sql = postgres::connect_once(&settings.postgres, "synccluster-connector").await?;
     let client_id = format!("{}-connector", settings.topic);
-    topic::ensure(&kafka::client_config(&settings.bootstrap_servers, &client_id), &settings.topic, &settings.topic_spec).await?;
+    topic::ensure(
+        &kafka::client_config(&settings.bootstrap_servers, &client_id),
+        &settings.topic,
+        &settings.topic_spec,
+    )
+    .await?;
     let acknowledged = Arc::new(Acknowledged::default());
     let mut config = kafka::producer_config(&settings.bootstrap_servers, &client_id);
     // Kafka being down is waited out: giving a record up would only mean to read it again.
-    config.set("message.timeout.ms", "0").set("message.max.bytes", "10000000");
+    config
+        .set("message.timeout.ms", "0")
+        .set("message.max.bytes", "10000000");
     let producer = config.create_with_context(Context(Arc::clone(&acknowledged)))?;
-    let origin = Origin { topic: settings.topic.clone(), database: settings.postgres.dbname.clone() };
-    let mut session = Session { settings, state, sql, producer, acknowledged, origin, catalog: Catalog::default(), open: None, held: None };
+    let origin = Origin {
+        topic: settings.topic.clone(),
+        database: settings.postgres.dbname.clone(),
+    };
+    let mut session = Session {
+        settings,
+        state,
+        sql,
+        producer,
+        acknowledged,
+        origin,
+        catalog: Catalog::default(),
+        open: None,
+        held: None,
+    };
     let mut replication = ReplicationConnection::connect(&settings.postgres).await?;
     if slot::prepare(&session.sql, &settings.slot).await? == Need::Snapshot {
         session.snapshot(&mut replication).await?;
     }
-    replication.start(&settings.slot, PUBLICATION, settings.site != Site::Server).await?;
+    replication
+        .start(&settings.slot, PUBLICATION, settings.site != Site::Server)
+        .await?;
     state.phase(ConnectorPhase::Streaming);
     session.stream(&mut replication).await
 }
@@ -246,8 +277,15 @@ impl Session<'_> {
             }
             Commit { end } => self.commit(end).await?,
             Origin(name) => self.open.as_mut().ok_or(Error::NoTransaction)?.0.from_site(name),
-            Relation { oid, schema, table, columns } => {
-                self.catalog.describe(&self.sql, oid, TableName::new(schema, table), columns).await?;
+            Relation {
+                oid,
+                schema,
+                table,
+                columns,
+            } => {
+                self.catalog
+                    .describe(&self.sql, oid, TableName::new(schema, table), columns)
+                    .await?;
             }
             Insert { oid, new } => self.change(oid, Change::Insert(new)).await?,
             Update { oid, old, new } => self.change(oid, Change::Update(old, new)).await?,
@@ -260,7 +298,9 @@ impl Session<'_> {
     async fn change(&mut self, oid: u32, change: Change) -> Result<(), Error> {
         let (open, number) = self.open.as_mut().ok_or(Error::NoTransaction)?;
         let number = *number;
-        let Some(table) = self.catalog.get(oid) else { return Ok(()) };
+        let Some(table) = self.catalog.get(oid) else {
+            return Ok(());
+        };
         for record in envelope::records(&self.origin, table, open, change, now_millis())? {
             if let Some(previous) = self.held.replace(record) {
                 self.send(&previous, number, None).await?;
@@ -283,12 +323,17 @@ impl Session<'_> {
         self.acknowledged.progress().sent(transaction);
         let end_of = end_of.map(|events| events.to_string());
         loop {
-            let mut message = BaseRecord::with_opaque_to(&self.settings.topic, Box::new(transaction)).key(&record.key).partition(0);
+            let mut message = BaseRecord::with_opaque_to(&self.settings.topic, Box::new(transaction))
+                .key(&record.key)
+                .partition(0);
             if let Some(value) = &record.value {
                 message = message.payload(value);
             }
             if let Some(events) = &end_of {
-                let header = Header { key: TRANSACTION_END_HEADER, value: Some(events) };
+                let header = Header {
+                    key: TRANSACTION_END_HEADER,
+                    value: Some(events),
+                };
                 message = message.headers(OwnedHeaders::new().insert(header));
             }
             match self.producer.send(message) {
@@ -324,6 +369,7 @@ impl Session<'_> {
 impl Drop for Session<'_> {
     fn drop(&mut self) {
         // What is still queued will be read again from the slot: no need to wait for it.
-        self.producer.purge(rdkafka::producer::PurgeConfig::default().queue().inflight());
+        self.producer
+            .purge(rdkafka::producer::PurgeConfig::default().queue().inflight());
     }
 }

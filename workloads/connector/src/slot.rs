@@ -27,14 +27,24 @@ pub enum Need {
 /// Decides from what is there, and removes what cannot be used: a slot whose snapshot was not finished, or that has lost its WAL.
 pub async fn prepare(client: &Client, slot: &str) -> Result<Need, Error> {
     let status = status(client, slot).await?;
-    let completed = client.query_opt("select from sync.snapshots where slot = $1", &[&slot]).await?.is_some();
+    let completed = client
+        .query_opt("select from sync.snapshots where slot = $1", &[&slot])
+        .await?
+        .is_some();
     let lost = status.as_ref().is_some_and(|status| status.wal_status == "lost");
     if status.is_some() && completed && !lost {
         return Ok(Need::Stream);
     }
-    client.execute("delete from sync.snapshots where slot = $1", &[&slot]).await?;
+    client
+        .execute("delete from sync.snapshots where slot = $1", &[&slot])
+        .await?;
     if status.is_some() {
-        tracing::warn!(slot, lost, completed, "the slot cannot be continued: making it anew, with a snapshot");
+        tracing::warn!(
+            slot,
+            lost,
+            completed,
+            "the slot cannot be continued: making it anew, with a snapshot"
+        );
         client.execute("select pg_drop_replication_slot($1)", &[&slot]).await?;
     }
     Ok(Need::Snapshot)
@@ -42,7 +52,8 @@ pub async fn prepare(client: &Client, slot: &str) -> Result<Need, Error> {
 
 /// Notes that the slot's snapshot is in Kafka, all of it.
 pub async fn complete(client: &Client, slot: &str) -> Result<(), Error> {
-    let statement = "insert into sync.snapshots (slot, completed_at) values ($1, clock_timestamp()) on conflict (slot) do nothing";
+    let statement =
+        "insert into sync.snapshots (slot, completed_at) values ($1, clock_timestamp()) on conflict (slot) do nothing";
     client.execute(statement, &[&slot]).await.map(drop)
 }
 
@@ -63,7 +74,11 @@ pub async fn status(client: &Client, slot: &str) -> Result<Option<SlotStatus>, E
 /// Bytes of WAL that the site has written and Kafka has not been seen to have.
 pub async fn lag_bytes(client: &Client, confirmed: Lsn) -> Result<u64, Error> {
     let statement = "select greatest(pg_wal_lsn_diff(pg_current_wal_flush_lsn(), $1::text::pg_lsn), 0)::int8";
-    Ok(client.query_one(statement, &[&confirmed.to_string()]).await?.get::<_, i64>(0).unsigned_abs())
+    Ok(client
+        .query_one(statement, &[&confirmed.to_string()])
+        .await?
+        .get::<_, i64>(0)
+        .unsigned_abs())
 }
 
 #[cfg(test)]

@@ -10,24 +10,41 @@ use crate::{envelope::Table, replication::pgoutput::Datum};
 
 /// Begins a transaction that sees exactly what the slot's stream will not send.
 pub async fn begin(client: &Client, snapshot: &str) -> Result<(), Error> {
-    let settings: Vec<String> = SESSION_SETTINGS.iter().map(|(name, value)| format!("set {name} = '{value}'")).collect();
+    let settings: Vec<String> = SESSION_SETTINGS
+        .iter()
+        .map(|(name, value)| format!("set {name} = '{value}'"))
+        .collect();
     // The name is Postgres' own answer to CREATE_REPLICATION_SLOT; SET TRANSACTION takes no parameters.
     let name = snapshot.replace('\'', "''");
-    let script = format!("{}; begin isolation level repeatable read read only; set transaction snapshot '{name}'", settings.join("; "));
+    let script = format!(
+        "{}; begin isolation level repeatable read read only; set transaction snapshot '{name}'",
+        settings.join("; ")
+    );
     client.batch_execute(&script).await
 }
 
 /// The tables of the publication.
 pub async fn tables(client: &Client, publication: &str) -> Result<Vec<Table>, Error> {
     let names = client
-        .query("select schemaname, tablename from pg_publication_tables where pubname = $1 order by 1, 2", &[&publication])
+        .query(
+            "select schemaname, tablename from pg_publication_tables where pubname = $1 order by 1, 2",
+            &[&publication],
+        )
         .await?;
     let mut tables = Vec::with_capacity(names.len());
     for row in names {
         let name = TableName::new(row.get::<_, String>(0), row.get::<_, String>(1));
         if let Some(table) = catalog::table(client, &name).await? {
-            let columns = table.columns.into_iter().map(|column| (column.name, column.kind)).collect();
-            tables.push(Table { name, columns, key: table.key });
+            let columns = table
+                .columns
+                .into_iter()
+                .map(|column| (column.name, column.kind))
+                .collect();
+            tables.push(Table {
+                name,
+                columns,
+                key: table.key,
+            });
         }
     }
     Ok(tables)
@@ -36,14 +53,27 @@ pub async fn tables(client: &Client, publication: &str) -> Result<Vec<Table>, Er
 /// Every row of a table, as it comes: COPY gives the same text as the stream's output functions, and Postgres sends one row a message.
 pub async fn rows(client: &Client, table: &Table) -> Result<impl Stream<Item = Result<Vec<Datum>, Error>>, Error> {
     let columns: Vec<String> = table.columns.iter().map(|(name, _)| quote(name)).collect();
-    let statement = format!("copy (select {} from {}) to stdout", columns.join(", "), quote_table(&table.name));
+    let statement = format!(
+        "copy (select {} from {}) to stdout",
+        columns.join(", "),
+        quote_table(&table.name)
+    );
     Ok(client.copy_out(&statement).await?.map_ok(|line| parse(&line)))
 }
 
 /// One line of COPY's text format (documentation of COPY, section "Text Format").
 fn parse(line: &Bytes) -> Vec<Datum> {
     let text = String::from_utf8_lossy(line);
-    text.trim_end_matches('\n').split('\t').map(|field| if field == "\\N" { Datum::Null } else { Datum::Text(unescape(field)) }).collect()
+    text.trim_end_matches('\n')
+        .split('\t')
+        .map(|field| {
+            if field == "\\N" {
+                Datum::Null
+            } else {
+                Datum::Text(unescape(field))
+            }
+        })
+        .collect()
 }
 
 fn unescape(field: &str) -> String {
@@ -74,7 +104,12 @@ mod tests {
     #[test]
     fn copys_escapes_are_undone() {
         let line = Bytes::from_static(b"1\t\\N\ta\\tb\\nc\\\\d\t\n");
-        let expected = [Datum::Text("1".into()), Datum::Null, Datum::Text("a\tb\nc\\d".into()), Datum::Text(String::new())];
+        let expected = [
+            Datum::Text("1".into()),
+            Datum::Null,
+            Datum::Text("a\tb\nc\\d".into()),
+            Datum::Text(String::new()),
+        ];
         assert_eq!(parse(&line), expected);
     }
 }

@@ -38,7 +38,11 @@ impl State {
             error: None,
             measured_at: None,
         };
-        Self { status: Mutex::new(status), alive_at: now_millis().into(), probe }
+        Self {
+            status: Mutex::new(status),
+            alive_at: now_millis().into(),
+            probe,
+        }
     }
 
     /// The way to Kafka.
@@ -75,7 +79,11 @@ impl Health for State {
 
     fn live(&self) -> Result<(), String> {
         let silent = now_millis() - self.alive_at.load(std::sync::atomic::Ordering::Relaxed);
-        if silent < STALLED_AFTER_MILLIS { Ok(()) } else { Err(format!("the main loop has not moved for {} s", silent / 1000)) }
+        if silent < STALLED_AFTER_MILLIS {
+            Ok(())
+        } else {
+            Err(format!("the main loop has not moved for {} s", silent / 1000))
+        }
     }
 
     fn ready(&self) -> Result<(), String> {
@@ -97,14 +105,40 @@ impl Health for State {
         let status = self.status();
         let labels = format!("cluster=\"{}\",site=\"{}\"", status.cluster, status.site);
         let mut out = String::new();
-        let mut gauge = |name: &str, kind: &str, help: &str, value: u64| metric(&mut out, name, kind, help, &labels, value);
-        gauge("synccluster_uplink_records_acknowledged_total", "counter", "Records Kafka has acknowledged.", status.records_acknowledged);
-        gauge("synccluster_uplink_lag_bytes", "gauge", "WAL written and not yet in Kafka.", status.lag_bytes.unwrap_or_default());
-        gauge("synccluster_uplink_lag_seconds", "gauge", "Age of the oldest change read and not yet in Kafka.", status.lag_seconds);
+        let mut gauge =
+            |name: &str, kind: &str, help: &str, value: u64| metric(&mut out, name, kind, help, &labels, value);
+        gauge(
+            "synccluster_uplink_records_acknowledged_total",
+            "counter",
+            "Records Kafka has acknowledged.",
+            status.records_acknowledged,
+        );
+        gauge(
+            "synccluster_uplink_lag_bytes",
+            "gauge",
+            "WAL written and not yet in Kafka.",
+            status.lag_bytes.unwrap_or_default(),
+        );
+        gauge(
+            "synccluster_uplink_lag_seconds",
+            "gauge",
+            "Age of the oldest change read and not yet in Kafka.",
+            status.lag_seconds,
+        );
         let retained = status.slot.map(|slot| slot.retained_bytes).unwrap_or_default();
-        gauge("synccluster_uplink_slot_retained_bytes", "gauge", "WAL kept for the slot.", retained);
+        gauge(
+            "synccluster_uplink_slot_retained_bytes",
+            "gauge",
+            "WAL kept for the slot.",
+            retained,
+        );
         let connected = u64::from(status.link.established > 0);
-        gauge("synccluster_uplink_connected", "gauge", "1 while a connection to Kafka is established.", connected);
+        gauge(
+            "synccluster_uplink_connected",
+            "gauge",
+            "1 while a connection to Kafka is established.",
+            connected,
+        );
         out
     }
 }

@@ -30,8 +30,13 @@ impl FromStr for Setting {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let (name, value) = text.split_once('=').ok_or_else(|| format!("`{text}` is no setting: write name=value, like cleanup.policy=compact"))?;
-        Ok(Self { name: name.trim().to_owned(), value: value.trim().to_owned() })
+        let (name, value) = text
+            .split_once('=')
+            .ok_or_else(|| format!("`{text}` is no setting: write name=value, like cleanup.policy=compact"))?;
+        Ok(Self {
+            name: name.trim().to_owned(),
+            value: value.trim().to_owned(),
+        })
     }
 }
 

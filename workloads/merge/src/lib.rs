@@ -90,9 +90,17 @@ pub fn own_version(site: Site, now: i64, replaced: &[Version]) -> Version {
 
 /// Decides for one key at `site`; `now` in microseconds since the Unix epoch. LastWriterWins, deletes ByVersion.
 pub fn decide(site: Site, local: Local, incoming: Incoming, now: i64) -> Decision {
-    let keep = Decision { action: Action::Keep, conflict: None };
-    let apply = Decision { action: Action::Apply, conflict: None };
-    let Some((current, there)) = current(local) else { return apply };
+    let keep = Decision {
+        action: Action::Keep,
+        conflict: None,
+    };
+    let apply = Decision {
+        action: Action::Apply,
+        conflict: None,
+    };
+    let Some((current, there)) = current(local) else {
+        return apply;
+    };
     if current == incoming.version || local.tombstone == Some(incoming.version) || local.row == Some(incoming.version) {
         return keep;
     }
@@ -143,15 +151,26 @@ mod tests {
     const NEW: Version = Version(3 << 20 | 3);
 
     fn row(version: Version) -> Local {
-        Local { row: Some(version), tombstone: None }
+        Local {
+            row: Some(version),
+            tombstone: None,
+        }
     }
 
     fn tombstone(version: Version) -> Local {
-        Local { row: None, tombstone: Some(version) }
+        Local {
+            row: None,
+            tombstone: Some(version),
+        }
     }
 
     fn incoming(kind: Kind, version: Version, parent: Option<Version>) -> Incoming {
-        Incoming { kind, version, parent, resent: false }
+        Incoming {
+            kind,
+            version,
+            parent,
+            resent: false,
+        }
     }
 
     fn at_server(local: Local, event: Incoming) -> (Action, Option<Conflict>) {
@@ -161,14 +180,20 @@ mod tests {
 
     #[test]
     fn a_new_key_is_inserted() {
-        assert_eq!(at_server(Local::default(), incoming(Kind::Row, NEW, None)), (Action::Apply, None));
+        assert_eq!(
+            at_server(Local::default(), incoming(Kind::Row, NEW, None)),
+            (Action::Apply, None)
+        );
     }
 
     #[test]
     fn a_write_that_saw_what_is_there_is_no_conflict_even_if_its_version_were_lower() {
         for local in [row(MIDDLE), tombstone(MIDDLE)] {
             for kind in [Kind::Row, Kind::Tombstone] {
-                assert_eq!(at_server(local, incoming(kind, NEW, Some(MIDDLE))), (Action::Apply, None));
+                assert_eq!(
+                    at_server(local, incoming(kind, NEW, Some(MIDDLE))),
+                    (Action::Apply, None)
+                );
             }
         }
     }
@@ -183,16 +208,28 @@ mod tests {
     #[test]
     fn of_two_concurrent_rows_the_higher_version_stays_and_the_other_is_recorded() {
         use Conflict::{InsertInsert, UpdateUpdate};
-        assert_eq!(at_server(row(MIDDLE), incoming(Kind::Row, NEW, Some(OLD))), (Action::Apply, Some(UpdateUpdate)));
-        assert_eq!(at_server(row(NEW), incoming(Kind::Row, MIDDLE, Some(OLD))), (Action::Keep, Some(UpdateUpdate)));
-        assert_eq!(at_server(row(NEW), incoming(Kind::Row, MIDDLE, None)), (Action::Keep, Some(InsertInsert)));
+        assert_eq!(
+            at_server(row(MIDDLE), incoming(Kind::Row, NEW, Some(OLD))),
+            (Action::Apply, Some(UpdateUpdate))
+        );
+        assert_eq!(
+            at_server(row(NEW), incoming(Kind::Row, MIDDLE, Some(OLD))),
+            (Action::Keep, Some(UpdateUpdate))
+        );
+        assert_eq!(
+            at_server(row(NEW), incoming(Kind::Row, MIDDLE, None)),
+            (Action::Keep, Some(InsertInsert))
+        );
     }
 
     #[test]
     fn an_older_row_stays_deleted_and_the_server_says_so_again() {
         let (action, conflict) = at_server(tombstone(NEW), incoming(Kind::Row, MIDDLE, Some(OLD)));
         assert_eq!(conflict, Some(Conflict::DeleteUpdate));
-        assert!(matches!(action, Action::Rebury(version) if version > NEW && version.node() == 0), "{action:?}");
+        assert!(
+            matches!(action, Action::Rebury(version) if version > NEW && version.node() == 0),
+            "{action:?}"
+        );
     }
 
     #[test]
@@ -205,28 +242,52 @@ mod tests {
 
     #[test]
     fn a_row_inserted_again_stands_before_the_tombstone_it_left_behind() {
-        let again = Local { row: Some(NEW), tombstone: Some(MIDDLE) };
-        assert_eq!(at_server(again, incoming(Kind::Tombstone, MIDDLE, Some(OLD))), (Action::Keep, None));
+        let again = Local {
+            row: Some(NEW),
+            tombstone: Some(MIDDLE),
+        };
+        assert_eq!(
+            at_server(again, incoming(Kind::Tombstone, MIDDLE, Some(OLD))),
+            (Action::Keep, None)
+        );
     }
 
     #[test]
     fn what_is_sent_twice_is_no_second_conflict() {
-        let event = Incoming { resent: true, ..incoming(Kind::Row, MIDDLE, Some(OLD)) };
+        let event = Incoming {
+            resent: true,
+            ..incoming(Kind::Row, MIDDLE, Some(OLD))
+        };
         assert_eq!(at_server(row(NEW), event), (Action::Keep, None));
     }
 
     #[test]
     fn an_earlier_write_of_the_site_that_wrote_last_did_not_lose() {
         let (first, second) = (Version::new(1, 2), Version::new(2, 2));
-        assert_eq!(at_server(row(second), incoming(Kind::Row, first, None)), (Action::Keep, None));
+        assert_eq!(
+            at_server(row(second), incoming(Kind::Row, first, None)),
+            (Action::Keep, None)
+        );
     }
 
     #[test]
     fn a_client_takes_the_higher_version_and_records_nothing() {
         let decide = |local, event| decide(Site::Client(1), local, event, 0);
         for kind in [Kind::Row, Kind::Tombstone] {
-            assert_eq!(decide(row(MIDDLE), incoming(kind, NEW, Some(OLD))), Decision { action: Action::Apply, conflict: None });
-            assert_eq!(decide(row(NEW), incoming(kind, MIDDLE, Some(OLD))), Decision { action: Action::Keep, conflict: None });
+            assert_eq!(
+                decide(row(MIDDLE), incoming(kind, NEW, Some(OLD))),
+                Decision {
+                    action: Action::Apply,
+                    conflict: None
+                }
+            );
+            assert_eq!(
+                decide(row(NEW), incoming(kind, MIDDLE, Some(OLD))),
+                Decision {
+                    action: Action::Keep,
+                    conflict: None
+                }
+            );
         }
     }
 }

@@ -29,19 +29,35 @@ struct Database {
 
 impl Database {
     fn local(&self, key: u8) -> Local {
-        Local { row: self.rows.get(&key).map(|row| row.0), tombstone: self.tombstones.get(&key).copied() }
+        Local {
+            row: self.rows.get(&key).map(|row| row.0),
+            tombstone: self.tombstones.get(&key).copied(),
+        }
     }
 }
 
 /// One step of a history.
 #[derive(Clone, Copy, Debug)]
 enum Step {
-    Write { site: u16, key: u8, value: u32 },
-    Delete { site: u16, key: u8 },
-    Uplink { client: u16 },
-    Downlink { client: u16 },
+    Write {
+        site: u16,
+        key: u8,
+        value: u32,
+    },
+    Delete {
+        site: u16,
+        key: u8,
+    },
+    Uplink {
+        client: u16,
+    },
+    Downlink {
+        client: u16,
+    },
     /// The connector starts again and sends its last event twice.
-    Resend { client: u16 },
+    Resend {
+        client: u16,
+    },
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -68,8 +84,21 @@ struct World {
 impl World {
     fn new(skews: &[i64]) -> Self {
         let n = usize::from(CLIENTS) + 1;
-        let sites = skews.iter().map(|&skew| Database { skew, ..Database::default() }).collect();
-        Self { now: 1000, sites, up: vec![VecDeque::new(); n], sent: vec![None; n], log: Vec::new(), read: vec![0; n] }
+        let sites = skews
+            .iter()
+            .map(|&skew| Database {
+                skew,
+                ..Database::default()
+            })
+            .collect();
+        Self {
+            now: 1000,
+            sites,
+            up: vec![VecDeque::new(); n],
+            sent: vec![None; n],
+            log: Vec::new(),
+            read: vec![0; n],
+        }
     }
 
     fn clock(&self, site: u16) -> i64 {
@@ -77,7 +106,11 @@ impl World {
     }
 
     fn emit(&mut self, site: u16, event: Event) {
-        if site == 0 { self.log.push(event) } else { self.up[usize::from(site)].push_back(event) }
+        if site == 0 {
+            self.log.push(event)
+        } else {
+            self.up[usize::from(site)].push_back(event)
+        }
     }
 
     /// What the triggers do.
@@ -99,25 +132,48 @@ impl World {
                 Kind::Tombstone
             }
         };
-        let incoming = Incoming { kind, version, parent, resent: false };
-        self.emit(site, Event { key, value: value.unwrap_or_default(), incoming });
+        let incoming = Incoming {
+            kind,
+            version,
+            parent,
+            resent: false,
+        };
+        self.emit(
+            site,
+            Event {
+                key,
+                value: value.unwrap_or_default(),
+                incoming,
+            },
+        );
     }
 
     /// What a sink does; it waits while a version is ahead of its clock, so time passes first.
     fn apply(&mut self, site: u16, event: Event) {
-        self.now = self.now.max(event.incoming.version.micros() - self.sites[usize::from(site)].skew);
+        self.now = self
+            .now
+            .max(event.incoming.version.micros() - self.sites[usize::from(site)].skew);
         let clock = self.clock(site);
         let database = &mut self.sites[usize::from(site)];
         let applied = match decide(site_of(site), database.local(event.key), event.incoming, clock).action {
             Action::Keep => return,
             Action::Apply => event,
             Action::Rebury(version) => {
-                let incoming = Incoming { kind: Kind::Tombstone, version, parent: None, resent: false };
+                let incoming = Incoming {
+                    kind: Kind::Tombstone,
+                    version,
+                    parent: None,
+                    resent: false,
+                };
                 Event { incoming, ..event }
             }
         };
         match applied.incoming.kind {
-            Kind::Row => drop(database.rows.insert(event.key, (applied.incoming.version, applied.value))),
+            Kind::Row => drop(
+                database
+                    .rows
+                    .insert(event.key, (applied.incoming.version, applied.value)),
+            ),
             Kind::Tombstone => {
                 database.rows.remove(&event.key);
                 database.tombstones.insert(event.key, applied.incoming.version);
@@ -148,7 +204,16 @@ impl World {
             }
             Step::Resend { client } => {
                 if let Some(event) = self.sent[usize::from(client)] {
-                    self.apply(0, Event { incoming: Incoming { resent: true, ..event.incoming }, ..event });
+                    self.apply(
+                        0,
+                        Event {
+                            incoming: Incoming {
+                                resent: true,
+                                ..event.incoming
+                            },
+                            ..event
+                        },
+                    );
                 }
             }
         }

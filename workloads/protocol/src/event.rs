@@ -125,7 +125,10 @@ pub struct TableName {
 impl TableName {
     /// From schema and name.
     pub fn new(schema: impl Into<String>, table: impl Into<String>) -> Self {
-        Self { schema: schema.into(), table: table.into() }
+        Self {
+            schema: schema.into(),
+            table: table.into(),
+        }
     }
 
     /// From `schema.table` as [`Self::fmt`](std::fmt::Display) writes it; the first dot divides.
@@ -142,7 +145,10 @@ impl std::fmt::Display for TableName {
 
 /// The key of a record: the primary key's columns and the table's identifier.
 pub fn key(topic: &str, table: &TableName, columns: &[&str], row: &Row) -> Row {
-    let mut key: Row = columns.iter().map(|&c| (c.to_owned(), row.get(c).cloned().unwrap_or(Value::Null))).collect();
+    let mut key: Row = columns
+        .iter()
+        .map(|&c| (c.to_owned(), row.get(c).cloned().unwrap_or(Value::Null)))
+        .collect();
     key.insert(TABLE_IDENTIFIER.to_owned(), Value::String(format!("{topic}.{table}")));
     key
 }

@@ -24,9 +24,9 @@ impl FromStr for Lsn {
     type Err = ParseLsnError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let halves = text.split_once('/').and_then(|(high, low)| {
-            Some((u32::from_str_radix(high, 16).ok()?, u32::from_str_radix(low, 16).ok()?))
-        });
+        let halves = text
+            .split_once('/')
+            .and_then(|(high, low)| Some((u32::from_str_radix(high, 16).ok()?, u32::from_str_radix(low, 16).ok()?)));
         let (high, low) = halves.ok_or_else(|| ParseLsnError(text.to_owned()))?;
         Ok(Self(u64::from(high) << 32 | u64::from(low)))
     }

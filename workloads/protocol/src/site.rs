@@ -11,7 +11,9 @@ pub const MAX_CLIENTS: u16 = 1000;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NameError {
     /// Not a DNS label of at most 32 characters.
-    #[error("`{0}` cannot name a cluster: use 1 to 32 lower-case letters, digits and dashes, beginning with a letter and ending with a letter or digit")]
+    #[error(
+        "`{0}` cannot name a cluster: use 1 to 32 lower-case letters, digits and dashes, beginning with a letter and ending with a letter or digit"
+    )]
     Cluster(String),
     /// Neither `server` nor `client-<i>`.
     #[error("`{0}` is not a site: a site is `server` or `client-1` to `client-1000`")]
@@ -53,7 +55,11 @@ impl FromStr for ClusterName {
             && text.starts_with(|c: char| c.is_ascii_lowercase())
             && !text.ends_with('-')
             && text.chars().all(inner);
-        if good { Ok(Self(text.to_owned())) } else { Err(NameError::Cluster(text.to_owned())) }
+        if good {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(NameError::Cluster(text.to_owned()))
+        }
     }
 }
 
@@ -99,7 +105,11 @@ impl Site {
 
     /// The site with this node number.
     pub fn from_node(node: u16) -> Result<Self, NameError> {
-        if node == 0 { Ok(Self::Server) } else { Self::client(node) }
+        if node == 0 {
+            Ok(Self::Server)
+        } else {
+            Self::client(node)
+        }
     }
 
     /// The number a site's versions carry.
@@ -133,7 +143,9 @@ impl FromStr for Site {
             return Ok(Self::Server);
         }
         // `client-01` would be a second name for the same site.
-        let ordinal = text.strip_prefix("client-").filter(|digits| !digits.starts_with(['0', '+']));
+        let ordinal = text
+            .strip_prefix("client-")
+            .filter(|digits| !digits.starts_with(['0', '+']));
         ordinal
             .and_then(|digits| digits.parse().ok())
             .and_then(|ordinal| Self::client(ordinal).ok())
@@ -165,7 +177,16 @@ mod tests {
             assert_eq!(site.to_string().parse(), Ok(site));
             assert_eq!(Site::from_node(site.node()), Ok(site));
         }
-        for wrong in ["", "client-", "client-0", "client-01", "client-1001", "client-+1", "Server", "client-99999999"] {
+        for wrong in [
+            "",
+            "client-",
+            "client-0",
+            "client-01",
+            "client-1001",
+            "client-+1",
+            "Server",
+            "client-99999999",
+        ] {
             assert!(wrong.parse::<Site>().is_err(), "{wrong}");
         }
     }
@@ -181,7 +202,14 @@ mod tests {
 
     #[test]
     fn a_cluster_name_is_a_short_dns_label() {
-        for wrong in ["", "Demo", "1demo", "demo-", "de_mo", "a23456789012345678901234567890123"] {
+        for wrong in [
+            "",
+            "Demo",
+            "1demo",
+            "demo-",
+            "de_mo",
+            "a23456789012345678901234567890123",
+        ] {
             assert!(wrong.parse::<ClusterName>().is_err(), "{wrong}");
         }
     }

@@ -123,6 +123,9 @@ pub struct SourceStatus {
     pub offset: i64,
     /// The end of the topic when last seen; absent before that.
     pub end_offset: Option<i64>,
+    /// When that was.
+    #[serde(default)]
+    pub end_measured_at: Option<Millis>,
     /// Records between the two.
     pub lag_records: u64,
     /// Why the sink has stopped applying from this topic only: the clock of its site is too far ahead. Milliseconds ahead.

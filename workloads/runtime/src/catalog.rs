@@ -62,19 +62,35 @@ pub async fn table(client: &Client, name: &TableName) -> Result<Option<CatalogTa
     let rows = client.query(COLUMNS, &[&name.schema, &name.table]).await?;
     let Some(first) = rows.first() else { return Ok(None) };
     let key = primary_key(client, first.get(0)).await?;
-    let column = |row: &Row| Column { name: row.get(1), sql_type: row.get(2), kind: ColumnType::of(row.get(3), row.get(4)) };
-    Ok(Some(CatalogTable { name: name.clone(), columns: rows.iter().map(column).collect(), key }))
+    let column = |row: &Row| Column {
+        name: row.get(1),
+        sql_type: row.get(2),
+        kind: ColumnType::of(row.get(3), row.get(4)),
+    };
+    Ok(Some(CatalogTable {
+        name: name.clone(),
+        columns: rows.iter().map(column).collect(),
+        key,
+    }))
 }
 
 /// The primary key's columns of the relation with this OID, in the key's order.
 pub async fn primary_key(client: &Client, relation: Oid) -> Result<Vec<String>, Error> {
-    Ok(client.query(KEY, &[&relation]).await?.iter().map(|row| row.get(0)).collect())
+    Ok(client
+        .query(KEY, &[&relation])
+        .await?
+        .iter()
+        .map(|row| row.get(0))
+        .collect())
 }
 
 /// How values of these types travel.
 pub async fn types(client: &Client, oids: &[Oid]) -> Result<HashMap<Oid, ColumnType>, Error> {
     let rows = client.query(TYPES, &[&oids]).await?;
-    Ok(rows.iter().map(|row| (row.get(0), ColumnType::of(row.get(1), row.get(2)))).collect())
+    Ok(rows
+        .iter()
+        .map(|row| (row.get(0), ColumnType::of(row.get(1), row.get(2))))
+        .collect())
 }
 
 /// An identifier as SQL needs it.

@@ -47,7 +47,16 @@ mod tests {
     fn durations_are_a_number_and_a_unit() {
         assert_eq!(parse_duration("250ms"), Ok(Duration::from_millis(250)));
         assert_eq!(parse_duration("720h"), Ok(Duration::from_secs(720 * 3600)));
-        for wrong in ["", "s", "10", "-1s", "1.5s", "10 s", "9999999999999999999h", "18446744073709551615h"] {
+        for wrong in [
+            "",
+            "s",
+            "10",
+            "-1s",
+            "1.5s",
+            "10 s",
+            "9999999999999999999h",
+            "18446744073709551615h",
+        ] {
             assert!(parse_duration(wrong).is_err(), "{wrong}");
         }
     }

@@ -30,8 +30,14 @@ pub async fn serve<H: Health>(listen: SocketAddr, health: Arc<H>) -> Result<(), 
     let app = Router::new()
         .route("/livez", get(move || async move { answer(live.live()) }))
         .route("/readyz", get(move || async move { answer(ready.ready()) }))
-        .route("/status", get(move || async move { Json(status.status()).into_response() }))
-        .route("/metrics", get(move || async move { ([("content-type", "text/plain; version=0.0.4")], health.metrics()) }));
+        .route(
+            "/status",
+            get(move || async move { Json(status.status()).into_response() }),
+        )
+        .route(
+            "/metrics",
+            get(move || async move { ([("content-type", "text/plain; version=0.0.4")], health.metrics()) }),
+        );
     let listener = tokio::net::TcpListener::bind(listen).await?;
     tracing::info!(%listen, "serving /livez, /readyz, /metrics and /status");
     axum::serve(listener, app).await
@@ -51,5 +57,8 @@ pub async fn shutdown_requested() {
 /// One metric in Prometheus' text format.
 pub fn metric(out: &mut String, name: &str, kind: &str, help: &str, labels: &str, value: impl std::fmt::Display) {
     use std::fmt::Write;
-    let _ = write!(out, "# HELP {name} {help}\n# TYPE {name} {kind}\n{name}{{{labels}}} {value}\n");
+    let _ = write!(
+        out,
+        "# HELP {name} {help}\n# TYPE {name} {kind}\n{name}{{{labels}}} {value}\n"
+    );
 }

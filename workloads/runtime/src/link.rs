@@ -55,8 +55,16 @@ impl State {
         }
         status.probed_at = Some(now);
         status.established = established;
-        status.closed_since = if established == 0 { status.closed_since.or(Some(now)) } else { None };
-        self.blocked_in_a_row = if dial == Dial::Blocked { self.blocked_in_a_row + 1 } else { 0 };
+        status.closed_since = if established == 0 {
+            status.closed_since.or(Some(now))
+        } else {
+            None
+        };
+        self.blocked_in_a_row = if dial == Dial::Blocked {
+            self.blocked_in_a_row + 1
+        } else {
+            0
+        };
         if self.blocked_in_a_row >= BLOCKED_IN_A_ROW {
             Verdict::Cut
         } else if dial == Dial::Open || self.blocked_in_a_row == 0 {
@@ -71,10 +79,22 @@ impl Probe {
     /// Starts probing the first of `bootstrap_servers`.
     pub fn start(bootstrap_servers: &str) -> Self {
         let peer = bootstrap_servers.split(',').next().unwrap_or_default().to_owned();
-        let port = peer.rsplit_once(':').and_then(|(_, port)| port.parse().ok()).unwrap_or(9092);
-        let state = Arc::new(Mutex::new(State { status: LinkStatus { peer: peer.clone(), ..LinkStatus::default() }, ..State::default() }));
+        let port = peer
+            .rsplit_once(':')
+            .and_then(|(_, port)| port.parse().ok())
+            .unwrap_or(9092);
+        let state = Arc::new(Mutex::new(State {
+            status: LinkStatus {
+                peer: peer.clone(),
+                ..LinkStatus::default()
+            },
+            ..State::default()
+        }));
         let (sender, verdict) = watch::channel(Verdict::Unknown);
-        let probe = Self { state: Arc::clone(&state), verdict };
+        let probe = Self {
+            state: Arc::clone(&state),
+            verdict,
+        };
         tokio::spawn(async move {
             let mut tick = time::interval(EVERY);
             tick.set_missed_tick_behavior(time::MissedTickBehavior::Delay);
@@ -82,7 +102,11 @@ impl Probe {
                 tick.tick().await;
                 let dial = dial(&peer).await;
                 let established = sockets::established_to(port).unwrap_or_default();
-                let next = state.lock().unwrap_or_else(PoisonError::into_inner).observe(dial, established, now_millis());
+                let next =
+                    state
+                        .lock()
+                        .unwrap_or_else(PoisonError::into_inner)
+                        .observe(dial, established, now_millis());
                 sender.send_if_modified(|current| {
                     // One blocked dial changes nothing; the next decides.
                     let changed = next != Verdict::Unknown && *current != next;
@@ -107,7 +131,11 @@ impl Probe {
 
     /// Notes that a record went through just now.
     pub fn moved(&self) {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner).status.last_moved_at = Some(now_millis());
+        self.state
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .status
+            .last_moved_at = Some(now_millis());
     }
 
     /// The verdict now.

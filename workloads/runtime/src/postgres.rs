@@ -15,7 +15,9 @@ const PATIENCE: Duration = Duration::from_mins(1);
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// A file of the Secret is missing or wrong.
-    #[error("cannot read `{key}` from the secret in {folder}: {reason}; it must hold username, password, host, port and dbname")]
+    #[error(
+        "cannot read `{key}` from the secret in {folder}: {reason}; it must hold username, password, host, port and dbname"
+    )]
     Secret {
         /// The folder.
         folder: PathBuf,
@@ -62,9 +64,15 @@ impl fmt::Debug for PostgresSecret {
 impl PostgresSecret {
     /// From a folder with one file a key (CloudNativePG's keys).
     pub fn read(folder: &Path) -> Result<Self, Error> {
-        let fail = |key, reason| Error::Secret { folder: folder.to_owned(), key, reason };
+        let fail = |key, reason| Error::Secret {
+            folder: folder.to_owned(),
+            key,
+            reason,
+        };
         let text = |key: &'static str| {
-            fs::read_to_string(folder.join(key)).map(|t| t.trim_end_matches('\n').to_owned()).map_err(|e| fail(key, e.to_string()))
+            fs::read_to_string(folder.join(key))
+                .map(|t| t.trim_end_matches('\n').to_owned())
+                .map_err(|e| fail(key, e.to_string()))
         };
         let port = text("port")?;
         Ok(Self {
@@ -78,17 +86,31 @@ impl PostgresSecret {
 
     fn config(&self, application: &str) -> Config {
         let mut config = Config::new();
-        config.user(&self.user).password(&self.password).host(&self.host).port(self.port).dbname(&self.dbname);
-        config.application_name(application).connect_timeout(Duration::from_secs(5));
+        config
+            .user(&self.user)
+            .password(&self.password)
+            .host(&self.host)
+            .port(self.port)
+            .dbname(&self.dbname);
+        config
+            .application_name(application)
+            .connect_timeout(Duration::from_secs(5));
         // A peer that vanished without a word is noticed within half a minute.
-        config.keepalives_idle(Duration::from_secs(10)).keepalives_interval(Duration::from_secs(5)).keepalives_retries(3);
+        config
+            .keepalives_idle(Duration::from_secs(10))
+            .keepalives_interval(Duration::from_secs(5))
+            .keepalives_retries(3);
         config
     }
 }
 
 /// One connection; fails at once.
 pub async fn connect_once(secret: &PostgresSecret, application: &str) -> Result<Client, Error> {
-    let (client, connection) = secret.config(application).connect(NoTls).await.map_err(|e| refused(secret, &e))?;
+    let (client, connection) = secret
+        .config(application)
+        .connect(NoTls)
+        .await
+        .map_err(|e| refused(secret, &e))?;
     tokio::spawn(async move {
         if let Err(error) = connection.await {
             tracing::debug!(error = describe(&error), "connection to Postgres ended");
@@ -116,7 +138,12 @@ pub async fn connect(secret: &PostgresSecret, application: &str) -> Result<Clien
 
 /// The error of a session that could not be set up.
 pub fn refused(secret: &PostgresSecret, error: &tokio_postgres::Error) -> Error {
-    Error::Connect { host: secret.host.clone(), port: secret.port, user: secret.user.clone(), reason: describe(error) }
+    Error::Connect {
+        host: secret.host.clone(),
+        port: secret.port,
+        user: secret.user.clone(),
+        reason: describe(error),
+    }
 }
 
 /// What Postgres said, with its hint: the `Display` of the error alone is only `db error`.
@@ -133,6 +160,10 @@ pub fn describe(error: &tokio_postgres::Error) -> String {
 
 /// Whether trying the same again can succeed: somebody else's lock or transaction was in the way.
 pub fn is_transient(error: &tokio_postgres::Error) -> bool {
-    let transient = [SqlState::T_R_SERIALIZATION_FAILURE, SqlState::T_R_DEADLOCK_DETECTED, SqlState::LOCK_NOT_AVAILABLE];
+    let transient = [
+        SqlState::T_R_SERIALIZATION_FAILURE,
+        SqlState::T_R_DEADLOCK_DETECTED,
+        SqlState::LOCK_NOT_AVAILABLE,
+    ];
     error.code().is_some_and(|code| transient.contains(code))
 }

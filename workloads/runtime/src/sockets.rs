@@ -8,7 +8,10 @@ const ESTABLISHED: &str = "01";
 
 /// Established connections of this network namespace to `port` at any address; `None` where the kernel does not tell.
 pub fn established_to(port: u16) -> Option<u32> {
-    let tables: Vec<_> = ["/proc/net/tcp", "/proc/net/tcp6"].iter().filter_map(|path| fs::read_to_string(path).ok()).collect();
+    let tables: Vec<_> = ["/proc/net/tcp", "/proc/net/tcp6"]
+        .iter()
+        .filter_map(|path| fs::read_to_string(path).ok())
+        .collect();
     (!tables.is_empty()).then(|| tables.iter().map(|table| count_established(table, port)).sum())
 }
 
@@ -26,7 +29,8 @@ fn count_established(table: &str, port: u16) -> u32 {
 mod tests {
     use super::*;
 
-    const TABLE: &str = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode
+    const TABLE: &str =
+        "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode
    0: 00000000:1F90 00000000:0000 0A 00000000:00000000 00:00000000 00000000 65532        0 1 1 0 100 0 0 10 0
    1: 0200F40A:9C40 0A00600A:2384 01 00000000:00000000 02:00000A3C 00000000 65532        0 2 2 0 20 4 30 10 -1
    2: 0200F40A:9C42 0A00600A:2384 06 00000000:00000000 03:00000A3C 00000000     0        0 0 3 0

@@ -15,7 +15,10 @@ const CANDIDATES: &str = "select n.nspname, c.relname
 /// The tables to enrol when the resource names none.
 pub async fn candidates(admin: &Client) -> Result<Vec<TableName>, tokio_postgres::Error> {
     let rows = admin.query(CANDIDATES, &[]).await?;
-    Ok(rows.iter().map(|row| TableName::new(row.get::<_, String>(0), row.get::<_, String>(1))).collect())
+    Ok(rows
+        .iter()
+        .map(|row| TableName::new(row.get::<_, String>(0), row.get::<_, String>(1)))
+        .collect())
 }
 
 /// Enrols one table; idempotent.

@@ -8,7 +8,9 @@ use refinery::Migration;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The folder or a file cannot be read.
-    #[error("cannot read migrations from {folder}: {source}; is the ConfigMap of spec.schema.migrations mounted there?")]
+    #[error(
+        "cannot read migrations from {folder}: {source}; is the ConfigMap of spec.schema.migrations mounted there?"
+    )]
     Read {
         /// Where.
         folder: String,
@@ -16,7 +18,9 @@ pub enum Error {
         source: io::Error,
     },
     /// A name that is not Flyway's.
-    #[error("migration `{name}` has no name of the form V1__create_todos.sql (V, a number, two underscores, a description): rename the key of the ConfigMap")]
+    #[error(
+        "migration `{name}` has no name of the form V1__create_todos.sql (V, a number, two underscores, a description): rename the key of the ConfigMap"
+    )]
     Name {
         /// The file.
         name: String,
@@ -26,12 +30,17 @@ pub enum Error {
 /// The migrations of a folder, in the order of their versions. Only `*.sql` at the top: a mounted ConfigMap has its files a second time
 /// under `..data`.
 pub fn read(folder: &Path) -> Result<Vec<Migration>, Error> {
-    let unreadable = |source| Error::Read { folder: folder.display().to_string(), source };
+    let unreadable = |source| Error::Read {
+        folder: folder.display().to_string(),
+        source,
+    };
     let mut migrations = Vec::new();
     for entry in fs::read_dir(folder).map_err(unreadable)? {
         let path = entry.map_err(unreadable)?.path();
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let Some(stem) = name.strip_suffix(".sql") else { continue };
+        let Some(stem) = name.strip_suffix(".sql") else {
+            continue;
+        };
         let sql = fs::read_to_string(&path).map_err(unreadable)?;
         migrations.push(Migration::unapplied(stem, &sql).map_err(|_| Error::Name { name: name.clone() })?);
     }

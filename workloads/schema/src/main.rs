@@ -9,7 +9,10 @@ use synccluster_schema::migrate::{Task, migrate};
 
 /// Prepares a site's database: schema `sync`, the application's migrations, enrolment of its tables.
 #[derive(Parser)]
-#[command(version, after_help = "Example:\n  synccluster-schema migrate --cluster demo --site client-1 --admin-secret ./admin --app-secret ./app --migrations ./migrations")]
+#[command(
+    version,
+    after_help = "Example:\n  synccluster-schema migrate --cluster demo --site client-1 --admin-secret ./admin --app-secret ./app --migrations ./migrations"
+)]
 struct Arguments {
     #[command(subcommand)]
     command: Command,

@@ -23,7 +23,9 @@ pub enum Error {
     #[error(transparent)]
     Files(#[from] files::Error),
     /// A migration of the application's failed.
-    #[error("migration failed: {0}; correct it in the ConfigMap of spec.schema.migrations (what ran before it is recorded and kept)")]
+    #[error(
+        "migration failed: {0}; correct it in the ConfigMap of spec.schema.migrations (what ran before it is recorded and kept)"
+    )]
     Migration(String),
     /// A table that was asked for does not exist or has no key.
     #[error("cannot enrol {table}: {reason}")]
@@ -56,7 +58,10 @@ pub async fn migrate(task: &Task) -> Result<Vec<TableName>, Error> {
     make_schema(&admin, task.site).await.map_err(Error::Schema)?;
     if let Some(migrations) = migrations {
         let mut app = postgres::connect(&task.app, "synccluster-schema").await?;
-        let report = Runner::new(&migrations).run_async(&mut app).await.map_err(|e| Error::Migration(causes(&e)))?;
+        let report = Runner::new(&migrations)
+            .run_async(&mut app)
+            .await
+            .map_err(|e| Error::Migration(causes(&e)))?;
         for applied in report.applied_migrations() {
             tracing::info!(migration = %applied, "applied");
         }
@@ -66,7 +71,10 @@ pub async fn migrate(task: &Task) -> Result<Vec<TableName>, Error> {
         None => enrol::candidates(&admin).await.map_err(Error::Schema)?,
     };
     for table in &tables {
-        let failed = |e| Error::Enrol { table: table.clone(), reason: postgres::describe(&e) };
+        let failed = |e| Error::Enrol {
+            table: table.clone(),
+            reason: postgres::describe(&e),
+        };
         enrol::enrol(&admin, table).await.map_err(failed)?;
         tracing::info!(%table, "enrolled");
     }
@@ -91,7 +99,9 @@ fn causes(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(inner) = cause {
-        let words = inner.downcast_ref::<tokio_postgres::Error>().map_or_else(|| inner.to_string(), postgres::describe);
+        let words = inner
+            .downcast_ref::<tokio_postgres::Error>()
+            .map_or_else(|| inner.to_string(), postgres::describe);
         if !text.contains(&words) {
             text = format!("{text}: {words}");
         }

@@ -4,7 +4,7 @@
 //! nothing that is there (`on conflict do nothing`), and afterwards the key is looked at once more: while our row is uncommitted nobody
 //! else can insert the key, so a tombstone or another row seen then was there first, and the event is judged again.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use serde_json::Value;
 use synccluster_merge::{Action, Conflict, Decision, Local, decide};
@@ -14,7 +14,6 @@ use synccluster_protocol::{
     event::TableName,
 };
 use synccluster_runtime::{catalog::CatalogTable, clock::now_micros, postgres};
-use tokio_postgres::error::SqlState;
 
 use crate::{
     assemble::SourceTransaction,
@@ -55,8 +54,14 @@ enum Failure {
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         // Errors of the data have an SQLSTATE of class 22, 23, 42 or are raised by a trigger or constraint; the rest is not the event's fault.
-        let of_data = error.code().is_some_and(|code| ["22", "23", "42", "P0", "54"].contains(&&code.code()[..2]));
-        if of_data && !postgres::is_transient(&error) { Self::Event(postgres::describe(&error)) } else { Self::Batch(error) }
+        let of_data = error
+            .code()
+            .is_some_and(|code| ["22", "23", "42", "P0", "54"].contains(&&code.code()[..2]));
+        if of_data && !postgres::is_transient(&error) {
+            Self::Event(postgres::describe(&error))
+        } else {
+            Self::Batch(error)
+        }
     }
 }
 
@@ -93,14 +98,16 @@ async fn in_transaction(target: &mut Target, batch: &Batch<'_>) -> Result<i64, E
     if let Some(last) = batch.transactions.last() {
         let progress = "insert into sync.progress as p (topic, partition, \"offset\", lsn) values ($1, 0, $2, $3)
                         on conflict (topic, partition) do update set \"offset\" = excluded.\"offset\", lsn = excluded.lsn";
-        target.execute(progress, &[&batch.topic, &last.next_offset, &lsn]).await?;
+        target
+            .execute(progress, &[&batch.topic, &last.next_offset, &lsn])
+            .await?;
     }
     Ok(lsn)
 }
 
 /// Applies events inside a transaction; what cannot be applied is parked.
 pub async fn apply_events(target: &mut Target, topic: &str, events: &[Event]) -> Result<(), Error> {
-    let mut keys: HashMap<TableName, Vec<String>> = HashMap::new();
+    let mut keys: BTreeMap<TableName, Vec<String>> = BTreeMap::new();
     for event in events {
         if !keys.contains_key(&event.table) {
             let table = target.table(&event.table).await?;
@@ -130,29 +137,39 @@ async fn one(target: &mut Target, topic: &str, group: &Group, event: &Event) -> 
 }
 
 /// Tries one event, and settles what stands in its way on a unique constraint. `Err` inside: why it has to be parked.
-pub async fn try_event(target: &mut Target, topic: &str, group: &Group, event: &Event) -> Result<Result<(), String>, Error> {
+pub async fn try_event(
+    target: &mut Target,
+    topic: &str,
+    group: &Group,
+    event: &Event,
+) -> Result<Result<(), String>, Error> {
     target.execute_batch("savepoint event").await?;
     match apply_group(target, topic, group, &[event]).await {
         Ok(()) => target.execute_batch("release savepoint event").await.map(Ok),
-        Err(Failure::Batch(error)) if error.code() != Some(&SqlState::UNIQUE_VIOLATION) => Err(error),
-        Err(failure) => {
-            target.execute_batch("rollback to savepoint event; release savepoint event").await?;
-            let reason = match failure {
-                Failure::Event(reason) => reason,
-                Failure::Batch(error) => postgres::describe(&error),
-            };
+        Err(Failure::Batch(error)) => Err(error),
+        Err(Failure::Event(reason)) => {
+            target
+                .execute_batch("rollback to savepoint event; release savepoint event")
+                .await?;
             settle::unique(target, topic, event, &reason).await
         }
     }
 }
 
-async fn try_group(target: &mut Target, topic: &str, group: &Group, events: &[&Event]) -> Result<Result<(), String>, Error> {
+async fn try_group(
+    target: &mut Target,
+    topic: &str,
+    group: &Group,
+    events: &[&Event],
+) -> Result<Result<(), String>, Error> {
     target.execute_batch("savepoint round").await?;
     match apply_group(target, topic, group, events).await {
         Ok(()) => target.execute_batch("release savepoint round").await.map(Ok),
         Err(Failure::Batch(error)) => Err(error),
         Err(Failure::Event(reason)) => {
-            target.execute_batch("rollback to savepoint round; release savepoint round").await?;
+            target
+                .execute_batch("rollback to savepoint round; release savepoint round")
+                .await?;
             Ok(Err(reason))
         }
     }
@@ -160,10 +177,16 @@ async fn try_group(target: &mut Target, topic: &str, group: &Group, events: &[&E
 
 async fn apply_group(target: &mut Target, topic: &str, group: &Group, events: &[&Event]) -> Result<(), Failure> {
     let Some(table) = target.table(&group.table).await? else {
-        return Err(Failure::Event(format!("table {} is not here or not enrolled: waiting for its migration", group.table)));
+        return Err(Failure::Event(format!(
+            "table {} is not here or not enrolled: waiting for its migration",
+            group.table
+        )));
     };
     if let Some(missing) = group.columns.iter().find(|column| table.column(column).is_none()) {
-        return Err(Failure::Event(format!("{} has no column {missing} here: waiting for its migration", group.table)));
+        return Err(Failure::Event(format!(
+            "{} has no column {missing} here: waiting for its migration",
+            group.table
+        )));
     }
     let mut left = events.to_vec();
     for _ in 0..RACES {
@@ -172,7 +195,9 @@ async fn apply_group(target: &mut Target, topic: &str, group: &Group, events: &[
             return Ok(());
         }
     }
-    Err(Failure::Event("local writers were faster five times in a row".to_owned()))
+    Err(Failure::Event(
+        "local writers were faster five times in a row".to_owned(),
+    ))
 }
 
 /// Judges and writes; returns the events that somebody else's write has made worth judging again.
@@ -185,11 +210,16 @@ async fn round<'a>(
 ) -> Result<Vec<&'a Event>, Failure> {
     let keys = if group.tombstones { Keys::Json } else { Keys::Columns };
     let of_keys = key_arrays(table, keys, events).map_err(|e| Failure::Event(e.to_string()))?;
-    target.execute(&statements::lock(table, keys), &parameters(&of_keys)).await?;
+    target
+        .execute(&statements::lock(table, keys), &parameters(&of_keys))
+        .await?;
     let locals = state(target, table, keys, &of_keys).await?;
     let now = now_micros();
-    let decisions: Vec<Decision> =
-        events.iter().zip(&locals).map(|(event, local)| decide(target.site, *local, event.incoming, now)).collect();
+    let decisions: Vec<Decision> = events
+        .iter()
+        .zip(&locals)
+        .map(|(event, local)| decide(target.site, *local, event.incoming, now))
+        .collect();
     for ((event, local), decision) in events.iter().zip(&locals).zip(&decisions) {
         if let Some(conflict) = decision.conflict {
             record(target, topic, table, keys, event, *local, (conflict, decision.action)).await?;
@@ -197,11 +227,22 @@ async fn round<'a>(
     }
     let chosen = |wanted: &dyn Fn(&Decision, &Local) -> bool| -> Vec<&'a Event> {
         let all = events.iter().zip(&decisions).zip(&locals);
-        all.filter(|((_, decision), local)| wanted(decision, local)).map(|((event, _), _)| *event).collect()
+        all.filter(|((_, decision), local)| wanted(decision, local))
+            .map(|((event, _), _)| *event)
+            .collect()
     };
     if group.tombstones {
         let applied = chosen(&|decision, _| decision.action == Action::Apply);
-        bury(target, table, keys, &applied.iter().map(|event| (*event, event.version(), event.incoming.parent)).collect::<Vec<_>>()).await?;
+        bury(
+            target,
+            table,
+            keys,
+            &applied
+                .iter()
+                .map(|event| (*event, event.version(), event.incoming.parent))
+                .collect::<Vec<_>>(),
+        )
+        .await?;
         return Ok(Vec::new());
     }
     let reburied: Vec<_> = events
@@ -215,38 +256,79 @@ async fn round<'a>(
         .collect();
     bury(target, table, keys, &reburied).await?;
     let updates = chosen(&|decision, local| decision.action == Action::Apply && local.row.is_some());
-    write(target, table, &statements::update(table, &group.columns), &group.columns, &updates).await?;
+    write(
+        target,
+        table,
+        &statements::update(table, &group.columns),
+        &group.columns,
+        &updates,
+    )
+    .await?;
     let inserts = chosen(&|decision, local| decision.action == Action::Apply && local.row.is_none());
-    write(target, table, &statements::insert(table, &group.columns), &group.columns, &inserts).await?;
+    write(
+        target,
+        table,
+        &statements::insert(table, &group.columns),
+        &group.columns,
+        &inserts,
+    )
+    .await?;
     lost_races(target, table, &inserts).await
 }
 
 /// Of the events just inserted, those before which somebody else's write was there.
-async fn lost_races<'a>(target: &mut Target, table: &CatalogTable, inserted: &[&'a Event]) -> Result<Vec<&'a Event>, Failure> {
+async fn lost_races<'a>(
+    target: &mut Target,
+    table: &CatalogTable,
+    inserted: &[&'a Event],
+) -> Result<Vec<&'a Event>, Failure> {
     if inserted.is_empty() {
         return Ok(Vec::new());
     }
     let of_keys = key_arrays(table, Keys::Columns, inserted).map_err(|e| Failure::Event(e.to_string()))?;
     let locals = state(target, table, Keys::Columns, &of_keys).await?;
     let ours = |event: &Event, local: &Local| local.row == Some(event.version());
-    let lost = |event: &Event, local: &Local| !ours(event, local) || local.tombstone.is_some_and(|t| t > event.version());
-    let again: Vec<_> = inserted.iter().zip(&locals).filter(|(event, local)| lost(event, local)).map(|(event, _)| *event).collect();
-    let resurrected: Vec<_> =
-        inserted.iter().zip(&locals).filter(|(event, local)| lost(event, local) && ours(event, local)).map(|(event, _)| *event).collect();
+    let lost =
+        |event: &Event, local: &Local| !ours(event, local) || local.tombstone.is_some_and(|t| t > event.version());
+    let again: Vec<_> = inserted
+        .iter()
+        .zip(&locals)
+        .filter(|(event, local)| lost(event, local))
+        .map(|(event, _)| *event)
+        .collect();
+    let resurrected: Vec<_> = inserted
+        .iter()
+        .zip(&locals)
+        .filter(|(event, local)| lost(event, local) && ours(event, local))
+        .map(|(event, _)| *event)
+        .collect();
     if !resurrected.is_empty() {
         let keys = key_arrays(table, Keys::Columns, &resurrected).map_err(|e| Failure::Event(e.to_string()))?;
-        target.execute(&statements::delete(table, Keys::Columns), &parameters(&keys)).await?;
+        target
+            .execute(&statements::delete(table, Keys::Columns), &parameters(&keys))
+            .await?;
     }
     Ok(again)
 }
 
-async fn state(target: &mut Target, table: &CatalogTable, keys: Keys, arrays: &[Vec<Option<String>>]) -> Result<Vec<Local>, Error> {
+async fn state(
+    target: &mut Target,
+    table: &CatalogTable,
+    keys: Keys,
+    arrays: &[Vec<Option<String>>],
+) -> Result<Vec<Local>, Error> {
     let name = table.name.to_string();
     let mut all = parameters(arrays);
     all.push(&name);
     let rows = target.query(&statements::state(table, keys), &all).await?;
     let version = |version: Option<i64>| version.map(Version);
-    Ok(rows.iter().map(|row| Local { row: version(row.get(0)), tombstone: version(row.get(1)) }).collect())
+    Ok(rows
+        .iter()
+        .map(|row| Local {
+            row: version(row.get(0)),
+            tombstone: version(row.get(1)),
+        })
+        .collect())
 }
 
 /// Deletes the rows and writes their tombstones with these versions and parents.
@@ -261,11 +343,18 @@ pub async fn bury(
     }
     let events: Vec<_> = tombstones.iter().map(|tombstone| tombstone.0).collect();
     // Their keys were read before, when their state was.
-    let Ok(arrays) = key_arrays(table, keys, &events) else { return Ok(()) };
-    target.execute(&statements::delete(table, keys), &parameters(&arrays)).await?;
+    let Ok(arrays) = key_arrays(table, keys, &events) else {
+        return Ok(());
+    };
+    target
+        .execute(&statements::delete(table, keys), &parameters(&arrays))
+        .await?;
     let name = table.name.to_string();
     let versions: Vec<i64> = tombstones.iter().map(|tombstone| tombstone.1.0).collect();
-    let parents: Vec<Option<i64>> = tombstones.iter().map(|tombstone| tombstone.2.map(|parent| parent.0)).collect();
+    let parents: Vec<Option<i64>> = tombstones
+        .iter()
+        .map(|tombstone| tombstone.2.map(|parent| parent.0))
+        .collect();
     let mut all = parameters(&arrays);
     all.extend([&name as Parameter<'_>, &versions, &parents]);
     target.execute(&statements::bury(table, keys), &all).await.map(drop)
@@ -297,18 +386,41 @@ async fn record(
     (conflict, action): (Conflict, Action),
 ) -> Result<(), Failure> {
     let arrays = key_arrays(table, keys, &[event]).map_err(|e| Failure::Event(e.to_string()))?;
-    let rows = target.query(&statements::row_json(table, keys), &parameters(&arrays)).await?;
+    let rows = target
+        .query(&statements::row_json(table, keys), &parameters(&arrays))
+        .await?;
     let (key, here): (Value, Option<Value>) = rows.first().map(|row| (row.get(0), row.get(1))).unwrap_or_default();
     let current = synccluster_merge::current(local).map_or(Version(0), |(version, _)| version);
     let there = (event.row(), event.version());
-    let (winner, loser) = if action == Action::Apply { (there, (here, current)) } else { ((here, current), there) };
-    let policy = if matches!(conflict, Conflict::UpdateDelete | Conflict::DeleteUpdate) { "ByVersion" } else { "LastWriterWins" };
-    park::conflict(target, topic, &table.name, &key, (conflict.name(), policy), winner, loser).await?;
+    let (winner, loser) = if action == Action::Apply {
+        (there, (here, current))
+    } else {
+        ((here, current), there)
+    };
+    let policy = if matches!(conflict, Conflict::UpdateDelete | Conflict::DeleteUpdate) {
+        "ByVersion"
+    } else {
+        "LastWriterWins"
+    };
+    park::conflict(
+        target,
+        topic,
+        &table.name,
+        &key,
+        (conflict.name(), policy),
+        winner,
+        loser,
+    )
+    .await?;
     Ok(())
 }
 
 /// One array of texts for each column of the key (or one of jsonb), in the order of the events.
-pub fn key_arrays(table: &CatalogTable, keys: Keys, events: &[&Event]) -> Result<Vec<Vec<Option<String>>>, DecodeError> {
+pub fn key_arrays(
+    table: &CatalogTable,
+    keys: Keys,
+    events: &[&Event],
+) -> Result<Vec<Vec<Option<String>>>, DecodeError> {
     match keys {
         Keys::Columns => value_arrays(table, &table.key, events),
         Keys::Json => Ok(vec![
@@ -323,12 +435,19 @@ pub fn key_arrays(table: &CatalogTable, keys: Keys, events: &[&Event]) -> Result
     }
 }
 
-fn value_arrays(table: &CatalogTable, columns: &[String], events: &[&Event]) -> Result<Vec<Vec<Option<String>>>, DecodeError> {
+fn value_arrays(
+    table: &CatalogTable,
+    columns: &[String],
+    events: &[&Event],
+) -> Result<Vec<Vec<Option<String>>>, DecodeError> {
     let value = |event: &Event, column: &String| match (&event.content, table.column(column)) {
         (Content::Row(row), Some(known)) => codec::decode(&known.kind, row.get(column).unwrap_or(&Value::Null)),
         _ => Ok(None),
     };
-    columns.iter().map(|column| events.iter().map(|event| value(event, column)).collect()).collect()
+    columns
+        .iter()
+        .map(|column| events.iter().map(|event| value(event, column)).collect())
+        .collect()
 }
 
 /// As the parameters of a statement.

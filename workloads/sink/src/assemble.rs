@@ -39,9 +39,15 @@ pub struct Assembler {
 
 impl Assembler {
     /// Takes in a record; returns what it completes, oldest first (at most two).
-    pub fn push(&mut self, placed: Placed, event: Option<Event>, unreadable: Option<(serde_json::Value, String)>) -> Vec<SourceTransaction> {
+    pub fn push(
+        &mut self,
+        placed: Placed,
+        event: Option<Event>,
+        unreadable: Option<(serde_json::Value, String)>,
+    ) -> Vec<SourceTransaction> {
         let mut complete = Vec::new();
-        let same = placed.tombstone || (self.id.is_some() && self.id == placed.transaction.as_ref().map(|t| t.id.clone()));
+        let same =
+            placed.tombstone || (self.id.is_some() && self.id == placed.transaction.as_ref().map(|t| t.id.clone()));
         if !same {
             complete.extend(self.take());
             self.id = placed.transaction.as_ref().map(|t| t.id.clone());
@@ -76,19 +82,40 @@ mod tests {
     fn event(n: i64) -> Event {
         Event {
             table: TableName::new("public", "todos"),
-            incoming: Incoming { kind: Kind::Row, version: Version(n), parent: None, resent: false },
+            incoming: Incoming {
+                kind: Kind::Row,
+                version: Version(n),
+                parent: None,
+                resent: false,
+            },
             content: Content::Row(serde_json::Map::new()),
             envelope: serde_json::Value::Null,
             lsn: 0,
         }
     }
 
-    fn push(assembler: &mut Assembler, offset: i64, transaction: Option<(&str, u64)>, last: bool) -> Vec<(Vec<i64>, i64)> {
-        let transaction =
-            transaction.map(|(id, order)| Transaction { id: id.to_owned(), total_order: order, data_collection_order: order });
-        let placed = Placed { offset, transaction, last, tombstone: false };
+    fn push(
+        assembler: &mut Assembler,
+        offset: i64,
+        transaction: Option<(&str, u64)>,
+        last: bool,
+    ) -> Vec<(Vec<i64>, i64)> {
+        let transaction = transaction.map(|(id, order)| Transaction {
+            id: id.to_owned(),
+            total_order: order,
+            data_collection_order: order,
+        });
+        let placed = Placed {
+            offset,
+            transaction,
+            last,
+            tombstone: false,
+        };
         let complete = assembler.push(placed, Some(event(offset)), None);
-        complete.into_iter().map(|t| (t.events.iter().map(|e| e.version().0).collect(), t.next_offset)).collect()
+        complete
+            .into_iter()
+            .map(|t| (t.events.iter().map(|e| e.version().0).collect(), t.next_offset))
+            .collect()
     }
 
     #[test]
@@ -102,7 +129,10 @@ mod tests {
     fn a_transaction_whose_end_was_compacted_away_ends_where_the_next_begins() {
         let mut assembler = Assembler::default();
         push(&mut assembler, 5, Some(("1:1", 1)), false);
-        assert_eq!(push(&mut assembler, 9, Some(("2:2", 1)), true), [(vec![5], 6), (vec![9], 10)]);
+        assert_eq!(
+            push(&mut assembler, 9, Some(("2:2", 1)), true),
+            [(vec![5], 6), (vec![9], 10)]
+        );
     }
 
     #[test]
@@ -123,7 +153,12 @@ mod tests {
     fn kafkas_tombstone_belongs_to_the_delete_before_it_and_may_end_the_transaction() {
         let mut assembler = Assembler::default();
         push(&mut assembler, 5, Some(("1:1", 1)), false);
-        let tombstone = Placed { offset: 6, transaction: None, last: true, tombstone: true };
+        let tombstone = Placed {
+            offset: 6,
+            transaction: None,
+            last: true,
+            tombstone: true,
+        };
         let complete = assembler.push(tombstone, None, None);
         assert_eq!((complete.len(), complete[0].next_offset), (1, 7));
     }

@@ -45,7 +45,13 @@ mod tests {
 
     #[test]
     fn a_site_where_nothing_was_written_is_not_read_again() {
-        assert!(!is_due(Moment { of_last: Some(Lsn(20)), ..MOMENT }, INTERVAL));
+        assert!(!is_due(
+            Moment {
+                of_last: Some(Lsn(20)),
+                ..MOMENT
+            },
+            INTERVAL
+        ));
     }
 
     #[test]
@@ -55,13 +61,28 @@ mod tests {
 
     #[test]
     fn a_busy_site_is_read_at_every_interval() {
-        let busy = Moment { before: Some(Lsn(15)), ..MOMENT };
+        let busy = Moment {
+            before: Some(Lsn(15)),
+            ..MOMENT
+        };
         assert!(!is_due(busy, INTERVAL));
-        assert!(is_due(Moment { since_last: INTERVAL, ..busy }, INTERVAL));
+        assert!(is_due(
+            Moment {
+                since_last: INTERVAL,
+                ..busy
+            },
+            INTERVAL
+        ));
     }
 
     #[test]
     fn a_digest_that_takes_long_is_rare() {
-        assert!(!is_due(Moment { took: Duration::from_secs(1), ..MOMENT }, INTERVAL));
+        assert!(!is_due(
+            Moment {
+                took: Duration::from_secs(1),
+                ..MOMENT
+            },
+            INTERVAL
+        ));
     }
 }

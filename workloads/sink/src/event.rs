@@ -49,20 +49,46 @@ pub enum Error {
 pub fn read(envelope: Envelope, raw: Value) -> Result<Option<Event>, Error> {
     let lsn = envelope.source.lsn.unwrap_or_default();
     let name = TableName::new(envelope.source.schema, envelope.source.table);
-    let (Some(mut after), Op::Create | Op::Update | Op::Read) = (envelope.after, envelope.op) else { return Ok(None) };
+    let (Some(mut after), Op::Create | Op::Update | Op::Read) = (envelope.after, envelope.op) else {
+        return Ok(None);
+    };
     let resent = envelope.op == Op::Read;
     if (name.schema.as_str(), name.table.as_str()) == TOMBSTONES {
         let text = |column| after.get(column).and_then(Value::as_str);
-        let table = text("relation").and_then(TableName::parse).ok_or(Error::Tombstone("relation"))?;
+        let table = text("relation")
+            .and_then(TableName::parse)
+            .ok_or(Error::Tombstone("relation"))?;
         let key = text("key").ok_or(Error::Tombstone("key"))?.to_owned();
         let version = version_in(&after, "version").ok_or(Error::Tombstone("version"))?;
-        let incoming = Incoming { kind: Kind::Tombstone, version, parent: version_in(&after, "parent"), resent };
-        return Ok(Some(Event { table, incoming, content: Content::Tombstone(key), envelope: raw, lsn }));
+        let incoming = Incoming {
+            kind: Kind::Tombstone,
+            version,
+            parent: version_in(&after, "parent"),
+            resent,
+        };
+        return Ok(Some(Event {
+            table,
+            incoming,
+            content: Content::Tombstone(key),
+            envelope: raw,
+            lsn,
+        }));
     }
     let version = version_in(&after, VERSION_COLUMN).ok_or_else(|| Error::NoVersion(name.clone()))?;
-    let incoming = Incoming { kind: Kind::Row, version, parent: version_in(&after, PARENT_COLUMN), resent };
+    let incoming = Incoming {
+        kind: Kind::Row,
+        version,
+        parent: version_in(&after, PARENT_COLUMN),
+        resent,
+    };
     after.retain(|_, value| value.as_str() != Some(UNAVAILABLE_VALUE));
-    Ok(Some(Event { table: name, incoming, content: Content::Row(after), envelope: raw, lsn }))
+    Ok(Some(Event {
+        table: name,
+        incoming,
+        content: Content::Row(after),
+        envelope: raw,
+        lsn,
+    }))
 }
 
 impl Event {
@@ -91,41 +117,52 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    fn envelope(table: [&str; 2], op: &str, after: Value) -> Result<Option<Event>, Error> {
+    fn envelope(table: [&str; 2], op: &str, after: &Value) -> Result<Option<Event>, Error> {
         let raw = json!({"before": null, "after": after, "op": op, "source": {"name": "demo.client-1", "schema": table[0], "table": table[1], "lsn": 7}});
         Event::from_parked(raw)
     }
 
     #[test]
     fn a_row_brings_its_version_and_parent() {
-        let event = envelope(["public", "todos"], "c", json!({"id": 1, "sync_version": 2048, "sync_parent": 1024})).unwrap().unwrap();
-        let expected = Incoming { kind: Kind::Row, version: Version(2048), parent: Some(Version(1024)), resent: false };
+        let event = envelope(
+            ["public", "todos"],
+            "c",
+            &json!({"id": 1, "sync_version": 2048, "sync_parent": 1024}),
+        )
+        .unwrap()
+        .unwrap();
+        let expected = Incoming {
+            kind: Kind::Row,
+            version: Version(2048),
+            parent: Some(Version(1024)),
+            resent: false,
+        };
         assert_eq!((event.incoming, event.lsn), (expected, 7));
     }
 
     #[test]
     fn a_tombstone_row_is_a_delete_of_the_table_it_names() {
         let after = json!({"relation": "public.todos", "key": "{\"id\": 1}", "version": 9, "parent": null});
-        let event = envelope(["sync", "tombstones"], "u", after).unwrap().unwrap();
+        let event = envelope(["sync", "tombstones"], "u", &after).unwrap().unwrap();
         assert_eq!(event.table, TableName::new("public", "todos"));
         assert_eq!(event.content, Content::Tombstone("{\"id\": 1}".to_owned()));
     }
 
     #[test]
     fn a_bare_delete_asks_for_nothing() {
-        assert_eq!(envelope(["public", "todos"], "d", Value::Null), Ok(None));
+        assert_eq!(envelope(["public", "todos"], "d", &Value::Null), Ok(None));
     }
 
     #[test]
     fn a_placeholder_for_an_unchanged_value_never_reaches_a_table() {
         let after = json!({"id": 1, "body": UNAVAILABLE_VALUE, "sync_version": 2048});
-        let event = envelope(["public", "todos"], "u", after).unwrap().unwrap();
+        let event = envelope(["public", "todos"], "u", &after).unwrap().unwrap();
         assert!(matches!(event.content, Content::Row(row) if !row.contains_key("body")));
     }
 
     #[test]
     fn a_row_without_a_version_is_refused_by_name() {
-        let error = envelope(["public", "todos"], "c", json!({"id": 1})).unwrap_err();
+        let error = envelope(["public", "todos"], "c", &json!({"id": 1})).unwrap_err();
         assert!(error.to_string().contains("public.todos"));
     }
 }

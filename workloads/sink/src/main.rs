@@ -15,7 +15,10 @@ use tokio_util::sync::CancellationToken;
 
 /// Applies change events to a site's tables: the server takes every client's topic, a client the server's.
 #[derive(Parser)]
-#[command(version, after_help = "Example:\n  synccluster-sink run --cluster demo --site client-1 --postgres-secret ./sink --bootstrap-servers localhost:9092")]
+#[command(
+    version,
+    after_help = "Example:\n  synccluster-sink run --cluster demo --site client-1 --postgres-secret ./sink --bootstrap-servers localhost:9092"
+)]
 struct Arguments {
     #[command(subcommand)]
     command: Command,
@@ -52,8 +55,16 @@ async fn main() -> ExitCode {
         }
     };
     let stop = CancellationToken::new();
-    let state = Arc::new(State::new(common.cluster.clone(), common.site, Probe::start(&common.bootstrap_servers)));
-    tokio::spawn(measure::run(postgres.clone(), Arc::clone(&state), arguments.digest_interval));
+    let state = Arc::new(State::new(
+        common.cluster.clone(),
+        common.site,
+        Probe::start(&common.bootstrap_servers),
+    ));
+    tokio::spawn(measure::run(
+        postgres.clone(),
+        Arc::clone(&state),
+        arguments.digest_interval,
+    ));
     let settings = Settings {
         cluster: common.cluster,
         site: common.site,

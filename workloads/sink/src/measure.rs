@@ -40,14 +40,25 @@ async fn look(client: &Client, state: &State, interval: Duration) -> Result<(), 
     loop {
         tick.tick().await;
         let lsn = position(client).await?;
-        let moment = Moment { lsn, before, of_last, since_last: computed_at.elapsed(), took };
+        let moment = Moment {
+            lsn,
+            before,
+            of_last,
+            since_last: computed_at.elapsed(),
+            took,
+        };
         before = Some(lsn);
         if is_due(moment, interval) {
             let started = Instant::now();
             let row = client.query_one("select digest, rows from sync.digest()", &[]).await?;
             (computed_at, took, of_last) = (Instant::now(), started.elapsed(), Some(lsn));
             let rows = row.get::<_, i64>(1).unsigned_abs();
-            state.edit().digest = Some(DigestStatus { digest: row.get(0), rows, lsn, measured_at: now_millis() });
+            state.edit().digest = Some(DigestStatus {
+                digest: row.get(0),
+                rows,
+                lsn,
+                measured_at: now_millis(),
+            });
             count(client, state).await?;
         } else if of_last == Some(lsn) {
             let mut status = state.edit();
@@ -62,7 +73,10 @@ async fn look(client: &Client, state: &State, interval: Duration) -> Result<(), 
 }
 
 async fn position(client: &Client) -> Result<Lsn, tokio_postgres::Error> {
-    let text: String = client.query_one("select pg_current_wal_insert_lsn()::text", &[]).await?.get(0);
+    let text: String = client
+        .query_one("select pg_current_wal_insert_lsn()::text", &[])
+        .await?
+        .get(0);
     Ok(text.parse().unwrap_or_default())
 }
 

@@ -3,7 +3,7 @@
 //! The order between tables does not matter inside a transaction that fires no triggers and checks no foreign keys. Rows and tombstones of
 //! one table never share a round: their keys have two forms (column values, jsonb), and only Postgres can tell whether they are the same.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use synccluster_merge::Kind;
 use synccluster_protocol::event::TableName;
@@ -22,13 +22,16 @@ pub struct Group {
 }
 
 /// Groups of indexes into the events, in rounds.
-pub fn divide(events: &[Event], keys: &HashMap<TableName, Vec<String>>) -> Vec<BTreeMap<Group, Vec<usize>>> {
+pub fn divide(events: &[Event], keys: &BTreeMap<TableName, Vec<String>>) -> Vec<BTreeMap<Group, Vec<usize>>> {
     let mut rounds: Vec<BTreeMap<Group, Vec<usize>>> = vec![BTreeMap::new()];
     let mut seen: HashSet<(&TableName, String)> = HashSet::new();
     let mut kinds: BTreeSet<(&TableName, bool)> = BTreeSet::new();
     for (index, event) in events.iter().enumerate() {
         let tombstone = event.incoming.kind == Kind::Tombstone;
-        let key = (&event.table, key_text(event, keys.get(&event.table).map_or(&[][..], Vec::as_slice)));
+        let key = (
+            &event.table,
+            key_text(event, keys.get(&event.table).map_or(&[][..], Vec::as_slice)),
+        );
         if seen.contains(&key) || kinds.contains(&(&event.table, !tombstone)) {
             rounds.push(BTreeMap::new());
             seen.clear();
@@ -41,7 +44,14 @@ pub fn divide(events: &[Event], keys: &HashMap<TableName, Vec<String>>) -> Vec<B
             Content::Tombstone(_) => Vec::new(),
         };
         if let Some(round) = rounds.last_mut() {
-            round.entry(Group { table: event.table.clone(), tombstones: tombstone, columns }).or_default().push(index);
+            round
+                .entry(Group {
+                    table: event.table.clone(),
+                    tombstones: tombstone,
+                    columns,
+                })
+                .or_default()
+                .push(index);
         }
     }
     rounds
@@ -50,7 +60,10 @@ pub fn divide(events: &[Event], keys: &HashMap<TableName, Vec<String>>) -> Vec<B
 fn key_text(event: &Event, key: &[String]) -> String {
     match &event.content {
         Content::Tombstone(key) => key.clone(),
-        Content::Row(row) => key.iter().map(|column| row.get(column).map(ToString::to_string).unwrap_or_default() + "\u{1f}").collect(),
+        Content::Row(row) => key
+            .iter()
+            .map(|column| row.get(column).map(ToString::to_string).unwrap_or_default() + "\u{1f}")
+            .collect(),
     }
 }
 
@@ -66,18 +79,40 @@ mod tests {
             Kind::Row => Content::Row(json!({"id": id, "title": "x"}).as_object().unwrap().clone()),
             Kind::Tombstone => Content::Tombstone(format!("{{\"id\": {id}}}")),
         };
-        let incoming = Incoming { kind, version: Version(1), parent: None, resent: false };
-        Event { table: TableName::new("public", table), incoming, content, envelope: json!(null), lsn: 0 }
+        let incoming = Incoming {
+            kind,
+            version: Version(1),
+            parent: None,
+            resent: false,
+        };
+        Event {
+            table: TableName::new("public", table),
+            incoming,
+            content,
+            envelope: json!(null),
+            lsn: 0,
+        }
     }
 
     fn sizes(events: &[Event]) -> Vec<Vec<usize>> {
-        let keys = HashMap::from([(TableName::new("public", "a"), vec!["id".to_owned()]), (TableName::new("public", "b"), vec!["id".to_owned()])]);
-        divide(events, &keys).iter().map(|round| round.values().map(Vec::len).collect()).collect()
+        let keys = BTreeMap::from([
+            (TableName::new("public", "a"), vec!["id".to_owned()]),
+            (TableName::new("public", "b"), vec!["id".to_owned()]),
+        ]);
+        divide(events, &keys)
+            .iter()
+            .map(|round| round.values().map(Vec::len).collect())
+            .collect()
     }
 
     #[test]
     fn different_keys_share_a_round_whatever_the_order_of_their_tables() {
-        let events = [event("a", Kind::Row, 1), event("b", Kind::Row, 1), event("a", Kind::Row, 2), event("b", Kind::Row, 2)];
+        let events = [
+            event("a", Kind::Row, 1),
+            event("b", Kind::Row, 1),
+            event("a", Kind::Row, 2),
+            event("b", Kind::Row, 2),
+        ];
         assert_eq!(sizes(&events), [[2, 2]]);
     }
 
@@ -88,7 +123,13 @@ mod tests {
 
     #[test]
     fn a_row_and_a_tombstone_of_a_table_never_share_a_round() {
-        assert_eq!(sizes(&[event("a", Kind::Row, 1), event("a", Kind::Tombstone, 2)]), [[1], [1]]);
-        assert_eq!(sizes(&[event("a", Kind::Row, 1), event("b", Kind::Tombstone, 1)]), [[1, 1]]);
+        assert_eq!(
+            sizes(&[event("a", Kind::Row, 1), event("a", Kind::Tombstone, 2)]),
+            [[1], [1]]
+        );
+        assert_eq!(
+            sizes(&[event("a", Kind::Row, 1), event("b", Kind::Tombstone, 1)]),
+            [[1, 1]]
+        );
     }
 }

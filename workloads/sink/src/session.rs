@@ -103,13 +103,25 @@ async fn connect_and_apply(settings: &Settings, state: &State) -> Result<(), Err
     let client_id = format!("{}.{}-sink", settings.cluster, settings.site);
     let consumer: StreamConsumer = kafka::consumer_config(&settings.bootstrap_servers, &client_id).create()?;
     let source = Source::new(consumer);
-    let mut session =
-        Session { settings, state, source, target, progress, parked_at: Instant::now(), parked_after: PARKED_AFTER };
+    let mut session = Session {
+        settings,
+        state,
+        source,
+        target,
+        progress,
+        parked_at: Instant::now(),
+        parked_after: PARKED_AFTER,
+    };
     let mut discovered: Option<Instant> = None;
     loop {
         if discovered.is_none_or(|at| at.elapsed() >= DISCOVER_EVERY) {
-            session.look_at_kafka()?;
             discovered = Some(Instant::now());
+            if !session.target.own_writes_are_kept().await? {
+                state.wait("its connector has not made the site's slot and snapshot yet: what is overwritten before that would be lost");
+                time::sleep(DISCOVER_EVERY).await;
+                continue;
+            }
+            session.look_at_kafka()?;
         }
         session.receive().await?;
         session.apply_ready().await?;
@@ -123,7 +135,11 @@ impl Session<'_> {
     fn look_at_kafka(&mut self) -> Result<(), Error> {
         let (settings, progress) = (self.settings, &self.progress);
         let source = &mut self.source;
-        tokio::task::block_in_place(|| source.discover(&settings.cluster, settings.site, progress).and_then(|()| source.measure()))?;
+        tokio::task::block_in_place(|| {
+            source
+                .discover(&settings.cluster, settings.site, progress)
+                .and_then(|()| source.measure())
+        })?;
         self.state.phase(SinkPhase::Applying);
         Ok(())
     }
@@ -134,7 +150,9 @@ impl Session<'_> {
             time::sleep(Duration::from_millis(20)).await;
             return Ok(());
         }
-        let Ok(message) = time::timeout(Duration::from_millis(200), self.source.consumer().recv()).await else { return Ok(()) };
+        let Ok(message) = time::timeout(Duration::from_millis(200), self.source.consumer().recv()).await else {
+            return Ok(());
+        };
         let mut received = vec![Received::read(&message?)];
         while received.len() < BATCH
             && let Some(message) = self.source.consumer().recv().now_or_never()
@@ -160,7 +178,9 @@ impl Session<'_> {
 
     /// Applies one batch of a topic; whether there was one.
     async fn apply_some(&mut self, name: &str) -> Result<bool, Error> {
-        let Some(topic) = self.source.topics.get_mut(name) else { return Ok(false) };
+        let Some(topic) = self.source.topics.get_mut(name) else {
+            return Ok(false);
+        };
         let mut events = 0;
         let now = now_micros();
         let in_time = |transaction: &&SourceTransaction| ahead(transaction, now).is_zero();
@@ -169,12 +189,27 @@ impl Session<'_> {
             events += transaction.events.len().max(1);
             first || events <= BATCH
         };
-        let batch: Vec<SourceTransaction> = topic.ready.iter().take_while(in_time).take_while(fits).cloned().collect();
-        topic.ahead = topic.ready.front().map(|transaction| ahead(transaction, now)).filter(|ahead| !ahead.is_zero());
+        let batch: Vec<SourceTransaction> = topic
+            .ready
+            .iter()
+            .take_while(in_time)
+            .take_while(fits)
+            .cloned()
+            .collect();
+        topic.ahead = topic
+            .ready
+            .front()
+            .map(|transaction| ahead(transaction, now))
+            .filter(|ahead| !ahead.is_zero());
         if batch.is_empty() {
             return Ok(false);
         }
-        let work = Batch { topic: name, source: topic.site, transactions: &batch, seen_lsn: topic.lsn };
+        let work = Batch {
+            topic: name,
+            source: topic.site,
+            transactions: &batch,
+            seen_lsn: topic.lsn,
+        };
         let mut tries = 0;
         let lsn = loop {
             match apply::apply(&mut self.target, &work).await {
@@ -202,7 +237,11 @@ impl Session<'_> {
             tracing::info!(through, "parked events were applied");
         }
         // A try that fails writes WAL all the same, so it becomes rarer; a quiet cluster stays quiet.
-        self.parked_after = if through > 0 { PARKED_AFTER } else { (self.parked_after * 2).min(PARKED_AFTER_AT_MOST) };
+        self.parked_after = if through > 0 {
+            PARKED_AFTER
+        } else {
+            (self.parked_after * 2).min(PARKED_AFTER_AT_MOST)
+        };
         self.parked_at = Instant::now();
         Ok(())
     }
@@ -212,21 +251,43 @@ impl Session<'_> {
         let sources = self.source.topics.iter().map(|(name, topic)| SourceStatus {
             topic: name.clone(),
             offset: topic.offset,
-            end_offset: topic.end,
-            lag_records: topic.end.map_or(0, |end| u64::try_from(end - topic.offset).unwrap_or_default()),
-            clock_ahead_millis: topic.ahead.filter(|ahead| *ahead > skew).map(|ahead| u64::try_from(ahead.as_millis()).unwrap_or(u64::MAX)),
+            end_offset: topic.end.map(|end| end.0),
+            end_measured_at: topic.end.map(|end| end.1),
+            lag_records: topic
+                .end
+                .map_or(0, |(end, _)| u64::try_from(end - topic.offset).unwrap_or_default()),
+            clock_ahead_millis: topic
+                .ahead
+                .filter(|ahead| *ahead > skew)
+                .map(|ahead| u64::try_from(ahead.as_millis()).unwrap_or(u64::MAX)),
         });
         let sources = sources.collect();
-        let oldest = self.source.topics.values().filter_map(|topic| topic.ready.front()).flat_map(|t| &t.events).map(|e| e.version().micros()).min();
+        let oldest = self
+            .source
+            .topics
+            .values()
+            .filter_map(|topic| topic.ready.front())
+            .flat_map(|t| &t.events)
+            .map(|e| e.version().micros())
+            .min();
         let mut status = self.state.edit();
         status.sources = sources;
-        status.lag_seconds = oldest.map_or(0, |at| u64::try_from(now_millis() - at / 1000).unwrap_or_default().div_ceil(1000));
+        status.lag_seconds = oldest.map_or(0, |at| {
+            u64::try_from(now_millis() - at / 1000)
+                .unwrap_or_default()
+                .div_ceil(1000)
+        });
     }
 }
 
 /// How far the transaction's newest version is ahead of `now` (microseconds since the Unix epoch). It is not applied before, so that a write
 /// made here after seeing it is the later one on every key.
 fn ahead(transaction: &SourceTransaction, now: i64) -> Duration {
-    let newest = transaction.events.iter().map(|event| event.version().micros()).max().unwrap_or_default();
+    let newest = transaction
+        .events
+        .iter()
+        .map(|event| event.version().micros())
+        .max()
+        .unwrap_or_default();
     Duration::from_micros(u64::try_from(newest - now).unwrap_or_default())
 }

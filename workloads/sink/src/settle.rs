@@ -28,8 +28,15 @@ const UNIQUE: &str = "select array_agg(a.attname::text order by k.place)
   group by i.indexrelid";
 
 /// Settles what stands in an event's way and applies it. `Err` inside: nothing plain stands in its way, so it has to wait, for `reason`.
-pub async fn unique(target: &mut Target, topic: &str, event: &Event, reason: &str) -> Result<Result<(), String>, Error> {
-    let (Some(table), Content::Row(row)) = (target.table(&event.table).await?, &event.content) else { return Ok(Err(reason.to_owned())) };
+pub async fn unique(
+    target: &mut Target,
+    topic: &str,
+    event: &Event,
+    reason: &str,
+) -> Result<Result<(), String>, Error> {
+    let (Some(table), Content::Row(row)) = (target.table(&event.table).await?, &event.content) else {
+        return Ok(Err(reason.to_owned()));
+    };
     let constraints = target.query(UNIQUE, &[&event.table.schema, &event.table.table]).await?;
     let mut found = false;
     for constraint in constraints {
@@ -39,11 +46,19 @@ pub async fn unique(target: &mut Target, topic: &str, event: &Event, reason: &st
             codec::decode(kind, row.get(column).unwrap_or(&Value::Null)).ok()?
         });
         // A NULL collides with nothing.
-        let Some(texts) = texts.collect::<Option<Vec<String>>>() else { continue };
-        let rows = target.query(&statements::obstacles(&table, &columns), &apply::parameters(&texts)).await?;
+        let Some(texts) = texts.collect::<Option<Vec<String>>>() else {
+            continue;
+        };
+        let rows = target
+            .query(&statements::obstacles(&table, &columns), &apply::parameters(&texts))
+            .await?;
         for obstacle in rows {
             found = true;
-            let in_the_way = Obstacle { key: obstacle.get(0), version: Version(obstacle.get(1)), row: obstacle.get(2) };
+            let in_the_way = Obstacle {
+                key: obstacle.get(0),
+                version: Version(obstacle.get(1)),
+                row: obstacle.get(2),
+            };
             if target.site != Site::Server {
                 remove(target, &table, &in_the_way).await?;
             } else if in_the_way.version > event.version() {
@@ -58,7 +73,10 @@ pub async fn unique(target: &mut Target, topic: &str, event: &Event, reason: &st
         return Ok(Err(reason.to_owned()));
     }
     // The way is clear now; anything else that is wrong with the event shows as before.
-    Box::pin(apply_alone(target, topic, event, reason)).await
+    tracing::info!(site = %target.site, table = %event.table, reason, "cleared the way for a row");
+    Box::pin(apply::apply_events(target, topic, std::slice::from_ref(event)))
+        .await
+        .map(Ok)
 }
 
 struct Obstacle {
@@ -67,19 +85,21 @@ struct Obstacle {
     row: Value,
 }
 
-async fn apply_alone(target: &mut Target, topic: &str, event: &Event, reason: &str) -> Result<Result<(), String>, Error> {
-    let parked = |target: &Target| target.site;
-    tracing::info!(site = %parked(target), table = %event.table, reason, "cleared the way for a row");
-    let events = [event.clone()];
-    apply::apply_events(target, topic, &events).await.map(Ok)
-}
-
 async fn remove(target: &mut Target, table: &CatalogTable, obstacle: &Obstacle) -> Result<(), Error> {
     let arrays: Vec<Vec<String>> = obstacle.key.iter().map(|text| vec![text.clone()]).collect();
-    target.execute(&statements::delete(table, Keys::Columns), &apply::parameters(&arrays)).await.map(drop)
+    target
+        .execute(&statements::delete(table, Keys::Columns), &apply::parameters(&arrays))
+        .await
+        .map(drop)
 }
 
-async fn bury_obstacle(target: &mut Target, topic: &str, table: &CatalogTable, event: &Event, obstacle: Obstacle) -> Result<(), Error> {
+async fn bury_obstacle(
+    target: &mut Target,
+    topic: &str,
+    table: &CatalogTable,
+    event: &Event,
+    obstacle: Obstacle,
+) -> Result<(), Error> {
     let version = own_version(target.site, now_micros(), &[obstacle.version, event.version()]);
     let arrays: Vec<Vec<String>> = obstacle.key.iter().map(|text| vec![text.clone()]).collect();
     let keys = apply::parameters(&arrays);
@@ -91,17 +111,59 @@ async fn bury_obstacle(target: &mut Target, topic: &str, table: &CatalogTable, e
     all.extend([&name as Parameter<'_>, &versions, &parents]);
     target.execute(&statements::bury(table, Keys::Columns), &all).await?;
     let loser = (Some(obstacle.row), obstacle.version);
-    park::conflict(target, topic, &table.name, &key, ("unique", "LastWriterWins"), (event.row(), event.version()), loser).await
+    park::conflict(
+        target,
+        topic,
+        &table.name,
+        &key,
+        ("unique", "LastWriterWins"),
+        (event.row(), event.version()),
+        loser,
+    )
+    .await
 }
 
-async fn bury_incoming(target: &mut Target, topic: &str, table: &CatalogTable, event: &Event, winner: Obstacle) -> Result<(), Error> {
+async fn bury_incoming(
+    target: &mut Target,
+    topic: &str,
+    table: &CatalogTable,
+    event: &Event,
+    winner: Obstacle,
+) -> Result<(), Error> {
     let version = own_version(target.site, now_micros(), &[winner.version, event.version()]);
-    let incoming = Incoming { kind: Kind::Row, version, parent: Some(event.version()), resent: false };
-    let buried = Event { incoming, ..event.clone() };
-    let Ok(arrays) = apply::key_arrays(table, Keys::Columns, &[&buried]) else { return Ok(()) };
-    let rows = target.query(&statements::row_json(table, Keys::Columns), &apply::parameters(&arrays)).await?;
+    let incoming = Incoming {
+        kind: Kind::Row,
+        version,
+        parent: Some(event.version()),
+        resent: false,
+    };
+    let buried = Event {
+        incoming,
+        ..event.clone()
+    };
+    let Ok(arrays) = apply::key_arrays(table, Keys::Columns, &[&buried]) else {
+        return Ok(());
+    };
+    let rows = target
+        .query(&statements::row_json(table, Keys::Columns), &apply::parameters(&arrays))
+        .await?;
     let key: Value = rows.first().map(|row| row.get(0)).unwrap_or_default();
-    apply::bury(target, table, Keys::Columns, &[(&buried, version, Some(event.version()))]).await?;
+    apply::bury(
+        target,
+        table,
+        Keys::Columns,
+        &[(&buried, version, Some(event.version()))],
+    )
+    .await?;
     let loser = (event.row(), event.version());
-    park::conflict(target, topic, &table.name, &key, ("unique", "LastWriterWins"), (Some(winner.row), winner.version), loser).await
+    park::conflict(
+        target,
+        topic,
+        &table.name,
+        &key,
+        ("unique", "LastWriterWins"),
+        (Some(winner.row), winner.version),
+        loser,
+    )
+    .await
 }

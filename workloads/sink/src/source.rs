@@ -11,7 +11,9 @@ use rdkafka::{
 use synccluster_protocol::{
     ClusterName, Site,
     event::{Envelope, TRANSACTION_END_HEADER},
+    status::Millis,
 };
+use synccluster_runtime::clock::now_millis;
 
 use crate::{
     assemble::{Assembler, Placed, SourceTransaction},
@@ -32,7 +34,7 @@ pub struct Topic {
     /// The highest commit of the source that was applied.
     pub lsn: i64,
     /// The end of the topic when last asked.
-    pub end: Option<i64>,
+    pub end: Option<(i64, Millis)>,
     /// Ahead of the site's clock by this much; not applied until it has passed.
     pub ahead: Option<Duration>,
     assembler: Assembler,
@@ -48,7 +50,10 @@ pub struct Source {
 impl Source {
     /// Around a consumer that has nothing assigned.
     pub fn new(consumer: StreamConsumer) -> Self {
-        Self { consumer, topics: BTreeMap::new() }
+        Self {
+            consumer,
+            topics: BTreeMap::new(),
+        }
     }
 
     /// The consumer, to receive from.
@@ -71,16 +76,30 @@ impl Source {
         let mut new = TopicPartitionList::new();
         for topic in metadata.topics() {
             let name = topic.name();
-            let Some(source) = cluster.site_of_topic(name).filter(wanted) else { continue };
+            let Some(source) = cluster.site_of_topic(name).filter(wanted) else {
+                continue;
+            };
             if topic.partitions().is_empty() || self.topics.contains_key(name) {
                 continue;
             }
             let (offset, lsn) = progress.get(name).copied().unwrap_or((0, 0));
-            let from = if offset > 0 { Offset::Offset(offset) } else { Offset::Beginning };
+            let from = if offset > 0 {
+                Offset::Offset(offset)
+            } else {
+                Offset::Beginning
+            };
             new.add_partition_offset(name, 0, from)?;
             tracing::info!(topic = name, offset, "reading");
             let ready = std::collections::VecDeque::new();
-            let topic = Topic { site: source, ready, offset, lsn, end: None, ahead: None, assembler: Assembler::default() };
+            let topic = Topic {
+                site: source,
+                ready,
+                offset,
+                lsn,
+                end: None,
+                ahead: None,
+                assembler: Assembler::default(),
+            };
             self.topics.insert(name.to_owned(), topic);
         }
         if new.count() > 0 {
@@ -92,14 +111,20 @@ impl Source {
     /// Asks for the end of every topic.
     pub fn measure(&mut self) -> Result<(), KafkaError> {
         for (name, topic) in &mut self.topics {
-            topic.end = Some(self.consumer.fetch_watermarks(name, 0, ANSWER)?.1);
+            // The time before the question: what was sent after it may not be in the answer.
+            let asked_at = now_millis();
+            topic.end = Some((self.consumer.fetch_watermarks(name, 0, ANSWER)?.1, asked_at));
         }
         Ok(())
     }
 
     /// Events that wait, of all topics.
     pub fn waiting(&self) -> usize {
-        self.topics.values().flat_map(|topic| &topic.ready).map(|transaction| transaction.events.len()).sum()
+        self.topics
+            .values()
+            .flat_map(|topic| &topic.ready)
+            .map(|transaction| transaction.events.len())
+            .sum()
     }
 }
 
@@ -114,14 +139,23 @@ pub struct Received {
 impl Received {
     /// Reads a message.
     pub fn read(message: &BorrowedMessage<'_>) -> Self {
-        let last = message.headers().is_some_and(|headers| headers.iter().any(|header| header.key == TRANSACTION_END_HEADER));
+        let last = message
+            .headers()
+            .is_some_and(|headers| headers.iter().any(|header| header.key == TRANSACTION_END_HEADER));
         let mut received = Self {
             topic: message.topic().to_owned(),
-            placed: Placed { offset: message.offset(), transaction: None, last, tombstone: message.payload().is_none() },
+            placed: Placed {
+                offset: message.offset(),
+                transaction: None,
+                last,
+                tombstone: message.payload().is_none(),
+            },
             event: None,
             unreadable: None,
         };
-        let Some(payload) = message.payload() else { return received };
+        let Some(payload) = message.payload() else {
+            return received;
+        };
         let raw: serde_json::Value = match serde_json::from_slice(payload) {
             Ok(raw) => raw,
             Err(error) => {
@@ -146,7 +180,9 @@ impl Received {
     /// Hands it to its topic.
     pub fn add_to(self, source: &mut Source) {
         if let Some(topic) = source.topics.get_mut(&self.topic) {
-            topic.ready.extend(topic.assembler.push(self.placed, self.event, self.unreadable));
+            topic
+                .ready
+                .extend(topic.assembler.push(self.placed, self.event, self.unreadable));
         }
     }
 }

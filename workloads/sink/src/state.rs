@@ -43,7 +43,11 @@ impl State {
             error: None,
             measured_at: None,
         };
-        Self { status: Mutex::new(status), alive_at: now_millis().into(), probe }
+        Self {
+            status: Mutex::new(status),
+            alive_at: now_millis().into(),
+            probe,
+        }
     }
 
     /// The way to Kafka.
@@ -73,6 +77,12 @@ impl State {
             status.error = None;
         }
     }
+
+    /// Waits for something, and says for what.
+    pub fn wait(&self, reason: &str) {
+        self.phase(SinkPhase::Starting);
+        self.edit().error = Some(reason.to_owned());
+    }
 }
 
 impl Health for State {
@@ -80,15 +90,20 @@ impl Health for State {
 
     fn live(&self) -> Result<(), String> {
         let silent = now_millis() - self.alive_at.load(Ordering::Relaxed);
-        if silent < STALLED_AFTER_MILLIS { Ok(()) } else { Err(format!("the main loop has not moved for {} s", silent / 1000)) }
+        if silent < STALLED_AFTER_MILLIS {
+            Ok(())
+        } else {
+            Err(format!("the main loop has not moved for {} s", silent / 1000))
+        }
     }
 
     fn ready(&self) -> Result<(), String> {
         let status = self.edit();
         match status.phase {
             SinkPhase::Applying | SinkPhase::Cut => Ok(()),
-            SinkPhase::Starting => Err("starting".to_owned()),
-            SinkPhase::Failing => Err(status.error.clone().unwrap_or_else(|| "failing".to_owned())),
+            SinkPhase::Starting | SinkPhase::Failing => {
+                Err(status.error.clone().unwrap_or_else(|| "starting".to_owned()))
+            }
         }
     }
 
@@ -102,14 +117,45 @@ impl Health for State {
         let status = self.status();
         let labels = format!("cluster=\"{}\",site=\"{}\"", status.cluster, status.site);
         let mut out = String::new();
-        let mut gauge = |name: &str, kind: &str, help: &str, value: u64| metric(&mut out, name, kind, help, &labels, value);
-        gauge("synccluster_downlink_transactions_applied_total", "counter", "Source transactions applied.", status.transactions_applied);
+        let mut gauge =
+            |name: &str, kind: &str, help: &str, value: u64| metric(&mut out, name, kind, help, &labels, value);
+        gauge(
+            "synccluster_downlink_transactions_applied_total",
+            "counter",
+            "Source transactions applied.",
+            status.transactions_applied,
+        );
         let lag = status.sources.iter().map(|source| source.lag_records).sum();
-        gauge("synccluster_downlink_lag_records", "gauge", "Records not yet applied, over all topics.", lag);
-        gauge("synccluster_downlink_lag_seconds", "gauge", "Age of the oldest change received and not yet applied.", status.lag_seconds);
-        gauge("synccluster_downlink_conflicts", "gauge", "Rows of sync.conflicts.", status.conflicts);
-        gauge("synccluster_downlink_parked", "gauge", "Rows of sync.parked.", status.parked);
-        gauge("synccluster_downlink_connected", "gauge", "1 while a connection to Kafka is established.", u64::from(status.link.established > 0));
+        gauge(
+            "synccluster_downlink_lag_records",
+            "gauge",
+            "Records not yet applied, over all topics.",
+            lag,
+        );
+        gauge(
+            "synccluster_downlink_lag_seconds",
+            "gauge",
+            "Age of the oldest change received and not yet applied.",
+            status.lag_seconds,
+        );
+        gauge(
+            "synccluster_downlink_conflicts",
+            "gauge",
+            "Rows of sync.conflicts.",
+            status.conflicts,
+        );
+        gauge(
+            "synccluster_downlink_parked",
+            "gauge",
+            "Rows of sync.parked.",
+            status.parked,
+        );
+        gauge(
+            "synccluster_downlink_connected",
+            "gauge",
+            "1 while a connection to Kafka is established.",
+            u64::from(status.link.established > 0),
+        );
         out
     }
 }

@@ -23,13 +23,25 @@ impl Keys {
 
     /// `(select ord, "id", …, key from unnest($1, …)) i`: typed key columns, and the key as jsonb.
     fn relation(self, table: &CatalogTable, first: usize) -> String {
-        let typed = |column: &String, text: String| format!("({text})::{} as {}", sql_type(table, column), quote(column));
+        let typed =
+            |column: &String, text: String| format!("({text})::{} as {}", sql_type(table, column), quote(column));
         match self {
             Self::Columns => {
-                let arrays: Vec<_> = (0..table.key.len()).map(|n| format!("${}::text[]", first + n)).collect();
+                let arrays: Vec<_> = (0..table.key.len())
+                    .map(|n| format!("${}::text[]", first + n))
+                    .collect();
                 let names: Vec<_> = (0..table.key.len()).map(|n| format!("k{n}")).collect();
-                let columns: Vec<_> = table.key.iter().zip(&names).map(|(column, name)| typed(column, name.clone())).collect();
-                let object: Vec<_> = table.key.iter().map(|column| format!("{}, {}", literal(column), quote(column))).collect();
+                let columns: Vec<_> = table
+                    .key
+                    .iter()
+                    .zip(&names)
+                    .map(|(column, name)| typed(column, name.clone()))
+                    .collect();
+                let object: Vec<_> = table
+                    .key
+                    .iter()
+                    .map(|column| format!("{}, {}", literal(column), quote(column)))
+                    .collect();
                 format!(
                     "(select *, jsonb_build_object({}) as key from (select ord, {} from unnest({}) with ordinality u({}, ord)) k) i",
                     object.join(", "),
@@ -39,7 +51,11 @@ impl Keys {
                 )
             }
             Self::Json => {
-                let columns: Vec<_> = table.key.iter().map(|column| typed(column, format!("key ->> {}", literal(column)))).collect();
+                let columns: Vec<_> = table
+                    .key
+                    .iter()
+                    .map(|column| typed(column, format!("key ->> {}", literal(column))))
+                    .collect();
                 format!(
                     "(select ord, key, {} from (select ord, k::jsonb as key from unnest(${first}::text[]) with ordinality u(k, ord)) j) i",
                     columns.join(", ")
@@ -76,7 +92,12 @@ pub fn state(table: &CatalogTable, keys: Keys) -> String {
 
 /// The row of one key as JSON, and the key as jsonb.
 pub fn row_json(table: &CatalogTable, keys: Keys) -> String {
-    format!("select i.key, to_jsonb(t) from {} left join {} t on {}", keys.relation(table, 1), quote_table(&table.name), matches(table))
+    format!(
+        "select i.key, to_jsonb(t) from {} left join {} t on {}",
+        keys.relation(table, 1),
+        quote_table(&table.name),
+        matches(table)
+    )
 }
 
 /// Inserts rows of these columns; a key that somebody else has just inserted is left alone.
@@ -113,7 +134,12 @@ pub fn update(table: &CatalogTable, columns: &[String]) -> String {
 
 /// Deletes the rows of the keys.
 pub fn delete(table: &CatalogTable, keys: Keys) -> String {
-    format!("delete from {} t using {} where {}", quote_table(&table.name), keys.relation(table, 1), matches(table))
+    format!(
+        "delete from {} t using {} where {}",
+        quote_table(&table.name),
+        keys.relation(table, 1),
+        matches(table)
+    )
 }
 
 /// Writes tombstones; parameters behind the keys: the relation's name, versions, parents.
@@ -133,7 +159,11 @@ pub fn bury(table: &CatalogTable, keys: Keys) -> String {
 
 /// Key and version of the rows that hold the values of `columns`, which are unique together, under another key.
 pub fn obstacles(table: &CatalogTable, columns: &[String]) -> String {
-    let key_text: Vec<_> = table.key.iter().map(|column| format!("t.{}::text", quote(column))).collect();
+    let key_text: Vec<_> = table
+        .key
+        .iter()
+        .map(|column| format!("t.{}::text", quote(column)))
+        .collect();
     let values: Vec<_> = columns
         .iter()
         .enumerate()
@@ -143,7 +173,14 @@ pub fn obstacles(table: &CatalogTable, columns: &[String]) -> String {
         .key
         .iter()
         .enumerate()
-        .map(|(n, column)| format!("t.{} = ${}::text::{}", quote(column), columns.len() + n + 1, sql_type(table, column)))
+        .map(|(n, column)| {
+            format!(
+                "t.{} = ${}::text::{}",
+                quote(column),
+                columns.len() + n + 1,
+                sql_type(table, column)
+            )
+        })
         .collect();
     format!(
         "select array[{}], t.{}, to_jsonb(t) from {} t where {} and not ({}) for update",
@@ -161,7 +198,11 @@ pub fn is_sync_column(column: &str) -> bool {
 }
 
 fn matches(table: &CatalogTable) -> String {
-    let pairs: Vec<_> = table.key.iter().map(|column| format!("t.{0} = i.{0}", quote(column))).collect();
+    let pairs: Vec<_> = table
+        .key
+        .iter()
+        .map(|column| format!("t.{0} = i.{0}", quote(column)))
+        .collect();
     pairs.join(" and ")
 }
 
@@ -172,8 +213,11 @@ fn unnest(columns: &[String]) -> String {
 }
 
 fn typed(table: &CatalogTable, columns: &[String]) -> String {
-    let typed: Vec<_> =
-        columns.iter().enumerate().map(|(n, column)| format!("c{n}::{} as {}", sql_type(table, column), quote(column))).collect();
+    let typed: Vec<_> = columns
+        .iter()
+        .enumerate()
+        .map(|(n, column)| format!("c{n}::{} as {}", sql_type(table, column), quote(column)))
+        .collect();
     typed.join(", ")
 }
 

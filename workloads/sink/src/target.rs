@@ -28,10 +28,19 @@ impl Target {
         let client = postgres::connect_once(secret, "synccluster-sink").await?;
         let mut settings = String::from("set session_replication_role = replica; set lock_timeout = '10s';");
         for (name, value) in SESSION_SETTINGS {
-            settings.push_str(&format!("set {name} = '{value}';"));
+            settings.extend(["set ", name, " = '", value, "';"]);
         }
-        client.batch_execute(&settings).await.map_err(|e| postgres::refused(secret, &e))?;
-        Ok(Self { client, site, statements: HashMap::new(), tables: HashMap::new(), origin: None })
+        client
+            .batch_execute(&settings)
+            .await
+            .map_err(|e| postgres::refused(secret, &e))?;
+        Ok(Self {
+            client,
+            site,
+            statements: HashMap::new(),
+            tables: HashMap::new(),
+            origin: None,
+        })
     }
 
     /// Runs outside of any statement cache: transaction control.
@@ -46,11 +55,15 @@ impl Target {
         }
         let name = synccluster_protocol::event::origin_name(source);
         if self.origin.take().is_some() {
-            self.client.execute("select pg_replication_origin_session_reset()", &[]).await?;
+            self.client
+                .execute("select pg_replication_origin_session_reset()", &[])
+                .await?;
         }
         let missing = "select pg_replication_origin_create($1) where pg_replication_origin_oid($1) is null";
         self.client.execute(missing, &[&name]).await?;
-        self.client.execute("select pg_replication_origin_session_setup($1)", &[&name]).await?;
+        self.client
+            .execute("select pg_replication_origin_session_setup($1)", &[&name])
+            .await?;
         self.origin = Some(source);
         Ok(())
     }
@@ -82,7 +95,9 @@ impl Target {
             return Ok(Some(table.clone()));
         }
         let table = catalog::table(&self.client, name).await?;
-        let table = table.filter(|table| !table.key.is_empty() && table.column(synccluster_protocol::event::VERSION_COLUMN).is_some());
+        let table = table.filter(|table| {
+            !table.key.is_empty() && table.column(synccluster_protocol::event::VERSION_COLUMN).is_some()
+        });
         if let Some(table) = &table {
             self.tables.insert(name.clone(), table.clone());
         }
@@ -95,9 +110,27 @@ impl Target {
         self.statements.clear();
     }
 
+    /// Whether every write of the site itself is safe from being overwritten here: sent by a snapshot, or in the WAL behind its slot. Until
+    /// then (and when the slot was lost, until its connector has sent everything again) a client applies nothing. The server judges what it
+    /// overwrites itself and records it.
+    pub async fn own_writes_are_kept(&mut self) -> Result<bool, Error> {
+        if self.site == Site::Server {
+            return Ok(true);
+        }
+        let statement =
+            "select exists (select from sync.snapshots s join pg_replication_slots r on r.slot_name = s.slot
+                                         where r.wal_status is distinct from 'lost')";
+        Ok(self.query(statement, &[]).await?.first().is_some_and(|row| row.get(0)))
+    }
+
     /// Where the site has stored that it stands in each topic: next offset, highest commit seen.
     pub async fn progress(&mut self) -> Result<HashMap<String, (i64, i64)>, Error> {
-        let rows = self.query("select topic, \"offset\", lsn from sync.progress where partition = 0", &[]).await?;
+        let rows = self
+            .query(
+                "select topic, \"offset\", lsn from sync.progress where partition = 0",
+                &[],
+            )
+            .await?;
         Ok(rows.iter().map(|row| (row.get(0), (row.get(1), row.get(2)))).collect())
     }
 }

@@ -93,11 +93,17 @@ pub fn decode(mut data: Bytes) -> Result<Message, DecodeError> {
 
 fn read(data: &mut Bytes) -> Option<Message> {
     Some(match u8_of(data)? {
-        b'B' => Message::Begin { commit: Lsn(u64_of(data)?), at: u64_of(data)?.cast_signed(), xid: u32_of(data)? },
+        b'B' => Message::Begin {
+            commit: Lsn(u64_of(data)?),
+            at: u64_of(data)?.cast_signed(),
+            xid: u32_of(data)?,
+        },
         b'C' => {
             u8_of(data)?;
             u64_of(data)?;
-            Message::Commit { end: Lsn(u64_of(data)?) }
+            Message::Commit {
+                end: Lsn(u64_of(data)?),
+            }
         }
         b'O' => {
             u64_of(data)?;
@@ -108,7 +114,12 @@ fn read(data: &mut Bytes) -> Option<Message> {
             u8_of(data)?;
             let count = u16_of(data)?;
             let columns = (0..count).map(|_| column(data)).collect::<Option<_>>()?;
-            Message::Relation { oid, schema, table, columns }
+            Message::Relation {
+                oid,
+                schema,
+                table,
+                columns,
+            }
         }
         b'I' => {
             let oid = u32_of(data)?;
@@ -124,7 +135,11 @@ fn read(data: &mut Bytes) -> Option<Message> {
                 u8_of(data)?;
                 Some(old)
             };
-            Message::Update { oid, old, new: tuple(data)? }
+            Message::Update {
+                oid,
+                old,
+                new: tuple(data)?,
+            }
         }
         b'D' => {
             let oid = u32_of(data)?;
@@ -138,7 +153,10 @@ fn read(data: &mut Bytes) -> Option<Message> {
 
 fn column(data: &mut Bytes) -> Option<RelationColumn> {
     u8_of(data)?;
-    let column = RelationColumn { name: text_of(data)?, type_oid: u32_of(data)? };
+    let column = RelationColumn {
+        name: text_of(data)?,
+        type_oid: u32_of(data)?,
+    };
     u32_of(data)?;
     Some(column)
 }

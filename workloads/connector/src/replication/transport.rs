@@ -74,8 +74,14 @@ impl ReplicationConnection {
     pub async fn connect(secret: &PostgresSecret) -> Result<Self, Error> {
         let stream = TcpStream::connect((secret.host.as_str(), secret.port)).await?;
         stream.set_nodelay(true)?;
-        let mut connection = Self { stream, input: BytesMut::with_capacity(16 * 1024) };
-        let options: Vec<String> = SESSION_SETTINGS.iter().map(|(name, value)| format!("-c {name}={value}")).collect();
+        let mut connection = Self {
+            stream,
+            input: BytesMut::with_capacity(16 * 1024),
+        };
+        let options: Vec<String> = SESSION_SETTINGS
+            .iter()
+            .map(|(name, value)| format!("-c {name}={value}"))
+            .collect();
         let parameters = [
             ("user", secret.user.as_str()),
             ("database", secret.dbname.as_str()),
@@ -106,7 +112,9 @@ impl ReplicationConnection {
                     scram.update(body.data())?;
                     frontend::sasl_response(scram.message(), &mut answer)?;
                 }
-                Message::AuthenticationSaslFinal(body) => scram.as_mut().ok_or(Error::Unexpected("login"))?.finish(body.data())?,
+                Message::AuthenticationSaslFinal(body) => {
+                    scram.as_mut().ok_or(Error::Unexpected("login"))?.finish(body.data())?;
+                }
                 Message::AuthenticationMd5Password(_) => return Err(Error::Login("an MD5 password")),
                 Message::AuthenticationCleartextPassword => return Err(Error::Login("a clear-text password")),
                 Message::ReadyForQuery(_) => return Ok(()),
@@ -123,7 +131,10 @@ impl ReplicationConnection {
     /// the next command of this connection.
     pub async fn create_slot(&mut self, slot: &str) -> Result<(Lsn, String), Error> {
         const WHAT: &str = "CREATE_REPLICATION_SLOT";
-        self.send_query(&format!("CREATE_REPLICATION_SLOT \"{slot}\" LOGICAL pgoutput (SNAPSHOT 'export')")).await?;
+        self.send_query(&format!(
+            "CREATE_REPLICATION_SLOT \"{slot}\" LOGICAL pgoutput (SNAPSHOT 'export')"
+        ))
+        .await?;
         let mut row = None;
         loop {
             match self.message(WHAT).await? {
@@ -174,7 +185,10 @@ impl ReplicationConnection {
                     data.advance(1);
                     let end = Lsn(data.get_u64());
                     data.advance(8);
-                    return Ok(Frame::Keepalive { end, reply: data.get_u8() == 1 });
+                    return Ok(Frame::Keepalive {
+                        end,
+                        reply: data.get_u8() == 1,
+                    });
                 }
                 _ => return Err(Error::Unexpected("the stream")),
             }

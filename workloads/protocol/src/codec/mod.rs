@@ -101,7 +101,10 @@ fn encoded(kind: &ColumnType, text: &str) -> Option<Value> {
 
 /// JSON to Postgres' text; `None` is NULL.
 pub fn decode(kind: &ColumnType, value: &Value) -> Result<Option<String>, DecodeError> {
-    let wrong = || DecodeError { value: value.to_string(), expected: kind.clone() };
+    let wrong = || DecodeError {
+        value: value.to_string(),
+        expected: kind.clone(),
+    };
     let text = match (kind, value) {
         (_, Value::Null) => return Ok(None),
         (ColumnType::Bytes, Value::String(base64)) => match STANDARD.decode(base64) {
@@ -115,7 +118,9 @@ pub fn decode(kind: &ColumnType, value: &Value) -> Result<Option<String>, Decode
         (ColumnType::Integer | ColumnType::Float | ColumnType::Text, Value::Number(number)) => number.to_string(),
         (ColumnType::Date, Value::Number(days)) => days.as_i64().and_then(time::date_text).ok_or_else(wrong)?,
         (ColumnType::Time, Value::Number(micros)) => micros.as_i64().and_then(time::time_text).ok_or_else(wrong)?,
-        (ColumnType::Timestamp, Value::Number(micros)) => micros.as_i64().map(time::timestamp_text).ok_or_else(wrong)?,
+        (ColumnType::Timestamp, Value::Number(micros)) => {
+            micros.as_i64().map(time::timestamp_text).ok_or_else(wrong)?
+        }
         (ColumnType::Array(element), Value::Array(items)) => {
             array::from_json(items, &|item| decode(element, item).map_err(|_| wrong()))?
         }
@@ -134,10 +139,12 @@ fn unhex(text: &str) -> Option<Vec<u8>> {
 
 fn hex(bytes: &[u8]) -> String {
     use std::fmt::Write;
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
+    bytes
+        .iter()
+        .fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+            let _ = write!(text, "{byte:02x}");
+            text
+        })
 }
 
 #[cfg(test)]
@@ -166,16 +173,46 @@ mod tests {
             (Date, "infinity", json!("infinity"), "infinity"),
             (Time, "23:59:59.000001", json!(86_399_000_001_i64), "23:59:59.000001"),
             (Time, "24:00:00", json!(86_400_000_000_i64), "24:00:00"),
-            (Timestamp, "1969-12-31 23:59:59.5", json!(-500_000), "1969-12-31 23:59:59.500000"),
+            (
+                Timestamp,
+                "1969-12-31 23:59:59.5",
+                json!(-500_000),
+                "1969-12-31 23:59:59.500000",
+            ),
             (Timestamp, "-infinity", json!("-infinity"), "-infinity"),
-            (Timestamp, "294276-12-31 23:59:59.999999", json!("294276-12-31 23:59:59.999999"), "294276-12-31 23:59:59.999999"),
-            (TimestampTz, "2024-02-29 12:00:00.25+00", json!("2024-02-29T12:00:00.250000Z"), "2024-02-29 12:00:00.250000+00"),
-            (TimestampTz, "0001-01-01 00:00:00+00 BC", json!("0000-01-01T00:00:00.000000Z"), "0001-01-01 00:00:00.000000+00 BC"),
+            (
+                Timestamp,
+                "294276-12-31 23:59:59.999999",
+                json!("294276-12-31 23:59:59.999999"),
+                "294276-12-31 23:59:59.999999",
+            ),
+            (
+                TimestampTz,
+                "2024-02-29 12:00:00.25+00",
+                json!("2024-02-29T12:00:00.250000Z"),
+                "2024-02-29 12:00:00.250000+00",
+            ),
+            (
+                TimestampTz,
+                "0001-01-01 00:00:00+00 BC",
+                json!("0000-01-01T00:00:00.000000Z"),
+                "0001-01-01 00:00:00.000000+00 BC",
+            ),
             (TimestampTz, "infinity", json!("infinity"), "infinity"),
             (TimeTz, "12:00:00+02", json!("12:00:00+02"), "12:00:00+02"),
             (array(Integer), "{1,NULL,3}", json!([1, null, 3]), "{\"1\",NULL,\"3\"}"),
-            (array(Text), r#"{a,"b \"q\" \\ ,","NULL",""}"#, json!(["a", "b \"q\" \\ ,", "NULL", ""]), r#"{"a","b \"q\" \\ ,","NULL",""}"#),
-            (array(Integer), "{{1,2},{3,4}}", json!([[1, 2], [3, 4]]), r#"{{"1","2"},{"3","4"}}"#),
+            (
+                array(Text),
+                r#"{a,"b \"q\" \\ ,","NULL",""}"#,
+                json!(["a", "b \"q\" \\ ,", "NULL", ""]),
+                r#"{"a","b \"q\" \\ ,","NULL",""}"#,
+            ),
+            (
+                array(Integer),
+                "{{1,2},{3,4}}",
+                json!([[1, 2], [3, 4]]),
+                r#"{{"1","2"},{"3","4"}}"#,
+            ),
             (array(Integer), "[0:1]={1,2}", json!("[0:1]={1,2}"), "[0:1]={1,2}"),
             (array(Text), "{}", json!([]), "{}"),
         ];

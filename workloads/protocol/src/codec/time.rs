@@ -22,7 +22,11 @@ pub(super) fn date_text(days: i64) -> Option<String> {
     // Postgres' dates end in 5874897; a number far beyond them is no date.
     (-3_000_000_000..3_000_000_000).contains(&days).then(|| {
         let (year, month, day) = civil_from_days(days);
-        if year > 0 { format!("{year:04}-{month:02}-{day:02}") } else { format!("{:04}-{month:02}-{day:02} BC", 1 - year) }
+        if year > 0 {
+            format!("{year:04}-{month:02}-{day:02}")
+        } else {
+            format!("{:04}-{month:02}-{day:02} BC", 1 - year)
+        }
     })
 }
 
@@ -34,7 +38,11 @@ pub(super) fn micros_of_day(text: &str) -> Option<i64> {
     if parts.next().is_some() || fraction.len() > 6 {
         return None;
     }
-    let micros: i64 = if fraction.is_empty() { 0 } else { format!("{fraction:0<6}").parse().ok()? };
+    let micros: i64 = if fraction.is_empty() {
+        0
+    } else {
+        format!("{fraction:0<6}").parse().ok()?
+    };
     Some(((hour * 60 + minute) * 60 + second) * 1_000_000 + micros)
 }
 
@@ -43,7 +51,11 @@ pub(super) fn time_text(micros: i64) -> Option<String> {
     (0..=MICROS_A_DAY).contains(&micros).then(|| {
         let (seconds, fraction) = (micros / 1_000_000, micros % 1_000_000);
         let clock = format!("{:02}:{:02}:{:02}", seconds / 3600, seconds / 60 % 60, seconds % 60);
-        if fraction == 0 { clock } else { format!("{clock}.{fraction:06}") }
+        if fraction == 0 {
+            clock
+        } else {
+            format!("{clock}.{fraction:06}")
+        }
     })
 }
 
@@ -51,7 +63,9 @@ pub(super) fn time_text(micros: i64) -> Option<String> {
 pub(super) fn micros(text: &str) -> Option<i64> {
     let (stamp, era) = text.strip_suffix(" BC").map_or((text, ""), |stamp| (stamp, " BC"));
     let (date, time) = stamp.split_once(' ')?;
-    days(&format!("{date}{era}"))?.checked_mul(MICROS_A_DAY)?.checked_add(micros_of_day(time)?)
+    days(&format!("{date}{era}"))?
+        .checked_mul(MICROS_A_DAY)?
+        .checked_add(micros_of_day(time)?)
 }
 
 /// `2024-02-29 12:00:00.250000`.
@@ -59,7 +73,12 @@ pub(super) fn timestamp_text(micros: i64) -> String {
     let (days, rest) = (micros.div_euclid(MICROS_A_DAY), micros.rem_euclid(MICROS_A_DAY));
     let (year, month, day) = civil_from_days(days);
     let (seconds, fraction) = (rest / 1_000_000, rest % 1_000_000);
-    let clock = format!("{:02}:{:02}:{:02}.{fraction:06}", seconds / 3600, seconds / 60 % 60, seconds % 60);
+    let clock = format!(
+        "{:02}:{:02}:{:02}.{fraction:06}",
+        seconds / 3600,
+        seconds / 60 % 60,
+        seconds % 60
+    );
     if year > 0 {
         format!("{year:04}-{month:02}-{day:02} {clock}")
     } else {
@@ -78,7 +97,10 @@ pub(super) fn zoned_to_iso(text: &str) -> Option<String> {
     let sign = if year < 0 { "-" } else { "" };
     Some(format!(
         "{sign}{:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}.{fraction:06}Z",
-        year.abs(), seconds / 3600, seconds / 60 % 60, seconds % 60
+        year.abs(),
+        seconds / 3600,
+        seconds / 60 % 60,
+        seconds % 60
     ))
 }
 
@@ -90,7 +112,11 @@ pub(super) fn zoned_from_iso(iso: &str) -> String {
         let (year, rest) = date.split_once('-')?;
         let year: i64 = year.parse().ok()?;
         let year = if negative { -year } else { year };
-        Some(if year > 0 { format!("{year:04}-{rest} {time}+00") } else { format!("{:04}-{rest} {time}+00 BC", 1 - year) })
+        Some(if year > 0 {
+            format!("{year:04}-{rest} {time}+00")
+        } else {
+            format!("{:04}-{rest} {time}+00 BC", 1 - year)
+        })
     }
     convert(iso).unwrap_or_else(|| iso.to_owned())
 }
@@ -114,7 +140,11 @@ fn civil_from_days(days: i64) -> (i64, i64, i64) {
     let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
     let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
     let shifted_month = (5 * day_of_year + 2) / 153;
-    let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
+    let month = if shifted_month < 10 {
+        shifted_month + 3
+    } else {
+        shifted_month - 9
+    };
     let year = year_of_era + era * 400 + i64::from(month <= 2);
     (year, month, day_of_year - (153 * shifted_month + 2) / 5 + 1)
 }
