@@ -61,6 +61,13 @@ if [[ $ENGINE == own ]]; then "$KIND_DIR/offline/forward.sh" start 16443 8080; f
 kind export kubeconfig --name "$CLUSTER_NAME" --kubeconfig "$CLUSTER_KUBECONFIG" --quiet
 
 export KUBECONFIG=$CLUSTER_KUBECONFIG
+# After a restart the API server answers before it knows who may do what.
+api_ready=''
+for ((tries = 0; tries < 120; tries++)); do
+  if kubectl get --raw /readyz >/dev/null 2>&1; then api_ready=yes; break; fi
+  sleep 0.5
+done
+[[ -n $api_ready ]] || die "the API server does not answer; kind/down.sh and kind/up.sh make a new cluster"
 kubectl wait --for=condition=Ready nodes --all --timeout=180s >/dev/null \
   || { kubectl get nodes,pods -A -o wide; die "the nodes are not ready; kind/down.sh and kind/up.sh make a new cluster"; }
 note "the cluster is ready: export KUBECONFIG=$CLUSTER_KUBECONFIG PATH=$BIN:\$PATH"

@@ -23,6 +23,8 @@ case $name in
   postgres)
     suite=$BASE_SUITE packages=("postgresql-$POSTGRES_VERSION" ca-certificates) about="half a minute"
     # The official image's uid and gid, made before Debian's package would take the next free ones; and no cluster of Debian's own.
+    # Hooks run outside the new root, as root: never write below /var/run or /var/lock in them. Those are absolute links, so "$1/var/run/x"
+    # is /run/x of this machine. Such folders are made in the Containerfile.
     # shellcheck disable=SC2016 # $1 is mmdebstrap's, in the hook
     options+=(
       --essential-hook='echo "postgres:x:999:" >> "$1/etc/group"'
@@ -31,7 +33,7 @@ case $name in
       # Without LLVM there is no JIT (PostgreSQL notices) and the image is half the size.
       --customize-hook='rm -rf "$1"/usr/lib/*/libLLVM* "$1"/usr/lib/llvm-* "$1"/usr/lib/postgresql/*/lib/llvmjit* "$1"/usr/lib/postgresql/*/lib/bitcode'
       --customize-hook='rm -rf "$1"/usr/share/perl "$1"/usr/lib/*/perl "$1"/var/lib/postgresql/* "$1"/var/cache/debconf/*'
-      --customize-hook='install -d -o 999 -g 999 -m 0775 "$1/var/run/postgresql" "$1/run/postgresql"; install -d -o 999 -g 999 -m 0700 "$1/var/lib/postgresql/data"'
+      --customize-hook='install -d -o 999 -g 999 -m 0700 "$1/var/lib/postgresql/data"'
     ) ;;
   *) die "no such root file system: $name" ;;
 esac
