@@ -85,6 +85,6 @@ fn that_use<K: ResourceExt>(clusters: &Store<SyncCluster>, map: &K) -> Vec<Objec
         let named = migrations.is_some_and(|migrations| migrations.config_map.name == map.name_any());
         cluster.namespace() == map.namespace() && (named || map.labels().get(CLUSTER_LABEL) == Some(&cluster.name_any()))
     };
-    let users = clusters.state().into_iter().filter(|cluster| uses(cluster));
-    users.map(|cluster| ObjectRef::from_obj(cluster.as_ref())).collect()
+    let found = clusters.state().into_iter().filter(|cluster| uses(cluster));
+    found.map(|cluster| ObjectRef::from_obj(cluster.as_ref())).collect()
 }

@@ -36,8 +36,8 @@ pub fn between(old: &SyncClusterStatus, new: &SyncClusterStatus) -> Vec<Event> {
 }
 
 fn event(type_: EventType, reason: &str, action: &str, note: String) -> Event {
-    // The API server takes 1 kB of a note.
-    let note = note.chars().take(1000).collect();
+    // The API server takes 1 kB of a note; ours are ASCII but for what others said.
+    let note = note.chars().take(500).collect();
     Event { type_, reason: reason.to_owned(), note: Some(note), action: action.to_owned(), secondary: None }
 }
 

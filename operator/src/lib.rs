@@ -3,6 +3,9 @@
 //! `dereference → validate → plan → apply → observe → assess → status`, one module a step. `validate`, `plan` and `assess` are pure: no client,
 //! no clock. [`reconcile`] puts the steps together.
 
+// What `json!` makes is made to be given away.
+#![allow(clippy::needless_pass_by_value)]
+
 pub mod api;
 pub mod apply;
 pub mod assess;

@@ -129,10 +129,8 @@ async fn publish(context: &Context, cluster: &SyncCluster, old: &SyncClusterStat
 
 /// When to look again, if nothing happens before.
 fn next_look(cluster: &ValidatedCluster, status: &SyncClusterStatus, changed: bool, heal_in: Option<u64>) -> Duration {
-    let settled = match cluster.cut.sites.is_empty() {
-        true => is(status, "Converged", "True"),
-        false => is(status, "PartitionEnforced", "True"),
-    };
+    let wanted = if cluster.cut.sites.is_empty() { "Converged" } else { "PartitionEnforced" };
+    let settled = is(status, wanted, "True");
     let rest = if is(status, "Stalled", "True") {
         STALLED
     } else if changed || !settled || !is(status, "Ready", "True") {

@@ -274,7 +274,7 @@ fn parameters(written: &BTreeMap<String, String>) -> Result<BTreeMap<String, Str
 
 fn duration(field: &'static str, text: &str) -> Result<Duration, Error> {
     let wrong = || Error::Format { field, value: text.to_owned(), expected: "a whole number of seconds, minutes or hours such as 10s, 5m or 2h" };
-    let (number, unit) = text.split_at(text.len().saturating_sub(1));
+    let (number, unit) = text.split_at_checked(text.len().saturating_sub(1)).ok_or_else(wrong)?;
     let seconds: u64 = match unit {
         "s" => 1,
         "m" => 60,

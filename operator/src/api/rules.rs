@@ -1,15 +1,11 @@
 //! The CEL rules of the resource (`x-kubernetes-validations`). Each message says what to write instead.
 
+use schemars::{Schema, SchemaGenerator, json_schema};
 use serde_json::{Value, json};
 
 /// A rule and what to tell somebody who breaks it.
 pub fn rule(rule: &str, message: &str) -> Value {
     json!({ "rule": rule, "message": message })
-}
-
-/// A rule whose message is itself CEL, because it has to name a value.
-pub fn rule_saying(rule: &str, message_expression: &str) -> Value {
-    json!({ "rule": rule, "messageExpression": message_expression })
 }
 
 /// A whole number of seconds, minutes or hours, at least one of them.
@@ -72,4 +68,23 @@ pub fn reserved_parameters() -> Value {
             RESERVED.join(", ")
         ),
     )])
+}
+
+/// Requests and limits of a container, without the page of explanation Kubernetes gives each quantity.
+pub fn resources(_: &mut SchemaGenerator) -> Schema {
+    let amounts = |description: &str| {
+        json!({
+            "description": description,
+            "type": "object",
+            "additionalProperties": { "anyOf": [{ "type": "integer" }, { "type": "string" }], "x-kubernetes-int-or-string": true },
+        })
+    };
+    json_schema!({
+        "type": "object",
+        "nullable": true,
+        "properties": {
+            "requests": amounts("What is kept for it, such as {cpu: 100m, memory: 256Mi}."),
+            "limits": amounts("What it may not exceed, such as {memory: 1Gi}."),
+        },
+    })
 }

@@ -36,14 +36,14 @@ use super::{SyncClusterStatus, rules};
 )]
 #[serde(rename_all = "camelCase")]
 #[schemars(extend("x-kubernetes-validations" = [
-    rules::rule_saying(
+    rules::rule(
         "!has(self.partition) || !has(self.partition.clients) || self.partition.clients.all(c, c >= 1 && c <= self.clients)",
-        "self.clients == 0 ? 'partition.clients names a client, but there is none: raise clients or leave partition.clients out' : \
-         'partition.clients names a client that does not exist: use ordinals from 1 to ' + string(self.clients)",
+        "partition.clients names a client that does not exist: use ordinals from 1 to spec.clients, or raise spec.clients first; \
+         before lowering spec.clients, take the clients that go out of partition.clients",
     ),
 ]))]
 pub struct SyncClusterSpec {
-    /// How many client databases there are, 0 to 1000. They are numbered from 1. `kubectl scale sc/<name> --replicas=<n>` sets this field.
+    /// How many client databases there are, 0 to 1000. They are numbered from 1. `kubectl scale synccluster/<name> --replicas=<n>` sets this field.
     /// Clients beyond the number are removed from the highest down; what becomes of their volumes is postgres.storage.whenScaled.
     #[serde(default = "three")]
     #[schemars(extend("x-kubernetes-validations" = [rules::rule(
@@ -218,6 +218,7 @@ pub struct Postgres {
 
     /// CPU and memory of each database. Leave it out for requests of 50m and 128Mi.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "rules::resources")]
     pub resources: Option<ResourceRequirements>,
 }
 

@@ -77,8 +77,8 @@ fn problem(pod: &str, status: &PodStatus) -> Option<Problem> {
         });
     }
     let init = status.init_container_statuses.iter().flatten();
-    let all = init.chain(status.container_statuses.iter().flatten());
-    all.filter_map(|container| of_container(pod, container)).next()
+    let mut all = init.chain(status.container_statuses.iter().flatten());
+    all.find_map(|container| of_container(pod, container))
 }
 
 fn of_container(pod: &str, container: &ContainerStatus) -> Option<Problem> {

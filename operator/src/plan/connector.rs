@@ -100,10 +100,8 @@ fn connector_env(cluster: &ValidatedCluster, site: Site) -> Value {
         CleanupPolicy::Delete => "delete",
         CleanupPolicy::CompactDelete => "compact,delete",
     };
-    let mut config = format!("cleanup.policy={policy}");
-    if let Some(retention) = cluster.kafka.retention {
-        config.push_str(&format!(",retention.ms={}", retention.as_millis()));
-    }
+    let retention = cluster.kafka.retention.map_or(String::new(), |time| format!(",retention.ms={}", time.as_millis()));
+    let config = format!("cleanup.policy={policy}{retention}");
     let mut variables = common_env(cluster, site);
     variables.push(("SYNC_TOPIC_REPLICATION", cluster.kafka.brokers.to_string()));
     variables.push(("SYNC_TOPIC_CONFIG", config));

@@ -161,7 +161,8 @@ fn config_map(cluster: &ValidatedCluster, name: String, component: Component, da
 /// Hash of anything that can be written as JSON: 16 hexadecimal digits.
 pub fn hash(value: &impl Serialize) -> String {
     let text = serde_json::to_vec(value).unwrap_or_default();
-    Sha256::digest(text).iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+    let digest = Sha256::digest(text).iter().take(8).fold(0, |number: u64, &byte| number << 8 | u64::from(byte));
+    format!("{digest:016x}")
 }
 
 #[cfg(test)]

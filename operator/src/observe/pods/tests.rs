@@ -1,0 +1,81 @@
+use serde_json::{Value, json};
+
+use super::*;
+
+fn pod(status: Value) -> PodFact {
+    let pod: Pod = serde_json::from_value(json!({
+        "metadata": {
+            "name": "demo-client-2-connector-x",
+            "labels": { "app.kubernetes.io/component": "connector", "synccluster.dev/site": "client-2" },
+            "annotations": { "synccluster.dev/template": "abc" },
+        },
+        "status": status,
+    }))
+    .unwrap();
+    fact(&pod, &BTreeMap::from([((Component::Connector, Some(Site::Client(2))), "abc".to_owned())])).unwrap()
+}
+
+fn waiting(name: &str, reason: &str, message: &str, last: Value) -> Value {
+    let kind = if name == "schema" { "initContainerStatuses" } else { "containerStatuses" };
+    json!({ kind: [{
+        "name": name, "image": "synccluster:x", "imageID": "", "ready": false, "restartCount": 3,
+        "state": { "waiting": { "reason": reason, "message": message } },
+        "lastState": last,
+    }] })
+}
+
+#[track_caller]
+fn expect(status: Value, reason: &str, message: &str) {
+    let problem = pod(status).problem.unwrap();
+    assert!(problem.reason == reason && problem.message.contains(message), "{problem:?}");
+}
+
+#[test]
+fn a_pod_that_does_not_run_says_why() {
+    let failed = |message: Value| json!({ "terminated": { "exitCode": 1, "reason": "Error", "message": message } });
+    expect(
+        waiting("schema", "CrashLoopBackOff", "back-off", failed(json!("V2__votes.sql: column exists already;\n remove the line"))),
+        "MigrationFailed",
+        "V2__votes.sql: column exists already; remove the line",
+    );
+    expect(waiting("connector", "ImagePullBackOff", "not found", json!({})), "ImageCannotBePulled", "cannot get image synccluster:x: not found");
+    expect(waiting("connector", "ErrImageNeverPull", "", json!({})), "ImageCannotBePulled", "make it available");
+    expect(waiting("connector", "CreateContainerConfigError", "secret not found", json!({})), "ContainerCannotStart", "secret not found");
+    expect(waiting("connector", "CrashLoopBackOff", "", failed(json!("panicked"))), "CrashLooping", "panicked; see kubectl logs");
+    let killed = json!({ "terminated": { "exitCode": 137, "reason": "OOMKilled" } });
+    expect(waiting("connector", "CrashLoopBackOff", "", killed), "CrashLooping", "raise the limit");
+    let unschedulable = json!({ "conditions": [{ "type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/2 nodes" }] });
+    expect(unschedulable, "Unschedulable", "0/2 nodes");
+}
+
+#[test]
+fn a_migration_that_failed_is_said_before_it_is_tried_again() {
+    let status = json!({ "initContainerStatuses": [{
+        "name": "schema", "image": "i", "imageID": "", "ready": false, "restartCount": 0,
+        "state": { "terminated": { "exitCode": 1, "message": "V1__x.sql: syntax error" } },
+    }] });
+    expect(status, "MigrationFailed", "V1__x.sql: syntax error");
+}
+
+#[test]
+fn waiting_is_no_problem() {
+    assert_eq!(pod(json!({})).problem, None);
+    assert_eq!(pod(waiting("connector", "ContainerCreating", "", json!({}))).problem, None);
+    assert_eq!(pod(waiting("connector", "PodInitializing", "", json!({}))).problem, None);
+}
+
+#[test]
+fn a_pod_that_runs_has_no_problem_whatever_it_had_before() {
+    let mut status = waiting("connector", "CrashLoopBackOff", "", json!({ "terminated": { "exitCode": 1 } }));
+    status["conditions"] = json!([{ "type": "Ready", "status": "True" }]);
+    let fact = pod(status);
+    assert_eq!((fact.ready, fact.current, fact.problem), (true, true, None));
+}
+
+#[test]
+fn a_long_message_keeps_the_end_that_matters() {
+    let log = format!("{}FATAL: data directory has wrong version", "noise ".repeat(500));
+    let last = json!({ "terminated": { "exitCode": 1, "message": log } });
+    let problem = pod(waiting("postgres", "CrashLoopBackOff", "", last)).problem.unwrap();
+    assert!(problem.message.contains("FATAL: data directory has wrong version") && problem.message.len() < 800);
+}
