@@ -1,0 +1,98 @@
+# SyncCluster: everything is one of these targets. `make help` lists them.
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.ONESHELL:
+.NOTPARALLEL:
+
+# shellcheck sources of kind/: versions, cache folder, PATH with kind, kubectl and helm.
+ENV := source kind/env.sh; if [ -z "$${KUBECONTEXT:-}" ]; then export KUBECONFIG=$$CLUSTER_KUBECONFIG; fi
+NAMESPACE ?= demo
+CLUSTER ?= demo
+SYSTEM := synccluster-system
+BINARIES := synccluster-operator synccluster-connector synccluster-sink synccluster-schema
+
+.PHONY: help demo test unit integration chart e2e lint down clean-cache cluster binaries images install tour cut heal ports logs status generate bench-spine
+
+help: ## list the targets
+	@grep -E '^[a-z0-9-]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 16
+
+demo: cluster binaries images install tour ## a cluster, the operator, examples/todo.yaml and a tour of a partition
+
+cluster: ## bring up the kind cluster (KUBECONTEXT=name uses one that exists)
+	@kind/up.sh
+
+binaries: ## build what goes into the image
+	@echo "==> building the binaries (about 6 minutes the first time)"
+	cargo build --release --locked --quiet $(addprefix -p ,$(BINARIES))
+	mkdir -p target/image
+	for binary in $(BINARIES); do cmp -s "$${CARGO_TARGET_DIR:-target}/release/$$binary" "target/image/$$binary" || cp "$${CARGO_TARGET_DIR:-target}/release/$$binary" target/image/; done
+
+images: ## build the images and load what the nodes lack
+	@kind/images.sh
+
+install: ## install or upgrade the operator by Helm
+	@kind/install.sh $(SYSTEM)
+
+tour: ## apply examples/todo.yaml and show a partition and its heal
+	@examples/tour.sh $(NAMESPACE)
+
+test: lint unit integration chart e2e ## everything: what .ci/run runs
+
+lint: ## formatting and clippy
+	@kind/tools.sh >/dev/null
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --locked --quiet -- -D warnings
+
+unit: ## unit and property tests
+	@cargo test --workspace --locked --exclude synccluster-e2e --exclude synccluster-integration
+
+integration: ## sites against Postgres and Kafka as plain processes
+	@tests/harness/fetch.sh
+	cargo test --locked -p synccluster-integration -- --test-threads 2
+
+chart: ## lint and render the charts
+	@kind/tools.sh >/dev/null
+	$(ENV)
+	charts/sync-crds.sh --check
+	charts/test.sh
+
+e2e: cluster binaries images install ## tests on the cluster
+	@$(ENV)
+	helm test synccluster --namespace $(SYSTEM)
+	cargo test --locked -p synccluster-e2e -- --test-threads 1
+
+down: ## delete the cluster and everything that runs; the cache stays
+	@kind/down.sh
+
+clean-cache: ## delete the cache too
+	@kind/down.sh --cache
+
+cut: ## make cut CLIENTS=1,2
+	@$(ENV)
+	set -x; kubectl -n $(NAMESPACE) patch synccluster $(CLUSTER) --type merge -p '{"spec":{"partition":{"clients":[$(CLIENTS)]}}}'
+
+heal: ## end the partition
+	@$(ENV)
+	set -x; kubectl -n $(NAMESPACE) patch synccluster $(CLUSTER) --type merge -p '{"spec":{"partition":null}}'
+
+status: ## what the operator says
+	@$(ENV)
+	set -x; kubectl -n $(NAMESPACE) get synccluster $(CLUSTER) -o wide; kubectl -n $(NAMESPACE) get synccluster $(CLUSTER) -o jsonpath='{range .status.conditions[*]}{.type}{"\t"}{.status}{"\t"}{.reason}{"\t"}{.message}{"\n"}{end}'
+
+ports: ## server on localhost:5400, client i on 5431+i; ends with Ctrl-C
+	@$(ENV)
+	trap 'kill $$(jobs -p) 2>/dev/null' EXIT
+	for site in $$(kubectl -n $(NAMESPACE) get statefulset -l synccluster.dev/cluster=$(CLUSTER),app.kubernetes.io/component=postgres -o jsonpath='{range .items[*]}{.metadata.labels.synccluster\.dev/site}{"\n"}{end}'); do
+	  if [ "$$site" = server ]; then port=5400; else port=$$((5431 + $${site#client-})); fi
+	  (set -x; exec kubectl -n $(NAMESPACE) port-forward "service/$(CLUSTER)-$$site" "$$port:5432") &
+	done
+	wait
+
+logs: ## make logs SITE=client-2
+	@$(ENV)
+	set -x; kubectl -n $(NAMESPACE) logs -l synccluster.dev/cluster=$(CLUSTER),synccluster.dev/site=$(SITE) --all-containers --prefix --tail=50
+
+generate: ## write the generated files: the CRD and the chart's copy
+	@cargo run --quiet --locked -p synccluster-operator -- crd > crds/synccluster.yaml
+	charts/sync-crds.sh
