@@ -12,7 +12,9 @@ use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
 use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim, Secret, Service};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use kube::api::{Api, ApiResource, DeleteParams, DynamicObject, ListParams, Patch, PatchParams, PostParams, Preconditions};
+use kube::api::{
+    Api, ApiResource, DeleteParams, DynamicObject, ListParams, Patch, PatchParams, PostParams, Preconditions,
+};
 use kube::{Client, ResourceExt as _};
 use rand::distr::{Alphanumeric, SampleString as _};
 use serde_json::json;
@@ -70,16 +72,26 @@ struct Applied {
     version: Option<String>,
 }
 
+/// Namespace and name of a SyncCluster.
+type ClusterKey = (String, String);
+
+fn of(cluster: &ValidatedCluster) -> ClusterKey {
+    (cluster.namespace.clone(), cluster.name.to_string())
+}
+
 /// Applies plans and remembers them.
 pub struct Applier {
     client: Client,
-    applied: Mutex<HashMap<(String, Key), Applied>>,
+    applied: Mutex<HashMap<(ClusterKey, Key), Applied>>,
 }
 
 impl Applier {
     /// With an empty memory.
     pub fn new(client: Client) -> Self {
-        Self { client, applied: Mutex::default() }
+        Self {
+            client,
+            applied: Mutex::default(),
+        }
     }
 
     /// Makes what exists what is planned.
@@ -93,7 +105,10 @@ impl Applier {
             let mut writes = Vec::new();
             for object in objects.apply.iter().filter(|object| object.kind == kind) {
                 if self.is_due(cluster, object, &existing) {
-                    writes.push(self.apply_one(cluster, object, existing.contains_key(&object.key())).boxed());
+                    writes.push(
+                        self.apply_one(cluster, object, existing.contains_key(&object.key()))
+                            .boxed(),
+                    );
                 }
             }
             for (key, meta) in existing.iter().filter(|(key, _)| key.0 == kind) {
@@ -102,18 +117,20 @@ impl Applier {
                 }
             }
             outcome.changed |= !writes.is_empty();
-            outcome.refused.extend(some_at_once(writes).await?.into_iter().flatten());
+            outcome
+                .refused
+                .extend(some_at_once(writes).await?.into_iter().flatten());
         }
         Ok(outcome)
     }
 
     /// Forgets a cluster that is gone.
     pub fn forget(&self, namespace: &str, cluster: &str) {
-        let ours = format!("{cluster}-");
-        self.memory().retain(|(of, key), _| of != namespace || !key.1.starts_with(&ours));
+        self.memory()
+            .retain(|(of, _), _| (of.0.as_str(), of.1.as_str()) != (namespace, cluster));
     }
 
-    fn memory(&self) -> MutexGuard<'_, HashMap<(String, Key), Applied>> {
+    fn memory(&self) -> MutexGuard<'_, HashMap<(ClusterKey, Key), Applied>> {
         // The memory holds nothing that a panic elsewhere could leave half done.
         self.applied.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -125,37 +142,76 @@ impl Applier {
     /// Everything that carries the cluster's label, without its content.
     async fn existing(&self, cluster: &ValidatedCluster) -> Result<BTreeMap<Key, ObjectMeta>, Error> {
         // A version from the API server's cache will do: at worst something is applied that is there, or deleted that is gone.
-        let labelled = ListParams::default().labels(&names::cluster_selector(&cluster.name)).match_any();
+        let labelled = ListParams::default()
+            .labels(&names::cluster_selector(&cluster.name))
+            .match_any();
         let lists = Kind::ALL.map(|kind| {
             let (api, labelled) = (self.api(kind, &cluster.namespace), labelled.clone());
             async move {
-                let list = api.list_metadata(&labelled).await.map_err(|source| failed("list", kind, "", source))?;
-                Ok::<_, Error>(list.items.into_iter().map(move |item| ((kind, item.name_any()), item.metadata)).collect::<Vec<_>>())
+                let list = api
+                    .list_metadata(&labelled)
+                    .await
+                    .map_err(|source| failed("list", kind, "", source))?;
+                Ok::<_, Error>(
+                    list.items
+                        .into_iter()
+                        .map(move |item| ((kind, item.name_any()), item.metadata))
+                        .collect::<Vec<_>>(),
+                )
             }
         });
-        Ok(futures::future::try_join_all(lists).await?.into_iter().flatten().collect())
+        Ok(futures::future::try_join_all(lists)
+            .await?
+            .into_iter()
+            .flatten()
+            .collect())
     }
 
     fn is_due(&self, cluster: &ValidatedCluster, object: &Object, existing: &BTreeMap<Key, ObjectMeta>) -> bool {
-        let now = existing.get(&object.key()).map(|meta| Applied { hash: plan::hash(&object.body), version: version(meta) });
-        now.is_none() || self.memory().get(&(cluster.namespace.clone(), object.key())) != now.as_ref()
+        let now = existing.get(&object.key()).map(|meta| Applied {
+            hash: plan::hash(&object.body),
+            version: version(meta),
+        });
+        now.is_none() || self.memory().get(&(of(cluster), object.key())) != now.as_ref()
     }
 
-    async fn apply_one(&self, cluster: &ValidatedCluster, object: &Object, ours: bool) -> Result<Option<Refused>, Error> {
+    async fn apply_one(
+        &self,
+        cluster: &ValidatedCluster,
+        object: &Object,
+        ours: bool,
+    ) -> Result<Option<Refused>, Error> {
         let api = self.api(object.kind, &cluster.namespace);
-        let refused = |message: String| Some(Refused { kind: object.kind.as_str(), name: object.name.clone(), message });
+        let refused = |message: String| {
+            Some(Refused {
+                kind: object.kind.as_str(),
+                name: object.name.clone(),
+                message,
+            })
+        };
         if !ours {
-            let there = api.get_metadata_opt(&object.name).await.map_err(|e| failed("read", object.kind, &object.name, e))?;
+            let there = api
+                .get_metadata_opt(&object.name)
+                .await
+                .map_err(|e| failed("read", object.kind, &object.name, e))?;
             // An object made a moment ago may be missing from the list; one without the label is somebody else's.
-            if there.is_some_and(|there| there.labels().get(CLUSTER_LABEL).map(String::as_str) != Some(cluster.name.as_str())) {
+            if there.is_some_and(|there| {
+                there.labels().get(CLUSTER_LABEL).map(String::as_str) != Some(cluster.name.as_str())
+            }) {
                 return Ok(refused("an object of this name exists and is not this SyncCluster's: delete it, or name the SyncCluster differently".to_owned()));
             }
         }
         let force = PatchParams::apply(MANAGER).force();
-        match api.patch_metadata(&object.name, &force, &Patch::Apply(&object.body)).await {
+        match api
+            .patch_metadata(&object.name, &force, &Patch::Apply(&object.body))
+            .await
+        {
             Ok(applied) => {
-                let applied = Applied { hash: plan::hash(&object.body), version: version(&applied.metadata) };
-                self.memory().insert((cluster.namespace.clone(), object.key()), applied);
+                let applied = Applied {
+                    hash: plan::hash(&object.body),
+                    version: version(&applied.metadata),
+                };
+                self.memory().insert((of(cluster), object.key()), applied);
                 Ok(None)
             }
             Err(kube::Error::Api(status)) if is_final(status.code) => Ok(refused(status.message)),
@@ -165,17 +221,34 @@ impl Applier {
 
     /// Creates what is missing. Whoever lost a race finds the Secret there and leaves it.
     async fn create_secrets(&self, cluster: &ValidatedCluster, wanted: &[secrets::Wanted]) -> Result<(), Error> {
-        let api: Api<DynamicObject> =
-            Api::namespaced_with(self.client.clone(), &cluster.namespace, &ApiResource::erase::<Secret>(&()));
+        let api: Api<DynamicObject> = Api::namespaced_with(
+            self.client.clone(),
+            &cluster.namespace,
+            &ApiResource::erase::<Secret>(&()),
+        );
         let mut writes = Vec::new();
         for wanted in wanted {
             let api = &api;
             let create = async move {
                 let password = Alphanumeric.sample_string(&mut rand::rng(), PASSWORD_LENGTH);
-                let call = |source| Error::Call { verb: "create", kind: "Secret", name: wanted.name.clone(), source: Box::new(source) };
+                let call = |source| Error::Call {
+                    verb: "create",
+                    kind: "Secret",
+                    name: wanted.name.clone(),
+                    source: Box::new(source),
+                };
                 let secret = serde_json::from_value(secrets::secret(cluster, wanted, &password))
                     .map_err(|e| call(kube::Error::SerdeError(e)))?;
-                match api.create(&PostParams { field_manager: Some(MANAGER.to_owned()), ..PostParams::default() }, &secret).await {
+                match api
+                    .create(
+                        &PostParams {
+                            field_manager: Some(MANAGER.to_owned()),
+                            ..PostParams::default()
+                        },
+                        &secret,
+                    )
+                    .await
+                {
                     Ok(_) => Ok(()),
                     Err(kube::Error::Api(status)) if status.is_already_exists() => Ok(()),
                     Err(source) => Err(call(source)),
@@ -192,14 +265,17 @@ impl Applier {
             return Ok(());
         }
         // The UID: what was made anew under the name since it was listed must not go.
-        let this = Preconditions { uid: meta.uid.clone(), resource_version: None };
+        let this = Preconditions {
+            uid: meta.uid.clone(),
+            resource_version: None,
+        };
         let api = self.api(*kind, &cluster.namespace);
         match api.delete(name, &DeleteParams::background().preconditions(this)).await {
             Err(kube::Error::Api(status)) if status.code == 404 || status.code == 409 => {}
             Err(source) => return Err(failed("delete", *kind, name, source)),
             Ok(_) => {}
         }
-        self.memory().remove(&(cluster.namespace.clone(), key.clone()));
+        self.memory().remove(&(of(cluster), key.clone()));
         if *kind == Kind::StatefulSet && cluster.postgres.storage.when_scaled == Retention::Delete {
             self.delete_claim(cluster, name).await?;
         }
@@ -215,7 +291,10 @@ impl Applier {
         }
         let retain = json!({ "spec": { "persistentVolumeClaimRetentionPolicy": { "whenDeleted": "Retain" } } });
         let sets = self.api(Kind::StatefulSet, &cluster.namespace);
-        let manager = PatchParams { field_manager: Some(MANAGER.to_owned()), ..PatchParams::default() };
+        let manager = PatchParams {
+            field_manager: Some(MANAGER.to_owned()),
+            ..PatchParams::default()
+        };
         match sets.patch_metadata(name, &manager, &Patch::Merge(&retain)).await {
             Err(kube::Error::Api(status)) if status.code == 404 => return Ok(true),
             Err(source) => return Err(failed("patch", Kind::StatefulSet, name, source)),
@@ -223,9 +302,17 @@ impl Applier {
         }
         let claims: Api<PersistentVolumeClaim> = Api::namespaced(self.client.clone(), &cluster.namespace);
         let claim = claims.get_metadata_opt(&claim_of(name)).await;
-        let claim = claim.map_err(|source| Error::Call { verb: "read", kind: "PersistentVolumeClaim", name: claim_of(name), source: Box::new(source) })?;
+        let claim = claim.map_err(|source| Error::Call {
+            verb: "read",
+            kind: "PersistentVolumeClaim",
+            name: claim_of(name),
+            source: Box::new(source),
+        })?;
         let owned = |meta: &ObjectMeta, uid: &Option<String>| {
-            meta.owner_references.iter().flatten().any(|owner| Some(&owner.uid) == uid.as_ref())
+            meta.owner_references
+                .iter()
+                .flatten()
+                .any(|owner| Some(&owner.uid) == uid.as_ref())
         };
         Ok(claim.is_none_or(|claim| !owned(&claim.metadata, &meta.uid)))
     }
@@ -234,7 +321,12 @@ impl Applier {
         let claims: Api<PersistentVolumeClaim> = Api::namespaced(self.client.clone(), &cluster.namespace);
         match claims.delete(&claim_of(set), &DeleteParams::default()).await {
             Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
-            Err(source) => Err(Error::Call { verb: "delete", kind: "PersistentVolumeClaim", name: claim_of(set), source: Box::new(source) }),
+            Err(source) => Err(Error::Call {
+                verb: "delete",
+                kind: "PersistentVolumeClaim",
+                name: claim_of(set),
+                source: Box::new(source),
+            }),
             Ok(_) => Ok(()),
         }
     }
@@ -250,7 +342,12 @@ fn claim_of(set: &str) -> String {
 }
 
 fn failed(verb: &'static str, kind: Kind, name: &str, source: kube::Error) -> Error {
-    Error::Call { verb, kind: kind.as_str(), name: name.to_owned(), source: Box::new(source) }
+    Error::Call {
+        verb,
+        kind: kind.as_str(),
+        name: name.to_owned(),
+        source: Box::new(source),
+    }
 }
 
 /// Whether trying again unchanged is pointless. Not found is not: the namespace or the CRD may come back.
@@ -260,12 +357,20 @@ fn is_final(code: u16) -> bool {
 
 /// What changes when an object's content does, and not when only its status does.
 fn version(meta: &ObjectMeta) -> Option<String> {
-    meta.generation.map(|generation| generation.to_string()).or_else(|| meta.resource_version.clone())
+    meta.generation
+        .map(|generation| generation.to_string())
+        .or_else(|| meta.resource_version.clone())
 }
 
 fn is_surplus(cluster: &ValidatedCluster, objects: &Objects, key: &Key, meta: &ObjectMeta) -> bool {
-    let ours = meta.owner_references.iter().flatten().any(|owner| owner.uid == cluster.uid);
-    ours && meta.deletion_timestamp.is_none() && !objects.keep.contains(key) && !objects.apply.iter().any(|o| (o.kind, &o.name) == (key.0, &key.1))
+    let ours = meta
+        .owner_references
+        .iter()
+        .flatten()
+        .any(|owner| owner.uid == cluster.uid);
+    ours && meta.deletion_timestamp.is_none()
+        && !objects.keep.contains(key)
+        && !objects.apply.iter().any(|o| (o.kind, &o.name) == (key.0, &key.1))
 }
 
 /// How the API server knows a kind.

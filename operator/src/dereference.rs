@@ -42,27 +42,48 @@ pub async fn dereference(client: &Client, cluster: &SyncCluster) -> Result<Deref
     let namespace = cluster.namespace().unwrap_or_default();
     let failed = |what| {
         let namespace = namespace.clone();
-        move |source| Error::Read { what, namespace, source: Box::new(source) }
+        move |source| Error::Read {
+            what,
+            namespace,
+            source: Box::new(source),
+        }
     };
     let name = cluster.name_any();
     let migrations = async {
-        let Some(named) = &cluster.spec.schema.migrations else { return Ok(None) };
+        let Some(named) = &cluster.spec.schema.migrations else {
+            return Ok(None);
+        };
         let maps: Api<ConfigMap> = Api::namespaced(client.clone(), &namespace);
-        let map = maps.get_opt(&named.config_map.name).await.map_err(failed("ConfigMaps"))?;
+        let map = maps
+            .get_opt(&named.config_map.name)
+            .await
+            .map_err(failed("ConfigMaps"))?;
         Ok(map.map(|map| hash(&(map.data, map.binary_data))))
     };
     let secrets = async {
         // Any version will do: a Secret that is created twice is refused the second time and stays as it was.
-        let ours = ListParams::default().labels(&format!("{CLUSTER_LABEL}={name}")).match_any();
+        let ours = ListParams::default()
+            .labels(&format!("{CLUSTER_LABEL}={name}"))
+            .match_any();
         let secrets: Api<Secret> = Api::namespaced(client.clone(), &namespace);
         let list = secrets.list_metadata(&ours).await.map_err(failed("Secrets"))?;
         Ok(list.items.iter().map(ResourceExt::name_any).collect())
     };
     let policies = async {
-        let others = ListParams::default().labels(&format!("{CLUSTER_LABEL}!={name}")).match_any();
+        let others = ListParams::default()
+            .labels(&format!("{CLUSTER_LABEL}!={name}"))
+            .match_any();
         let policies: Api<NetworkPolicy> = Api::namespaced(client.clone(), &namespace);
-        policies.list(&others).await.map(|list| list.items).map_err(failed("NetworkPolicies"))
+        policies
+            .list(&others)
+            .await
+            .map(|list| list.items)
+            .map_err(failed("NetworkPolicies"))
     };
     let (migrations, secrets, foreign_policies) = futures::try_join!(migrations, secrets, policies)?;
-    Ok(Dereferenced { migrations, secrets, foreign_policies })
+    Ok(Dereferenced {
+        migrations,
+        secrets,
+        foreign_policies,
+    })
 }

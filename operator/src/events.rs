@@ -9,22 +9,41 @@ use crate::assess::{condition, is};
 pub fn between(old: &SyncClusterStatus, new: &SyncClusterStatus) -> Vec<Event> {
     let mut events = Vec::new();
     let became = |type_: &str, status: &str| is(new, type_, status) && !is(old, type_, status);
-    let message = |type_: &str| condition(new, type_).map(|condition| condition.message.clone()).unwrap_or_default();
-    let reason = |status: &SyncClusterStatus, type_: &str| condition(status, type_).map(|condition| condition.reason.clone()).unwrap_or_default();
+    let message = |type_: &str| {
+        condition(new, type_)
+            .map(|condition| condition.message.clone())
+            .unwrap_or_default()
+    };
+    let reason = |status: &SyncClusterStatus, type_: &str| {
+        condition(status, type_)
+            .map(|condition| condition.reason.clone())
+            .unwrap_or_default()
+    };
 
     if became("PartitionEnforced", "True") {
         events.push(normal("CutEnforced", "Cut", message("PartitionEnforced")));
     }
     let not_enforced = reason(new, "PartitionEnforced");
-    if ["OverlappingPolicy", "NetworkPolicyNotEnforced"].contains(&not_enforced.as_str()) && reason(old, "PartitionEnforced") != not_enforced {
+    if ["OverlappingPolicy", "NetworkPolicyNotEnforced"].contains(&not_enforced.as_str())
+        && reason(old, "PartitionEnforced") != not_enforced
+    {
         events.push(warning(&not_enforced, "Cut", message("PartitionEnforced")));
     }
     if let Some(partition) = &old.partition
         && new.partition.is_none()
     {
-        events.push(normal("Healed", "Heal", format!("{} may reach Kafka again", partition.sites.join(","))));
+        events.push(normal(
+            "Healed",
+            "Heal",
+            format!("{} may reach Kafka again", partition.sites.join(",")),
+        ));
     }
-    let healing = |status: &SyncClusterStatus| status.convergence.as_ref().is_some_and(|convergence| convergence.healed_at.is_some());
+    let healing = |status: &SyncClusterStatus| {
+        status
+            .convergence
+            .as_ref()
+            .is_some_and(|convergence| convergence.healed_at.is_some())
+    };
     if is(new, "Converged", "True") && (healing(old) || old.partition.is_some()) && !healing(new) {
         events.push(normal("Converged", "Heal", message("Converged")));
     }
@@ -38,7 +57,13 @@ pub fn between(old: &SyncClusterStatus, new: &SyncClusterStatus) -> Vec<Event> {
 fn event(type_: EventType, reason: &str, action: &str, note: String) -> Event {
     // The API server takes 1 kB of a note; ours are ASCII but for what others said.
     let note = note.chars().take(500).collect();
-    Event { type_, reason: reason.to_owned(), note: Some(note), action: action.to_owned(), secondary: None }
+    Event {
+        type_,
+        reason: reason.to_owned(),
+        note: Some(note),
+        action: action.to_owned(),
+        secondary: None,
+    }
 }
 
 fn normal(reason: &str, action: &str, note: String) -> Event {
@@ -65,7 +90,10 @@ mod tests {
             observed_generation: None,
             last_transition_time: Time(Timestamp::UNIX_EPOCH),
         };
-        SyncClusterStatus { conditions: conditions.iter().map(condition).collect(), ..Default::default() }
+        SyncClusterStatus {
+            conditions: conditions.iter().map(condition).collect(),
+            ..Default::default()
+        }
     }
 
     fn reasons(old: &SyncClusterStatus, new: &SyncClusterStatus) -> Vec<String> {
@@ -89,13 +117,26 @@ mod tests {
     #[test]
     fn a_heal_is_told_when_it_begins_and_when_all_are_the_same() {
         let mut cut = with(&[("Converged", "False", "Partitioned")]);
-        cut.partition = Some(PartitionStatus { sites: vec!["client-2".to_owned()], ..Default::default() });
+        cut.partition = Some(PartitionStatus {
+            sites: vec!["client-2".to_owned()],
+            ..Default::default()
+        });
         let mut healing = with(&[("Converged", "False", "Draining")]);
-        healing.convergence = Some(Convergence { healed_at: Some(Time(Timestamp::UNIX_EPOCH)), ..Default::default() });
+        healing.convergence = Some(Convergence {
+            healed_at: Some(Time(Timestamp::UNIX_EPOCH)),
+            ..Default::default()
+        });
         let mut same = with(&[("Converged", "True", "DigestsEqual")]);
-        same.convergence = Some(Convergence { last_heal_seconds: Some(7), ..Default::default() });
+        same.convergence = Some(Convergence {
+            last_heal_seconds: Some(7),
+            ..Default::default()
+        });
         assert_eq!(reasons(&cut, &healing), ["Healed"]);
         assert_eq!(reasons(&healing, &same), ["Converged"]);
-        assert_eq!(reasons(&with(&[("Converged", "False", "Draining")]), &same), Vec::<String>::new(), "ordinary traffic is no event");
+        assert_eq!(
+            reasons(&with(&[("Converged", "False", "Draining")]), &same),
+            Vec::<String>::new(),
+            "ordinary traffic is no event"
+        );
     }
 }

@@ -67,7 +67,10 @@ pub fn settings() -> Settings {
 }
 
 pub fn found() -> Dereferenced {
-    Dereferenced { migrations: Some("0011223344556677".to_owned()), ..Dereferenced::default() }
+    Dereferenced {
+        migrations: Some("0011223344556677".to_owned()),
+        ..Dereferenced::default()
+    }
 }
 
 pub fn validated(resource: Value) -> ValidatedCluster {
@@ -88,7 +91,11 @@ pub fn pod(cluster: &ValidatedCluster, site: Option<Site>, component: Component)
     let labels = names::labels(&cluster.name, site, Some(component));
     let labels: BTreeMap<String, String> = serde_json::from_value(Value::Object(labels)).unwrap();
     PodFact {
-        name: format!("{}-{}{component}-0", cluster.name, site.map_or(String::new(), |site| format!("{site}-"))),
+        name: format!(
+            "{}-{}{component}-0",
+            cluster.name,
+            site.map_or(String::new(), |site| format!("{site}-"))
+        ),
         component,
         site,
         labels,
@@ -147,7 +154,9 @@ fn connector(cluster: &ValidatedCluster, site: Site) -> ConnectorStatus {
 }
 
 fn sink(cluster: &ValidatedCluster, site: Site) -> SinkStatus {
-    let from = cluster.sites().filter(|from| (site == Site::Server) != (*from == Site::Server));
+    let from = cluster
+        .sites()
+        .filter(|from| (site == Site::Server) != (*from == Site::Server));
     let source = |from: Site| SourceStatus {
         topic: cluster.name.topic(from),
         offset: 10,
@@ -181,8 +190,14 @@ fn sink(cluster: &ValidatedCluster, site: Site) -> SinkStatus {
 /// What is seen of a cluster in which all is well.
 pub fn observed(cluster: &ValidatedCluster) -> Observed {
     let parts = [Component::Postgres, Component::Connector, Component::Sink];
-    let mut pods: Vec<PodFact> = (0..cluster.kafka.brokers).map(|_| pod(cluster, None, Component::Kafka)).collect();
-    pods.extend(cluster.sites().flat_map(|site| parts.map(|part| pod(cluster, Some(site), part))));
+    let mut pods: Vec<PodFact> = (0..cluster.kafka.brokers)
+        .map(|_| pod(cluster, None, Component::Kafka))
+        .collect();
+    pods.extend(
+        cluster
+            .sites()
+            .flat_map(|site| parts.map(|part| pod(cluster, Some(site), part))),
+    );
     Observed {
         pods,
         connectors: cluster.sites().map(|site| (site, connector(cluster, site))).collect(),

@@ -40,12 +40,18 @@ pub async fn remove_partition(client: &Client, cluster: &ValidatedCluster) -> Re
     ]);
     let patch: Patch<()> = Patch::Json(serde_json::from_value(guarded)?);
     let api: Api<SyncCluster> = Api::namespaced(client.clone(), &cluster.namespace);
-    let manager = PatchParams { field_manager: Some(MANAGER.to_owned()), ..PatchParams::default() };
+    let manager = PatchParams {
+        field_manager: Some(MANAGER.to_owned()),
+        ..PatchParams::default()
+    };
     match api.patch_metadata(cluster.name.as_str(), &manager, &patch).await {
         Ok(_) => Ok(()),
         // The test failed, or the resource is gone: what is there now will be looked at.
         Err(kube::Error::Api(status)) if [404, 409, 422].contains(&status.code) => Ok(()),
-        Err(source) => Err(Error::Call { name: cluster.name.to_string(), source: Box::new(source) }),
+        Err(source) => Err(Error::Call {
+            name: cluster.name.to_string(),
+            source: Box::new(source),
+        }),
     }
 }
 
@@ -57,7 +63,13 @@ mod tests {
 
     fn cut_until(heal_at: Option<i64>) -> SyncClusterStatus {
         let heal_at = heal_at.map(|second| Time(Timestamp::from_second(second).unwrap()));
-        SyncClusterStatus { partition: Some(PartitionStatus { heal_at, ..Default::default() }), ..Default::default() }
+        SyncClusterStatus {
+            partition: Some(PartitionStatus {
+                heal_at,
+                ..Default::default()
+            }),
+            ..Default::default()
+        }
     }
 
     #[test]
@@ -68,6 +80,10 @@ mod tests {
         assert_eq!(left(Some(1000)), Some(0));
         assert_eq!(left(Some(900)), Some(0));
         assert_eq!(left(None), None, "without healAfter it lasts");
-        assert_eq!(seconds_left(&SyncClusterStatus::default(), now), None, "without a partition there is nothing to remove");
+        assert_eq!(
+            seconds_left(&SyncClusterStatus::default(), now),
+            None,
+            "without a partition there is nothing to remove"
+        );
     }
 }

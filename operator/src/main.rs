@@ -60,14 +60,20 @@ async fn main() -> anyhow::Result<()> {
 async fn operate(run: Run) -> anyhow::Result<()> {
     let filter = tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "info".into());
     tracing_subscriber::fmt().json().with_env_filter(filter).init();
-    let client = Client::try_default().await.context("cannot find a Kubernetes cluster: run in a pod, or set KUBECONFIG")?;
+    let client = Client::try_default()
+        .await
+        .context("cannot find a Kubernetes cluster: run in a pod, or set KUBECONFIG")?;
     let settings = Settings {
         operator_namespace: client.default_namespace().to_owned(),
         image: run.image,
         postgres_image: run.postgres_image,
         kafka_image: run.kafka_image,
     };
-    tracing::info!(namespace = run.namespace.as_deref().unwrap_or("all"), ?settings, "watching SyncClusters");
+    tracing::info!(
+        namespace = run.namespace.as_deref().unwrap_or("all"),
+        ?settings,
+        "watching SyncClusters"
+    );
     let metrics = Arc::new(Metrics::default());
     let context = Arc::new(Context::new(client, settings, Arc::clone(&metrics)));
     let namespace = run.namespace.filter(|namespace| !namespace.is_empty());

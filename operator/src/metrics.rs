@@ -33,7 +33,10 @@ impl Timer<'_> {
 impl Metrics {
     /// A reconcile begins.
     pub fn reconcile(&self) -> Timer<'_> {
-        Timer { metrics: self, began: Instant::now() }
+        Timer {
+            metrics: self,
+            began: Instant::now(),
+        }
     }
 
     /// A status was written.
@@ -58,12 +61,37 @@ impl Metrics {
             let _ = write!(text, "# HELP {name} {help}\n# TYPE {name} {kind}\n{name} {value}\n");
         };
         let count = |counter: &AtomicU64| precise(counter.load(Relaxed));
-        metric("synccluster_reconciles_total", "counter", "Looks at a SyncCluster.", count(&self.reconciles));
-        metric("synccluster_reconcile_errors_total", "counter", "Looks that failed and were tried again.", count(&self.errors));
-        metric("synccluster_reconcile_seconds_total", "counter", "Time spent looking.", count(&self.micros) / 1e6);
-        metric("synccluster_status_writes_total", "counter", "Statuses written.", count(&self.status_writes));
+        metric(
+            "synccluster_reconciles_total",
+            "counter",
+            "Looks at a SyncCluster.",
+            count(&self.reconciles),
+        );
+        metric(
+            "synccluster_reconcile_errors_total",
+            "counter",
+            "Looks that failed and were tried again.",
+            count(&self.errors),
+        );
+        metric(
+            "synccluster_reconcile_seconds_total",
+            "counter",
+            "Time spent looking.",
+            count(&self.micros) / 1e6,
+        );
+        metric(
+            "synccluster_status_writes_total",
+            "counter",
+            "Statuses written.",
+            count(&self.status_writes),
+        );
         if let Some(bytes) = resident_bytes() {
-            metric("process_resident_memory_bytes", "gauge", "Resident memory.", precise(bytes));
+            metric(
+                "process_resident_memory_bytes",
+                "gauge",
+                "Resident memory.",
+                precise(bytes),
+            );
         }
         text
     }

@@ -130,7 +130,10 @@ pub fn cluster_selector(cluster: &ClusterName) -> String {
 pub fn labels(cluster: &ClusterName, site: Option<Site>, component: Option<Component>) -> Map<String, Value> {
     let mut labels = Map::new();
     let mut set = |key: &str, value: String| labels.insert(key.to_owned(), Value::String(value));
-    set("app.kubernetes.io/name", component.map_or("synccluster", Component::as_str).to_owned());
+    set(
+        "app.kubernetes.io/name",
+        component.map_or("synccluster", Component::as_str).to_owned(),
+    );
     set("app.kubernetes.io/instance", cluster.to_string());
     set("app.kubernetes.io/managed-by", MANAGER.to_owned());
     set("app.kubernetes.io/part-of", "synccluster".to_owned());

@@ -62,10 +62,29 @@ pub struct Context {
 }
 
 impl Context {
+    /// Forgets a cluster that is gone.
+    pub fn forget(&self, namespace: &str, cluster: &str) {
+        self.applier.forget(namespace, cluster);
+        self.statuses.forget(namespace, cluster);
+    }
+
     /// With an empty memory.
     pub fn new(client: Client, settings: Settings, metrics: Arc<Metrics>) -> Self {
-        let recorder = Recorder::new(client.clone(), Reporter { controller: OPERATOR.to_owned(), instance: None });
-        Self { applier: Applier::new(client.clone()), statuses: Statuses::default(), client, settings, recorder, metrics }
+        let recorder = Recorder::new(
+            client.clone(),
+            Reporter {
+                controller: OPERATOR.to_owned(),
+                instance: None,
+            },
+        );
+        Self {
+            applier: Applier::new(client.clone()),
+            statuses: Statuses::default(),
+            client,
+            settings,
+            recorder,
+            metrics,
+        }
     }
 }
 
@@ -81,26 +100,38 @@ async fn look(cluster: &SyncCluster, context: &Context) -> Result<Action, Error>
     let (now, generation) = (Timestamp::now(), cluster.meta().generation.unwrap_or_default());
     if cluster.meta().deletion_timestamp.is_some() {
         // What the cluster owns goes with it; volumes and passwords stay as the spec says.
-        context.applier.forget(&cluster.namespace().unwrap_or_default(), &cluster.name_any());
-        context.statuses.forget(cluster);
         return Ok(Action::await_change());
     }
     let previous = context.statuses.previous(cluster);
     if cluster.spec.paused {
-        publish(context, cluster, &previous, assess::paused(&previous, generation, now), now).await?;
+        publish(
+            context,
+            cluster,
+            &previous,
+            assess::paused(&previous, generation, now),
+            now,
+        )
+        .await?;
         return Ok(Action::await_change());
     }
     let found = dereference::dereference(&context.client, cluster).await?;
     let valid = match validate(cluster, found, &context.settings) {
         Ok(valid) => valid,
         Err(error) => {
-            publish(context, cluster, &previous, assess::invalid(&error, &previous, generation, now), now).await?;
+            publish(
+                context,
+                cluster,
+                &previous,
+                assess::invalid(&error, &previous, generation, now),
+                now,
+            )
+            .await?;
             return Ok(Action::await_change());
         }
     };
     let objects = plan(&valid);
     let outcome = context.applier.apply(&valid, &objects).await?;
-    let observed = observe::observe(&context.client, &valid, &objects, outcome).await?;
+    let observed = observe::observe(&context.client, &valid, &objects, outcome, now).await?;
     let now = Timestamp::now();
     let status = assess::assess(&valid, &observed, &previous, now);
     let left = heal::seconds_left(&status, now);
@@ -113,7 +144,13 @@ async fn look(cluster: &SyncCluster, context: &Context) -> Result<Action, Error>
 }
 
 /// Writes the status if it is worth it, and tells what happened.
-async fn publish(context: &Context, cluster: &SyncCluster, old: &SyncClusterStatus, new: SyncClusterStatus, now: Timestamp) -> Result<(), Error> {
+async fn publish(
+    context: &Context,
+    cluster: &SyncCluster,
+    old: &SyncClusterStatus,
+    new: SyncClusterStatus,
+    now: Timestamp,
+) -> Result<(), Error> {
     let events = events::between(old, &new);
     if context.statuses.write(&context.client, cluster, new, now).await? {
         context.metrics.status_written();
@@ -129,7 +166,11 @@ async fn publish(context: &Context, cluster: &SyncCluster, old: &SyncClusterStat
 
 /// When to look again, if nothing happens before.
 fn next_look(cluster: &ValidatedCluster, status: &SyncClusterStatus, changed: bool, heal_in: Option<u64>) -> Duration {
-    let wanted = if cluster.cut.sites.is_empty() { "Converged" } else { "PartitionEnforced" };
+    let wanted = if cluster.cut.sites.is_empty() {
+        "Converged"
+    } else {
+        "PartitionEnforced"
+    };
     let settled = is(status, wanted, "True");
     let rest = if is(status, "Stalled", "True") {
         STALLED

@@ -15,13 +15,19 @@ pub async fn serve(listen: SocketAddr, metrics: Arc<Metrics>) -> std::io::Result
         if metrics.is_ready() {
             (StatusCode::OK, "ready")
         } else {
-            (StatusCode::SERVICE_UNAVAILABLE, "SyncClusters are not listed yet: is the CRD installed, and may the operator list it?")
+            (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "SyncClusters are not listed yet: is the CRD installed, and may the operator list it?",
+            )
         }
     };
     let router = Router::new()
         .route("/livez", get(|| async { "alive" }))
         .route("/readyz", get(ready))
-        .route("/metrics", get(|State(metrics): State<Arc<Metrics>>| async move { metrics.render() }))
+        .route(
+            "/metrics",
+            get(|State(metrics): State<Arc<Metrics>>| async move { metrics.render() }),
+        )
         .with_state(metrics);
     axum::serve(tokio::net::TcpListener::bind(listen).await?, router).await
 }

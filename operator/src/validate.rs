@@ -197,14 +197,28 @@ pub fn validate(cluster: &SyncCluster, found: Dereferenced, settings: &Settings)
         cut: cut(spec, clients)?,
         migrations: match (&spec.schema.migrations, found.migrations) {
             (None, _) => Migrations::None,
-            (Some(named), None) => Migrations::Missing { config_map: named.config_map.name.clone() },
-            (Some(named), Some(hash)) => Migrations::Found { config_map: named.config_map.name.clone(), hash },
+            (Some(named), None) => Migrations::Missing {
+                config_map: named.config_map.name.clone(),
+            },
+            (Some(named), Some(hash)) => Migrations::Found {
+                config_map: named.config_map.name.clone(),
+                hash,
+            },
         },
-        tables: spec.schema.tables.iter().map(|table| self::table(&table.name)).collect::<Result<_, _>>()?,
+        tables: spec
+            .schema
+            .tables
+            .iter()
+            .map(|table| self::table(&table.name))
+            .collect::<Result<_, _>>()?,
         max_clock_skew: duration("sync.maxClockSkew", &spec.sync.max_clock_skew)?,
         digest_interval: duration("sync.digestInterval", &spec.sync.digest_interval)?,
         postgres: Postgres {
-            image: spec.postgres.image.clone().unwrap_or_else(|| settings.postgres_image.clone()),
+            image: spec
+                .postgres
+                .image
+                .clone()
+                .unwrap_or_else(|| settings.postgres_image.clone()),
             storage: spec.postgres.storage.clone(),
             max_slot_wal_keep_mb: mebibytes("postgres.maxSlotWalKeepSize", &spec.postgres.max_slot_wal_keep_size)?,
             parameters: parameters(&spec.postgres.parameters)?,
@@ -215,7 +229,13 @@ pub fn validate(cluster: &SyncCluster, found: Dereferenced, settings: &Settings)
             image: spec.kafka.image.clone().unwrap_or_else(|| settings.kafka_image.clone()),
             storage: spec.kafka.storage.clone(),
             cleanup_policy: spec.kafka.topics.cleanup_policy,
-            retention: spec.kafka.topics.retention.as_deref().map(|r| duration("kafka.topics.retention", r)).transpose()?,
+            retention: spec
+                .kafka
+                .topics
+                .retention
+                .as_deref()
+                .map(|r| duration("kafka.topics.retention", r))
+                .transpose()?,
         },
         image: settings.image.clone(),
         operator_namespace: settings.operator_namespace.clone(),
@@ -230,7 +250,11 @@ fn range<T: TryFrom<i32>>(
     allowed: std::ops::RangeInclusive<i32>,
     range: &'static str,
 ) -> Result<T, Error> {
-    let wrong = || Error::Range { field, range, value: value.into() };
+    let wrong = || Error::Range {
+        field,
+        range,
+        value: value.into(),
+    };
     if !allowed.contains(&value) {
         return Err(wrong());
     }
@@ -238,7 +262,9 @@ fn range<T: TryFrom<i32>>(
 }
 
 fn cut(spec: &SyncClusterSpec, clients: u16) -> Result<Cut, Error> {
-    let Some(partition) = &spec.partition else { return Ok(Cut::default()) };
+    let Some(partition) = &spec.partition else {
+        return Ok(Cut::default());
+    };
     let client = |&ordinal: &i32| match u16::try_from(ordinal) {
         Ok(existing) if (1..=clients).contains(&existing) => Ok(Site::Client(existing)),
         _ => Err(Error::NoSuchClient { ordinal, clients }),
@@ -247,17 +273,27 @@ fn cut(spec: &SyncClusterSpec, clients: u16) -> Result<Cut, Error> {
     if partition.server {
         sites.insert(Site::Server);
     }
-    let heal_after = partition.heal_after.as_deref().map(|after| duration("partition.healAfter", after)).transpose()?;
-    Ok(Cut { sites, link: partition.link, heal_after })
+    let heal_after = partition
+        .heal_after
+        .as_deref()
+        .map(|after| duration("partition.healAfter", after))
+        .transpose()?;
+    Ok(Cut {
+        sites,
+        link: partition.link,
+        heal_after,
+    })
 }
 
 fn table(name: &str) -> Result<TableName, Error> {
     let plain = |part: &str| !part.is_empty() && !part.contains(|c: char| c == ',' || c == '.' || c.is_whitespace());
-    TableName::parse(name).filter(|table| plain(&table.schema) && plain(&table.table)).ok_or(Error::Format {
-        field: "schema.tables[].name",
-        value: name.to_owned(),
-        expected: "schema and table joined by a dot, such as public.todos",
-    })
+    TableName::parse(name)
+        .filter(|table| plain(&table.schema) && plain(&table.table))
+        .ok_or(Error::Format {
+            field: "schema.tables[].name",
+            value: name.to_owned(),
+            expected: "schema and table joined by a dot, such as public.todos",
+        })
 }
 
 fn parameters(written: &BTreeMap<String, String>) -> Result<BTreeMap<String, String>, Error> {
@@ -273,7 +309,11 @@ fn parameters(written: &BTreeMap<String, String>) -> Result<BTreeMap<String, Str
 }
 
 fn duration(field: &'static str, text: &str) -> Result<Duration, Error> {
-    let wrong = || Error::Format { field, value: text.to_owned(), expected: "a whole number of seconds, minutes or hours such as 10s, 5m or 2h" };
+    let wrong = || Error::Format {
+        field,
+        value: text.to_owned(),
+        expected: "a whole number of seconds, minutes or hours such as 10s, 5m or 2h",
+    };
     let (number, unit) = text.split_at_checked(text.len().saturating_sub(1)).ok_or_else(wrong)?;
     let seconds: u64 = match unit {
         "s" => 1,
@@ -281,12 +321,20 @@ fn duration(field: &'static str, text: &str) -> Result<Duration, Error> {
         "h" => 3600,
         _ => return Err(wrong()),
     };
-    let number: u64 = number.parse().ok().filter(|n| (1..1_000_000).contains(n)).ok_or_else(wrong)?;
+    let number: u64 = number
+        .parse()
+        .ok()
+        .filter(|n| (1..1_000_000).contains(n))
+        .ok_or_else(wrong)?;
     Ok(Duration::from_secs(number * seconds))
 }
 
 fn mebibytes(field: &'static str, text: &str) -> Result<u64, Error> {
-    let wrong = || Error::Format { field, value: text.to_owned(), expected: "a whole number of Mi, Gi or Ti such as 4Gi" };
+    let wrong = || Error::Format {
+        field,
+        value: text.to_owned(),
+        expected: "a whole number of Mi, Gi or Ti such as 4Gi",
+    };
     let (number, unit) = text.split_at_checked(text.len().saturating_sub(2)).ok_or_else(wrong)?;
     let scale: u64 = match unit {
         "Mi" => 1,
@@ -294,7 +342,12 @@ fn mebibytes(field: &'static str, text: &str) -> Result<u64, Error> {
         "Ti" => 1 << 20,
         _ => return Err(wrong()),
     };
-    number.parse::<u64>().ok().filter(|&n| n > 0).and_then(|n| n.checked_mul(scale)).ok_or_else(wrong)
+    number
+        .parse::<u64>()
+        .ok()
+        .filter(|&n| n > 0)
+        .and_then(|n| n.checked_mul(scale))
+        .ok_or_else(wrong)
 }
 
 #[cfg(test)]

@@ -29,7 +29,9 @@ pub fn volume_is_fixed(field: &str) -> Value {
     json!([
         rule(
             "self.size == oldSelf.size",
-            &format!("{field}.size cannot be changed after creation: set it back; to grow a volume, edit its PersistentVolumeClaim"),
+            &format!(
+                "{field}.size cannot be changed after creation: set it back; to grow a volume, edit its PersistentVolumeClaim"
+            ),
         ),
         rule(
             "(has(self.class) ? self.class : '') == (has(oldSelf.class) ? oldSelf.class : '')",
@@ -42,7 +44,9 @@ pub fn volume_is_fixed(field: &str) -> Value {
 pub fn image(field: &str) -> Value {
     json!([rule(
         "self.matches('^[^ ]+$')",
-        &format!("{field} must be an image reference such as registry.example.com/name:tag; leave it out for the operator's default"),
+        &format!(
+            "{field} must be an image reference such as registry.example.com/name:tag; leave it out for the operator's default"
+        ),
     )])
 }
 

@@ -187,7 +187,10 @@ pub struct Sync {
 
 impl Default for Sync {
     fn default() -> Self {
-        Self { max_clock_skew: "10s".to_owned(), digest_interval: "10s".to_owned() }
+        Self {
+            max_clock_skew: "10s".to_owned(),
+            digest_interval: "10s".to_owned(),
+        }
     }
 }
 
@@ -257,7 +260,12 @@ pub struct PostgresStorage {
 
 impl Default for PostgresStorage {
     fn default() -> Self {
-        Self { size: "1Gi".to_owned(), class: None, when_deleted: Retention::Retain, when_scaled: Retention::Retain }
+        Self {
+            size: "1Gi".to_owned(),
+            class: None,
+            when_deleted: Retention::Retain,
+            when_scaled: Retention::Retain,
+        }
     }
 }
 
@@ -297,7 +305,12 @@ pub struct Kafka {
 
 impl Default for Kafka {
     fn default() -> Self {
-        Self { brokers: 1, image: None, storage: KafkaStorage::default(), topics: Topics::default() }
+        Self {
+            brokers: 1,
+            image: None,
+            storage: KafkaStorage::default(),
+            topics: Topics::default(),
+        }
     }
 }
 
@@ -318,7 +331,10 @@ pub struct KafkaStorage {
 
 impl Default for KafkaStorage {
     fn default() -> Self {
-        Self { size: "1Gi".to_owned(), class: None }
+        Self {
+            size: "1Gi".to_owned(),
+            class: None,
+        }
     }
 }
 

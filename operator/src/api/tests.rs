@@ -15,7 +15,10 @@ fn schema() -> Value {
 /// The messages of the rules a resource breaks, with defaults filled in before as the API server does.
 fn messages(new: &Value, old: Option<&Value>) -> Vec<String> {
     let schema = schema();
-    let (new, old) = (apply_defaults(&schema, new), old.map(|old| apply_defaults(&schema, old)));
+    let (new, old) = (
+        apply_defaults(&schema, new),
+        old.map(|old| apply_defaults(&schema, old)),
+    );
     match Validator::new().validate(&schema, &new, old.as_ref()) {
         Ok(()) => Vec::new(),
         Err(errors) => errors.iter().map(|error| error.message.clone()).collect(),
@@ -25,18 +28,28 @@ fn messages(new: &Value, old: Option<&Value>) -> Vec<String> {
 #[track_caller]
 fn refused(pointer: &str, value: Value, expected: &str) {
     let messages = messages(&with(pointer, value.clone()), None);
-    assert!(messages.len() == 1 && messages[0].contains(expected), "{pointer} = {value}: {messages:?}");
+    assert!(
+        messages.len() == 1 && messages[0].contains(expected),
+        "{pointer} = {value}: {messages:?}"
+    );
 }
 
 #[track_caller]
 fn accepted(pointer: &str, value: Value) {
-    assert_eq!(messages(&with(pointer, value.clone()), None), Vec::<String>::new(), "{pointer} = {value}");
+    assert_eq!(
+        messages(&with(pointer, value.clone()), None),
+        Vec::<String>::new(),
+        "{pointer} = {value}"
+    );
 }
 
 #[track_caller]
 fn change_refused(pointer: &str, from: Value, to: Value, expected: &str) {
     let messages = messages(&with(pointer, to), Some(&with(pointer, from)));
-    assert!(messages.len() == 1 && messages[0].contains(expected), "{pointer}: {messages:?}");
+    assert!(
+        messages.len() == 1 && messages[0].contains(expected),
+        "{pointer}: {messages:?}"
+    );
 }
 
 #[test]
@@ -65,8 +78,16 @@ fn clients_are_0_to_1000() {
 
 #[test]
 fn a_partition_names_clients_that_exist() {
-    refused("/spec/partition", json!({ "clients": [4] }), "use ordinals from 1 to spec.clients");
-    refused("/spec/partition", json!({ "clients": [2, 0] }), "use ordinals from 1 to spec.clients");
+    refused(
+        "/spec/partition",
+        json!({ "clients": [4] }),
+        "use ordinals from 1 to spec.clients",
+    );
+    refused(
+        "/spec/partition",
+        json!({ "clients": [2, 0] }),
+        "use ordinals from 1 to spec.clients",
+    );
     accepted("/spec/partition", json!({ "clients": [1, 3], "healAfter": "5m" }));
     let mut fewer = with("/spec/partition", json!({ "clients": [3] }));
     assert_eq!(messages(&fewer, None), Vec::<String>::new());
@@ -76,7 +97,12 @@ fn a_partition_names_clients_that_exist() {
 
 #[test]
 fn a_partition_cuts_somebody() {
-    for nobody in [json!({}), json!({ "clients": [] }), json!({ "server": false }), json!({ "healAfter": "5m" })] {
+    for nobody in [
+        json!({}),
+        json!({ "clients": [] }),
+        json!({ "server": false }),
+        json!({ "healAfter": "5m" }),
+    ] {
         refused("/spec/partition", nobody, "partition cuts nobody");
     }
     accepted("/spec/partition", json!({ "server": true }));
@@ -87,17 +113,38 @@ fn what_is_named_twice_is_refused() {
     let schema = schema();
     let clients = "/properties/spec/properties/partition/properties/clients";
     assert_eq!(schema.pointer(clients).unwrap()["x-kubernetes-list-type"], "set");
-    let tables = schema.pointer("/properties/spec/properties/schema/properties/tables").unwrap();
-    assert_eq!((&tables["x-kubernetes-list-type"], &tables["x-kubernetes-list-map-keys"]), (&json!("map"), &json!(["name"])));
+    let tables = schema
+        .pointer("/properties/spec/properties/schema/properties/tables")
+        .unwrap();
+    assert_eq!(
+        (&tables["x-kubernetes-list-type"], &tables["x-kubernetes-list-map-keys"]),
+        (&json!("map"), &json!(["name"]))
+    );
 }
 
 #[test]
 fn durations_are_whole_seconds_minutes_or_hours() {
     for wrong in ["10", "0s", "-5s", "1.5h", "10 s", "5min", "1h30m"] {
-        refused("/spec/sync/maxClockSkew", json!(wrong), "sync.maxClockSkew must be a whole number of seconds");
-        refused("/spec/sync/digestInterval", json!(wrong), "sync.digestInterval must be a whole number of seconds");
-        refused("/spec/partition", json!({ "clients": [1], "healAfter": wrong }), "partition.healAfter must be");
-        refused("/spec/kafka/topics", json!({ "cleanupPolicy": "delete", "retention": wrong }), "kafka.topics.retention must be");
+        refused(
+            "/spec/sync/maxClockSkew",
+            json!(wrong),
+            "sync.maxClockSkew must be a whole number of seconds",
+        );
+        refused(
+            "/spec/sync/digestInterval",
+            json!(wrong),
+            "sync.digestInterval must be a whole number of seconds",
+        );
+        refused(
+            "/spec/partition",
+            json!({ "clients": [1], "healAfter": wrong }),
+            "partition.healAfter must be",
+        );
+        refused(
+            "/spec/kafka/topics",
+            json!({ "cleanupPolicy": "delete", "retention": wrong }),
+            "kafka.topics.retention must be",
+        );
     }
     for right in ["10s", "5m", "720h"] {
         accepted("/spec/sync/digestInterval", json!(right));
@@ -117,7 +164,11 @@ fn tables_have_a_schema_and_a_name() {
 #[test]
 fn the_migrations_are_in_something_that_can_exist() {
     for wrong in ["", "Demo", "a/b"] {
-        refused("/spec/schema/migrations/configMap/name", json!(wrong), "must be the name of a ConfigMap");
+        refused(
+            "/spec/schema/migrations/configMap/name",
+            json!(wrong),
+            "must be the name of a ConfigMap",
+        );
     }
 }
 
@@ -129,10 +180,20 @@ fn volumes_have_a_size_and_keep_it() {
             refused(&size, json!(wrong), &format!("{part}.storage.size must be a quantity"));
         }
         for other in ["2Gi", "512Mi"] {
-            change_refused(&size, json!("1Gi"), json!(other), &format!("{part}.storage.size cannot be changed"));
+            change_refused(
+                &size,
+                json!("1Gi"),
+                json!(other),
+                &format!("{part}.storage.size cannot be changed"),
+            );
         }
         let class = format!("/spec/{part}/storage/class");
-        change_refused(&class, json!("fast"), json!("slow"), &format!("{part}.storage.class cannot be changed"));
+        change_refused(
+            &class,
+            json!("fast"),
+            json!("slow"),
+            &format!("{part}.storage.class cannot be changed"),
+        );
         let removed = messages(&with(&size, json!("1Gi")), Some(&with(&class, json!("fast"))));
         assert!(removed[0].contains("class cannot be changed"), "{removed:?}");
     }
@@ -144,34 +205,66 @@ fn there_are_one_or_three_brokers_for_ever() {
         refused("/spec/kafka/brokers", json!(wrong), "kafka.brokers must be 1 or 3");
     }
     accepted("/spec/kafka/brokers", json!(3));
-    change_refused("/spec/kafka/brokers", json!(1), json!(3), "kafka.brokers cannot be changed");
+    change_refused(
+        "/spec/kafka/brokers",
+        json!(1),
+        json!(3),
+        "kafka.brokers cannot be changed",
+    );
 }
 
 #[test]
 fn only_topics_that_forget_have_a_retention() {
-    refused("/spec/kafka/topics", json!({ "retention": "24h" }), "kafka.topics.retention goes with");
-    refused("/spec/kafka/topics", json!({ "cleanupPolicy": "delete" }), "kafka.topics.retention goes with");
-    accepted("/spec/kafka/topics", json!({ "cleanupPolicy": "compact,delete", "retention": "720h" }));
+    refused(
+        "/spec/kafka/topics",
+        json!({ "retention": "24h" }),
+        "kafka.topics.retention goes with",
+    );
+    refused(
+        "/spec/kafka/topics",
+        json!({ "cleanupPolicy": "delete" }),
+        "kafka.topics.retention goes with",
+    );
+    accepted(
+        "/spec/kafka/topics",
+        json!({ "cleanupPolicy": "compact,delete", "retention": "720h" }),
+    );
 }
 
 #[test]
 fn wal_is_kept_in_whole_units() {
     for wrong in ["4", "4GB", "0Gi", "1.5Gi"] {
-        refused("/spec/postgres/maxSlotWalKeepSize", json!(wrong), "must be a whole number of Mi, Gi or Ti");
+        refused(
+            "/spec/postgres/maxSlotWalKeepSize",
+            json!(wrong),
+            "must be a whole number of Mi, Gi or Ti",
+        );
     }
     accepted("/spec/postgres/maxSlotWalKeepSize", json!("512Mi"));
 }
 
 #[test]
 fn parameters_leave_alone_what_the_operator_sets() {
-    refused("/spec/postgres/parameters", json!({ "wal_level": "minimal" }), "postgres.parameters must not set");
+    refused(
+        "/spec/postgres/parameters",
+        json!({ "wal_level": "minimal" }),
+        "postgres.parameters must not set",
+    );
     accepted("/spec/postgres/parameters", json!({ "shared_buffers": "256MB" }));
 }
 
 #[test]
 fn images_are_references() {
-    refused("/spec/postgres/image", json!(""), "postgres.image must be an image reference");
-    refused("/spec/kafka/image", json!("my kafka"), "kafka.image must be an image reference");
+    refused(
+        "/spec/postgres/image",
+        json!(""),
+        "postgres.image must be an image reference",
+    );
+    refused(
+        "/spec/kafka/image",
+        json!("my kafka"),
+        "kafka.image must be an image reference",
+    );
 }
 
 #[test]
@@ -194,5 +287,8 @@ fn every_field_is_explained() {
 #[test]
 fn the_crd_that_is_installed_is_the_one_of_these_types() {
     let installed = include_str!("../../../crds/synccluster.yaml");
-    assert!(installed == crd_yaml().unwrap(), "regenerate it: cargo run -p synccluster-operator -- crd > crds/synccluster.yaml");
+    assert!(
+        installed == crd_yaml().unwrap(),
+        "regenerate it: cargo run -p synccluster-operator -- crd > crds/synccluster.yaml"
+    );
 }

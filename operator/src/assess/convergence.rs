@@ -13,12 +13,27 @@ use crate::observe::Observed;
 use crate::validate::ValidatedCluster;
 
 /// The condition, and what is remembered for the next time.
-pub fn assess(cluster: &ValidatedCluster, observed: &Observed, previous: &SyncClusterStatus, now: Timestamp) -> (Verdict, Convergence) {
+pub fn assess(
+    cluster: &ValidatedCluster,
+    observed: &Observed,
+    previous: &SyncClusterStatus,
+    now: Timestamp,
+) -> (Verdict, Convergence) {
     let before = previous.convergence.clone().unwrap_or_default();
-    let mut memory = Convergence { healed_at: healed_at(cluster, previous, now), last_heal_seconds: before.last_heal_seconds, ..Convergence::default() };
+    let mut memory = Convergence {
+        healed_at: healed_at(cluster, previous, now),
+        last_heal_seconds: before.last_heal_seconds,
+        ..Convergence::default()
+    };
     if !cluster.cut.sites.is_empty() {
         let cut = partition::cut_sites(cluster);
-        return (Verdict::no("Partitioned", format!("{cut} is cut off; remove spec.partition to let the sites become the same")), memory);
+        return (
+            Verdict::no(
+                "Partitioned",
+                format!("{cut} is cut off; remove spec.partition to let the sites become the same"),
+            ),
+            memory,
+        );
     }
     if let Some(unseen) = unseen(cluster, observed) {
         return (Verdict::unknown("CannotSee", unseen), memory);
@@ -44,8 +59,13 @@ pub fn assess(cluster: &ValidatedCluster, observed: &Observed, previous: &SyncCl
     if let Some(healed) = memory.healed_at.take() {
         memory.last_heal_seconds = Some((now.as_second() - healed.0.as_second()).max(0));
     }
-    let took = memory.last_heal_seconds.map_or(String::new(), |seconds| format!("; the last heal took {seconds} s"));
-    let said = Verdict::yes("DigestsEqual", format!("all sites have digest {digest} over {rows} rows{took}"));
+    let took = memory
+        .last_heal_seconds
+        .map_or(String::new(), |seconds| format!("; the last heal took {seconds} s"));
+    let said = Verdict::yes(
+        "DigestsEqual",
+        format!("all sites have digest {digest} over {rows} rows{took}"),
+    );
     (memory.digest, memory.rows) = (Some(digest), Some(number(rows)));
     (said, memory)
 }
@@ -56,7 +76,10 @@ fn healed_at(cluster: &ValidatedCluster, previous: &SyncClusterStatus, now: Time
     let was_cut = previous.partition.as_ref().map(|partition| &partition.sites);
     match was_cut {
         Some(was_cut) if was_cut.iter().any(|site| !cut.contains(site)) => Some(Time(whole_second(now))),
-        _ => previous.convergence.as_ref().and_then(|before| before.healed_at.clone()),
+        _ => previous
+            .convergence
+            .as_ref()
+            .and_then(|before| before.healed_at.clone()),
     }
 }
 
@@ -68,7 +91,10 @@ fn unseen(cluster: &ValidatedCluster, observed: &Observed) -> Option<String> {
     });
     let silent: Vec<String> = silent
         .map(|(site, component)| {
-            let why = observed.unseen.get(&(site, component)).map_or("not asked", String::as_str);
+            let why = observed
+                .unseen
+                .get(&(site, component))
+                .map_or("not asked", String::as_str);
             format!("{component} of {site} ({why})")
         })
         .collect();
@@ -77,7 +103,12 @@ fn unseen(cluster: &ValidatedCluster, observed: &Observed) -> Option<String> {
 
 /// What the measurements of all sites say together.
 fn judge(cluster: &ValidatedCluster, observed: &Observed) -> Result<(String, u64), NotConverged> {
-    let both = |site| Some((observed.connectors.get(&site)?.clone(), observed.sinks.get(&site)?.clone()));
+    let both = |site| {
+        Some((
+            observed.connectors.get(&site)?.clone(),
+            observed.sinks.get(&site)?.clone(),
+        ))
+    };
     convergence::judge(&cluster.sites().filter_map(both).collect::<Vec<_>>())
 }
 
@@ -85,13 +116,16 @@ fn verdict(reason: &NotConverged) -> Verdict {
     match reason {
         NotConverged::Differ(digests) => Verdict::no(
             "DigestsDiffer",
-            format!("nothing is on the way, but the sites are not the same: {digests}; see sync.conflicts at the server, and the logs of the sinks"),
+            format!(
+                "nothing is on the way, but the sites are not the same: {digests}; see sync.conflicts at the server, and the logs of the sinks"
+            ),
         ),
         NotConverged::Parked { .. } => Verdict::no("Parked", format!("{reason}; see sync.parked there")),
         NotConverged::NoDigest { .. } => Verdict::no("Comparing", reason.to_string()),
-        NotConverged::NotWorking { .. } | NotConverged::Uplink { .. } | NotConverged::Downlink { .. } | NotConverged::NotRead { .. } => {
-            Verdict::no("Draining", reason.to_string())
-        }
+        NotConverged::NotWorking { .. }
+        | NotConverged::Uplink { .. }
+        | NotConverged::Downlink { .. }
+        | NotConverged::NotRead { .. } => Verdict::no("Draining", reason.to_string()),
     }
 }
 
@@ -101,13 +135,29 @@ fn outdated(cluster: &ValidatedCluster, observed: &Observed, drained: Millis, no
     let interval = Millis::try_from(cluster.digest_interval.as_millis()).unwrap_or(Millis::MAX / 8);
     let oldest = now.saturating_sub(interval.saturating_mul(3).saturating_add(5_000));
     let before = |limit: Millis| {
-        let measured = |site| observed.sinks.get(&site).and_then(|sink| sink.digest.as_ref()).map(|digest| digest.measured_at);
-        let sites: Vec<String> = cluster.sites().filter(|&site| measured(site).is_none_or(|at| at < limit)).map(|site| site.to_string()).collect();
+        let measured = |site| {
+            observed
+                .sinks
+                .get(&site)
+                .and_then(|sink| sink.digest.as_ref())
+                .map(|digest| digest.measured_at)
+        };
+        let sites: Vec<String> = cluster
+            .sites()
+            .filter(|&site| measured(site).is_none_or(|at| at < limit))
+            .map(|site| site.to_string())
+            .collect();
         (!sites.is_empty()).then(|| list(sites))
     };
     if let Some(sites) = before(drained) {
-        return Some(Verdict::no("Comparing", format!("nothing is on the way; waiting for the digest of {sites}")));
+        return Some(Verdict::no(
+            "Comparing",
+            format!("nothing is on the way; waiting for the digest of {sites}"),
+        ));
     }
     let stale = before(oldest)?;
-    Some(Verdict::unknown("DigestStale", format!("{stale} has not measured its digest lately: see the logs of its sink")))
+    Some(Verdict::unknown(
+        "DigestStale",
+        format!("{stale} has not measured its digest lately: see the logs of its sink"),
+    ))
 }

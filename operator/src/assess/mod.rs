@@ -18,8 +18,15 @@ use crate::validate::{self, ValidatedCluster};
 pub use worth::worth_writing;
 
 /// The conditions a SyncCluster has, in the order they are shown.
-pub const CONDITIONS: [&str; 7] =
-    ["Ready", "Reconciling", "Stalled", "PartitionEnforced", "Converged", "SlotsHealthy", "ClocksAgree"];
+pub const CONDITIONS: [&str; 7] = [
+    "Ready",
+    "Reconciling",
+    "Stalled",
+    "PartitionEnforced",
+    "Converged",
+    "SlotsHealthy",
+    "ClocksAgree",
+];
 
 /// What a condition says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,20 +38,37 @@ struct Verdict {
 
 impl Verdict {
     fn yes(reason: &'static str, message: impl Into<String>) -> Self {
-        Self { status: "True", reason, message: message.into() }
+        Self {
+            status: "True",
+            reason,
+            message: message.into(),
+        }
     }
 
     fn no(reason: &'static str, message: impl Into<String>) -> Self {
-        Self { status: "False", reason, message: message.into() }
+        Self {
+            status: "False",
+            reason,
+            message: message.into(),
+        }
     }
 
     fn unknown(reason: &'static str, message: impl Into<String>) -> Self {
-        Self { status: "Unknown", reason, message: message.into() }
+        Self {
+            status: "Unknown",
+            reason,
+            message: message.into(),
+        }
     }
 }
 
 /// The status of a cluster.
-pub fn assess(cluster: &ValidatedCluster, observed: &Observed, previous: &SyncClusterStatus, now: Timestamp) -> SyncClusterStatus {
+pub fn assess(
+    cluster: &ValidatedCluster,
+    observed: &Observed,
+    previous: &SyncClusterStatus,
+    now: Timestamp,
+) -> SyncClusterStatus {
     let partition = partition::assess(cluster, observed, previous, now);
     let (converged, convergence) = convergence::assess(cluster, observed, previous, now);
     let readiness = readiness::assess(cluster, observed);
@@ -62,19 +86,35 @@ pub fn assess(cluster: &ValidatedCluster, observed: &Observed, previous: &SyncCl
         observed_generation: Some(cluster.generation),
         clients: cluster.clients.into(),
         ready_clients: readiness.ready_clients,
-        selector: Some(format!("{CLUSTER_LABEL}={},{COMPONENT_LABEL}={}", cluster.name, Component::Postgres)),
+        selector: Some(format!(
+            "{CLUSTER_LABEL}={},{COMPONENT_LABEL}={}",
+            cluster.name,
+            Component::Postgres
+        )),
         cut: (!cluster.cut.sites.is_empty()).then(|| names_of(cluster.cut.sites.iter().copied())),
         conditions: conditions(previous, verdicts, cluster.generation, now),
         partition: partition.status,
         convergence: Some(convergence),
-        sites: sites.map(|(site, connectivity)| self::site(site, connectivity, observed)).collect(),
+        sites: sites
+            .map(|(site, connectivity)| self::site(site, connectivity, observed))
+            .collect(),
     }
 }
 
 /// The status of a resource that cannot be planned: what runs is left as it is, and nothing else is known of it.
-pub fn invalid(error: &validate::Error, previous: &SyncClusterStatus, generation: i64, now: Timestamp) -> SyncClusterStatus {
+pub fn invalid(
+    error: &validate::Error,
+    previous: &SyncClusterStatus,
+    generation: i64,
+    now: Timestamp,
+) -> SyncClusterStatus {
     let message = error.to_string();
-    let unknown = || Verdict::unknown("InvalidSpec", "the resource cannot be understood; see condition Stalled");
+    let unknown = || {
+        Verdict::unknown(
+            "InvalidSpec",
+            "the resource cannot be understood; see condition Stalled",
+        )
+    };
     let verdicts = [
         Verdict::no("InvalidSpec", message.clone()),
         Verdict::no("InvalidSpec", "waiting for a corrected resource"),
@@ -151,12 +191,20 @@ fn list(mut names: Vec<String>) -> String {
     let more = names.len().saturating_sub(SHOWN);
     names.truncate(SHOWN);
     let shown = names.join(",");
-    if more > 0 { format!("{shown} and {more} more") } else { shown }
+    if more > 0 {
+        format!("{shown} and {more} more")
+    } else {
+        shown
+    }
 }
 
 fn site(site: Site, connectivity: crate::api::Connectivity, observed: &Observed) -> SiteStatus {
     let (connector, sink) = (observed.connectors.get(&site), observed.sinks.get(&site));
-    let pod = observed.pods.iter().filter(|pod| pod.site == Some(site)).find_map(|pod| pod.problem.clone());
+    let pod = observed
+        .pods
+        .iter()
+        .filter(|pod| pod.site == Some(site))
+        .find_map(|pod| pod.problem.clone());
     SiteStatus {
         name: site.to_string(),
         connectivity,
@@ -173,7 +221,9 @@ fn site(site: Site, connectivity: crate::api::Connectivity, observed: &Observed)
             lag_records: number(sink.sources.iter().map(|source| source.lag_records).sum()),
             lag_seconds: number(sink.lag_seconds),
         }),
-        digest: sink.and_then(|sink| sink.digest.as_ref()).map(|digest| digest.digest.clone()),
+        digest: sink
+            .and_then(|sink| sink.digest.as_ref())
+            .map(|digest| digest.digest.clone()),
         conflicts: sink.map(|sink| number(sink.conflicts)),
         parked: sink.map(|sink| number(sink.parked)),
         problem: pod

@@ -44,9 +44,19 @@ impl Ways {
 /// Who lets a site's workload out, and who lets it into Kafka.
 pub fn find(cluster: &ValidatedCluster, observed: &Observed, site: Site, component: Component) -> Ways {
     let live = |pod: &&PodFact| !pod.terminating;
-    let pod = observed.pods.iter().filter(live).find(|pod| pod.site == Some(site) && pod.component == component);
-    let kafka = observed.pods.iter().filter(live).find(|pod| pod.component == Component::Kafka);
-    let (Some(pod), Some(kafka)) = (pod, kafka) else { return Ways::default() };
+    let pod = observed
+        .pods
+        .iter()
+        .filter(live)
+        .find(|pod| pod.site == Some(site) && pod.component == component);
+    let kafka = observed
+        .pods
+        .iter()
+        .filter(live)
+        .find(|pod| pod.component == Component::Kafka);
+    let (Some(pod), Some(kafka)) = (pod, kafka) else {
+        return Ways::default();
+    };
     let namespace = &cluster.namespace;
     let mut ways = Ways::default();
     for policy in &cluster.foreign_policies {
@@ -62,31 +72,48 @@ pub fn find(cluster: &ValidatedCluster, observed: &Observed, site: Site, compone
 }
 
 fn selected(spec: &NetworkPolicySpec, pod: &PodFact) -> bool {
-    spec.pod_selector.as_ref().is_none_or(|selector| matches(selector, &pod.labels))
+    spec.pod_selector
+        .as_ref()
+        .is_none_or(|selector| matches(selector, &pod.labels))
 }
 
 fn lets_out(spec: &NetworkPolicySpec, to: &PodFact, namespace: &str) -> bool {
     // Without policyTypes a policy concerns egress only if it has an egress section: which it needs in order to allow anything.
     let rules = spec.egress.iter().flatten();
-    let concerned = spec.policy_types.as_ref().is_none_or(|types| types.iter().any(|t| t == "Egress"));
-    concerned && rules.into_iter().any(|rule| port(rule.ports.as_deref()) && peer(rule.to.as_deref(), to, namespace))
+    let concerned = spec
+        .policy_types
+        .as_ref()
+        .is_none_or(|types| types.iter().any(|t| t == "Egress"));
+    concerned
+        && rules
+            .into_iter()
+            .any(|rule| port(rule.ports.as_deref()) && peer(rule.to.as_deref(), to, namespace))
 }
 
 fn lets_in(spec: &NetworkPolicySpec, from: &PodFact, namespace: &str) -> bool {
     let rules = spec.ingress.iter().flatten();
-    let concerned = spec.policy_types.as_ref().is_none_or(|types| types.iter().any(|t| t == "Ingress"));
-    concerned && rules.into_iter().any(|rule| port(rule.ports.as_deref()) && peer(rule.from.as_deref(), from, namespace))
+    let concerned = spec
+        .policy_types
+        .as_ref()
+        .is_none_or(|types| types.iter().any(|t| t == "Ingress"));
+    concerned
+        && rules
+            .into_iter()
+            .any(|rule| port(rule.ports.as_deref()) && peer(rule.from.as_deref(), from, namespace))
 }
 
 /// Whether Kafka's port is among them; none listed is every port.
 fn port(ports: Option<&[NetworkPolicyPort]>) -> bool {
     let Some(ports @ [_, ..]) = ports else { return true };
     let kafka = i32::from(KAFKA_PORT);
-    ports.iter().filter(|port| port.protocol.as_deref().unwrap_or("TCP") == "TCP").any(|port| match (&port.port, port.end_port) {
-        (None, _) => true,
-        (Some(IntOrString::Int(first)), last) => (*first..=last.unwrap_or(*first)).contains(&kafka),
-        (Some(IntOrString::String(name)), _) => name == "kafka",
-    })
+    ports
+        .iter()
+        .filter(|port| port.protocol.as_deref().unwrap_or("TCP") == "TCP")
+        .any(|port| match (&port.port, port.end_port) {
+            (None, _) => true,
+            (Some(IntOrString::Int(first)), last) => (*first..=last.unwrap_or(*first)).contains(&kafka),
+            (Some(IntOrString::String(name)), _) => name == "kafka",
+        })
 }
 
 /// Whether the pod is among them; none listed is everybody.
@@ -94,18 +121,33 @@ fn peer(peers: Option<&[NetworkPolicyPeer]>, pod: &PodFact, namespace: &str) -> 
     let Some(peers @ [_, ..]) = peers else { return true };
     // Of the namespace only the name is known. A selector on another label may match.
     let home = BTreeMap::from([("kubernetes.io/metadata.name".to_owned(), namespace.to_owned())]);
-    let known = |selector: &LabelSelector| selector.match_labels.iter().flatten().all(|(key, _)| home.contains_key(key));
+    let known = |selector: &LabelSelector| {
+        selector
+            .match_labels
+            .iter()
+            .flatten()
+            .all(|(key, _)| home.contains_key(key))
+    };
     peers.iter().any(|peer| match &peer.ip_block {
         Some(block) => pod.ip.as_deref().is_some_and(|ip| in_block(block, ip)),
         None => {
-            peer.pod_selector.as_ref().is_none_or(|selector| matches(selector, &pod.labels))
-                && peer.namespace_selector.as_ref().is_none_or(|selector| !known(selector) || matches(selector, &home))
+            peer.pod_selector
+                .as_ref()
+                .is_none_or(|selector| matches(selector, &pod.labels))
+                && peer
+                    .namespace_selector
+                    .as_ref()
+                    .is_none_or(|selector| !known(selector) || matches(selector, &home))
         }
     })
 }
 
 fn matches(selector: &LabelSelector, labels: &BTreeMap<String, String>) -> bool {
-    let equal = selector.match_labels.iter().flatten().all(|(key, value)| labels.get(key) == Some(value));
+    let equal = selector
+        .match_labels
+        .iter()
+        .flatten()
+        .all(|(key, value)| labels.get(key) == Some(value));
     equal
         && selector.match_expressions.iter().flatten().all(|expression| {
             let value = labels.get(&expression.key);
@@ -126,11 +168,17 @@ fn in_block(block: &IPBlock, ip: &str) -> bool {
 }
 
 fn in_cidr(cidr: &str, ip: IpAddr) -> bool {
-    let Some((net, length)) = cidr.split_once('/') else { return false };
-    let (Ok(net), Ok(length)) = (net.parse::<IpAddr>(), length.parse::<u32>()) else { return false };
+    let Some((net, length)) = cidr.split_once('/') else {
+        return false;
+    };
+    let (Ok(net), Ok(length)) = (net.parse::<IpAddr>(), length.parse::<u32>()) else {
+        return false;
+    };
     let prefix = |bits: u128, width: u32| bits.checked_shr(width.saturating_sub(length)).unwrap_or(0);
     match (net, ip) {
-        (IpAddr::V4(net), IpAddr::V4(ip)) => prefix(u128::from(net.to_bits()), 32) == prefix(u128::from(ip.to_bits()), 32),
+        (IpAddr::V4(net), IpAddr::V4(ip)) => {
+            prefix(u128::from(net.to_bits()), 32) == prefix(u128::from(ip.to_bits()), 32)
+        }
         (IpAddr::V6(net), IpAddr::V6(ip)) => prefix(net.to_bits(), 128) == prefix(ip.to_bits(), 128),
         _ => false,
     }

@@ -19,33 +19,59 @@ pub struct Readiness {
 pub fn assess(cluster: &ValidatedCluster, observed: &Observed) -> Readiness {
     let runs = |pod: &&PodFact| pod.ready && pod.current && !pod.terminating;
     let has = |site: Site, component: Component| {
-        observed.pods.iter().filter(runs).any(|pod| pod.site == Some(site) && pod.component == component)
+        observed
+            .pods
+            .iter()
+            .filter(runs)
+            .any(|pod| pod.site == Some(site) && pod.component == component)
     };
     let parts = [Component::Postgres, Component::Connector, Component::Sink];
-    let missing = cluster.sites().flat_map(|site| parts.map(|part| (site, part))).filter(|&(site, part)| !has(site, part));
+    let missing = cluster
+        .sites()
+        .flat_map(|site| parts.map(|part| (site, part)))
+        .filter(|&(site, part)| !has(site, part));
     let mut waiting: Vec<String> = missing
         .map(|(site, part)| match part {
             Component::Postgres => names::site(&cluster.name, site),
             _ => names::of_site(&cluster.name, site, part.as_str()),
         })
         .collect();
-    let brokers = observed.pods.iter().filter(runs).filter(|pod| pod.component == Component::Kafka).count();
+    let brokers = observed
+        .pods
+        .iter()
+        .filter(runs)
+        .filter(|pod| pod.component == Component::Kafka)
+        .count();
     if brokers < usize::from(cluster.kafka.brokers) {
         waiting.insert(0, names::kafka(&cluster.name));
     }
-    let clients = cluster.sites().filter(|site| *site != Site::Server && parts.iter().all(|&part| has(*site, part))).count();
+    let clients = cluster
+        .sites()
+        .filter(|site| *site != Site::Server && parts.iter().all(|&part| has(*site, part)))
+        .count();
     let ready_clients = i32::try_from(clients).unwrap_or(i32::MAX);
 
     let problems = problems(cluster, observed);
     let Some(first) = problems.first() else {
         let (ready, reconciling) = if waiting.is_empty() {
             let message = format!("Kafka, the server and {} clients run", cluster.clients);
-            (Verdict::yes("Running", message), Verdict::no("Settled", "everything is as planned"))
+            (
+                Verdict::yes("Running", message),
+                Verdict::no("Settled", "everything is as planned"),
+            )
         } else {
             let message = format!("waiting for {}", list(waiting));
-            (Verdict::no("Starting", message.clone()), Verdict::yes("Starting", message))
+            (
+                Verdict::no("Starting", message.clone()),
+                Verdict::yes("Starting", message),
+            )
         };
-        return Readiness { ready, reconciling, stalled: Verdict::no("NoProblem", "nothing stands in the way"), ready_clients };
+        return Readiness {
+            ready,
+            reconciling,
+            stalled: Verdict::no("NoProblem", "nothing stands in the way"),
+            ready_clients,
+        };
     };
     let message = match problems.len() {
         1 => first.message.clone(),

@@ -12,12 +12,18 @@ const PROOF_SECONDS: i64 = 60;
 const SEGMENT: i64 = 16 << 20;
 
 /// Whether `new` should replace `old`, which was written `written` (absent: not by this process).
-pub fn worth_writing(old: &SyncClusterStatus, new: &SyncClusterStatus, written: Option<Timestamp>, now: Timestamp) -> bool {
+pub fn worth_writing(
+    old: &SyncClusterStatus,
+    new: &SyncClusterStatus,
+    written: Option<Timestamp>,
+    now: Timestamp,
+) -> bool {
     if essence(old) != essence(new) {
         return true;
     }
     let age = written.map_or(i64::MAX, |written| now.as_second() - written.as_second());
-    (age >= NUMBERS_SECONDS && numbers(old) != numbers(new)) || (is_cut(new) && proof(new) - proof(old) >= PROOF_SECONDS)
+    (age >= NUMBERS_SECONDS && numbers(old) != numbers(new))
+        || (is_cut(new) && proof(new) - proof(old) >= PROOF_SECONDS)
 }
 
 /// Without the times of probes and without bytes below a segment.
@@ -52,11 +58,20 @@ fn essence(status: &SyncClusterStatus) -> SyncClusterStatus {
 }
 
 fn is_cut(status: &SyncClusterStatus) -> bool {
-    status.sites.iter().any(|site| site.connectivity.desired != Desired::Connected)
+    status
+        .sites
+        .iter()
+        .any(|site| site.connectivity.desired != Desired::Connected)
 }
 
 /// The oldest probe of a cut.
 fn proof(status: &SyncClusterStatus) -> i64 {
-    let cut = status.sites.iter().filter(|site| site.connectivity.desired != Desired::Connected);
-    cut.filter_map(|site| site.connectivity.probed_at.as_ref()).map(|probed| probed.0.as_second()).min().unwrap_or_default()
+    let cut = status
+        .sites
+        .iter()
+        .filter(|site| site.connectivity.desired != Desired::Connected);
+    cut.filter_map(|site| site.connectivity.probed_at.as_ref())
+        .map(|probed| probed.0.as_second())
+        .min()
+        .unwrap_or_default()
 }

@@ -7,6 +7,7 @@ mod workloads;
 use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::jiff::Timestamp;
 use kube::Client;
 use kube::api::{Api, ListParams};
 use synccluster_protocol::Site;
@@ -44,15 +45,35 @@ pub struct Observed {
 }
 
 /// Measures.
-pub async fn observe(client: &Client, cluster: &ValidatedCluster, objects: &Objects, outcome: Outcome) -> Result<Observed, Error> {
+pub async fn observe(
+    client: &Client,
+    cluster: &ValidatedCluster,
+    objects: &Objects,
+    outcome: Outcome,
+    now: Timestamp,
+) -> Result<Observed, Error> {
     let api: Api<Pod> = Api::namespaced(client.clone(), &cluster.namespace);
-    let labelled = ListParams::default().labels(&names::cluster_selector(&cluster.name)).match_any();
+    let labelled = ListParams::default()
+        .labels(&names::cluster_selector(&cluster.name))
+        .match_any();
     let list = api.list(&labelled).await;
-    let list = list.map_err(|source| Error { namespace: cluster.namespace.clone(), source: Box::new(source) })?;
+    let list = list.map_err(|source| Error {
+        namespace: cluster.namespace.clone(),
+        source: Box::new(source),
+    })?;
     let templates = objects.templates();
-    let pods: Vec<PodFact> = list.items.into_iter().filter_map(|pod| pods::fact(&pod, &templates)).collect();
+    let pods: Vec<PodFact> = list
+        .items
+        .into_iter()
+        .filter_map(|pod| pods::fact(&pod, &templates, now))
+        .collect();
     let (kafka, answers) = tokio::join!(workloads::dial_kafka(&pods), workloads::ask(cluster, &pods));
-    let mut observed = Observed { pods, kafka, outcome, ..Observed::default() };
+    let mut observed = Observed {
+        pods,
+        kafka,
+        outcome,
+        ..Observed::default()
+    };
     for (site, component, answer) in answers {
         match answer {
             Ok(workloads::Answer::Connector(status)) => _ = observed.connectors.insert(site, *status),

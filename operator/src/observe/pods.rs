@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::{ContainerState, ContainerStateTerminated, ContainerStatus, Pod, PodStatus};
+use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt as _;
 use synccluster_protocol::Site;
 
@@ -41,19 +42,29 @@ pub struct Problem {
 }
 
 /// The fact of a pod, if it is one of the four components.
-pub fn fact(pod: &Pod, templates: &BTreeMap<(Component, Option<Site>), String>) -> Option<PodFact> {
+pub fn fact(pod: &Pod, templates: &BTreeMap<(Component, Option<Site>), String>, now: Timestamp) -> Option<PodFact> {
     let component = Component::parse(pod.labels().get(COMPONENT_LABEL)?)?;
     let site = match pod.labels().get(SITE_LABEL) {
         Some(label) => Some(label.parse().ok()?),
         None => None,
     };
     let status = pod.status.clone().unwrap_or_default();
-    let ready = status.conditions.iter().flatten().any(|condition| condition.type_ == "Ready" && condition.status == "True");
+    let ready = status
+        .conditions
+        .iter()
+        .flatten()
+        .any(|condition| condition.type_ == "Ready" && condition.status == "True");
     // No template is planned for what is kept as it is.
-    let current = templates.get(&(component, site)).is_none_or(|hash| pod.annotations().get(TEMPLATE_ANNOTATION) == Some(hash));
+    let current = templates
+        .get(&(component, site))
+        .is_none_or(|hash| pod.annotations().get(TEMPLATE_ANNOTATION) == Some(hash));
     let terminating = pod.metadata.deletion_timestamp.is_some();
     Some(PodFact {
-        problem: if ready || terminating { None } else { problem(&pod.name_any(), &status) },
+        problem: if ready || terminating {
+            None
+        } else {
+            problem(&pod.name_any(), &status, now)
+        },
         name: pod.name_any(),
         component,
         site,
@@ -65,9 +76,19 @@ pub fn fact(pod: &Pod, templates: &BTreeMap<(Component, Option<Site>), String>) 
     })
 }
 
-fn problem(pod: &str, status: &PodStatus) -> Option<Problem> {
+/// For this long a pod may wait for a node before it counts: its volume is made meanwhile.
+const SCHEDULING_SECONDS: i64 = 10;
+
+fn problem(pod: &str, status: &PodStatus, now: Timestamp) -> Option<Problem> {
     let unschedulable = status.conditions.iter().flatten().find(|condition| {
-        condition.type_ == "PodScheduled" && condition.status == "False" && condition.reason.as_deref() == Some("Unschedulable")
+        let since = condition
+            .last_transition_time
+            .as_ref()
+            .map_or(i64::MIN, |time| time.0.as_second());
+        condition.type_ == "PodScheduled"
+            && condition.status == "False"
+            && condition.reason.as_deref() == Some("Unschedulable")
+            && since <= now.as_second() - SCHEDULING_SECONDS
     });
     if let Some(condition) = unschedulable {
         let why = condition.message.as_deref().unwrap_or("no node fits");
@@ -84,16 +105,27 @@ fn problem(pod: &str, status: &PodStatus) -> Option<Problem> {
 fn of_container(pod: &str, container: &ContainerStatus) -> Option<Problem> {
     let name = &container.name;
     let (now, before) = (container.state.as_ref(), container.last_state.as_ref());
-    if name == "schema" && let Some(failed) = failure(now).or_else(|| failure(before)) {
-        let why = failed.message.as_deref().map_or_else(|| format!("exit code {}", failed.exit_code), first_lines);
-        return Some(Problem { reason: "MigrationFailed", message: format!("pod {pod}: {why}") });
+    if name == "schema"
+        && let Some(failed) = failure(now).or_else(|| failure(before))
+    {
+        let why = failed
+            .message
+            .as_deref()
+            .map_or_else(|| format!("exit code {}", failed.exit_code), first_lines);
+        return Some(Problem {
+            reason: "MigrationFailed",
+            message: format!("pod {pod}: {why}"),
+        });
     }
     let waiting = now?.waiting.as_ref()?;
     let why = first_lines(waiting.message.as_deref().unwrap_or_default());
     match waiting.reason.as_deref()? {
         "ImagePullBackOff" | "ErrImagePull" | "InvalidImageName" | "ErrImageNeverPull" => Some(Problem {
             reason: "ImageCannotBePulled",
-            message: format!("pod {pod} cannot get image {}: {why}; correct the image, or make it available to the nodes", container.image),
+            message: format!(
+                "pod {pod} cannot get image {}: {why}; correct the image, or make it available to the nodes",
+                container.image
+            ),
         }),
         reason @ ("CreateContainerConfigError" | "CreateContainerError" | "RunContainerError") => Some(Problem {
             reason: "ContainerCannotStart",
@@ -104,18 +136,29 @@ fn of_container(pod: &str, container: &ContainerStatus) -> Option<Problem> {
             let killed = failed.filter(|failed| failed.reason.as_deref() == Some("OOMKilled"));
             let why = match (killed, failed) {
                 (Some(_), _) => "it used more memory than its limit; raise the limit".to_owned(),
-                (None, Some(failed)) => failed.message.as_deref().map_or_else(|| format!("exit code {}", failed.exit_code), last_lines),
+                (None, Some(failed)) => failed
+                    .message
+                    .as_deref()
+                    .map_or_else(|| format!("exit code {}", failed.exit_code), last_lines),
                 (None, None) => why,
             };
-            let message = format!("container {name} of pod {pod} ends again and again: {why}; see kubectl logs {pod} -c {name} --previous");
-            Some(Problem { reason: "CrashLooping", message })
+            let message = format!(
+                "container {name} of pod {pod} ends again and again: {why}; see kubectl logs {pod} -c {name} --previous"
+            );
+            Some(Problem {
+                reason: "CrashLooping",
+                message,
+            })
         }
         _ => None,
     }
 }
 
 fn failure(state: Option<&ContainerState>) -> Option<&ContainerStateTerminated> {
-    state?.terminated.as_ref().filter(|terminated| terminated.exit_code != 0)
+    state?
+        .terminated
+        .as_ref()
+        .filter(|terminated| terminated.exit_code != 0)
 }
 
 const MAX: usize = 500;

@@ -60,12 +60,18 @@ pub enum Answer {
 
 /// Asks all connectors and sinks.
 pub async fn ask(cluster: &ValidatedCluster, pods: &[PodFact]) -> Vec<(Site, Component, Result<Answer, Unseen>)> {
-    let all = cluster.sites().flat_map(|site| [(site, Component::Connector), (site, Component::Sink)]);
+    let all = cluster
+        .sites()
+        .flat_map(|site| [(site, Component::Connector), (site, Component::Sink)]);
     let questions = all.map(|(site, component)| {
         async move {
-            let pod = pods.iter().find(|pod| pod.component == component && pod.site == Some(site) && !pod.terminating);
+            let pod = pods
+                .iter()
+                .find(|pod| pod.component == component && pod.site == Some(site) && !pod.terminating);
             let answer = match pod.and_then(|pod| pod.ip.as_deref()) {
-                Some(ip) => timeout(LIMIT, ask_one(&cluster.name, site, component, ip)).await.unwrap_or(Err(Unseen::Timeout)),
+                Some(ip) => timeout(LIMIT, ask_one(&cluster.name, site, component, ip))
+                    .await
+                    .unwrap_or(Err(Unseen::Timeout)),
                 None => Err(Unseen::NoPod),
             };
             (site, component, answer)
@@ -80,24 +86,39 @@ async fn ask_one(cluster: &ClusterName, site: Site, component: Component, ip: &s
     if component == Component::Sink {
         let status: SinkStatus = get(ip).await?;
         let same = (&status.cluster, status.site) == (cluster, site);
-        return if same { Ok(Answer::Sink(Box::new(status))) } else { Err(Unseen::Other) };
+        return if same {
+            Ok(Answer::Sink(Box::new(status)))
+        } else {
+            Err(Unseen::Other)
+        };
     }
     let status: ConnectorStatus = get(ip).await?;
     let same = (&status.cluster, status.site) == (cluster, site);
-    if same { Ok(Answer::Connector(Box::new(status))) } else { Err(Unseen::Other) }
+    if same {
+        Ok(Answer::Connector(Box::new(status)))
+    } else {
+        Err(Unseen::Other)
+    }
 }
 
 async fn get<T: DeserializeOwned>(ip: &str) -> Result<T, Unseen> {
     let stream = TcpStream::connect((ip, HTTP_PORT)).await?;
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
-    let request = hyper::Request::get("/status").header(hyper::header::HOST, ip).header(hyper::header::CONNECTION, "close");
-    let request = request.body(Empty::<Bytes>::new()).map_err(|e| Unseen::Body(e.into()))?;
+    let request = hyper::Request::get("/status")
+        .header(hyper::header::HOST, ip)
+        .header(hyper::header::CONNECTION, "close");
+    let request = request
+        .body(Empty::<Bytes>::new())
+        .map_err(|e| Unseen::Body(e.into()))?;
     let exchange = async {
         let response = sender.send_request(request).await?;
         if !response.status().is_success() {
             return Err(Unseen::Status(response.status()));
         }
-        let body = Limited::new(response.into_body(), MAX_BODY).collect().await.map_err(Unseen::Body)?;
+        let body = Limited::new(response.into_body(), MAX_BODY)
+            .collect()
+            .await
+            .map_err(Unseen::Body)?;
         Ok(serde_json::from_slice(&body.to_bytes())?)
     };
     // The connection makes progress only while it is polled; it ends with the answer because of `Connection: close`.
@@ -110,7 +131,9 @@ async fn get<T: DeserializeOwned>(ip: &str) -> Result<T, Unseen> {
 
 /// Whether any broker accepts a connection of the operator's.
 pub async fn dial_kafka(pods: &[PodFact]) -> Dial {
-    let brokers = pods.iter().filter(|pod| pod.component == Component::Kafka && !pod.terminating);
+    let brokers = pods
+        .iter()
+        .filter(|pod| pod.component == Component::Kafka && !pod.terminating);
     let dials = brokers.filter_map(|pod| pod.ip.as_deref()).map(|ip| async move {
         match timeout(LIMIT, TcpStream::connect((ip, KAFKA_PORT))).await {
             Ok(Ok(_)) => Dial::Open,
@@ -119,5 +142,8 @@ pub async fn dial_kafka(pods: &[PodFact]) -> Dial {
         }
     });
     let dials = futures::future::join_all(dials).await;
-    [Dial::Open, Dial::Refused, Dial::Blocked].into_iter().find(|dial| dials.contains(dial)).unwrap_or_default()
+    [Dial::Open, Dial::Refused, Dial::Blocked]
+        .into_iter()
+        .find(|dial| dials.contains(dial))
+        .unwrap_or_default()
 }

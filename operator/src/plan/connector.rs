@@ -34,7 +34,9 @@ pub fn connector(cluster: &ValidatedCluster, site: Site, migrations: Option<(&St
     own.insert("resources".to_owned(), pod::workload_resources());
     own.insert("volumeMounts".to_owned(), json!([mount("postgres")]));
     let files = match migrations {
-        Some((config_map, _)) => json!({ "name": "migrations", "configMap": { "name": config_map, "defaultMode": 0o444 } }),
+        Some((config_map, _)) => {
+            json!({ "name": "migrations", "configMap": { "name": config_map, "defaultMode": 0o444 } })
+        }
         None => json!({ "name": "migrations", "emptyDir": {} }),
     };
     let spec = json!({
@@ -100,7 +102,10 @@ fn connector_env(cluster: &ValidatedCluster, site: Site) -> Value {
         CleanupPolicy::Delete => "delete",
         CleanupPolicy::CompactDelete => "compact,delete",
     };
-    let retention = cluster.kafka.retention.map_or(String::new(), |time| format!(",retention.ms={}", time.as_millis()));
+    let retention = cluster
+        .kafka
+        .retention
+        .map_or(String::new(), |time| format!(";retention.ms={}", time.as_millis()));
     let config = format!("cleanup.policy={policy}{retention}");
     let mut variables = common_env(cluster, site);
     variables.push(("SYNC_TOPIC_REPLICATION", cluster.kafka.brokers.to_string()));

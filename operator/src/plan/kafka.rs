@@ -11,7 +11,10 @@ const USER: u32 = 1000;
 const CONTROLLER_PORT: u16 = 9093;
 
 fn files() -> [(&'static str, &'static str); 2] {
-    [("start.sh", include_str!("files/start-kafka.sh")), ("log4j2.properties", include_str!("files/log4j2.properties"))]
+    [
+        ("start.sh", include_str!("files/start-kafka.sh")),
+        ("log4j2.properties", include_str!("files/log4j2.properties")),
+    ]
 }
 
 /// ConfigMap, both Services and the StatefulSet.
@@ -20,9 +23,13 @@ pub fn kafka(cluster: &ValidatedCluster) -> Vec<Object> {
     let brokers = names::brokers(&cluster.name);
     let selector = names::selector(&cluster.name, None, Component::Kafka);
     let whole = |kind, name: &str, rest| object(cluster, kind, name.to_owned(), None, Some(Component::Kafka), rest);
-    let data: Map<String, Value> = files().into_iter().map(|(name, text)| (name.to_owned(), text.into())).collect();
+    let data: Map<String, Value> = files()
+        .into_iter()
+        .map(|(name, text)| (name.to_owned(), text.into()))
+        .collect();
     let clients = json!({ "name": "kafka", "port": KAFKA_PORT, "targetPort": "kafka", "protocol": "TCP" });
-    let controllers = json!({ "name": "controller", "port": CONTROLLER_PORT, "targetPort": "controller", "protocol": "TCP" });
+    let controllers =
+        json!({ "name": "controller", "port": CONTROLLER_PORT, "targetPort": "controller", "protocol": "TCP" });
     let bootstrap = json!({ "spec": { "type": "ClusterIP", "selector": selector, "ports": [clients] } });
     let headless = json!({ "spec": {
         "clusterIP": "None",
@@ -32,7 +39,11 @@ pub fn kafka(cluster: &ValidatedCluster) -> Vec<Object> {
         "ports": [clients, controllers],
     } });
     let storage = &cluster.kafka.storage;
-    let claim = claim(names::labels(&cluster.name, None, Some(Component::Kafka)), &storage.size, storage.class.as_deref());
+    let claim = claim(
+        names::labels(&cluster.name, None, Some(Component::Kafka)),
+        &storage.size,
+        storage.class.as_deref(),
+    );
     let stateful_set = json!({ "spec": {
         "replicas": cluster.kafka.brokers,
         "serviceName": brokers,
@@ -58,11 +69,14 @@ pub fn bootstrap_servers(cluster: &ValidatedCluster) -> String {
 
 fn template(cluster: &ValidatedCluster) -> Value {
     let brokers = cluster.kafka.brokers;
-    let (set, domain) = (names::kafka(&cluster.name), format!("{}.{}.svc", names::brokers(&cluster.name), cluster.namespace));
-    let voters: Vec<String> = (0..brokers).map(|id| format!("{id}@{set}-{id}.{domain}:{CONTROLLER_PORT}")).collect();
-    let probe = |period: u32, failures: u32| {
-        json!({ "tcpSocket": { "port": "kafka" }, "periodSeconds": period, "timeoutSeconds": 3, "failureThreshold": failures })
-    };
+    let (set, domain) = (
+        names::kafka(&cluster.name),
+        format!("{}.{}.svc", names::brokers(&cluster.name), cluster.namespace),
+    );
+    let voters: Vec<String> = (0..brokers)
+        .map(|id| format!("{id}@{set}-{id}.{domain}:{CONTROLLER_PORT}"))
+        .collect();
+    let probe = |period: u32, failures: u32| json!({ "tcpSocket": { "port": "kafka" }, "periodSeconds": period, "timeoutSeconds": 3, "failureThreshold": failures });
     let container = pod::container(
         "kafka",
         &cluster.kafka.image,
@@ -115,5 +129,8 @@ fn cluster_id(uid: &str) -> String {
     let number = u128::from_str_radix(&hex, 16).unwrap_or_default();
     // 22 digits of 6 bits hold 132 bits: the last 4 are padding.
     let digit = |i: u32| if i < 21 { number >> (128 - 6 * (i + 1)) } else { number << 4 } & 63;
-    (0..22).filter_map(|i| ALPHABET.get(usize::try_from(digit(i)).ok()?)).map(|&c| char::from(c)).collect()
+    (0..22)
+        .filter_map(|i| ALPHABET.get(usize::try_from(digit(i)).ok()?))
+        .map(|&c| char::from(c))
+        .collect()
 }

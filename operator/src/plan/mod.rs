@@ -43,7 +43,13 @@ pub enum Kind {
 
 impl Kind {
     /// All of them, in order.
-    pub const ALL: [Self; 5] = [Self::NetworkPolicy, Self::ConfigMap, Self::Service, Self::StatefulSet, Self::Deployment];
+    pub const ALL: [Self; 5] = [
+        Self::NetworkPolicy,
+        Self::ConfigMap,
+        Self::Service,
+        Self::StatefulSet,
+        Self::Deployment,
+    ];
 
     /// The API version objects of this kind are written in.
     pub fn api_version(self) -> &'static str {
@@ -104,8 +110,13 @@ impl Objects {
         let of = |object: &'_ Object| {
             let template = object.body.pointer("/spec/template/metadata")?;
             let component = Component::parse(template["labels"][COMPONENT_LABEL].as_str()?)?;
-            let site = template["labels"][SITE_LABEL].as_str().and_then(|site| site.parse().ok());
-            Some(((component, site), template["annotations"][TEMPLATE_ANNOTATION].as_str()?.to_owned()))
+            let site = template["labels"][SITE_LABEL]
+                .as_str()
+                .and_then(|site| site.parse().ok());
+            Some((
+                (component, site),
+                template["annotations"][TEMPLATE_ANNOTATION].as_str()?.to_owned(),
+            ))
         };
         self.apply.iter().filter_map(of).collect()
     }
@@ -132,11 +143,22 @@ pub fn plan(cluster: &ValidatedCluster) -> Objects {
         }
     }
     objects.sort_by_key(|object| object.kind);
-    Objects { apply: objects, keep, secrets: secrets::missing(cluster) }
+    Objects {
+        apply: objects,
+        keep,
+        secrets: secrets::missing(cluster),
+    }
 }
 
 /// An object of the cluster with its metadata; `rest` is everything below it.
-fn object(cluster: &ValidatedCluster, kind: Kind, name: String, site: Option<Site>, component: Option<Component>, rest: Value) -> Object {
+fn object(
+    cluster: &ValidatedCluster,
+    kind: Kind,
+    name: String,
+    site: Option<Site>,
+    component: Option<Component>,
+    rest: Value,
+) -> Object {
     let mut body = json!({
         "apiVersion": kind.api_version(),
         "kind": kind.as_str(),
@@ -155,13 +177,23 @@ fn object(cluster: &ValidatedCluster, kind: Kind, name: String, site: Option<Sit
 
 /// A ConfigMap of the cluster.
 fn config_map(cluster: &ValidatedCluster, name: String, component: Component, data: Map<String, Value>) -> Object {
-    object(cluster, Kind::ConfigMap, name, None, Some(component), json!({ "data": data }))
+    object(
+        cluster,
+        Kind::ConfigMap,
+        name,
+        None,
+        Some(component),
+        json!({ "data": data }),
+    )
 }
 
 /// Hash of anything that can be written as JSON: 16 hexadecimal digits.
 pub fn hash(value: &impl Serialize) -> String {
     let text = serde_json::to_vec(value).unwrap_or_default();
-    let digest = Sha256::digest(text).iter().take(8).fold(0, |number: u64, &byte| number << 8 | u64::from(byte));
+    let digest = Sha256::digest(text)
+        .iter()
+        .take(8)
+        .fold(0, |number: u64, &byte| number << 8 | u64::from(byte));
     format!("{digest:016x}")
 }
 

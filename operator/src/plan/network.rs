@@ -89,7 +89,12 @@ fn database(cluster: &ValidatedCluster, site: Site) -> Object {
         "policyTypes": ["Egress"],
         "egress": [{ "to": [to], "ports": [tcp(POSTGRES_PORT)] }],
     });
-    policy(cluster, names::of_site(&cluster.name, site, "database"), Some(site), spec)
+    policy(
+        cluster,
+        names::of_site(&cluster.name, site, "database"),
+        Some(site),
+        spec,
+    )
 }
 
 /// Into a site's database: its own workloads, and applications that carry the label.
@@ -103,14 +108,23 @@ fn postgres(cluster: &ValidatedCluster, site: Site) -> Object {
             "ports": [tcp(POSTGRES_PORT)],
         }],
     });
-    policy(cluster, names::of_site(&cluster.name, site, "postgres"), Some(site), spec)
+    policy(
+        cluster,
+        names::of_site(&cluster.name, site, "postgres"),
+        Some(site),
+        spec,
+    )
 }
 
 /// Into Kafka: the workloads of sites that are not cut, the other brokers, and the operator, whose dial is the control of every cut.
 fn kafka(cluster: &ValidatedCluster) -> Object {
     let brokers = json!({ "podSelector": pods(cluster, None, Component::Kafka) });
     let cut = |is_cut: &dyn Fn(Site) -> bool| -> Vec<String> {
-        cluster.sites().filter(|&site| is_cut(site)).map(|site| site.to_string()).collect()
+        cluster
+            .sites()
+            .filter(|&site| is_cut(site))
+            .map(|site| site.to_string())
+            .collect()
     };
     let among = |component, left_out: Vec<String>| {
         let mut selector = pods(cluster, None, component);

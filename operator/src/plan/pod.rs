@@ -59,7 +59,10 @@ pub fn container(name: &str, image: &str, rest: Value) -> Value {
 
 /// Environment variables, in the order given.
 pub fn env(variables: &[(&str, String)]) -> Value {
-    variables.iter().map(|(name, value)| json!({ "name": name, "value": value })).collect()
+    variables
+        .iter()
+        .map(|(name, value)| json!({ "name": name, "value": value }))
+        .collect()
 }
 
 /// A Secret as files only its group can read.
@@ -71,7 +74,10 @@ pub fn secret_volume(volume: &str, secret: &str) -> Value {
 pub fn served() -> Map<String, Value> {
     let get = |path: &str| json!({ "path": path, "port": "http" });
     let mut served = Map::new();
-    served.insert("ports".to_owned(), json!([{ "name": "http", "containerPort": HTTP_PORT, "protocol": "TCP" }]));
+    served.insert(
+        "ports".to_owned(),
+        json!([{ "name": "http", "containerPort": HTTP_PORT, "protocol": "TCP" }]),
+    );
     served.insert(
         "readinessProbe".to_owned(),
         json!({ "httpGet": get("/readyz"), "periodSeconds": 2, "timeoutSeconds": 2, "failureThreshold": 3 }),

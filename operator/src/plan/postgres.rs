@@ -16,7 +16,10 @@ fn files() -> [(&'static str, &'static str); 3] {
     [
         ("start.sh", include_str!("files/start-postgres.sh")),
         ("pg_hba.conf", include_str!("files/pg_hba.conf")),
-        ("bootstrap.sql", include_str!("../../../workloads/schema/sql/bootstrap.sql")),
+        (
+            "bootstrap.sql",
+            include_str!("../../../workloads/schema/sql/bootstrap.sql"),
+        ),
     ]
 }
 
@@ -26,7 +29,10 @@ fn shared_name(cluster: &ValidatedCluster) -> String {
 
 /// What all sites share.
 pub fn shared(cluster: &ValidatedCluster) -> Vec<Object> {
-    let data: Map<String, Value> = files().into_iter().map(|(name, text)| (name.to_owned(), text.into())).collect();
+    let data: Map<String, Value> = files()
+        .into_iter()
+        .map(|(name, text)| (name.to_owned(), text.into()))
+        .collect();
     vec![config_map(cluster, shared_name(cluster), Component::Postgres, data)]
 }
 
@@ -43,7 +49,11 @@ pub fn postgres(cluster: &ValidatedCluster, site: Site) -> Vec<Object> {
         "ports": [{ "name": "postgres", "port": POSTGRES_PORT, "targetPort": "postgres", "protocol": "TCP" }],
     } });
     let storage = &cluster.postgres.storage;
-    let claim = claim(names::labels(&cluster.name, Some(site), Some(Component::Postgres)), &storage.size, storage.class.as_deref());
+    let claim = claim(
+        names::labels(&cluster.name, Some(site), Some(Component::Postgres)),
+        &storage.size,
+        storage.class.as_deref(),
+    );
     let stateful_set = json!({ "spec": {
         "replicas": 1,
         "serviceName": name,
@@ -142,11 +152,18 @@ fn arguments(cluster: &ValidatedCluster, site: Site) -> Vec<String> {
         ("wal_level".to_owned(), "logical".to_owned()),
         ("max_replication_slots".to_owned(), slots.to_string()),
         ("max_wal_senders".to_owned(), slots.to_string()),
-        ("max_slot_wal_keep_size".to_owned(), format!("{}MB", cluster.postgres.max_slot_wal_keep_mb)),
+        (
+            "max_slot_wal_keep_size".to_owned(),
+            format!("{}MB", cluster.postgres.max_slot_wal_keep_mb),
+        ),
         ("track_commit_timestamp".to_owned(), "off".to_owned()),
         ("unix_socket_directories".to_owned(), "/var/run/postgresql".to_owned()),
         ("hba_file".to_owned(), format!("{CONFIG}/pg_hba.conf")),
     ];
     let written = cluster.postgres.parameters.clone();
-    written.into_iter().chain(decided).flat_map(|(name, value)| ["-c".to_owned(), format!("{name}={value}")]).collect()
+    written
+        .into_iter()
+        .chain(decided)
+        .flat_map(|(name, value)| ["-c".to_owned(), format!("{name}={value}")])
+        .collect()
 }

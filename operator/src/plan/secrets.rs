@@ -26,9 +26,13 @@ pub struct Wanted {
 /// The Secrets that have to be created.
 pub fn missing(cluster: &ValidatedCluster) -> Vec<Wanted> {
     let all = cluster.sites().flat_map(|site| Role::ALL.map(|role| (site, role)));
-    all.map(|(site, role)| Wanted { name: names::of_site(&cluster.name, site, role.suffix()), site, role })
-        .filter(|wanted| !cluster.secrets.contains(&wanted.name))
-        .collect()
+    all.map(|(site, role)| Wanted {
+        name: names::of_site(&cluster.name, site, role.suffix()),
+        site,
+        role,
+    })
+    .filter(|wanted| !cluster.secrets.contains(&wanted.name))
+    .collect()
 }
 
 /// The Secret with this password, which must consist of letters and digits so that it can stand in a URI.

@@ -12,7 +12,10 @@ use crate::validate::ValidatedCluster;
 pub fn sink(cluster: &ValidatedCluster, site: Site) -> Object {
     let mut variables = common_env(cluster, site);
     variables.push(("SYNC_MAX_CLOCK_SKEW", format!("{}s", cluster.max_clock_skew.as_secs())));
-    variables.push(("SYNC_DIGEST_INTERVAL", format!("{}s", cluster.digest_interval.as_secs())));
+    variables.push((
+        "SYNC_DIGEST_INTERVAL",
+        format!("{}s", cluster.digest_interval.as_secs()),
+    ));
     let mut own = pod::served();
     own.insert("command".to_owned(), json!(["synccluster-sink", "run"]));
     own.insert("env".to_owned(), pod::env(&variables));
@@ -26,5 +29,10 @@ pub fn sink(cluster: &ValidatedCluster, site: Site) -> Object {
         "containers": [pod::container("sink", &cluster.image, Value::Object(own))],
         "volumes": [pod::secret_volume("postgres", &secret)],
     });
-    deployment(cluster, site, Component::Sink, pod::template(cluster, Some(site), Component::Sink, USER, spec))
+    deployment(
+        cluster,
+        site,
+        Component::Sink,
+        pod::template(cluster, Some(site), Component::Sink, USER, spec),
+    )
 }

@@ -11,12 +11,19 @@ use super::*;
 use crate::fixture::{cut, valid, validated, with};
 
 fn named<'a>(objects: &'a Objects, kind: Kind, name: &str) -> Option<&'a Value> {
-    objects.apply.iter().find(|object| object.kind == kind && object.name == name).map(|object| &object.body)
+    objects
+        .apply
+        .iter()
+        .find(|object| object.kind == kind && object.name == name)
+        .map(|object| &object.body)
 }
 
 /// The template of every pod, by name of its StatefulSet or Deployment.
 fn templates(objects: &Objects) -> BTreeMap<String, Value> {
-    let with_template = objects.apply.iter().filter_map(|o| Some((o.name.clone(), o.body.pointer("/spec/template")?.clone())));
+    let with_template = objects
+        .apply
+        .iter()
+        .filter_map(|o| Some((o.name.clone(), o.body.pointer("/spec/template")?.clone())));
     with_template.collect()
 }
 
@@ -82,11 +89,17 @@ fn a_site_is_a_database_a_connector_and_a_sink() {
             assert!(named(&objects, kind, &format!("demo-{site}")).is_some(), "{site}");
         }
         for part in ["connector", "sink"] {
-            assert!(named(&objects, Kind::Deployment, &format!("demo-{site}-{part}")).is_some(), "{site}");
+            assert!(
+                named(&objects, Kind::Deployment, &format!("demo-{site}-{part}")).is_some(),
+                "{site}"
+            );
         }
     }
     assert_eq!(templates(&objects).len(), 4 * 3 + 1);
-    assert_eq!(templates(&plan(&validated(with("/spec/clients", json!(0))))).len(), 3 + 1);
+    assert_eq!(
+        templates(&plan(&validated(with("/spec/clients", json!(0))))).len(),
+        3 + 1
+    );
 }
 
 /// Each end on its own keeps the site away from Kafka.
@@ -94,15 +107,25 @@ fn a_site_is_a_database_a_connector_and_a_sink() {
 fn a_cut_is_the_absence_of_the_edge_at_both_ends() {
     for (link, uplink, downlink) in [("Both", true, true), ("Uplink", true, false), ("Downlink", false, true)] {
         let objects = plan(&cut(json!({ "clients": [2], "link": link })));
-        for (site, cut) in [("server", false), ("client-1", false), ("client-2", true), ("client-3", false)] {
+        for (site, cut) in [
+            ("server", false),
+            ("client-1", false),
+            ("client-2", true),
+            ("client-3", false),
+        ] {
             let out = |edge: &str| named(&objects, Kind::NetworkPolicy, &format!("demo-{site}-{edge}")).is_some();
             assert_eq!(out("uplink"), !(cut && uplink), "{link} {site}");
             assert_eq!(out("downlink"), !(cut && downlink), "{link} {site}");
         }
         let kafka = named(&objects, Kind::NetworkPolicy, "demo-kafka").unwrap();
-        let left_out = |from: usize| kafka["spec"]["ingress"][0]["from"][from]["podSelector"]["matchExpressions"][0].clone();
+        let left_out =
+            |from: usize| kafka["spec"]["ingress"][0]["from"][from]["podSelector"]["matchExpressions"][0].clone();
         let client_2 = json!({ "key": "synccluster.dev/site", "operator": "NotIn", "values": ["client-2"] });
-        assert_eq!(left_out(0), if uplink { client_2.clone() } else { Value::Null }, "{link}");
+        assert_eq!(
+            left_out(0),
+            if uplink { client_2.clone() } else { Value::Null },
+            "{link}"
+        );
         assert_eq!(left_out(1), if downlink { client_2 } else { Value::Null }, "{link}");
     }
 }
@@ -110,8 +133,19 @@ fn a_cut_is_the_absence_of_the_edge_at_both_ends() {
 #[test]
 fn a_cut_site_still_reaches_its_database_and_is_reached_by_the_operator() {
     let (whole, cut) = (plan(&valid()), plan(&cut(json!({ "clients": [2], "server": true }))));
-    for name in ["demo-client-2-database", "demo-client-2-postgres", "demo-server-database", "demo-operator", "demo-dns", "demo-default-deny"] {
-        assert_eq!(named(&whole, Kind::NetworkPolicy, name), named(&cut, Kind::NetworkPolicy, name), "{name}");
+    for name in [
+        "demo-client-2-database",
+        "demo-client-2-postgres",
+        "demo-server-database",
+        "demo-operator",
+        "demo-dns",
+        "demo-default-deny",
+    ] {
+        assert_eq!(
+            named(&whole, Kind::NetworkPolicy, name),
+            named(&cut, Kind::NetworkPolicy, name),
+            "{name}"
+        );
         assert!(named(&cut, Kind::NetworkPolicy, name).is_some(), "{name}");
     }
 }
@@ -120,12 +154,23 @@ fn a_cut_site_still_reaches_its_database_and_is_reached_by_the_operator() {
 fn nobody_is_allowed_what_no_edge_needs() {
     let objects = plan(&valid());
     let deny = named(&objects, Kind::NetworkPolicy, "demo-default-deny").unwrap();
-    assert_eq!(deny["spec"], json!({ "podSelector": { "matchLabels": { "synccluster.dev/cluster": "demo" } }, "policyTypes": ["Ingress", "Egress"] }));
+    assert_eq!(
+        deny["spec"],
+        json!({ "podSelector": { "matchLabels": { "synccluster.dev/cluster": "demo" } }, "policyTypes": ["Ingress", "Egress"] })
+    );
     for object in objects.apply.iter().filter(|object| object.kind == Kind::NetworkPolicy) {
         for (rules, peers) in [("ingress", "from"), ("egress", "to")] {
             for rule in object.body["spec"][rules].as_array().into_iter().flatten() {
-                assert!(rule[peers].as_array().is_some_and(|peers| !peers.is_empty()), "{} allows everybody", object.name);
-                assert!(rule["ports"].as_array().is_some_and(|ports| !ports.is_empty()), "{} allows every port", object.name);
+                assert!(
+                    rule[peers].as_array().is_some_and(|peers| !peers.is_empty()),
+                    "{} allows everybody",
+                    object.name
+                );
+                assert!(
+                    rule["ports"].as_array().is_some_and(|ports| !ports.is_empty()),
+                    "{} allows every port",
+                    object.name
+                );
             }
         }
     }
@@ -134,7 +179,10 @@ fn nobody_is_allowed_what_no_edge_needs() {
 #[test]
 fn cutting_and_scaling_restart_nothing() {
     let before = templates(&plan(&valid()));
-    assert_eq!(templates(&plan(&cut(json!({ "clients": [2], "server": true })))), before);
+    assert_eq!(
+        templates(&plan(&cut(json!({ "clients": [2], "server": true })))),
+        before
+    );
     let more = templates(&plan(&validated(with("/spec/clients", json!(40)))));
     for (name, template) in &before {
         assert_eq!(more.get(name), Some(template), "{name}");
@@ -144,7 +192,10 @@ fn cutting_and_scaling_restart_nothing() {
 #[test]
 fn changed_migrations_restart_the_connectors_and_nothing_else() {
     let mut changed = valid();
-    changed.migrations = Migrations::Found { config_map: "demo-schema".to_owned(), hash: "other".to_owned() };
+    changed.migrations = Migrations::Found {
+        config_map: "demo-schema".to_owned(),
+        hash: "other".to_owned(),
+    };
     let (before, after) = (templates(&plan(&valid())), templates(&plan(&changed)));
     for (name, template) in &before {
         assert_eq!(&after[name] != template, name.ends_with("-connector"), "{name}");
@@ -154,12 +205,25 @@ fn changed_migrations_restart_the_connectors_and_nothing_else() {
 #[test]
 fn missing_migrations_keep_connectors_as_they_are() {
     let mut missing = valid();
-    missing.migrations = Migrations::Missing { config_map: "demo-schema".to_owned() };
+    missing.migrations = Migrations::Missing {
+        config_map: "demo-schema".to_owned(),
+    };
     let objects = plan(&missing);
     let connectors: Vec<&str> = objects.keep.iter().map(|(_, name)| name.as_str()).collect();
-    assert_eq!(connectors, ["demo-client-1-connector", "demo-client-2-connector", "demo-client-3-connector", "demo-server-connector"]);
+    assert_eq!(
+        connectors,
+        [
+            "demo-client-1-connector",
+            "demo-client-2-connector",
+            "demo-client-3-connector",
+            "demo-server-connector"
+        ]
+    );
     assert!(objects.apply.iter().all(|object| !object.name.ends_with("-connector")));
-    assert!(named(&objects, Kind::StatefulSet, "demo-client-1").is_some(), "the rest goes on");
+    assert!(
+        named(&objects, Kind::StatefulSet, "demo-client-1").is_some(),
+        "the rest goes on"
+    );
 }
 
 #[test]
@@ -167,7 +231,10 @@ fn every_pod_is_restricted_and_asks_for_what_it_needs() {
     for (name, template) in templates(&plan(&valid())) {
         let pod = &template["spec"];
         assert_eq!(pod["securityContext"]["runAsNonRoot"], true, "{name}");
-        assert_eq!(pod["securityContext"]["seccompProfile"]["type"], "RuntimeDefault", "{name}");
+        assert_eq!(
+            pod["securityContext"]["seccompProfile"]["type"], "RuntimeDefault",
+            "{name}"
+        );
         assert_eq!(pod["automountServiceAccountToken"], false, "{name}");
         let containers = ["containers", "initContainers"].map(|kind| pod[kind].as_array().cloned().unwrap_or_default());
         for container in containers.into_iter().flatten() {
@@ -185,10 +252,17 @@ fn no_password_is_in_an_object_or_an_argument() {
     let cluster = valid();
     let wanted = &plan(&cluster).secrets[0];
     let secret = secrets::secret(&cluster, wanted, "s3cr3t");
-    assert_eq!(secret["stringData"]["uri"], "postgresql://app:s3cr3t@demo-server.shop.svc:5432/app");
+    assert_eq!(
+        secret["stringData"]["uri"],
+        "postgresql://app:s3cr3t@demo-server.shop.svc:5432/app"
+    );
     for (name, template) in templates(&plan(&cluster)) {
         for container in template["spec"]["containers"].as_array().unwrap() {
-            let plain = container["env"].as_array().into_iter().flatten().all(|env| env.get("valueFrom").is_none());
+            let plain = container["env"]
+                .as_array()
+                .into_iter()
+                .flatten()
+                .all(|env| env.get("valueFrom").is_none());
             assert!(plain, "{name} takes an environment variable from a Secret");
         }
     }
@@ -200,19 +274,37 @@ fn secrets_are_created_once_and_stay_with_the_volume() {
     assert_eq!(plan(&cluster).secrets.len(), 4 * 4);
     cluster.secrets = plan(&cluster).secrets.into_iter().map(|wanted| wanted.name).collect();
     assert_eq!(plan(&cluster).secrets, []);
-    let wanted = secrets::Wanted { name: "demo-server-app".to_owned(), site: Site::Server, role: names::Role::App };
-    assert_eq!(secrets::secret(&cluster, &wanted, "x")["metadata"]["ownerReferences"], json!([]));
+    let wanted = secrets::Wanted {
+        name: "demo-server-app".to_owned(),
+        site: Site::Server,
+        role: names::Role::App,
+    };
+    assert_eq!(
+        secrets::secret(&cluster, &wanted, "x")["metadata"]["ownerReferences"],
+        json!([])
+    );
     cluster.postgres.storage.when_deleted = crate::api::Retention::Delete;
-    assert_eq!(secrets::secret(&cluster, &wanted, "x")["metadata"]["ownerReferences"][0]["uid"], cluster.uid);
+    assert_eq!(
+        secrets::secret(&cluster, &wanted, "x")["metadata"]["ownerReferences"][0]["uid"],
+        cluster.uid
+    );
 }
 
 #[test]
 fn volumes_are_retained_unless_the_spec_says_otherwise() {
-    let policy = |objects: &Objects, set: &str| named(objects, Kind::StatefulSet, set).unwrap()["spec"]["persistentVolumeClaimRetentionPolicy"].clone();
+    let policy = |objects: &Objects, set: &str| {
+        named(objects, Kind::StatefulSet, set).unwrap()["spec"]["persistentVolumeClaimRetentionPolicy"].clone()
+    };
     let delete = plan(&validated(with("/spec/postgres/storage/whenDeleted", json!("Delete"))));
     for set in ["demo-server", "demo-client-1", "demo-kafka"] {
-        assert_eq!(policy(&plan(&valid()), set), json!({ "whenDeleted": "Retain", "whenScaled": "Retain" }));
-        assert_eq!(policy(&delete, set), json!({ "whenDeleted": "Delete", "whenScaled": "Retain" }));
+        assert_eq!(
+            policy(&plan(&valid()), set),
+            json!({ "whenDeleted": "Retain", "whenScaled": "Retain" })
+        );
+        assert_eq!(
+            policy(&delete, set),
+            json!({ "whenDeleted": "Delete", "whenScaled": "Retain" })
+        );
     }
 }
 
@@ -220,11 +312,19 @@ fn volumes_are_retained_unless_the_spec_says_otherwise() {
 fn the_server_has_slots_for_every_client() {
     let slots = |clients: i32| {
         let objects = plan(&validated(with("/spec/clients", json!(clients))));
-        let args = named(&objects, Kind::StatefulSet, "demo-server").unwrap()["spec"]["template"]["spec"]["containers"][0]["args"].clone();
+        let args = named(&objects, Kind::StatefulSet, "demo-server").unwrap()["spec"]["template"]["spec"]["containers"]
+            [0]["args"]
+            .clone();
         let args: Vec<String> = serde_json::from_value(args).unwrap();
-        args.iter().find_map(|arg| arg.strip_prefix("max_replication_slots=")).unwrap().to_owned()
+        args.iter()
+            .find_map(|arg| arg.strip_prefix("max_replication_slots="))
+            .unwrap()
+            .to_owned()
     };
-    assert_eq!((slots(3), slots(48), slots(49), slots(1000)), ("64".into(), "64".into(), "128".into(), "1024".into()));
+    assert_eq!(
+        (slots(3), slots(48), slots(49), slots(1000)),
+        ("64".into(), "64".into(), "128".into(), "1024".into())
+    );
 }
 
 #[test]
@@ -232,7 +332,8 @@ fn what_the_operator_decides_comes_after_what_people_write() {
     let mut cluster = valid();
     cluster.postgres.parameters = BTreeMap::from([("shared_buffers".to_owned(), "64MB".to_owned())]);
     let objects = plan(&cluster);
-    let args = &named(&objects, Kind::StatefulSet, "demo-client-1").unwrap()["spec"]["template"]["spec"]["containers"][0]["args"];
+    let args = &named(&objects, Kind::StatefulSet, "demo-client-1").unwrap()["spec"]["template"]["spec"]["containers"]
+        [0]["args"];
     assert_eq!((&args[0], &args[1]), (&json!("-c"), &json!("shared_buffers=64MB")));
 }
 
@@ -241,15 +342,25 @@ fn kafka_forms_one_quorum_with_the_identity_of_the_resource() {
     let mut cluster = valid();
     cluster.kafka.brokers = 3;
     let objects = plan(&cluster);
-    let env = named(&objects, Kind::StatefulSet, "demo-kafka").unwrap()["spec"]["template"]["spec"]["containers"][0]["env"].clone();
-    let value = |name: &str| env.as_array().unwrap().iter().find(|e| e["name"] == name).unwrap()["value"].as_str().unwrap().to_owned();
+    let env =
+        named(&objects, Kind::StatefulSet, "demo-kafka").unwrap()["spec"]["template"]["spec"]["containers"][0]["env"]
+            .clone();
+    let value = |name: &str| {
+        env.as_array().unwrap().iter().find(|e| e["name"] == name).unwrap()["value"]
+            .as_str()
+            .unwrap()
+            .to_owned()
+    };
     // printf 0123456789abcdef0123456789abcdef | xxd -r -p | basenc --base64url
     assert_eq!(value("CLUSTER_ID"), "ASNFZ4mrze8BI0VniavN7w");
     assert_eq!(
         value("VOTERS"),
         "0@demo-kafka-0.demo-kafka-brokers.shop.svc:9093,1@demo-kafka-1.demo-kafka-brokers.shop.svc:9093,2@demo-kafka-2.demo-kafka-brokers.shop.svc:9093"
     );
-    assert_eq!((value("REPLICAS"), value("MIN_IN_SYNC")), ("3".to_owned(), "2".to_owned()));
+    assert_eq!(
+        (value("REPLICAS"), value("MIN_IN_SYNC")),
+        ("3".to_owned(), "2".to_owned())
+    );
 }
 
 #[test]
@@ -261,6 +372,10 @@ fn each_pod_is_known_by_its_template() {
     changed.image = "synccluster/synccluster:next".to_owned();
     let after = plan(&changed).templates();
     for (key, hash) in hashes {
-        assert_eq!(after[&key] != hash, matches!(key.0, Component::Connector | Component::Sink), "{key:?}");
+        assert_eq!(
+            after[&key] != hash,
+            matches!(key.0, Component::Connector | Component::Sink),
+            "{key:?}"
+        );
     }
 }

@@ -12,20 +12,60 @@ fn refused(resource: Value) -> String {
 #[test]
 fn what_cannot_be_planned_is_refused_with_what_to_write_instead() {
     let cases = [
-        ("/metadata/name", json!("a2345678901234567890123456789012x"), "1 to 32 lower-case"),
+        (
+            "/metadata/name",
+            json!("a2345678901234567890123456789012x"),
+            "1 to 32 lower-case",
+        ),
         ("/metadata/uid", Value::Null, "metadata.uid is missing"),
         ("/metadata/namespace", Value::Null, "metadata.namespace is missing"),
-        ("/spec/clients", json!(1001), "spec.clients must be between 0 and 1000, not 1001"),
-        ("/spec/clients", json!(-1), "spec.clients must be between 0 and 1000, not -1"),
-        ("/spec/partition", json!({ "clients": [4] }), "client 4, which does not exist: use ordinals from 1 to 3"),
-        ("/spec/partition", json!({ "clients": [0] }), "client 0, which does not exist"),
-        ("/spec/partition", json!({ "clients": [1], "healAfter": "soon" }), "spec.partition.healAfter: `soon` is not a whole number"),
-        ("/spec/schema/tables/0/name", json!("todos"), "is not schema and table joined by a dot"),
+        (
+            "/spec/clients",
+            json!(1001),
+            "spec.clients must be between 0 and 1000, not 1001",
+        ),
+        (
+            "/spec/clients",
+            json!(-1),
+            "spec.clients must be between 0 and 1000, not -1",
+        ),
+        (
+            "/spec/partition",
+            json!({ "clients": [4] }),
+            "client 4, which does not exist: use ordinals from 1 to 3",
+        ),
+        (
+            "/spec/partition",
+            json!({ "clients": [0] }),
+            "client 0, which does not exist",
+        ),
+        (
+            "/spec/partition",
+            json!({ "clients": [1], "healAfter": "soon" }),
+            "spec.partition.healAfter: `soon` is not a whole number",
+        ),
+        (
+            "/spec/schema/tables/0/name",
+            json!("todos"),
+            "is not schema and table joined by a dot",
+        ),
         ("/spec/sync/maxClockSkew", json!("0s"), "spec.sync.maxClockSkew"),
         ("/spec/sync/digestInterval", json!("é"), "spec.sync.digestInterval"),
-        ("/spec/postgres/maxSlotWalKeepSize", json!("4GB"), "is not a whole number of Mi, Gi or Ti"),
-        ("/spec/postgres/maxSlotWalKeepSize", json!("é"), "is not a whole number of Mi, Gi or Ti"),
-        ("/spec/postgres/parameters", json!({ "a b": "c" }), "is not the name of a setting"),
+        (
+            "/spec/postgres/maxSlotWalKeepSize",
+            json!("4GB"),
+            "is not a whole number of Mi, Gi or Ti",
+        ),
+        (
+            "/spec/postgres/maxSlotWalKeepSize",
+            json!("é"),
+            "is not a whole number of Mi, Gi or Ti",
+        ),
+        (
+            "/spec/postgres/parameters",
+            json!({ "a b": "c" }),
+            "is not the name of a setting",
+        ),
         ("/spec/kafka/brokers", json!(0), "spec.kafka.brokers must be 1 or 3"),
     ];
     for (pointer, value, expected) in cases {
@@ -48,18 +88,38 @@ fn a_cut_has_a_direction() {
     let cut = |partition: Value| crate::fixture::cut(partition).cut;
     let (one, two) = (Site::Client(1), Site::Client(2));
     let both = cut(json!({ "clients": [2] }));
-    assert_eq!((both.uplink(two), both.downlink(two), both.uplink(one), both.downlink(one)), (true, true, false, false));
+    assert_eq!(
+        (
+            both.uplink(two),
+            both.downlink(two),
+            both.uplink(one),
+            both.downlink(one)
+        ),
+        (true, true, false, false)
+    );
     let up = cut(json!({ "clients": [2], "link": "Uplink" }));
     assert_eq!((up.uplink(two), up.downlink(two)), (true, false));
     let down = cut(json!({ "clients": [2], "link": "Downlink" }));
     assert_eq!((down.uplink(two), down.downlink(two)), (false, true));
     let server = cut(json!({ "server": true }));
-    assert_eq!((server.uplink(Site::Server), server.downlink(Site::Server), server.uplink(one)), (true, true, false));
+    assert_eq!(
+        (
+            server.uplink(Site::Server),
+            server.downlink(Site::Server),
+            server.uplink(one)
+        ),
+        (true, true, false)
+    );
 }
 
 #[test]
 fn a_config_map_that_is_missing_is_no_error_of_the_resource() {
     let cluster = serde_json::from_value(resource()).unwrap();
     let valid = validate(&cluster, Dereferenced::default(), &settings()).unwrap();
-    assert_eq!(valid.migrations, Migrations::Missing { config_map: "demo-schema".to_owned() });
+    assert_eq!(
+        valid.migrations,
+        Migrations::Missing {
+            config_map: "demo-schema".to_owned()
+        }
+    );
 }

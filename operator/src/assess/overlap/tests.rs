@@ -7,7 +7,8 @@ use crate::fixture::{cut, observed};
 /// Which policies open which end of client 2's uplink, given one policy of somebody else.
 fn ways(spec: Value) -> (bool, bool) {
     let mut cluster = cut(json!({ "clients": [2] }));
-    let policy: NetworkPolicy = serde_json::from_value(json!({ "metadata": { "name": "theirs" }, "spec": spec })).unwrap();
+    let policy: NetworkPolicy =
+        serde_json::from_value(json!({ "metadata": { "name": "theirs" }, "spec": spec })).unwrap();
     cluster.foreign_policies = vec![policy];
     let ways = find(&cluster, &observed(&cluster), Site::Client(2), Component::Connector);
     assert!(ways.names().iter().all(|name| name == "theirs"));
@@ -16,9 +17,12 @@ fn ways(spec: Value) -> (bool, bool) {
 
 #[test]
 fn a_policy_voids_a_cut_where_it_selects_the_pod_and_allows_the_way() {
-    let everything = json!({ "podSelector": {}, "policyTypes": ["Ingress", "Egress"], "ingress": [{}], "egress": [{}] });
+    let everything =
+        json!({ "podSelector": {}, "policyTypes": ["Ingress", "Egress"], "ingress": [{}], "egress": [{}] });
     assert_eq!(ways(everything), (true, true));
-    let egress = |to: Value, ports: Value| ways(json!({ "podSelector": {}, "policyTypes": ["Egress"], "egress": [{ "to": to, "ports": ports }] })).0;
+    let egress = |to: Value, ports: Value| {
+        ways(json!({ "podSelector": {}, "policyTypes": ["Egress"], "egress": [{ "to": to, "ports": ports }] })).0
+    };
     let kafka = || json!([{ "podSelector": { "matchLabels": { "app.kubernetes.io/component": "kafka" } } }]);
     let port = || json!([{ "port": 9092 }]);
     assert!(egress(kafka(), port()));
@@ -27,25 +31,48 @@ fn a_policy_voids_a_cut_where_it_selects_the_pod_and_allows_the_way() {
     assert!(egress(kafka(), json!([{ "port": 9000, "endPort": 9100 }])));
     assert!(egress(kafka(), json!([{ "port": "kafka" }])));
     assert!(egress(json!([{ "ipBlock": { "cidr": "10.0.0.0/8" } }]), port()));
-    assert!(egress(json!([{ "namespaceSelector": { "matchLabels": { "kubernetes.io/metadata.name": "shop" } } }]), port()));
-    assert!(egress(json!([{ "namespaceSelector": { "matchLabels": { "team": "unknown" } } }]), port()), "what is not known may match");
+    assert!(egress(
+        json!([{ "namespaceSelector": { "matchLabels": { "kubernetes.io/metadata.name": "shop" } } }]),
+        port()
+    ));
+    assert!(
+        egress(
+            json!([{ "namespaceSelector": { "matchLabels": { "team": "unknown" } } }]),
+            port()
+        ),
+        "what is not known may match"
+    );
 
     assert!(!egress(kafka(), json!([{ "port": 5432 }])));
     assert!(!egress(kafka(), json!([{ "port": 9092, "protocol": "UDP" }])));
-    assert!(!egress(json!([{ "podSelector": { "matchLabels": { "app": "other" } } }]), port()));
-    assert!(!egress(json!([{ "ipBlock": { "cidr": "10.0.0.0/8", "except": ["10.1.2.0/24"] } }]), port()));
+    assert!(!egress(
+        json!([{ "podSelector": { "matchLabels": { "app": "other" } } }]),
+        port()
+    ));
+    assert!(!egress(
+        json!([{ "ipBlock": { "cidr": "10.0.0.0/8", "except": ["10.1.2.0/24"] } }]),
+        port()
+    ));
     assert!(!egress(json!([{ "ipBlock": { "cidr": "fd00::/8" } }]), port()));
-    assert!(!egress(json!([{ "namespaceSelector": { "matchLabels": { "kubernetes.io/metadata.name": "other" } } }]), port()));
+    assert!(!egress(
+        json!([{ "namespaceSelector": { "matchLabels": { "kubernetes.io/metadata.name": "other" } } }]),
+        port()
+    ));
 }
 
 #[test]
 fn selectors_mean_what_kubernetes_says() {
     let selects = |expression: Value| {
-        ways(json!({ "podSelector": { "matchExpressions": [expression] }, "policyTypes": ["Egress"], "egress": [{}] })).0
+        ways(json!({ "podSelector": { "matchExpressions": [expression] }, "policyTypes": ["Egress"], "egress": [{}] }))
+            .0
     };
     let site = "synccluster.dev/site";
-    assert!(selects(json!({ "key": site, "operator": "In", "values": ["client-2"] })));
-    assert!(!selects(json!({ "key": site, "operator": "NotIn", "values": ["client-2"] })));
+    assert!(selects(
+        json!({ "key": site, "operator": "In", "values": ["client-2"] })
+    ));
+    assert!(!selects(
+        json!({ "key": site, "operator": "NotIn", "values": ["client-2"] })
+    ));
     assert!(selects(json!({ "key": site, "operator": "Exists" })));
     assert!(!selects(json!({ "key": site, "operator": "DoesNotExist" })));
     assert!(selects(json!({ "key": "other", "operator": "NotIn", "values": ["x"] })));
@@ -53,9 +80,19 @@ fn selectors_mean_what_kubernetes_says() {
 
 #[test]
 fn a_policy_that_allows_nothing_here_is_not_blamed() {
-    assert_eq!(ways(json!({ "podSelector": {}, "policyTypes": ["Ingress", "Egress"] })), (false, false));
-    assert_eq!(ways(json!({ "podSelector": { "matchLabels": { "app": "other" } }, "ingress": [{}], "egress": [{}] })), (false, false));
-    assert_eq!(ways(json!({ "podSelector": {}, "policyTypes": ["Ingress"], "egress": [{}] })), (false, false), "its egress is not in force");
+    assert_eq!(
+        ways(json!({ "podSelector": {}, "policyTypes": ["Ingress", "Egress"] })),
+        (false, false)
+    );
+    assert_eq!(
+        ways(json!({ "podSelector": { "matchLabels": { "app": "other" } }, "ingress": [{}], "egress": [{}] })),
+        (false, false)
+    );
+    assert_eq!(
+        ways(json!({ "podSelector": {}, "policyTypes": ["Ingress"], "egress": [{}] })),
+        (false, false),
+        "its egress is not in force"
+    );
 }
 
 #[test]
@@ -64,15 +101,25 @@ fn a_void_cut_is_named_at_once_a_harmless_policy_only_if_nothing_else_explains_i
     use crate::fixture::now;
     let mut cluster = cut(json!({ "clients": [2] }));
     let reason = |cluster: &ValidatedCluster| {
-        let status = assess(cluster, &observed(cluster), &crate::api::SyncClusterStatus::default(), now());
+        let status = assess(
+            cluster,
+            &observed(cluster),
+            &crate::api::SyncClusterStatus::default(),
+            now(),
+        );
         let condition = condition(&status, "PartitionEnforced").unwrap().clone();
         (condition.reason, condition.message)
     };
-    let policy = |spec: Value| serde_json::from_value(json!({ "metadata": { "name": "theirs" }, "spec": spec })).unwrap();
-    cluster.foreign_policies = vec![policy(json!({ "podSelector": {}, "ingress": [{}], "egress": [{}], "policyTypes": ["Ingress", "Egress"] }))];
+    let policy =
+        |spec: Value| serde_json::from_value(json!({ "metadata": { "name": "theirs" }, "spec": spec })).unwrap();
+    cluster.foreign_policies = vec![policy(
+        json!({ "podSelector": {}, "ingress": [{}], "egress": [{}], "policyTypes": ["Ingress", "Egress"] }),
+    )];
     let (found, message) = reason(&cluster);
     assert_eq!(found, "OverlappingPolicy");
     assert!(message.contains("NetworkPolicy theirs"), "{message}");
-    cluster.foreign_policies = vec![policy(json!({ "podSelector": {}, "egress": [{}], "policyTypes": ["Egress"] }))];
+    cluster.foreign_policies = vec![policy(
+        json!({ "podSelector": {}, "egress": [{}], "policyTypes": ["Egress"] }),
+    )];
     assert_eq!(reason(&cluster).0, "Enforcing", "Kafka's own end is closed");
 }

@@ -1,6 +1,7 @@
 use serde_json::{Value, json};
 
 use super::*;
+use crate::fixture::{after, now};
 
 fn pod(status: Value) -> PodFact {
     let pod: Pod = serde_json::from_value(json!({
@@ -12,11 +13,20 @@ fn pod(status: Value) -> PodFact {
         "status": status,
     }))
     .unwrap();
-    fact(&pod, &BTreeMap::from([((Component::Connector, Some(Site::Client(2))), "abc".to_owned())])).unwrap()
+    fact(
+        &pod,
+        &BTreeMap::from([((Component::Connector, Some(Site::Client(2))), "abc".to_owned())]),
+        now(),
+    )
+    .unwrap()
 }
 
 fn waiting(name: &str, reason: &str, message: &str, last: Value) -> Value {
-    let kind = if name == "schema" { "initContainerStatuses" } else { "containerStatuses" };
+    let kind = if name == "schema" {
+        "initContainerStatuses"
+    } else {
+        "containerStatuses"
+    };
     json!({ kind: [{
         "name": name, "image": "synccluster:x", "imageID": "", "ready": false, "restartCount": 3,
         "state": { "waiting": { "reason": reason, "message": message } },
@@ -27,25 +37,59 @@ fn waiting(name: &str, reason: &str, message: &str, last: Value) -> Value {
 #[track_caller]
 fn expect(status: Value, reason: &str, message: &str) {
     let problem = pod(status).problem.unwrap();
-    assert!(problem.reason == reason && problem.message.contains(message), "{problem:?}");
+    assert!(
+        problem.reason == reason && problem.message.contains(message),
+        "{problem:?}"
+    );
 }
 
 #[test]
 fn a_pod_that_does_not_run_says_why() {
     let failed = |message: Value| json!({ "terminated": { "exitCode": 1, "reason": "Error", "message": message } });
     expect(
-        waiting("schema", "CrashLoopBackOff", "back-off", failed(json!("V2__votes.sql: column exists already;\n remove the line"))),
+        waiting(
+            "schema",
+            "CrashLoopBackOff",
+            "back-off",
+            failed(json!("V2__votes.sql: column exists already;\n remove the line")),
+        ),
         "MigrationFailed",
         "V2__votes.sql: column exists already; remove the line",
     );
-    expect(waiting("connector", "ImagePullBackOff", "not found", json!({})), "ImageCannotBePulled", "cannot get image synccluster:x: not found");
-    expect(waiting("connector", "ErrImageNeverPull", "", json!({})), "ImageCannotBePulled", "make it available");
-    expect(waiting("connector", "CreateContainerConfigError", "secret not found", json!({})), "ContainerCannotStart", "secret not found");
-    expect(waiting("connector", "CrashLoopBackOff", "", failed(json!("panicked"))), "CrashLooping", "panicked; see kubectl logs");
+    expect(
+        waiting("connector", "ImagePullBackOff", "not found", json!({})),
+        "ImageCannotBePulled",
+        "cannot get image synccluster:x: not found",
+    );
+    expect(
+        waiting("connector", "ErrImageNeverPull", "", json!({})),
+        "ImageCannotBePulled",
+        "make it available",
+    );
+    expect(
+        waiting("connector", "CreateContainerConfigError", "secret not found", json!({})),
+        "ContainerCannotStart",
+        "secret not found",
+    );
+    expect(
+        waiting("connector", "CrashLoopBackOff", "", failed(json!("panicked"))),
+        "CrashLooping",
+        "panicked; see kubectl logs",
+    );
     let killed = json!({ "terminated": { "exitCode": 137, "reason": "OOMKilled" } });
-    expect(waiting("connector", "CrashLoopBackOff", "", killed), "CrashLooping", "raise the limit");
-    let unschedulable = json!({ "conditions": [{ "type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/2 nodes" }] });
-    expect(unschedulable, "Unschedulable", "0/2 nodes");
+    expect(
+        waiting("connector", "CrashLoopBackOff", "", killed),
+        "CrashLooping",
+        "raise the limit",
+    );
+    let unschedulable = |since: i64| {
+        json!({ "conditions": [{
+            "type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/2 nodes",
+            "lastTransitionTime": after(since).to_string(),
+        }] })
+    };
+    expect(unschedulable(-10), "Unschedulable", "0/2 nodes");
+    assert_eq!(pod(unschedulable(-9)).problem, None, "its volume may be on the way");
 }
 
 #[test]
@@ -60,13 +104,24 @@ fn a_migration_that_failed_is_said_before_it_is_tried_again() {
 #[test]
 fn waiting_is_no_problem() {
     assert_eq!(pod(json!({})).problem, None);
-    assert_eq!(pod(waiting("connector", "ContainerCreating", "", json!({}))).problem, None);
-    assert_eq!(pod(waiting("connector", "PodInitializing", "", json!({}))).problem, None);
+    assert_eq!(
+        pod(waiting("connector", "ContainerCreating", "", json!({}))).problem,
+        None
+    );
+    assert_eq!(
+        pod(waiting("connector", "PodInitializing", "", json!({}))).problem,
+        None
+    );
 }
 
 #[test]
 fn a_pod_that_runs_has_no_problem_whatever_it_had_before() {
-    let mut status = waiting("connector", "CrashLoopBackOff", "", json!({ "terminated": { "exitCode": 1 } }));
+    let mut status = waiting(
+        "connector",
+        "CrashLoopBackOff",
+        "",
+        json!({ "terminated": { "exitCode": 1 } }),
+    );
     status["conditions"] = json!([{ "type": "Ready", "status": "True" }]);
     let fact = pod(status);
     assert_eq!((fact.ready, fact.current, fact.problem), (true, true, None));
