@@ -1,1 +1,18 @@
-//! Tests against a real cluster.
+//! Tests against a real cluster: the one KUBECONFIG names, with the operator installed.
+//!
+//! Each test has a namespace of its own, under the restricted pod security standard. What a test says of the data it reads from the databases;
+//! the status is checked against that, and is not the witness. A test that fails prints what the cluster looked like. E2E_KEEP=1 keeps the namespaces.
+
+mod cluster;
+mod dump;
+mod load;
+mod namespace;
+mod pods;
+pub mod reach;
+mod wait;
+
+pub use cluster::{Cluster, migrations, with_cluster};
+pub use load::{Load, Written};
+pub use namespace::{Namespace, with_namespace};
+pub use pods::Owned;
+pub use wait::{PATIENCE, START, eventually, stays};

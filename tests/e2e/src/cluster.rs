@@ -1,0 +1,243 @@
+//! A SyncCluster under test, with methods that read like statements.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use futures::future::try_join_all;
+use k8s_openapi::api::core::v1::{Pod, Secret};
+use kube::api::{Patch, PatchParams};
+use serde_json::{Value, json};
+use synccluster_operator::api::{Partition, SyncCluster};
+use synccluster_operator::assess::condition;
+use synccluster_operator::names::{self, Component, Role};
+use synccluster_protocol::{ClusterName, Site};
+use tokio_postgres::{Client, Config, NoTls};
+
+use crate::reach::Matrix;
+use crate::{Namespace, PATIENCE, START, eventually, with_namespace};
+
+const NAME: &str = "shop";
+const SCHEMA: &str = include_str!("schema.sql");
+
+/// A cluster in a namespace of its own.
+#[derive(Clone)]
+pub struct Cluster {
+    /// Where it lives.
+    pub namespace: Namespace,
+    /// Its name.
+    pub name: ClusterName,
+}
+
+/// Runs a test with a cluster that is Ready.
+pub async fn with_cluster(purpose: &str, clients: u16, test: impl AsyncFnOnce(&Cluster) -> Result<()>) -> Result<()> {
+    with_namespace(purpose, async |namespace| {
+        let cluster = Cluster {
+            namespace: namespace.clone(),
+            name: NAME.parse()?,
+        };
+        namespace
+            .config_map(migrations(), &json!({ "V1__tables.sql": SCHEMA }))
+            .await?;
+        cluster.create(clients).await?;
+        cluster.ready().await?;
+        Box::pin(test(&cluster)).await
+    })
+    .await
+}
+
+/// The ConfigMap with the migrations.
+pub fn migrations() -> &'static str {
+    "shop-schema"
+}
+
+impl Cluster {
+    /// Applies it with this many clients. Sites are compared more often than usual, so that a test waits less.
+    pub async fn create(&self, clients: u16) -> Result<()> {
+        let spec = json!({
+            "clients": clients,
+            "schema": { "migrations": { "configMap": { "name": migrations() } } },
+            "sync": { "digestInterval": "2s" },
+        });
+        self.namespace.apply(self.name.as_str(), &spec).await?;
+        Ok(())
+    }
+
+    /// The resource as it is now.
+    pub async fn get(&self) -> Result<SyncCluster> {
+        Ok(self.namespace.api().get(self.name.as_str()).await?)
+    }
+
+    /// The sites the resource asks for.
+    pub async fn sites(&self) -> Result<Vec<Site>> {
+        Ok(Site::all(u16::try_from(self.get().await?.spec.clients)?).collect())
+    }
+
+    /// Merges this into the spec.
+    pub async fn patch(&self, spec: &Value) -> Result<(), kube::Error> {
+        let patch = Patch::Merge(json!({ "spec": spec }));
+        self.namespace
+            .api::<SyncCluster>()
+            .patch(self.name.as_str(), &PatchParams::default(), &patch)
+            .await
+            .map(drop)
+    }
+
+    /// Asks for a partition.
+    pub async fn cut(&self, partition: &Partition) -> Result<()> {
+        let Partition {
+            clients,
+            server,
+            link,
+            heal_after,
+        } = partition;
+        let partition = json!({ "clients": clients, "server": server, "link": link, "healAfter": heal_after });
+        Ok(self.patch(&json!({ "partition": partition })).await?)
+    }
+
+    /// Asks for its end.
+    pub async fn heal(&self) -> Result<()> {
+        Ok(self.patch(&json!({ "partition": null })).await?)
+    }
+
+    /// `kubectl scale synccluster`.
+    pub async fn scale(&self, clients: u16) -> Result<()> {
+        let patch = Patch::Merge(json!({ "spec": { "replicas": clients } }));
+        self.namespace
+            .api::<SyncCluster>()
+            .patch_scale(self.name.as_str(), &PatchParams::default(), &patch)
+            .await?;
+        Ok(())
+    }
+
+    /// Waits until a condition, said of the resource as it is now, has this status and reason; returns its message.
+    pub async fn says(&self, limit: Duration, type_: &str, status: &str, reason: &str) -> Result<String> {
+        eventually(limit, async || {
+            let resource = self.get().await?;
+            let said = resource
+                .status
+                .as_ref()
+                .and_then(|status| condition(status, type_))
+                .context("no status yet")?;
+            ensure!(
+                said.observed_generation == resource.metadata.generation,
+                "{type_} is about an older generation"
+            );
+            ensure!(
+                said.status == status && said.reason == reason,
+                "{type_} is {} ({}: {}), not {status} ({reason})",
+                said.status,
+                said.reason,
+                said.message
+            );
+            Ok(said.message.clone())
+        })
+        .await
+    }
+
+    /// Waits until everything runs.
+    pub async fn ready(&self) -> Result<()> {
+        self.says(START, "Ready", "True", "Running").await.map(drop)
+    }
+
+    /// Waits until the partition is measured to hold.
+    pub async fn enforced(&self) -> Result<()> {
+        self.says(PATIENCE, "PartitionEnforced", "True", "Verified")
+            .await
+            .map(drop)
+    }
+
+    /// Waits until the operator says that all sites are the same, and the sites agree.
+    pub async fn converged(&self) -> Result<()> {
+        // What is said may be from before the last write: what the databases say comes first.
+        eventually(PATIENCE, async || {
+            let digests = self
+                .everywhere("select digest || ' ' || rows from sync.digest()")
+                .await?;
+            let distinct: BTreeSet<&Vec<String>> = digests.values().collect();
+            ensure!(distinct.len() == 1, "the sites differ: {digests:?}");
+            Ok(())
+        })
+        .await?;
+        self.says(PATIENCE, "Converged", "True", "DigestsEqual").await.map(drop)
+    }
+
+    /// The lines psql prints at a site, as its superuser.
+    pub async fn sql(&self, site: Site, statement: &str) -> Result<Vec<String>> {
+        let pod = format!("{}-0", names::site(&self.name, site));
+        let psql = ["psql", "-qAtX", "-v", "ON_ERROR_STOP=1", "-d", "app", "-c", statement];
+        let printed = self.exec(&pod, Component::Postgres.as_str(), &psql).await?;
+        Ok(printed.lines().map(str::to_owned).collect())
+    }
+
+    /// The same at every site.
+    pub async fn everywhere(&self, statement: &str) -> Result<BTreeMap<Site, Vec<String>>> {
+        let ask = async |site| Ok::<_, anyhow::Error>((site, self.sql(site, statement).await?));
+        Ok(try_join_all(self.sites().await?.into_iter().map(ask))
+            .await?
+            .into_iter()
+            .collect())
+    }
+
+    /// Waits until a query prints these lines at a site.
+    pub async fn shows(&self, site: Site, query: &str, expected: &[&str]) -> Result<()> {
+        eventually(PATIENCE, async || {
+            let seen = self.sql(site, query).await?;
+            ensure!(seen == expected, "{site}: {query}: {seen:?} instead of {expected:?}");
+            Ok(())
+        })
+        .await
+    }
+
+    /// Every site writes a row with this mark.
+    pub async fn mark(&self, mark: &str) -> Result<()> {
+        let write = async |site: Site| {
+            self.sql(
+                site,
+                &format!("insert into notes (mark, site) values ('{mark}', '{site}')"),
+            )
+            .await
+        };
+        try_join_all(self.sites().await?.into_iter().map(write)).await.map(drop)
+    }
+
+    /// Who has whose marked rows.
+    pub async fn matrix(&self, mark: &str) -> Result<Matrix> {
+        let seen = self
+            .everywhere(&format!("select site from notes where mark = '{mark}'"))
+            .await?;
+        let parse = |(site, lines): (Site, Vec<String>)| {
+            let count = lines.len();
+            let sources = lines
+                .into_iter()
+                .map(|line| Ok(line.parse()?))
+                .collect::<Result<BTreeSet<Site>>>()?;
+            ensure!(sources.len() == count, "{site} has a row twice");
+            Ok((site, sources))
+        };
+        seen.into_iter().map(parse).collect()
+    }
+
+    /// A connection of the application to a site's database, through the API server.
+    pub async fn app(&self, site: Site) -> Result<Client> {
+        let name = names::of_site(&self.name, site, Role::App.suffix());
+        let secret: Secret = self.namespace.api().get(&name).await?;
+        let data = secret.data.unwrap_or_default();
+        let password = &data
+            .get("password")
+            .with_context(|| format!("no password in Secret {name}"))?
+            .0;
+        let pod = format!("{}-0", names::site(&self.name, site));
+        let mut forward = self.namespace.api::<Pod>().portforward(&pod, &[5432]).await?;
+        let stream = forward.take_stream(5432).context("no stream")?;
+        let mut config = Config::new();
+        config.user(Role::App.user()).dbname("app").password(password);
+        let (client, connection) = config.connect_raw(stream, NoTls).await?;
+        tokio::spawn(async move {
+            // Ends with the client; the forwarding ends with it.
+            let _ = connection.await;
+            drop(forward);
+        });
+        Ok(client)
+    }
+}

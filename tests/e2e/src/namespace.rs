@@ -1,0 +1,118 @@
+//! A namespace for one test.
+
+use std::panic::{AssertUnwindSafe, resume_unwind};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use futures::FutureExt as _;
+use k8s_openapi::api::core::v1::{ConfigMap, Namespace as CoreNamespace};
+use kube::api::{Api, DeleteParams, Patch, PatchParams, PostParams};
+use kube::config::{Config, KubeConfigOptions};
+use kube::{Client, Resource};
+use serde_json::{Value, json};
+use synccluster_operator::api::SyncCluster;
+
+use crate::{dump, wait};
+
+/// Who applies: what `kubectl apply --server-side` is for a person.
+const MANAGER: &str = "e2e";
+
+/// A namespace, and the way to the API server.
+#[derive(Clone)]
+pub struct Namespace {
+    /// The way there.
+    pub client: Client,
+    /// Its name.
+    pub name: String,
+}
+
+/// Runs a test in a namespace of its own. If it fails, what is there is printed. The namespace goes in either case.
+pub async fn with_namespace(purpose: &str, test: impl AsyncFnOnce(&Namespace) -> Result<()>) -> Result<()> {
+    let namespace = Namespace::create(purpose).await?;
+    let outcome = AssertUnwindSafe(Box::pin(test(&namespace))).catch_unwind().await;
+    match &outcome {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => dump::dump(&namespace, &format!("{error:#}")).await,
+        Err(_) => dump::dump(&namespace, "an assertion failed").await,
+    }
+    let removed = namespace.remove().await;
+    match outcome {
+        Ok(result) => result.and(removed),
+        Err(panic) => resume_unwind(panic),
+    }
+}
+
+impl Namespace {
+    async fn create(purpose: &str) -> Result<Self> {
+        let context = std::env::var("KUBECONTEXT").ok().filter(|context| !context.is_empty());
+        let options = KubeConfigOptions {
+            context,
+            ..KubeConfigOptions::default()
+        };
+        let config = Config::from_kubeconfig(&options)
+            .await
+            .context("reading the kubeconfig: set KUBECONFIG, or run `make e2e`")?;
+        let client = Client::try_from(config)?;
+        let name = format!("e2e-{purpose}-{:04x}", rand::random::<u16>());
+        let namespace = serde_json::from_value(json!({
+            "metadata": { "name": name, "labels": { "pod-security.kubernetes.io/enforce": "restricted" } },
+        }))?;
+        Api::<CoreNamespace>::all(client.clone())
+            .create(&PostParams::default(), &namespace)
+            .await
+            .with_context(|| format!("creating namespace {name}"))?;
+        Ok(Self { client, name })
+    }
+
+    async fn remove(&self) -> Result<()> {
+        if std::env::var_os("E2E_KEEP").is_some() {
+            eprintln!("namespace {} is kept", self.name);
+            return Ok(());
+        }
+        let api = Api::<CoreNamespace>::all(self.client.clone());
+        api.delete(&self.name, &DeleteParams::default()).await?;
+        // The next test is to have the machine for itself.
+        wait::eventually(Duration::from_mins(2), async || {
+            let left = api.get_opt(&self.name).await?;
+            ensure!(left.is_none(), "namespace {} is still there", self.name);
+            Ok(())
+        })
+        .await
+    }
+
+    /// What lives in it.
+    pub fn api<K>(&self) -> Api<K>
+    where
+        K: Resource<Scope = k8s_openapi::NamespaceResourceScope, DynamicType = ()>,
+    {
+        Api::namespaced(self.client.clone(), &self.name)
+    }
+
+    /// Applies a SyncCluster as `kubectl apply` does; fields that do not exist are refused.
+    pub async fn apply(&self, name: &str, spec: &Value) -> Result<SyncCluster, kube::Error> {
+        self.send(name, spec, PatchParams::apply(MANAGER)).await
+    }
+
+    /// Applies it without effect: only the API server's judgement counts.
+    pub async fn dry_run(&self, name: &str, spec: &Value) -> Result<SyncCluster, kube::Error> {
+        self.send(name, spec, PatchParams::apply(MANAGER).dry_run()).await
+    }
+
+    async fn send(&self, name: &str, spec: &Value, params: PatchParams) -> Result<SyncCluster, kube::Error> {
+        let body = json!({
+            "apiVersion": "synccluster.dev/v1alpha1", "kind": "SyncCluster", "metadata": { "name": name }, "spec": spec,
+        });
+        self.api()
+            .patch(name, &params.validation_strict(), &Patch::Apply(&body))
+            .await
+    }
+
+    /// Applies a ConfigMap.
+    pub async fn config_map(&self, name: &str, data: &Value) -> Result<()> {
+        let body = json!({ "apiVersion": "v1", "kind": "ConfigMap", "metadata": { "name": name }, "data": data });
+        let api: Api<ConfigMap> = self.api();
+        api.patch(name, &PatchParams::apply(MANAGER).force(), &Patch::Apply(&body))
+            .await?;
+        Ok(())
+    }
+}

@@ -1,0 +1,210 @@
+//! Pods: running commands in them, killing them, and what else a cluster has in its namespace.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail, ensure};
+use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
+use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim, Pod, Secret, Service};
+use k8s_openapi::api::networking::v1::NetworkPolicy;
+use kube::api::{Api, AttachParams, DeleteParams, ListParams};
+use kube::{Resource, ResourceExt as _};
+use serde::de::DeserializeOwned;
+use synccluster_operator::names::{self, COMPONENT_LABEL, Component, SITE_LABEL};
+use synccluster_protocol::Site;
+use tokio::io::AsyncReadExt as _;
+use tokio::time::timeout;
+
+use crate::{Cluster, PATIENCE, eventually};
+
+/// A command in a pod that was killed may never end.
+const EXEC: Duration = Duration::from_secs(20);
+/// `st` of an established connection in /proc/net/tcp.
+const ESTABLISHED: &str = "01";
+/// Kafka's port there: 9092.
+const KAFKA_PORT: &str = ":2384";
+
+impl Cluster {
+    /// What a command in a container prints.
+    pub async fn exec(&self, pod: &str, container: &str, command: &[&str]) -> Result<String> {
+        let run = async {
+            let params = AttachParams::default()
+                .stdin(false)
+                .stdout(true)
+                .stderr(true)
+                .container(container);
+            let mut process = self
+                .namespace
+                .api::<Pod>()
+                .exec(pod, command.iter().copied(), &params)
+                .await?;
+            let status = process.take_status().context("no status")?;
+            let (mut stdout, mut stderr) = (
+                process.stdout().context("no stdout")?,
+                process.stderr().context("no stderr")?,
+            );
+            let (mut said, mut complained) = (String::new(), String::new());
+            tokio::try_join!(stdout.read_to_string(&mut said), stderr.read_to_string(&mut complained))?;
+            let status = status.await.context("the connection ended before the command")?;
+            ensure!(
+                status.status.as_deref() == Some("Success"),
+                "{}: {}",
+                status.message.unwrap_or_default(),
+                complained.trim()
+            );
+            Ok(said)
+        };
+        let ran = timeout(EXEC, run)
+            .await
+            .with_context(|| format!("no end within {EXEC:?}"))
+            .and_then(|ran| ran);
+        ran.with_context(|| format!("{} in {pod}", command.join(" ")))
+    }
+
+    /// The one pod of a component that is not going away.
+    pub async fn pod(&self, component: Component, site: Option<Site>) -> Result<Pod> {
+        let mut selector = format!("{},{COMPONENT_LABEL}={component}", names::cluster_selector(&self.name));
+        if let Some(site) = site {
+            selector = format!("{selector},{SITE_LABEL}={site}");
+        }
+        one(&self.namespace.api(), &selector).await
+    }
+
+    /// Deletes a pod without notice, and waits until another one is ready.
+    pub async fn kill(&self, component: Component, site: Option<Site>) -> Result<()> {
+        let pods = self.namespace.api();
+        let killed = self.pod(component, site).await?;
+        delete_now(&pods, &killed).await?;
+        eventually(PATIENCE, async || replaced(&killed, &self.pod(component, site).await?)).await
+    }
+
+    /// Deletes the operator's pod without notice, and waits until another one is ready.
+    pub async fn kill_operator(&self) -> Result<()> {
+        let selector = format!("app.kubernetes.io/name={}", names::OPERATOR);
+        let all: Api<Pod> = Api::all(self.namespace.client.clone());
+        let found = one(&all, &selector).await?;
+        let home = found.namespace().unwrap_or_default();
+        let pods: Api<Pod> = Api::namespaced(self.namespace.client.clone(), &home);
+        delete_now(&pods, &found).await?;
+        eventually(PATIENCE, async || replaced(&found, &one(&pods, &selector).await?)).await
+    }
+
+    /// Connections to Kafka that a site's workload has, as the kernel of its pod sees them.
+    pub async fn connections(&self, component: Component, site: Site) -> Result<usize> {
+        let pod = self.pod(component, Some(site)).await?.name_any();
+        let tables = self
+            .exec(
+                &pod,
+                component.as_str(),
+                &["sh", "-c", "cat /proc/net/tcp; cat /proc/net/tcp6 2>/dev/null || true"],
+            )
+            .await?;
+        ensure!(
+            tables.contains("rem_address"),
+            "no table of connections in {pod}: {tables}"
+        );
+        let to_kafka = tables.lines().filter(|line| {
+            let columns: Vec<&str> = line.split_whitespace().collect();
+            matches!(columns[..], [_, _, remote, state, ..] if remote.ends_with(KAFKA_PORT) && state == ESTABLISHED)
+        });
+        Ok(to_kafka.count())
+    }
+
+    /// Everything in the namespace with the cluster's label.
+    pub async fn owned(&self) -> Result<Owned> {
+        let (stateful_sets, deployments, pods, services) = tokio::try_join!(
+            self.list::<StatefulSet>("StatefulSet"),
+            self.list::<Deployment>("Deployment"),
+            self.list::<Pod>("Pod"),
+            self.list::<Service>("Service"),
+        )?;
+        let (config_maps, policies, volumes, secrets) = tokio::try_join!(
+            self.list::<ConfigMap>("ConfigMap"),
+            self.list::<NetworkPolicy>("NetworkPolicy"),
+            self.list::<PersistentVolumeClaim>("PersistentVolumeClaim"),
+            self.list::<Secret>("Secret"),
+        )?;
+        let kinds = [
+            stateful_sets,
+            deployments,
+            pods,
+            services,
+            config_maps,
+            policies,
+            volumes,
+            secrets,
+        ];
+        Ok(Owned(kinds.into_iter().flatten().collect()))
+    }
+
+    async fn list<K>(&self, kind: &str) -> Result<Vec<(String, String)>>
+    where
+        K: Resource<Scope = k8s_openapi::NamespaceResourceScope, DynamicType = ()>
+            + Clone
+            + DeserializeOwned
+            + std::fmt::Debug,
+    {
+        let params = ListParams::default().labels(&names::cluster_selector(&self.name));
+        let found = self.namespace.api::<K>().list_metadata(&params).await?;
+        Ok(found
+            .items
+            .into_iter()
+            .map(|object| {
+                (
+                    format!("{kind}/{}", object.name_any()),
+                    object.uid().unwrap_or_default(),
+                )
+            })
+            .collect())
+    }
+}
+
+/// Objects of a cluster: `kind/name`, and the UID by which one made anew is told from the one before.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Owned(BTreeMap<String, String>);
+
+impl Owned {
+    /// Kinds and names.
+    pub fn names(&self) -> BTreeSet<&str> {
+        self.0.keys().map(String::as_str).collect()
+    }
+
+    /// Those of some kinds.
+    #[must_use]
+    pub fn of(&self, kinds: &[&str]) -> Self {
+        let wanted = |name: &str| kinds.iter().any(|kind| name.split('/').next() == Some(kind));
+        Self(
+            self.0
+                .iter()
+                .filter(|(name, _)| wanted(name))
+                .map(|(name, uid)| (name.clone(), uid.clone()))
+                .collect(),
+        )
+    }
+}
+
+async fn one(pods: &Api<Pod>, selector: &str) -> Result<Pod> {
+    let mut live: Vec<Pod> = pods.list(&ListParams::default().labels(selector)).await?.items;
+    live.retain(|pod| pod.metadata.deletion_timestamp.is_none());
+    match (live.pop(), live.len()) {
+        (Some(pod), 0) => Ok(pod),
+        (Some(_), more) => bail!("{} pods with {selector}", more + 1),
+        (None, _) => bail!("no pod with {selector}"),
+    }
+}
+
+async fn delete_now(pods: &Api<Pod>, pod: &Pod) -> Result<()> {
+    pods.delete(&pod.name_any(), &DeleteParams::default().grace_period(0))
+        .await?;
+    Ok(())
+}
+
+fn replaced(killed: &Pod, now: &Pod) -> Result<()> {
+    ensure!(killed.uid() != now.uid(), "{} still runs", killed.name_any());
+    let conditions = now.status.iter().flat_map(|status| status.conditions.iter().flatten());
+    let ready = conditions
+        .into_iter()
+        .any(|condition| condition.type_ == "Ready" && condition.status == "True");
+    ensure!(ready, "{} is not ready", now.name_any());
+    Ok(())
+}
