@@ -73,10 +73,15 @@ pub fn assess(cluster: &ValidatedCluster, observed: &Observed) -> Readiness {
             ready_clients,
         };
     };
-    let message = match problems.len() {
-        1 => first.message.clone(),
-        n => format!("{} (and {} more, see status.sites)", first.message, n - 1),
-    };
+    let mut message = problems
+        .iter()
+        .take(3)
+        .map(|problem| problem.message.as_str())
+        .collect::<Vec<_>>()
+        .join("; also: ");
+    if problems.len() > 3 {
+        message = format!("{message}; and {} more, see status.sites", problems.len() - 3);
+    }
     // What is in the way may concern one site only; Ready speaks of all.
     Readiness {
         ready: Verdict::no(first.reason, message.clone()),

@@ -234,3 +234,21 @@ fn a_paused_cluster_says_so() {
     expect(&status, "Reconciling", "False/Paused", "spec.paused is true");
     expect(&status, "Converged", "Unknown/Paused", "");
 }
+
+#[test]
+fn every_problem_is_told_up_to_three() {
+    let mut seen = observed(&valid());
+    for (index, pod) in seen.pods.iter_mut().enumerate().take(5) {
+        pod.problem = Some(Problem {
+            reason: "CrashLooping",
+            message: format!("pod {index}"),
+        });
+    }
+    let status = settled(&valid(), &seen);
+    expect(
+        &status,
+        "Stalled",
+        "True/CrashLooping",
+        "pod 0; also: pod 1; also: pod 2; and 2 more, see status.sites",
+    );
+}
