@@ -6,7 +6,9 @@ SHELL := bash
 .NOTPARALLEL:
 
 # shellcheck sources of kind/: versions, cache folder, PATH with kind, kubectl and helm.
-ENV := source kind/env.sh; if [ -z "$${KUBECONTEXT:-}" ]; then export KUBECONFIG=$$CLUSTER_KUBECONFIG; fi
+# With KUBECONTEXT every kubectl goes to that context of the kubeconfig in use; the tests read it themselves.
+ENV := source kind/env.sh; if [ -z "$${KUBECONTEXT:-}" ]; then export KUBECONFIG=$$CLUSTER_KUBECONFIG; fi; \
+  kubectl() { command kubectl $${KUBECONTEXT:+--context "$$KUBECONTEXT"} "$$@"; }
 NAMESPACE ?= demo
 CLUSTER ?= demo
 SYSTEM := synccluster-system
@@ -45,7 +47,8 @@ lint: ## formatting and clippy
 	cargo clippy --workspace --all-targets --locked --quiet -- -D warnings
 
 unit: ## unit and property tests
-	@cargo test --workspace --locked --exclude synccluster-e2e --exclude synccluster-integration
+	@tests/harness/fetch.sh
+	cargo test --workspace --locked --exclude synccluster-e2e --exclude synccluster-integration
 
 integration: ## sites against Postgres and Kafka as plain processes
 	@tests/harness/fetch.sh
@@ -59,7 +62,7 @@ chart: ## lint and render the charts
 
 e2e: cluster binaries images install ## tests on the cluster
 	@$(ENV)
-	helm test synccluster --namespace $(SYSTEM)
+	helm test synccluster $${KUBECONTEXT:+--kube-context "$$KUBECONTEXT"} --namespace $(SYSTEM)
 	cargo test --locked -p synccluster-e2e -- --test-threads 1
 
 down: ## delete the cluster and everything that runs; the cache stays
@@ -85,13 +88,16 @@ ports: ## server on localhost:5400, client i on 5431+i; ends with Ctrl-C
 	trap 'kill $$(jobs -p) 2>/dev/null' EXIT
 	for site in $$(kubectl -n $(NAMESPACE) get statefulset -l synccluster.dev/cluster=$(CLUSTER),app.kubernetes.io/component=postgres -o jsonpath='{range .items[*]}{.metadata.labels.synccluster\.dev/site}{"\n"}{end}'); do
 	  if [ "$$site" = server ]; then port=5400; else port=$$((5431 + $${site#client-})); fi
-	  (set -x; exec kubectl -n $(NAMESPACE) port-forward "service/$(CLUSTER)-$$site" "$$port:5432") &
+	  (set -x; kubectl -n $(NAMESPACE) port-forward "service/$(CLUSTER)-$$site" "$$port:5432") &
 	done
 	wait
 
 logs: ## make logs SITE=client-2
 	@$(ENV)
 	set -x; kubectl -n $(NAMESPACE) logs -l synccluster.dev/cluster=$(CLUSTER),synccluster.dev/site=$(SITE) --all-containers --prefix --tail=50
+
+bench-spine: ## measure Ready, latency, heal and memory on the cluster that runs
+	@tests/bench/spine.sh
 
 generate: ## write the generated files: the CRD and the chart's copy
 	@cargo run --quiet --locked -p synccluster-operator -- crd > crds/synccluster.yaml

@@ -8,8 +8,10 @@ help_if_asked "$@"
 namespace=${1:-demo}
 if [[ -z ${KUBECONTEXT:-} ]]; then export KUBECONFIG=$CLUSTER_KUBECONFIG; fi
 
-run() { printf '    $ %s\n' "$*"; "$@"; }
+cd "$ROOT_DIR"
 k() { kubectl ${KUBECONTEXT:+--context "$KUBECONTEXT"} -n "$namespace" "$@"; }
+# Shows the command as a person would type it.
+show_k() { printf '    $ kubectl -n %s %s\n' "$namespace" "${*@Q}" | sed "s/'\([a-z.\/-]*\)'/\1/g"; k "$@" | sed 's/^/    /'; }
 sql() { k exec "demo-$1-0" -- psql -qAt -d app -c "$2"; }
 show_sql() { printf '    %-9s $ psql app -c "%s"\n' "$1" "$2"; sql "$1" "$2" | sed 's/^/              /'; }
 # condition TYPE: its status, reason and message.
@@ -31,8 +33,8 @@ is() { [[ $(k get synccluster demo -o jsonpath="{.status.conditions[?(@.type=='$
 settled() { [[ $(k get synccluster demo -o jsonpath='{.metadata.generation}') == $(k get synccluster demo -o jsonpath='{.status.observedGeneration}') ]] && is "$1" "$2"; }
 
 say "a SyncCluster with three clients"
-kubectl ${KUBECONTEXT:+--context "$KUBECONTEXT"} create namespace "$namespace" --dry-run=client -o yaml | k apply -f - >/dev/null
-run k apply -f "$ROOT_DIR/examples/todo.yaml" | sed 's/^/    /'
+k get namespace "$namespace" >/dev/null 2>&1 || k create namespace "$namespace" >/dev/null
+show_k apply -f examples/todo.yaml
 until_true 300 "Ready: every Postgres, connector and sink, and Kafka" settled Ready True
 
 mark=$RANDOM$RANDOM
@@ -43,7 +45,7 @@ until_true 30 "it is at client-3" has_row client-3 "buy milk $mark"
 
 say "client-2 is cut"
 until_true 30 "client-2 has it too, before the cut" has_row client-2 "buy milk $mark"
-run k patch synccluster demo --type merge -p '{"spec":{"partition":{"clients":[2]}}}' | sed 's/^/    /'
+show_k patch synccluster demo --type merge -p '{"spec":{"partition":{"clients":[2]}}}'
 until_true 60 "the cut is verified" settled PartitionEnforced True
 note "PartitionEnforced: $(condition PartitionEnforced)"
 k get synccluster demo -o jsonpath='{range .status.sites[?(@.name=="client-2")]}{.connectivity}{"\n"}{end}' | sed 's/^/    client-2: /'
@@ -57,7 +59,7 @@ if has_row client-2 "soy milk $mark" || has_row server "oat milk $mark"; then di
 note "nothing crossed the cut"
 
 say "the cut is healed"
-run k patch synccluster demo --type merge -p '{"spec":{"partition":null}}' | sed 's/^/    /'
+show_k patch synccluster demo --type merge -p '{"spec":{"partition":null}}'
 until_true 60 "all sites are equal" settled Converged True
 note "Converged: $(condition Converged)"
 for site in server client-1 client-2 client-3; do

@@ -111,9 +111,11 @@ pub fn decide(site: Site, local: Local, incoming: Incoming, now: i64) -> Decisio
     if site != Site::Server {
         return if newer { apply } else { keep };
     }
-    // A site that wrote the key again had seen its own earlier write: that one was replaced, it did not lose.
-    let replaced_at_its_site = current.node() == incoming.version.node();
-    if !newer && (incoming.resent || replaced_at_its_site) {
+    // A site that writes a key again has seen its own earlier write, also where compaction has taken the writes between: neither lost.
+    if current.node() == incoming.version.node() {
+        return if newer { apply } else { keep };
+    }
+    if incoming.resent && !newer {
         return keep;
     }
     let conflict = match (there, incoming.kind) {

@@ -81,12 +81,17 @@ pub async fn apply(target: &mut Target, batch: &Batch<'_>) -> Result<i64, Error>
 
 async fn in_transaction(target: &mut Target, batch: &Batch<'_>) -> Result<i64, Error> {
     let mut lsn = batch.seen_lsn;
+    let mut seen = batch.seen_lsn;
     let mut events = Vec::new();
     for transaction in batch.transactions {
         for event in &transaction.events {
             let mut event = event.clone();
             let at = i64::try_from(event.lsn).unwrap_or(i64::MAX);
-            event.incoming.resent |= at <= batch.seen_lsn;
+            if event.incoming.resent {
+                // A snapshot: the slot is a new one, perhaps of a new database, whose positions begin anew.
+                (seen, lsn) = (at, at);
+            }
+            event.incoming.resent |= at <= seen;
             lsn = lsn.max(at);
             events.push(event);
         }
