@@ -333,7 +333,7 @@ fn mebibytes(field: &'static str, text: &str) -> Result<u64, Error> {
     let wrong = || Error::Format {
         field,
         value: text.to_owned(),
-        expected: "a whole number of Mi, Gi or Ti such as 4Gi",
+        expected: "a whole number of Mi, Gi or Ti such as 512Mi",
     };
     let (number, unit) = text.split_at_checked(text.len().saturating_sub(2)).ok_or_else(wrong)?;
     let scale: u64 = match unit {

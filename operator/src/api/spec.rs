@@ -197,6 +197,12 @@ impl Default for Sync {
 /// The Postgres databases.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
+#[schemars(extend("x-kubernetes-validations" = [rules::rule(
+    "!self.maxSlotWalKeepSize.matches('^[1-9][0-9]{0,8}(Mi|Gi|Ti)$') || !isQuantity(self.storage.size) \
+     || quantity(self.storage.size).isLessThan(quantity('64Mi')) \
+     || quantity(self.maxSlotWalKeepSize).isLessThan(quantity(self.storage.size))",
+    "postgres.maxSlotWalKeepSize must be less than postgres.storage.size: the volume holds that WAL beside the data",
+)]))]
 pub struct Postgres {
     /// Image of Postgres 16 or later, laid out like the official image. Leave it out for the operator's default.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -207,10 +213,10 @@ pub struct Postgres {
     pub storage: PostgresStorage,
 
     /// How much WAL a site keeps for changes that were not sent yet, for instance while it is cut. Past it the site loses its slot
-    /// (condition SlotsHealthy) rather than fill its disk. In whole Mi, Gi or Ti.
+    /// (condition SlotsHealthy) rather than fill its disk, so it must be less than storage.size. In whole Mi, Gi or Ti.
     #[schemars(length(max = 16), extend("x-kubernetes-validations" = [rules::rule(
         "self.matches('^[1-9][0-9]{0,8}(Mi|Gi|Ti)$')",
-        "postgres.maxSlotWalKeepSize must be a whole number of Mi, Gi or Ti such as 4Gi",
+        "postgres.maxSlotWalKeepSize must be a whole number of Mi, Gi or Ti such as 512Mi",
     )]))]
     pub max_slot_wal_keep_size: String,
 
@@ -230,7 +236,7 @@ impl Default for Postgres {
         Self {
             image: None,
             storage: PostgresStorage::default(),
-            max_slot_wal_keep_size: "4Gi".to_owned(),
+            max_slot_wal_keep_size: "512Mi".to_owned(),
             parameters: BTreeMap::new(),
             resources: None,
         }

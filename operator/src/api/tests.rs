@@ -240,7 +240,12 @@ fn wal_is_kept_in_whole_units() {
             "must be a whole number of Mi, Gi or Ti",
         );
     }
-    accepted("/spec/postgres/maxSlotWalKeepSize", json!("512Mi"));
+    accepted("/spec/postgres/maxSlotWalKeepSize", json!("256Mi"));
+    refused(
+        "/spec/postgres/maxSlotWalKeepSize",
+        json!("4Gi"),
+        "must be less than postgres.storage.size",
+    );
 }
 
 #[test]

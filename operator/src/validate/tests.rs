@@ -78,7 +78,7 @@ fn what_cannot_be_planned_is_refused_with_what_to_write_instead() {
 fn texts_become_what_they_mean() {
     let cluster = valid();
     assert_eq!(cluster.max_clock_skew.as_secs(), 10);
-    assert_eq!(cluster.postgres.max_slot_wal_keep_mb, 4096);
+    assert_eq!(cluster.postgres.max_slot_wal_keep_mb, 512);
     assert_eq!(duration("f", "2h").unwrap().as_secs(), 7200);
     assert_eq!(mebibytes("f", "3Ti").unwrap(), 3 << 20);
 }

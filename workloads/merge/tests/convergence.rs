@@ -107,9 +107,9 @@ impl World {
 
     fn emit(&mut self, site: u16, event: Event) {
         if site == 0 {
-            self.log.push(event)
+            self.log.push(event);
         } else {
-            self.up[usize::from(site)].push_back(event)
+            self.up[usize::from(site)].push_back(event);
         }
     }
 
