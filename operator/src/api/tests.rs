@@ -179,7 +179,7 @@ fn volumes_have_a_size_and_keep_it() {
         for wrong in ["much", "-1Gi", "0", "1Mi"] {
             refused(&size, json!(wrong), &format!("{part}.storage.size must be a quantity"));
         }
-        for other in ["2Gi", "512Mi"] {
+        for other in ["2Gi", "768Mi"] {
             change_refused(
                 &size,
                 json!("1Gi"),

@@ -27,7 +27,7 @@ async fn cuts_and_heals_are_true() -> Result<()> {
             ("uplinks of two", clients([1, 3], Link::Uplink)),
             ("a downlink", clients([2], Link::Downlink)),
             ("the server", server(Link::Both)),
-            ("the server's uplink", server(Link::Uplink)),
+            ("uplink of the server", server(Link::Uplink)),
         ] {
             exactly_the_cut_is_cut(cluster, name, &partition).await?;
         }
