@@ -65,7 +65,9 @@ for ((run = 1; run <= runs; run++)); do
   k patch synccluster demo --type merge -p '{"spec":{"partition":{"clients":[1,2]}}}' >/dev/null
   await PartitionEnforced
   for client in 1 2; do
-    sql "client-$client" -c "do \$\$ begin for n in 1..10000 loop insert into todos (title) values ('run $run client $client row ' || n); end loop; end \$\$"
+    sql "client-$client" >/dev/null <<SQL
+select format('insert into todos (title) values (%L)', 'run $run client $client row ' || n) from generate_series(1, 10000) n \gexec
+SQL
   done
   started=$(now)
   k patch synccluster demo --type merge -p '{"spec":{"partition":null}}' >/dev/null

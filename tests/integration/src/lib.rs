@@ -4,7 +4,7 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use anyhow::{Context, Result, ensure};
 use synccluster_connector::{
-    session::Settings as ConnectorSettings, slot, state::State as ConnectorState, topic::TopicSpec,
+    run::Uplink, session::Settings as ConnectorSettings, slot, state::State as ConnectorState, topic::TopicSpec,
 };
 use synccluster_harness::{Kafka, Postgres, Role, eventually};
 use synccluster_protocol::{
@@ -12,9 +12,9 @@ use synccluster_protocol::{
     event::TableName,
     status::{ConnectorStatus, SinkStatus},
 };
-use synccluster_runtime::{health::Health, link::Probe, postgres::PostgresSecret};
+use synccluster_runtime::{health::Health, link::Probe, postgres::PostgresSecret, supervise::supervise};
 use synccluster_schema::migrate::{Task, migrate};
-use synccluster_sink::{measure, session::Settings as SinkSettings, state::State as SinkState};
+use synccluster_sink::{measure, run::Downlink, session::Settings as SinkSettings, state::State as SinkState};
 use tokio::task::JoinHandle;
 use tokio_postgres::Client;
 use tokio_util::sync::CancellationToken;
@@ -164,12 +164,20 @@ impl World {
         };
         let measuring = tokio::spawn(measure::run(secret(Role::Sink)?, Arc::clone(&sink), DIGEST_INTERVAL));
         let tasks = vec![
-            tokio::spawn(synccluster_connector::run::run(
-                uplink,
-                Arc::clone(&connector),
+            tokio::spawn(supervise(
+                Uplink {
+                    settings: uplink,
+                    state: Arc::clone(&connector),
+                },
                 stop.clone(),
             )),
-            tokio::spawn(synccluster_sink::run::run(downlink, Arc::clone(&sink), stop.clone())),
+            tokio::spawn(supervise(
+                Downlink {
+                    settings: downlink,
+                    state: Arc::clone(&sink),
+                },
+                stop.clone(),
+            )),
         ];
         at.running = Some(Running {
             stop,

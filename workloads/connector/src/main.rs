@@ -4,13 +4,15 @@ use std::{process::ExitCode, sync::Arc};
 
 use clap::{Parser, Subcommand};
 use synccluster_connector::{
-    run,
+    run::Uplink,
     session::Settings,
     slot,
     state::State,
     topic::{Setting, TopicSpec},
 };
-use synccluster_runtime::{config::Common, health, link::Probe, postgres::PostgresSecret, telemetry};
+use synccluster_runtime::{
+    config::Common, health, link::Probe, postgres::PostgresSecret, supervise::supervise, telemetry,
+};
 use tokio_util::sync::CancellationToken;
 
 /// Sends what is committed at a site to the site's topic, as Debezium's change events.
@@ -76,18 +78,12 @@ async fn main() -> ExitCode {
             config: arguments.topic_config,
         },
     };
-    let work = tokio::spawn(run::run(settings, Arc::clone(&state), stop.clone()));
-    tokio::select! {
-        served = health::serve(common.listen, state) => {
-            if let Err(error) = served {
-                tracing::error!(%error, listen = %common.listen, "cannot serve; is the port taken?");
-            }
-            ExitCode::FAILURE
-        }
-        () = health::shutdown_requested() => {
-            stop.cancel();
-            let _ = work.await;
-            ExitCode::SUCCESS
-        }
-    }
+    let work = tokio::spawn(supervise(
+        Uplink {
+            settings,
+            state: Arc::clone(&state),
+        },
+        stop.clone(),
+    ));
+    health::run(common.listen, state, work, stop).await
 }

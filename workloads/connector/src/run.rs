@@ -1,51 +1,53 @@
-//! Sessions, one after another.
+//! The uplink, session after session.
 
 use std::{sync::Arc, time::Duration};
 
 use synccluster_protocol::status::ConnectorPhase;
-use synccluster_runtime::{link::Verdict, postgres};
+use synccluster_runtime::{
+    link::{Probe, Verdict},
+    postgres,
+    supervise::Sessions,
+};
 use tokio::time;
-use tokio_util::sync::CancellationToken;
 
 use crate::{
-    session::{self, End, Settings},
+    session::{self, Settings},
     slot,
     state::State,
 };
 
-/// Between a failure and the next try.
-const RETRY_AFTER: Duration = Duration::from_secs(1);
 /// How often the slot is looked at while the link is cut: its WAL grows.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 
-/// Runs until `stop`.
-pub async fn run(settings: Settings, state: Arc<State>, stop: CancellationToken) {
-    while !stop.is_cancelled() {
-        if state.probe().verdict() != Verdict::Usable {
-            wait_for_link(&settings, &state, &stop).await;
-            continue;
-        }
-        match session::run(&settings, &state, &stop).await {
-            Ok(End::Stopped) => break,
-            Ok(End::Cut) => tracing::warn!("the link to Kafka is cut: every connection is closed"),
-            Err(error) => {
-                tracing::warn!(%error, "session ended; trying again");
-                state.edit().error = Some(error.to_string());
-                state.phase(ConnectorPhase::Failing);
-                tokio::select! { () = stop.cancelled() => {}, () = time::sleep(RETRY_AFTER) => {} }
-            }
-        }
-    }
+/// A site's uplink.
+pub struct Uplink {
+    /// From where, to where.
+    pub settings: Settings,
+    /// What it tells of itself.
+    pub state: Arc<State>,
 }
 
-async fn wait_for_link(settings: &Settings, state: &State, stop: &CancellationToken) {
-    if state.probe().verdict() == Verdict::Cut {
-        state.phase(ConnectorPhase::Cut);
+impl Sessions for Uplink {
+    type Error = session::Error;
+
+    fn probe(&self) -> &Probe {
+        self.state.probe()
     }
-    tokio::select! {
-        () = stop.cancelled() => {}
-        () = state.probe().wait_for(Verdict::Usable) => {}
-        () = look(settings, state) => {}
+
+    async fn session(&self) -> Result<(), session::Error> {
+        session::run(&self.settings, &self.state).await
+    }
+
+    async fn wait(&self, verdict: Verdict) {
+        if verdict == Verdict::Cut {
+            self.state.phase(ConnectorPhase::Cut);
+        }
+        look(&self.settings, &self.state).await;
+    }
+
+    fn failed(&self, error: &session::Error) {
+        self.state.edit().error = Some(error.to_string());
+        self.state.phase(ConnectorPhase::Failing);
     }
 }
 

@@ -20,12 +20,10 @@ use synccluster_protocol::{
 use synccluster_runtime::{
     clock::{now_micros, now_millis},
     kafka,
-    link::Verdict,
     postgres::{self, PostgresSecret},
 };
 use tokio::{sync::Notify, time};
 use tokio_postgres::Client;
-use tokio_util::sync::CancellationToken;
 
 use crate::{
     catalog::Catalog,
@@ -70,15 +68,6 @@ pub enum Error {
     /// A change outside of a transaction.
     #[error("the stream has a change outside of a transaction")]
     NoTransaction,
-}
-
-/// Why a session ended without an error.
-#[derive(Debug, PartialEq, Eq)]
-pub enum End {
-    /// The link was cut: everything is closed.
-    Cut,
-    /// The process is to stop.
-    Stopped,
 }
 
 /// What a session needs.
@@ -159,17 +148,8 @@ struct Session<'a> {
     held: Option<Record>,
 }
 
-/// Runs until the link is cut, the process is to stop, or something fails. Everything it holds is closed when it returns.
-pub async fn run(settings: &Settings, state: &State, stop: &CancellationToken) -> Result<End, Error> {
-    tokio::select! {
-        biased;
-        () = stop.cancelled() => Ok(End::Stopped),
-        () = state.probe().wait_for(Verdict::Cut) => Ok(End::Cut),
-        ended = connect_and_stream(settings, state) => ended.map(|()| End::Stopped),
-    }
-}
-
-async fn connect_and_stream(settings: &Settings, state: &State) -> Result<(), Error> {
+/// Streams until something fails.
+pub async fn run(settings: &Settings, state: &State) -> Result<(), Error> {
     let sql = postgres::connect_once(&settings.postgres, "synccluster-connector").await?;
     let client_id = format!("{}-connector", settings.topic);
     topic::ensure(

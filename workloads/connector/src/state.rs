@@ -7,18 +7,14 @@ use synccluster_protocol::{
     status::{ConnectorPhase, ConnectorStatus},
 };
 use synccluster_runtime::{
-    clock::now_millis,
-    health::{Health, metric},
+    health::{Health, Pulse, metric},
     link::Probe,
 };
-
-/// The main loop says it is alive at least this often, whatever it waits for.
-const STALLED_AFTER_MILLIS: i64 = 60_000;
 
 /// Shared between the session and the health endpoints.
 pub struct State {
     status: Mutex<ConnectorStatus>,
-    alive_at: std::sync::atomic::AtomicI64,
+    pulse: Pulse,
     probe: Probe,
 }
 
@@ -40,7 +36,7 @@ impl State {
         };
         Self {
             status: Mutex::new(status),
-            alive_at: now_millis().into(),
+            pulse: Pulse::default(),
             probe,
         }
     }
@@ -58,7 +54,7 @@ impl State {
 
     /// The main loop is going round.
     pub fn alive(&self) {
-        self.alive_at.store(now_millis(), std::sync::atomic::Ordering::Relaxed);
+        self.pulse.beat();
     }
 
     /// Changes what it is doing; says so once.
@@ -78,12 +74,7 @@ impl Health for State {
     type Status = ConnectorStatus;
 
     fn live(&self) -> Result<(), String> {
-        let silent = now_millis() - self.alive_at.load(std::sync::atomic::Ordering::Relaxed);
-        if silent < STALLED_AFTER_MILLIS {
-            Ok(())
-        } else {
-            Err(format!("the main loop has not moved for {} s", silent / 1000))
-        }
+        self.pulse.check()
     }
 
     fn ready(&self) -> Result<(), String> {

@@ -1,9 +1,49 @@
 //! `/livez`, `/readyz`, `/metrics` and `/status`.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{
+    net::SocketAddr,
+    process::ExitCode,
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
+};
 
 use axum::{Json, Router, http::StatusCode, response::IntoResponse, routing::get};
 use serde::Serialize;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::clock::now_millis;
+
+/// A main loop says it is alive at least this often, whatever it waits for.
+const STALLED_AFTER_MILLIS: i64 = 60_000;
+
+/// When a main loop last went round.
+pub struct Pulse(AtomicI64);
+
+impl Default for Pulse {
+    fn default() -> Self {
+        Self(now_millis().into())
+    }
+}
+
+impl Pulse {
+    /// It goes round now.
+    pub fn beat(&self) {
+        self.0.store(now_millis(), Ordering::Relaxed);
+    }
+
+    /// `Err` with the reason when it has stopped.
+    pub fn check(&self) -> Result<(), String> {
+        let silent = now_millis() - self.0.load(Ordering::Relaxed);
+        if silent < STALLED_AFTER_MILLIS {
+            Ok(())
+        } else {
+            Err(format!("the main loop has not moved for {} s", silent / 1000))
+        }
+    }
+}
 
 /// What a workload tells of itself.
 pub trait Health: Send + Sync + 'static {
@@ -21,7 +61,7 @@ pub trait Health: Send + Sync + 'static {
 }
 
 /// Serves until the process ends.
-pub async fn serve<H: Health>(listen: SocketAddr, health: Arc<H>) -> Result<(), std::io::Error> {
+async fn serve<H: Health>(listen: SocketAddr, health: Arc<H>) -> Result<(), std::io::Error> {
     let answer = |result: Result<(), String>| match result {
         Ok(()) => (StatusCode::OK, "ok\n".to_owned()),
         Err(reason) => (StatusCode::SERVICE_UNAVAILABLE, format!("{reason}\n")),
@@ -44,13 +84,35 @@ pub async fn serve<H: Health>(listen: SocketAddr, health: Arc<H>) -> Result<(), 
 }
 
 /// Ends when the process is asked to stop (SIGTERM, or Ctrl-C on a terminal).
-pub async fn shutdown_requested() {
+async fn shutdown_requested() {
     let interrupt = tokio::signal::ctrl_c();
     match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
         Ok(mut terminate) => {
             tokio::select! { _ = interrupt => {}, _ = terminate.recv() => {} }
         }
         Err(_) => drop(interrupt.await),
+    }
+}
+
+/// Serves `health` while `work` is done; when the process is asked to stop, ends the work through `stop` and waits for it.
+pub async fn run<H: Health>(
+    listen: SocketAddr,
+    health: Arc<H>,
+    work: JoinHandle<()>,
+    stop: CancellationToken,
+) -> ExitCode {
+    tokio::select! {
+        served = serve(listen, health) => {
+            if let Err(error) = served {
+                tracing::error!(%error, %listen, "cannot serve; is the port taken?");
+            }
+            ExitCode::FAILURE
+        }
+        () = shutdown_requested() => {
+            stop.cancel();
+            let _ = work.await;
+            ExitCode::SUCCESS
+        }
     }
 }
 

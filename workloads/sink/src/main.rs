@@ -8,9 +8,10 @@ use synccluster_runtime::{
     health,
     link::Probe,
     postgres::PostgresSecret,
+    supervise::supervise,
     telemetry,
 };
-use synccluster_sink::{measure, run, session::Settings, state::State};
+use synccluster_sink::{measure, run::Downlink, session::Settings, state::State};
 use tokio_util::sync::CancellationToken;
 
 /// Applies change events to a site's tables: the server takes every client's topic, a client the server's.
@@ -72,18 +73,12 @@ async fn main() -> ExitCode {
         bootstrap_servers: common.bootstrap_servers,
         max_clock_skew: arguments.max_clock_skew,
     };
-    let work = tokio::spawn(run::run(settings, Arc::clone(&state), stop.clone()));
-    tokio::select! {
-        served = health::serve(common.listen, state) => {
-            if let Err(error) = served {
-                tracing::error!(%error, listen = %common.listen, "cannot serve; is the port taken?");
-            }
-            ExitCode::FAILURE
-        }
-        () = health::shutdown_requested() => {
-            stop.cancel();
-            let _ = work.await;
-            ExitCode::SUCCESS
-        }
-    }
+    let work = tokio::spawn(supervise(
+        Downlink {
+            settings,
+            state: Arc::clone(&state),
+        },
+        stop.clone(),
+    ));
+    health::run(common.listen, state, work, stop).await
 }

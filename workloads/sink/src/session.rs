@@ -11,11 +11,9 @@ use synccluster_protocol::{
 use synccluster_runtime::{
     clock::{now_micros, now_millis},
     kafka,
-    link::Verdict,
     postgres::{self, PostgresSecret},
 };
 use tokio::time::{self, Instant};
-use tokio_util::sync::CancellationToken;
 
 use crate::{
     apply::{self, Batch},
@@ -53,15 +51,6 @@ pub enum Error {
     Kafka(#[from] KafkaError),
 }
 
-/// Why a session ended without an error.
-#[derive(Debug, PartialEq, Eq)]
-pub enum End {
-    /// The link was cut: every connection to Kafka is closed.
-    Cut,
-    /// The process is to stop.
-    Stopped,
-}
-
 /// What a session needs.
 pub struct Settings {
     /// The cluster.
@@ -76,17 +65,6 @@ pub struct Settings {
     pub max_clock_skew: Duration,
 }
 
-/// Runs until the link is cut, the process is to stop, or something fails. A transaction that is being applied when that happens is rolled
-/// back with its connection, and begins again from the stored progress.
-pub async fn run(settings: &Settings, state: &State, stop: &CancellationToken) -> Result<End, Error> {
-    tokio::select! {
-        biased;
-        () = stop.cancelled() => Ok(End::Stopped),
-        () = state.probe().wait_for(Verdict::Cut) => Ok(End::Cut),
-        ended = connect_and_apply(settings, state) => ended.map(|()| End::Stopped),
-    }
-}
-
 struct Session<'a> {
     settings: &'a Settings,
     state: &'a State,
@@ -97,7 +75,8 @@ struct Session<'a> {
     parked_after: Duration,
 }
 
-async fn connect_and_apply(settings: &Settings, state: &State) -> Result<(), Error> {
+/// Applies until something fails. A transaction that is being applied when it is dropped is rolled back with its connection.
+pub async fn run(settings: &Settings, state: &State) -> Result<(), Error> {
     let mut target = Target::connect(&settings.postgres, settings.site).await?;
     let progress = target.progress().await?;
     let client_id = format!("{}.{}-sink", settings.cluster, settings.site);

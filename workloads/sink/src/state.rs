@@ -1,27 +1,20 @@
 //! What the sink tells of itself.
 
-use std::sync::{
-    Mutex, MutexGuard, PoisonError,
-    atomic::{AtomicI64, Ordering},
-};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use synccluster_protocol::{
     ClusterName, Site,
     status::{SinkPhase, SinkStatus},
 };
 use synccluster_runtime::{
-    clock::now_millis,
-    health::{Health, metric},
+    health::{Health, Pulse, metric},
     link::Probe,
 };
-
-/// The main loop says it is alive at least this often, whatever it waits for.
-const STALLED_AFTER_MILLIS: i64 = 60_000;
 
 /// Shared between the session and the health endpoints.
 pub struct State {
     status: Mutex<SinkStatus>,
-    alive_at: AtomicI64,
+    pulse: Pulse,
     probe: Probe,
 }
 
@@ -45,7 +38,7 @@ impl State {
         };
         Self {
             status: Mutex::new(status),
-            alive_at: now_millis().into(),
+            pulse: Pulse::default(),
             probe,
         }
     }
@@ -62,7 +55,7 @@ impl State {
 
     /// The main loop is going round.
     pub fn alive(&self) {
-        self.alive_at.store(now_millis(), Ordering::Relaxed);
+        self.pulse.beat();
     }
 
     /// Changes what it is doing; says so once.
@@ -89,12 +82,7 @@ impl Health for State {
     type Status = SinkStatus;
 
     fn live(&self) -> Result<(), String> {
-        let silent = now_millis() - self.alive_at.load(Ordering::Relaxed);
-        if silent < STALLED_AFTER_MILLIS {
-            Ok(())
-        } else {
-            Err(format!("the main loop has not moved for {} s", silent / 1000))
-        }
+        self.pulse.check()
     }
 
     fn ready(&self) -> Result<(), String> {
