@@ -34,7 +34,8 @@ alter role sync_sink login bypassrls password :'sink_password';
 grant app to sync_admin;
 grant pg_read_all_data to sync_connector, sync_sink;
 grant pg_write_all_data to sync_sink;
-grant set on parameter session_replication_role to sync_sink;
+-- deadlock_timeout: where a sink and the application wait for each other, the sink is to be the one that gives way.
+grant set on parameter session_replication_role, deadlock_timeout to sync_sink;
 grant execute on function
   pg_replication_origin_create(text), pg_replication_origin_oid(text), pg_replication_origin_session_setup(text),
   pg_replication_origin_session_reset(), pg_replication_origin_session_is_setup()

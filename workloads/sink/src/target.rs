@@ -26,7 +26,10 @@ impl Target {
     /// Connects; with the settings under which values have one text.
     pub async fn connect(secret: &PostgresSecret, site: Site) -> Result<Self, postgres::Error> {
         let client = postgres::connect_once(secret, "synccluster-sink").await?;
-        let mut settings = String::from("set session_replication_role = replica; set lock_timeout = '10s';");
+        // Who waits for the shorter time finds the deadlock and is rolled back: the sink, which tries again, and not the application.
+        let mut settings = String::from(
+            "set session_replication_role = replica; set lock_timeout = '10s'; set deadlock_timeout = '50ms';",
+        );
         for (name, value) in SESSION_SETTINGS {
             settings.extend(["set ", name, " = '", value, "';"]);
         }
