@@ -13,7 +13,10 @@ use synccluster_operator::{api, controller, serve};
 
 /// Keeps Postgres databases at sites that go offline the same.
 #[derive(Parser)]
-#[command(version)]
+#[command(
+    version,
+    after_help = "Examples:\n  synccluster-operator run --namespace demo --image registry.example/synccluster:1.0\n  synccluster-operator crd | kubectl apply --server-side -f -"
+)]
 struct Command {
     #[command(subcommand)]
     action: Action,
