@@ -20,6 +20,7 @@ async fn mistakes_are_said_and_cost_nothing() -> Result<()> {
         what_is_fixed_cannot_be_changed(cluster).await?;
         a_missing_config_map_is_said(cluster).await?;
         a_failing_migration_is_said(cluster).await?;
+        a_table_without_a_key_is_said(cluster).await?;
         paused_changes_nothing(cluster).await?;
         deleting_leaves_volumes_and_passwords(cluster).await
     })
@@ -130,6 +131,21 @@ async fn a_failing_migration_is_said(cluster: &Cluster) -> Result<()> {
         .shows(SERVER, "select site from notes where mark = 'meanwhile'", &["client-1"])
         .await?;
     cluster.converged().await
+}
+
+async fn a_table_without_a_key_is_said(cluster: &Cluster) -> Result<()> {
+    let listed = |tables: &[&str]| json!({ "schema": { "tables": tables.iter().map(|name| json!({ "name": name })).collect::<Vec<_>>() } });
+    for site in [SERVER, ONE] {
+        cluster.sql(site, "set role app; create table keyless (a int)").await?;
+    }
+    cluster.patch(&listed(&["public.notes", "public.keyless"])).await?;
+    let message = cluster.says(SOON, "Stalled", "True", "MigrationFailed").await?;
+    assert!(
+        message.contains("public.keyless has no primary key") && message.contains("add one in a migration"),
+        "{message}"
+    );
+    cluster.patch(&json!({ "schema": { "tables": null } })).await?;
+    cluster.ready().await
 }
 
 async fn paused_changes_nothing(cluster: &Cluster) -> Result<()> {
