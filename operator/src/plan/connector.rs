@@ -93,6 +93,9 @@ pub fn common_env(cluster: &ValidatedCluster, site: Site) -> Vec<(&'static str, 
         ("SYNC_POSTGRES_SECRET", format!("{MOUNTS}/postgres")),
         ("KAFKA_BOOTSTRAP_SERVERS", bootstrap_servers(cluster)),
         ("SYNC_LISTEN", format!("0.0.0.0:{HTTP_PORT}")),
+        // glibc keeps an arena for each thread, and what was freed: after one large transaction a workload would hold its peak for ever.
+        ("MALLOC_ARENA_MAX", "1".to_owned()),
+        ("MALLOC_TRIM_THRESHOLD_", "262144".to_owned()),
     ]
 }
 

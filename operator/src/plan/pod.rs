@@ -89,7 +89,7 @@ pub fn served() -> Map<String, Value> {
     served
 }
 
-/// What connector, sink and migrations ask for and may use.
+/// What connector, sink and migrations ask for and may use. At rest they hold about 10 MB; a sink holds a transaction's records until it ends.
 pub fn workload_resources() -> Value {
-    json!({ "requests": { "cpu": "10m", "memory": "32Mi" }, "limits": { "memory": "96Mi" } })
+    json!({ "requests": { "cpu": "10m", "memory": "32Mi" }, "limits": { "memory": "192Mi" } })
 }

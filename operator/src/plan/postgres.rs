@@ -57,6 +57,8 @@ pub fn postgres(cluster: &ValidatedCluster, site: Site) -> Vec<Object> {
     let stateful_set = json!({ "spec": {
         "replicas": 1,
         "serviceName": name,
+        // With OrderedReady a pod that never became ready, for a wrong image, is not replaced when the image is corrected.
+        "podManagementPolicy": "Parallel",
         "selector": { "matchLabels": selector },
         // Holds when the SyncCluster is deleted. A client that is scaled away loses its StatefulSet too: `apply` sees to its volume.
         "persistentVolumeClaimRetentionPolicy": { "whenDeleted": storage.when_deleted, "whenScaled": "Retain" },

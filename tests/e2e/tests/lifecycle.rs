@@ -21,6 +21,7 @@ async fn mistakes_are_said_and_cost_nothing() -> Result<()> {
         a_missing_config_map_is_said(cluster).await?;
         a_failing_migration_is_said(cluster).await?;
         a_table_without_a_key_is_said(cluster).await?;
+        an_image_that_cannot_be_pulled_is_said(cluster).await?;
         paused_changes_nothing(cluster).await?;
         deleting_leaves_volumes_and_passwords(cluster).await
     })
@@ -146,6 +147,19 @@ async fn a_table_without_a_key_is_said(cluster: &Cluster) -> Result<()> {
     );
     cluster.patch(&json!({ "schema": { "tables": null } })).await?;
     cluster.ready().await
+}
+
+/// Corrected, it goes on by itself: nobody has to delete a pod.
+async fn an_image_that_cannot_be_pulled_is_said(cluster: &Cluster) -> Result<()> {
+    let before = durable(cluster).await?;
+    let image = |image: Option<&str>| json!({ "postgres": { "image": image } });
+    cluster.patch(&image(Some("registry.invalid/none:1"))).await?;
+    let message = cluster.says(PATIENCE, "Stalled", "True", "ImageCannotBePulled").await?;
+    assert!(message.contains("correct the image, or make it available"), "{message}");
+    assert_eq!(durable(cluster).await?, before, "nothing is deleted");
+    cluster.patch(&image(None)).await?;
+    cluster.ready().await?;
+    a_row_arrives(cluster, "with the right image").await
 }
 
 async fn paused_changes_nothing(cluster: &Cluster) -> Result<()> {

@@ -27,7 +27,7 @@ async fn new_clients_get_what_is_there(cluster: &Cluster) -> Result<()> {
     cluster
         .sql(
             SERVER,
-            "insert into notes (mark, site) select 'many', 'server' from generate_series(1, 500)",
+            "insert into notes (mark, site) select 'many', 'server' from generate_series(1, 20000)",
         )
         .await?;
     cluster
@@ -40,7 +40,7 @@ async fn new_clients_get_what_is_there(cluster: &Cluster) -> Result<()> {
     cluster.ready().await?;
     let count = "select count(*) || ' ' || count(distinct id) from notes";
     for site in [TWO, THREE] {
-        cluster.shows(site, count, &["501 501"]).await?;
+        cluster.shows(site, count, &["20001 20001"]).await?;
         cluster.shows(site, "select count(*) from items", &["0"]).await?;
     }
     cluster

@@ -147,6 +147,31 @@ async fn a_transaction_is_seen_as_a_whole() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_transaction_of_many_rows_arrives_as_one() -> Result<()> {
+    let world = World::start(1, TODOS).await?;
+    // Until then it would be a snapshot's rows, each on its own.
+    world.converged().await?;
+    world
+        .run(
+            SERVER,
+            "insert into todos (title) select 'row ' || n from generate_series(1, 20000) n",
+        )
+        .await?;
+    let watching = async {
+        loop {
+            match world.ask(ONE, "select count(*) from todos").await?.join("").as_str() {
+                "0" => {}
+                count => return anyhow::Ok(count.to_owned()),
+            }
+        }
+    };
+    let first_seen = tokio::time::timeout(synccluster_integration::PATIENCE, watching).await??;
+    assert_eq!(first_seen, "20000");
+    world.converged().await?;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_a_site_cannot_apply_yet_waits_and_nothing_else_does() -> Result<()> {
     let mut world = World::start(1, TODOS).await?;
     world.converged().await?;

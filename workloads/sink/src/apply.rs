@@ -16,8 +16,8 @@ use synccluster_protocol::{
 use synccluster_runtime::{catalog::CatalogTable, clock::now_micros, postgres};
 
 use crate::{
-    assemble::SourceTransaction,
-    event::{Content, Event},
+    assemble::{Record, SourceTransaction},
+    event::{self, Content, Event},
     park,
     rounds::{self, Group},
     settle,
@@ -27,6 +27,8 @@ use crate::{
 
 /// How often an event is judged again because somebody else was faster.
 const RACES: usize = 5;
+/// Records read and applied in one go.
+const PIECE: usize = 500;
 
 /// Why a batch was not applied; all of it is tried again.
 pub type Error = tokio_postgres::Error;
@@ -82,24 +84,32 @@ pub async fn apply(target: &mut Target, batch: &Batch<'_>) -> Result<i64, Error>
 async fn in_transaction(target: &mut Target, batch: &Batch<'_>) -> Result<i64, Error> {
     let mut lsn = batch.seen_lsn;
     let mut seen = batch.seen_lsn;
-    let mut events = Vec::new();
-    for transaction in batch.transactions {
-        for event in &transaction.events {
-            let mut event = event.clone();
-            let at = i64::try_from(event.lsn).unwrap_or(i64::MAX);
-            if event.incoming.resent {
-                // A snapshot: the slot is a new one, perhaps of a new database, whose positions begin anew.
-                (seen, lsn) = (at, at);
+    let records: Vec<&Record> = batch
+        .transactions
+        .iter()
+        .flat_map(|transaction| &transaction.records)
+        .collect();
+    // Read in pieces: as rows and parameters a large transaction is many times what its records are.
+    for piece in records.chunks(PIECE) {
+        let mut events = Vec::with_capacity(piece.len());
+        for record in piece {
+            match event::parse(&record.raw) {
+                Ok(Some(mut event)) => {
+                    let at = i64::try_from(event.lsn).unwrap_or(i64::MAX);
+                    if event.incoming.resent {
+                        // A snapshot: the slot is a new one, perhaps of a new database, whose positions begin anew.
+                        (seen, lsn) = (at, at);
+                    }
+                    event.incoming.resent |= at <= seen;
+                    lsn = lsn.max(at);
+                    events.push(event);
+                }
+                Ok(None) => {}
+                Err(error) => park::park(target, batch.topic, "", &record.raw, &error.to_string()).await?,
             }
-            event.incoming.resent |= at <= seen;
-            lsn = lsn.max(at);
-            events.push(event);
         }
-        for (raw, reason) in &transaction.unreadable {
-            park::park(target, batch.topic, "", raw, reason).await?;
-        }
+        apply_events(target, batch.topic, &events).await?;
     }
-    apply_events(target, batch.topic, &events).await?;
     if let Some(last) = batch.transactions.last() {
         let progress = "insert into sync.progress as p (topic, partition, \"offset\", lsn) values ($1, 0, $2, $3)
                         on conflict (topic, partition) do update set \"offset\" = excluded.\"offset\", lsn = excluded.lsn";
@@ -136,7 +146,7 @@ pub async fn apply_events(target: &mut Target, topic: &str, events: &[Event]) ->
 /// One event on its own: what stands in its way is settled, and if that is not possible it is parked.
 async fn one(target: &mut Target, topic: &str, group: &Group, event: &Event) -> Result<(), Error> {
     if let Err(reason) = try_event(target, topic, group, event).await? {
-        park::park(target, topic, &event.table.to_string(), &event.envelope, &reason).await?;
+        park::park(target, topic, &event.table.to_string(), &event.raw, &reason).await?;
     }
     Ok(())
 }

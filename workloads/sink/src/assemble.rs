@@ -3,19 +3,31 @@
 //! A transaction is complete when its last record says so (a header of ours), or when another begins: compaction may have taken the last
 //! record away, but only because a later transaction wrote its key again.
 
-use synccluster_protocol::event::Transaction;
+use synccluster_protocol::{Version, event::Transaction};
 
-use crate::event::Event;
+/// A record, unread: a transaction may have more of them than fit into memory as rows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Record {
+    /// Its value.
+    pub raw: Box<str>,
+    /// The version it brings, if it brings one.
+    pub version: Option<Version>,
+}
 
-/// A transaction of the source, less what compaction has taken and what asks for nothing.
-#[derive(Clone, Debug, Default, PartialEq)]
+/// A transaction of the source, less what compaction has taken.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SourceTransaction {
-    /// Its events, in order.
-    pub events: Vec<Event>,
-    /// Records that cannot be read, with the reason: to be parked.
-    pub unreadable: Vec<(serde_json::Value, String)>,
-    /// The offset behind its last record.
+    /// Its records, in order.
+    pub records: Vec<Record>,
+    /// The offset behind the last.
     pub next_offset: i64,
+}
+
+impl SourceTransaction {
+    /// Bytes it holds.
+    pub fn bytes(&self) -> usize {
+        self.records.iter().map(|record| record.raw.len()).sum()
+    }
 }
 
 /// A record as far as its place is concerned.
@@ -39,12 +51,7 @@ pub struct Assembler {
 
 impl Assembler {
     /// Takes in a record; returns what it completes, oldest first (at most two).
-    pub fn push(
-        &mut self,
-        placed: Placed,
-        event: Option<Event>,
-        unreadable: Option<(serde_json::Value, String)>,
-    ) -> Vec<SourceTransaction> {
+    pub fn push(&mut self, placed: Placed, record: Option<Record>) -> Vec<SourceTransaction> {
         let mut complete = Vec::new();
         let same =
             placed.tombstone || (self.id.is_some() && self.id == placed.transaction.as_ref().map(|t| t.id.clone()));
@@ -55,8 +62,7 @@ impl Assembler {
             // The connector was interrupted in the middle and sends it again from its beginning.
             self.pending = SourceTransaction::default();
         }
-        self.pending.events.extend(event);
-        self.pending.unreadable.extend(unreadable);
+        self.pending.records.extend(record);
         self.pending.next_offset = placed.offset + 1;
         if placed.last || self.id.is_none() {
             complete.extend(self.take());
@@ -74,23 +80,11 @@ impl Assembler {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use synccluster_merge::{Incoming, Kind};
-    use synccluster_protocol::{Version, event::TableName};
 
-    use crate::event::Content;
-
-    fn event(n: i64) -> Event {
-        Event {
-            table: TableName::new("public", "todos"),
-            incoming: Incoming {
-                kind: Kind::Row,
-                version: Version(n),
-                parent: None,
-                resent: false,
-            },
-            content: Content::Row(serde_json::Map::new()),
-            envelope: serde_json::Value::Null,
-            lsn: 0,
+    fn record(n: i64) -> Record {
+        Record {
+            raw: "{}".into(),
+            version: Some(Version(n)),
         }
     }
 
@@ -111,10 +105,15 @@ mod tests {
             last,
             tombstone: false,
         };
-        let complete = assembler.push(placed, Some(event(offset)), None);
+        let complete = assembler.push(placed, Some(record(offset)));
         complete
             .into_iter()
-            .map(|t| (t.events.iter().map(|e| e.version().0).collect(), t.next_offset))
+            .map(|t| {
+                (
+                    t.records.iter().filter_map(|r| r.version).map(|v| v.0).collect(),
+                    t.next_offset,
+                )
+            })
             .collect()
     }
 
@@ -159,7 +158,7 @@ mod tests {
             last: true,
             tombstone: true,
         };
-        let complete = assembler.push(tombstone, None, None);
+        let complete = assembler.push(tombstone, None);
         assert_eq!((complete.len(), complete[0].next_offset), (1, 7));
     }
 }

@@ -16,8 +16,8 @@ pub struct Event {
     pub incoming: Incoming,
     /// What it carries.
     pub content: Content,
-    /// The whole envelope, for `sync.parked`.
-    pub envelope: Value,
+    /// The record as it came, for `sync.parked`.
+    pub raw: String,
     /// The position of its commit in the source's WAL.
     pub lsn: u64,
 }
@@ -46,7 +46,8 @@ pub enum Error {
 }
 
 /// Reads a value. `None`: nothing to apply (a delete's bare WAL event; the versioned delete is the tombstone row beside it).
-pub fn read(envelope: Envelope, raw: Value) -> Result<Option<Event>, Error> {
+pub fn parse(raw: &str) -> Result<Option<Event>, Error> {
+    let envelope: Envelope = serde_json::from_str(raw).map_err(|e| Error::Envelope(e.to_string()))?;
     let lsn = envelope.source.lsn.unwrap_or_default();
     let name = TableName::new(envelope.source.schema, envelope.source.table);
     let (Some(mut after), Op::Create | Op::Update | Op::Read) = (envelope.after, envelope.op) else {
@@ -70,7 +71,7 @@ pub fn read(envelope: Envelope, raw: Value) -> Result<Option<Event>, Error> {
             table,
             incoming,
             content: Content::Tombstone(key),
-            envelope: raw,
+            raw: raw.to_owned(),
             lsn,
         }));
     }
@@ -86,18 +87,12 @@ pub fn read(envelope: Envelope, raw: Value) -> Result<Option<Event>, Error> {
         table: name,
         incoming,
         content: Content::Row(after),
-        envelope: raw,
+        raw: raw.to_owned(),
         lsn,
     }))
 }
 
 impl Event {
-    /// From what `sync.parked` keeps.
-    pub fn from_parked(raw: Value) -> Result<Option<Self>, Error> {
-        let envelope = serde_json::from_value(raw.clone()).map_err(|e| Error::Envelope(e.to_string()))?;
-        read(envelope, raw)
-    }
-
     /// Its version.
     pub fn version(&self) -> Version {
         self.incoming.version
@@ -119,7 +114,7 @@ mod tests {
 
     fn envelope(table: [&str; 2], op: &str, after: &Value) -> Result<Option<Event>, Error> {
         let raw = json!({"before": null, "after": after, "op": op, "source": {"name": "demo.client-1", "schema": table[0], "table": table[1], "lsn": 7}});
-        Event::from_parked(raw)
+        parse(&raw.to_string())
     }
 
     #[test]

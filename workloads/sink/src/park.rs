@@ -6,7 +6,7 @@ use synccluster_protocol::{Site, Version, event::TableName};
 
 use crate::{
     apply,
-    event::{Content, Event},
+    event::{self, Content, Event},
     rounds::Group,
     target::{Parameter, Target},
 };
@@ -19,13 +19,15 @@ pub async fn park(
     target: &mut Target,
     topic: &str,
     relation: &str,
-    envelope: &Value,
+    raw: &str,
     reason: &str,
 ) -> Result<(), tokio_postgres::Error> {
     tracing::warn!(topic, relation, reason, "parked an event");
+    // What is not even JSON is kept as a JSON string.
+    let record: Value = serde_json::from_str(raw).unwrap_or_else(|_| raw.into());
     let statement = "insert into sync.parked (topic, relation, event, reason) values ($1, $2, $3, $4)";
     target
-        .execute(statement, &[&topic, &relation, envelope, &reason])
+        .execute(statement, &[&topic, &relation, &record, &reason])
         .await
         .map(drop)
 }
@@ -74,7 +76,7 @@ pub async fn retry(
     target.forget_tables();
     for row in rows {
         let (id, topic, raw): (i64, String, Value) = (row.get(0), row.get(1), row.get(2));
-        let Ok(Some(event)) = Event::from_parked(raw) else {
+        let Ok(Some(event)) = event::parse(&raw.to_string()) else {
             continue;
         };
         target

@@ -89,7 +89,7 @@ mod tests {
             table: TableName::new("public", table),
             incoming,
             content,
-            envelope: json!(null),
+            raw: String::new(),
             lsn: 0,
         }
     }

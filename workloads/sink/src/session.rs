@@ -5,7 +5,7 @@ use std::{collections::HashMap, time::Duration};
 use futures::FutureExt;
 use rdkafka::{consumer::StreamConsumer, error::KafkaError};
 use synccluster_protocol::{
-    ClusterName, Site,
+    ClusterName, Site, Version,
     status::{SinkPhase, SourceStatus},
 };
 use synccluster_runtime::{
@@ -26,8 +26,8 @@ use crate::{
 
 /// Events of one target transaction, unless one source transaction has more.
 const BATCH: usize = 1000;
-/// Events that may wait in memory.
-const WAITING: usize = 4000;
+/// Bytes of records that may wait in memory, besides a transaction that is still coming.
+const WAITING: usize = 4 << 20;
 /// Between two looks at Kafka's topics.
 const DISCOVER_EVERY: Duration = Duration::from_secs(1);
 /// The first pause before parked events are tried again; doubled while none gets through.
@@ -165,24 +165,20 @@ impl Session<'_> {
         let in_time = |transaction: &&SourceTransaction| ahead(transaction, now).is_zero();
         let fits = |transaction: &&SourceTransaction| {
             let first = events == 0;
-            events += transaction.events.len().max(1);
+            events += transaction.records.len().max(1);
             first || events <= BATCH
         };
-        let batch: Vec<SourceTransaction> = topic
-            .ready
-            .iter()
-            .take_while(in_time)
-            .take_while(fits)
-            .cloned()
-            .collect();
+        let take = topic.ready.iter().take_while(in_time).take_while(fits).count();
         topic.ahead = topic
             .ready
             .front()
             .map(|transaction| ahead(transaction, now))
             .filter(|ahead| !ahead.is_zero());
-        if batch.is_empty() {
+        if take == 0 {
             return Ok(false);
         }
+        // Taken out for good: where applying fails the session ends, and the next begins at the stored progress.
+        let batch: Vec<SourceTransaction> = topic.ready.drain(..take).collect();
         let work = Batch {
             topic: name,
             source: topic.site,
@@ -197,7 +193,6 @@ impl Session<'_> {
                 Err(error) => return Err(error.into()),
             }
         };
-        topic.ready.drain(..batch.len());
         topic.lsn = lsn;
         if let Some(last) = batch.last() {
             topic.offset = last.next_offset;
@@ -246,8 +241,9 @@ impl Session<'_> {
             .topics
             .values()
             .filter_map(|topic| topic.ready.front())
-            .flat_map(|t| &t.events)
-            .map(|e| e.version().micros())
+            .flat_map(|t| &t.records)
+            .filter_map(|record| record.version)
+            .map(Version::micros)
             .min();
         let mut status = self.state.edit();
         status.sources = sources;
@@ -263,9 +259,10 @@ impl Session<'_> {
 /// made here after seeing it is the later one on every key.
 fn ahead(transaction: &SourceTransaction, now: i64) -> Duration {
     let newest = transaction
-        .events
+        .records
         .iter()
-        .map(|event| event.version().micros())
+        .filter_map(|record| record.version)
+        .map(Version::micros)
         .max()
         .unwrap_or_default();
     Duration::from_micros(u64::try_from(newest - now).unwrap_or_default())

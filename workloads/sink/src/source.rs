@@ -8,17 +8,16 @@ use rdkafka::{
     error::KafkaError,
     message::{BorrowedMessage, Headers},
 };
+use serde::Deserialize;
+use serde_json::Value;
 use synccluster_protocol::{
-    ClusterName, Site,
-    event::{Envelope, TRANSACTION_END_HEADER},
+    ClusterName, Site, Version,
+    event::{TOMBSTONES, TRANSACTION_END_HEADER, Transaction},
     status::Millis,
 };
 use synccluster_runtime::clock::now_millis;
 
-use crate::{
-    assemble::{Assembler, Placed, SourceTransaction},
-    event::{self, Event},
-};
+use crate::assemble::{Assembler, Placed, Record, SourceTransaction};
 
 /// How long Kafka may take to answer a question about its topics.
 const ANSWER: Duration = Duration::from_secs(3);
@@ -118,13 +117,46 @@ impl Source {
         Ok(())
     }
 
-    /// Events that wait, of all topics.
+    /// Bytes of records that wait, of all topics.
     pub fn waiting(&self) -> usize {
-        self.topics
-            .values()
-            .flat_map(|topic| &topic.ready)
-            .map(|transaction| transaction.events.len())
-            .sum()
+        let ready = self.topics.values().flat_map(|topic| &topic.ready);
+        ready.map(SourceTransaction::bytes).sum()
+    }
+}
+
+/// What has to be known of a record before it is applied.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Head {
+    transaction: Option<Transaction>,
+    source: Table,
+    after: Option<Versioned>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Table {
+    schema: String,
+    table: String,
+}
+
+#[derive(Deserialize)]
+struct Versioned {
+    sync_version: Option<i64>,
+    /// A tombstone's; in another table it is a column of the application's.
+    version: Option<Value>,
+}
+
+impl Head {
+    fn version(&self) -> Option<Version> {
+        let after = self.after.as_ref()?;
+        let tombstone = (self.source.schema.as_str(), self.source.table.as_str()) == TOMBSTONES;
+        let version = if tombstone {
+            after.version.as_ref()?.as_i64()
+        } else {
+            after.sync_version
+        };
+        version.map(Version)
     }
 }
 
@@ -132,57 +164,40 @@ impl Source {
 pub struct Received {
     topic: String,
     placed: Placed,
-    event: Option<Event>,
-    unreadable: Option<(serde_json::Value, String)>,
+    record: Option<Record>,
 }
 
 impl Received {
-    /// Reads a message.
+    /// Reads a message's place; what cannot be read is found out, and parked, when it is applied.
     pub fn read(message: &BorrowedMessage<'_>) -> Self {
         let last = message
             .headers()
             .is_some_and(|headers| headers.iter().any(|header| header.key == TRANSACTION_END_HEADER));
-        let mut received = Self {
+        let raw = message.payload().map(String::from_utf8_lossy);
+        let head: Head = raw
+            .as_deref()
+            .and_then(|raw| serde_json::from_str(raw).ok())
+            .unwrap_or_default();
+        let version = head.version();
+        Self {
             topic: message.topic().to_owned(),
             placed: Placed {
                 offset: message.offset(),
-                transaction: None,
+                transaction: head.transaction,
                 last,
-                tombstone: message.payload().is_none(),
+                tombstone: raw.is_none(),
             },
-            event: None,
-            unreadable: None,
-        };
-        let Some(payload) = message.payload() else {
-            return received;
-        };
-        let raw: serde_json::Value = match serde_json::from_slice(payload) {
-            Ok(raw) => raw,
-            Err(error) => {
-                let text = String::from_utf8_lossy(payload).into_owned();
-                received.unreadable = Some((text.into(), format!("the record is not JSON: {error}")));
-                return received;
-            }
-        };
-        match serde_json::from_value::<Envelope>(raw.clone()) {
-            Ok(mut envelope) => {
-                received.placed.transaction = envelope.transaction.take();
-                match event::read(envelope, raw.clone()) {
-                    Ok(event) => received.event = event,
-                    Err(error) => received.unreadable = Some((raw, error.to_string())),
-                }
-            }
-            Err(error) => received.unreadable = Some((raw, format!("the record is no change event: {error}"))),
+            record: raw.map(|raw| Record {
+                raw: raw.into(),
+                version,
+            }),
         }
-        received
     }
 
     /// Hands it to its topic.
     pub fn add_to(self, source: &mut Source) {
         if let Some(topic) = source.topics.get_mut(&self.topic) {
-            topic
-                .ready
-                .extend(topic.assembler.push(self.placed, self.event, self.unreadable));
+            topic.ready.extend(topic.assembler.push(self.placed, self.record));
         }
     }
 }
