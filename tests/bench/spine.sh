@@ -16,7 +16,13 @@ now() { date +%s%N; }
 since() { echo $((($(now) - $1) / 1000000)); }
 # min/median/max of the numbers on standard input.
 spread() { sort -n | awk '{v[NR]=$1} END {printf "%s/%s/%s", v[1], v[int((NR+1)/2)], v[NR]}'; }
-settled() { [[ $(k get synccluster demo -o jsonpath="{.metadata.generation}={.status.observedGeneration} {.status.conditions[?(@.type=='$1')].status}") =~ ^([0-9]+)=\1\ True$ ]]; }
+# The condition is true of the resource as it is now.
+settled() {
+  local generation observed status
+  read -r generation observed status < <(k get synccluster demo \
+    -o jsonpath="{.metadata.generation} {.status.observedGeneration} {.status.conditions[?(@.type=='$1')].status}{'\n'}")
+  [[ $generation == "$observed" && $status == True ]]
+}
 await() { local end=$((SECONDS + 180)); until settled "$1"; do ((SECONDS < end)) || die "not $1 within 180 s"; sleep 0.2; done; }
 trap 'kubectl delete namespace "$namespace" --wait=false >/dev/null' EXIT
 
