@@ -38,7 +38,8 @@ async fn bad_resources_are_refused_with_what_to_write_instead() -> Result<()> {
             (json!({ "kafka": { "topics": { "cleanupPolicy": "delete" } } }), "kafka.topics.retention goes with cleanupPolicy delete"),
             (json!({ "postgres": { "storage": { "size": "1Mo" } } }), "must be a quantity of at least 64Mi such as 1Gi"),
             (json!({ "postgres": { "parameters": { "wal_level": "replica" } } }), "the operator sets them"),
-            (json!({ "postgres": { "maxSlotWalKeepSize": "4GB" } }), "must be a whole number of Mi, Gi or Ti such as 4Gi"),
+            (json!({ "postgres": { "maxSlotWalKeepSize": "4GB" } }), "must be a whole number of Mi, Gi or Ti such as 512Mi"),
+            (json!({ "postgres": { "maxSlotWalKeepSize": "4Gi" } }), "maxSlotWalKeepSize must be less than postgres.storage.size"),
         ] {
             wrong.extend(refused(namespace, "shop", spec, message).await.err());
         }
