@@ -149,6 +149,30 @@ async fn of_two_rows_with_one_unique_value_the_later_stays_everywhere() -> Resul
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn nothing_loses_to_a_row_that_itself_loses() -> Result<()> {
+    let mut world = World::start(
+        1,
+        "create table people (id int primary key, email text unique, phone text unique)",
+    )
+    .await?;
+    world.converged().await?;
+    world.pause(ONE).await;
+    world.run(SERVER, "insert into people values (1, 'a@b', '1')").await?;
+    world.run(ONE, "insert into people values (3, 'a@b', '2')").await?;
+    world.run(SERVER, "insert into people values (2, 'c@d', '2')").await?;
+    world.resume(ONE)?;
+    world.converged().await?;
+    assert_eq!(world.ask(ONE, "select id from people order by id").await?, ["1", "2"]);
+    assert_eq!(
+        world
+            .ask(SERVER, "select kind || (loser ->> 'id') from sync.conflicts")
+            .await?,
+        ["unique3"]
+    );
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn rows_that_swap_a_unique_value_get_through() -> Result<()> {
     let world = World::start(
         1,

@@ -119,18 +119,13 @@ pub async fn connect_once(secret: &PostgresSecret, application: &str) -> Result<
     Ok(client)
 }
 
-/// One connection; waits while Postgres starts, but not on a wrong password or a missing database.
+/// One connection; tries for a minute, since Postgres may be recovering, or being made.
 pub async fn connect(secret: &PostgresSecret, application: &str) -> Result<Client, Error> {
     let deadline = tokio::time::Instant::now() + PATIENCE;
     loop {
-        let attempt = secret.config(application).connect(NoTls).await;
-        match attempt {
-            Ok((client, connection)) => {
-                tokio::spawn(connection);
-                return Ok(client);
-            }
-            Err(error) if tokio::time::Instant::now() > deadline => return Err(refused(secret, &error)),
-            Err(error) => tracing::info!(postgres = ?secret, error = describe(&error), "waiting for Postgres"),
+        match connect_once(secret, application).await {
+            Err(error) if tokio::time::Instant::now() < deadline => tracing::info!(%error, "waiting for Postgres"),
+            answer => return answer,
         }
         tokio::time::sleep(Duration::from_millis(500)).await;
     }

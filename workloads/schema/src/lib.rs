@@ -9,7 +9,5 @@ pub mod migrate;
 
 pub use migrate::{Error, migrate};
 
-/// Makes the roles of a site; for psql, as the superuser.
-pub const BOOTSTRAP_SQL: &str = include_str!("../sql/bootstrap.sql");
 /// Makes schema `sync`; as `sync_admin`.
 pub const SYNC_SQL: &str = include_str!("../sql/sync.sql");

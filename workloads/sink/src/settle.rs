@@ -6,7 +6,7 @@
 
 use serde_json::Value;
 use synccluster_merge::{Incoming, Kind, own_version};
-use synccluster_protocol::{Site, Version, codec};
+use synccluster_protocol::{Site, Version, codec, event::Row};
 use synccluster_runtime::{catalog::CatalogTable, clock::now_micros};
 use tokio_postgres::Error;
 
@@ -38,45 +38,55 @@ pub async fn unique(
         return Ok(Err(reason.to_owned()));
     };
     let constraints = target.query(UNIQUE, &[&event.table.schema, &event.table.table]).await?;
-    let mut found = false;
+    let mut in_the_way = Vec::new();
     for constraint in constraints {
-        let columns: Vec<String> = constraint.get(0);
-        let texts = columns.iter().chain(&table.key).map(|column| {
-            let kind = table.column(column).map(|known| &known.kind)?;
-            codec::decode(kind, row.get(column).unwrap_or(&Value::Null)).ok()?
-        });
-        // A NULL collides with nothing.
-        let Some(texts) = texts.collect::<Option<Vec<String>>>() else {
-            continue;
-        };
-        let rows = target
-            .query(&statements::obstacles(&table, &columns), &apply::parameters(&texts))
-            .await?;
-        for obstacle in rows {
-            found = true;
-            let in_the_way = Obstacle {
-                key: obstacle.get(0),
-                version: Version(obstacle.get(1)),
-                row: obstacle.get(2),
-            };
-            if target.site != Site::Server {
-                remove(target, &table, &in_the_way).await?;
-            } else if in_the_way.version > event.version() {
-                bury_incoming(target, topic, &table, event, in_the_way).await?;
-                return Ok(Ok(()));
-            } else {
-                bury_obstacle(target, topic, &table, event, in_the_way).await?;
-            }
-        }
+        in_the_way.extend(obstacles(target, &table, row, constraint.get(0)).await?);
     }
-    if !found {
+    // All of them before any is removed: nothing may lose to a row that itself loses to another.
+    let Some(newest) = in_the_way.iter().max_by_key(|obstacle| obstacle.version) else {
         return Ok(Err(reason.to_owned()));
+    };
+    if target.site == Site::Server && newest.version > event.version() {
+        return bury_incoming(target, topic, &table, event, newest).await.map(Ok);
+    }
+    for obstacle in &in_the_way {
+        if target.site == Site::Server {
+            bury_obstacle(target, topic, &table, event, obstacle).await?;
+        } else {
+            remove(target, &table, obstacle).await?;
+        }
     }
     // The way is clear now; anything else that is wrong with the event shows as before.
     tracing::info!(site = %target.site, table = %event.table, reason, "cleared the way for a row");
     Box::pin(apply::apply_events(target, topic, std::slice::from_ref(event)))
         .await
         .map(Ok)
+}
+
+/// The rows that hold the event's values of `columns`, which are unique together, under another key.
+async fn obstacles(
+    target: &mut Target,
+    table: &CatalogTable,
+    row: &Row,
+    columns: Vec<String>,
+) -> Result<Vec<Obstacle>, Error> {
+    let texts = columns.iter().chain(&table.key).map(|column| {
+        let kind = table.column(column).map(|known| &known.kind)?;
+        codec::decode(kind, row.get(column).unwrap_or(&Value::Null)).ok()?
+    });
+    // A NULL collides with nothing.
+    let Some(texts) = texts.collect::<Option<Vec<String>>>() else {
+        return Ok(Vec::new());
+    };
+    let rows = target
+        .query(&statements::obstacles(table, &columns), &apply::parameters(&texts))
+        .await?;
+    let obstacle = |row: &tokio_postgres::Row| Obstacle {
+        key: row.get(0),
+        version: Version(row.get(1)),
+        row: row.get(2),
+    };
+    Ok(rows.iter().map(obstacle).collect())
 }
 
 struct Obstacle {
@@ -98,19 +108,19 @@ async fn bury_obstacle(
     topic: &str,
     table: &CatalogTable,
     event: &Event,
-    obstacle: Obstacle,
+    obstacle: &Obstacle,
 ) -> Result<(), Error> {
     let version = own_version(target.site, now_micros(), &[obstacle.version, event.version()]);
     let arrays: Vec<Vec<String>> = obstacle.key.iter().map(|text| vec![text.clone()]).collect();
     let keys = apply::parameters(&arrays);
     let rows = target.query(&statements::row_json(table, Keys::Columns), &keys).await?;
     let key: Value = rows.first().map(|row| row.get(0)).unwrap_or_default();
-    remove(target, table, &obstacle).await?;
+    remove(target, table, obstacle).await?;
     let (name, versions, parents) = (table.name.to_string(), vec![version.0], vec![Some(obstacle.version.0)]);
     let mut all = keys.clone();
     all.extend([&name as Parameter<'_>, &versions, &parents]);
     target.execute(&statements::bury(table, Keys::Columns), &all).await?;
-    let loser = (Some(obstacle.row), obstacle.version);
+    let loser = (Some(obstacle.row.clone()), obstacle.version);
     park::conflict(
         target,
         topic,
@@ -128,7 +138,7 @@ async fn bury_incoming(
     topic: &str,
     table: &CatalogTable,
     event: &Event,
-    winner: Obstacle,
+    winner: &Obstacle,
 ) -> Result<(), Error> {
     let version = own_version(target.site, now_micros(), &[winner.version, event.version()]);
     let incoming = Incoming {
@@ -162,7 +172,7 @@ async fn bury_incoming(
         &table.name,
         &key,
         ("unique", "LastWriterWins"),
-        (Some(winner.row), winner.version),
+        (Some(winner.row.clone()), winner.version),
         loser,
     )
     .await

@@ -1,6 +1,6 @@
 //! The SQL of one table. Pure. Every value is a parameter: one array of texts a column, cast to the column's type.
 
-use synccluster_protocol::event::{PARENT_COLUMN, VERSION_COLUMN};
+use synccluster_protocol::event::VERSION_COLUMN;
 use synccluster_runtime::catalog::{CatalogTable, quote, quote_table};
 
 /// Where the keys of a statement come from.
@@ -190,11 +190,6 @@ pub fn obstacles(table: &CatalogTable, columns: &[String]) -> String {
         values.join(" and "),
         others.join(" and ")
     )
-}
-
-/// The columns an event must have besides its own.
-pub fn is_sync_column(column: &str) -> bool {
-    column == VERSION_COLUMN || column == PARENT_COLUMN
 }
 
 fn matches(table: &CatalogTable) -> String {
