@@ -9,18 +9,7 @@ use synccluster_protocol::{
     event::{self, Envelope, Op, Row, Source, TableName, Transaction, UNAVAILABLE_VALUE},
 };
 
-use crate::replication::{pgoutput::Datum, transport::POSTGRES_EPOCH_MICROS};
-
-/// What a table looks like.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Table {
-    /// Its name.
-    pub name: TableName,
-    /// Columns in the order of the stream.
-    pub columns: Vec<(String, ColumnType)>,
-    /// The primary key's columns.
-    pub key: Vec<String>,
-}
+use synccluster_replication::{pgoutput::Datum, relations::Table, transport::POSTGRES_EPOCH_MICROS};
 
 /// A record for the topic, as JSON text.
 #[derive(Clone, Debug, PartialEq, Eq)]

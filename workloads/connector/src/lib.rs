@@ -1,13 +1,10 @@
 //! Uplink: a site's WAL to its topic.
 //!
-//! `replication` speaks Postgres' streaming replication protocol and reads pgoutput; `envelope` makes Debezium's events of it; `progress`
-//! knows what Kafka has acknowledged, and so what Postgres may forget; `session` ties them together until the link is cut or something
-//! fails; `run` starts sessions again.
+//! `envelope` makes Debezium's events of the stream of `synccluster-replication`; `progress` knows what Kafka has acknowledged, and so what
+//! Postgres may forget; `session` ties them together until the link is cut or something fails; `run` starts sessions again.
 
-pub mod catalog;
 pub mod envelope;
 pub mod progress;
-pub mod replication;
 pub mod run;
 pub mod session;
 pub mod slot;

@@ -17,6 +17,9 @@ use synccluster_protocol::{
     event::{TRANSACTION_END_HEADER, TableName},
     status::ConnectorPhase,
 };
+use synccluster_replication::{
+    self as replication, Frame, Lifetime, Origins, ReplicationConnection, pgoutput, relations::Relations,
+};
 use synccluster_runtime::{
     clock::{now_micros, now_millis},
     kafka,
@@ -26,10 +29,8 @@ use tokio::{sync::Notify, time};
 use tokio_postgres::Client;
 
 use crate::{
-    catalog::Catalog,
     envelope::{self, Change, Open, Origin, Record},
     progress::Progress,
-    replication::{self, Frame, ReplicationConnection, pgoutput},
     slot::{self, Need, PUBLICATION},
     snapshot,
     state::State,
@@ -142,7 +143,7 @@ struct Session<'a> {
     producer: ThreadedProducer<Context>,
     acknowledged: Arc<Acknowledged>,
     origin: Origin,
-    catalog: Catalog,
+    relations: Relations,
     open: Option<(Open, u64)>,
     /// The newest record of the open transaction: kept back until it is known whether it is the last.
     held: Option<Record>,
@@ -176,16 +177,24 @@ pub async fn run(settings: &Settings, state: &State) -> Result<(), Error> {
         producer,
         acknowledged,
         origin,
-        catalog: Catalog::default(),
+        relations: Relations::default(),
         open: None,
         held: None,
     };
-    let mut replication = ReplicationConnection::connect(&settings.postgres).await?;
+    let mut replication = ReplicationConnection::connect(&settings.postgres, "synccluster-connector").await?;
     if slot::prepare(&session.sql, &settings.slot).await? == Need::Snapshot {
         session.snapshot(&mut replication).await?;
     }
     replication
-        .start(&settings.slot, PUBLICATION, settings.site != Site::Server)
+        .start(
+            &settings.slot,
+            PUBLICATION,
+            if settings.site == Site::Server {
+                Origins::Any
+            } else {
+                Origins::Local
+            },
+        )
         .await?;
     state.phase(ConnectorPhase::Streaming);
     session.stream(&mut replication).await
@@ -194,7 +203,9 @@ pub async fn run(settings: &Settings, state: &State) -> Result<(), Error> {
 impl Session<'_> {
     async fn snapshot(&mut self, replication: &mut ReplicationConnection) -> Result<(), Error> {
         self.state.phase(ConnectorPhase::Snapshotting);
-        let (lsn, name) = replication.create_slot(&self.settings.slot).await?;
+        let (lsn, name) = replication
+            .create_slot(&self.settings.slot, Lifetime::Permanent)
+            .await?;
         let reading = postgres::connect_once(&self.settings.postgres, "synccluster-connector snapshot").await?;
         snapshot::begin(&reading, &name).await?;
         let mut sent = 0;
@@ -263,7 +274,7 @@ impl Session<'_> {
                 table,
                 columns,
             } => {
-                self.catalog
+                self.relations
                     .describe(&self.sql, oid, TableName::new(schema, table), columns)
                     .await?;
             }
@@ -278,7 +289,7 @@ impl Session<'_> {
     async fn change(&mut self, oid: u32, change: Change) -> Result<(), Error> {
         let (open, number) = self.open.as_mut().ok_or(Error::NoTransaction)?;
         let number = *number;
-        let Some(table) = self.catalog.get(oid) else {
+        let Some(table) = self.relations.get(oid) else {
             return Ok(());
         };
         for record in envelope::records(&self.origin, table, open, change, now_millis())? {

@@ -3,10 +3,9 @@
 use bytes::Bytes;
 use futures::{Stream, TryStreamExt};
 use synccluster_protocol::{codec::SESSION_SETTINGS, event::TableName};
+use synccluster_replication::{pgoutput::Datum, relations::Table};
 use synccluster_runtime::catalog::{self, quote, quote_table};
 use tokio_postgres::{Client, Error};
-
-use crate::{envelope::Table, replication::pgoutput::Datum};
 
 /// Begins a transaction that sees exactly what the slot's stream will not send.
 pub async fn begin(client: &Client, snapshot: &str) -> Result<(), Error> {

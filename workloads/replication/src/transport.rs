@@ -57,6 +57,24 @@ pub enum Frame {
     },
 }
 
+/// How long a slot lives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lifetime {
+    /// Until it is dropped.
+    Permanent,
+    /// As long as the connection that made it.
+    Temporary,
+}
+
+/// Which writes of a site are sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origins {
+    /// Those that were made there.
+    Local,
+    /// Those that were applied there as well.
+    Any,
+}
+
 /// A connection in replication mode.
 pub struct ReplicationConnection {
     stream: TcpStream,
@@ -70,8 +88,8 @@ enum Raw {
 }
 
 impl ReplicationConnection {
-    /// Connects and logs in.
-    pub async fn connect(secret: &PostgresSecret) -> Result<Self, Error> {
+    /// Connects and logs in; `application` is what `pg_stat_activity` shows.
+    pub async fn connect(secret: &PostgresSecret, application: &str) -> Result<Self, Error> {
         let stream = TcpStream::connect((secret.host.as_str(), secret.port)).await?;
         stream.set_nodelay(true)?;
         let mut connection = Self {
@@ -86,7 +104,7 @@ impl ReplicationConnection {
             ("user", secret.user.as_str()),
             ("database", secret.dbname.as_str()),
             ("replication", "database"),
-            ("application_name", "synccluster-connector"),
+            ("application_name", application),
             ("client_encoding", "UTF8"),
             ("options", &options.join(" ")),
         ];
@@ -129,10 +147,15 @@ impl ReplicationConnection {
 
     /// Makes a logical slot with pgoutput; returns its consistent point and the name of a snapshot of that very moment, which lives until
     /// the next command of this connection.
-    pub async fn create_slot(&mut self, slot: &str) -> Result<(Lsn, String), Error> {
+    pub async fn create_slot(&mut self, slot: &str, lifetime: Lifetime) -> Result<(Lsn, String), Error> {
         const WHAT: &str = "CREATE_REPLICATION_SLOT";
+        let temporary = if lifetime == Lifetime::Temporary {
+            " TEMPORARY"
+        } else {
+            ""
+        };
         self.send_query(&format!(
-            "CREATE_REPLICATION_SLOT \"{slot}\" LOGICAL pgoutput (SNAPSHOT 'export')"
+            "CREATE_REPLICATION_SLOT \"{slot}\"{temporary} LOGICAL pgoutput (SNAPSHOT 'export')"
         ))
         .await?;
         let mut row = None;
@@ -150,9 +173,12 @@ impl ReplicationConnection {
         }
     }
 
-    /// Starts streaming where the slot was last confirmed. With `local_only`, what an apply session wrote is left out.
-    pub async fn start(&mut self, slot: &str, publication: &str, local_only: bool) -> Result<(), Error> {
-        let origin = if local_only { "none" } else { "any" };
+    /// Starts streaming where the slot was last confirmed.
+    pub async fn start(&mut self, slot: &str, publication: &str, origins: Origins) -> Result<(), Error> {
+        let origin = match origins {
+            Origins::Local => "none",
+            Origins::Any => "any",
+        };
         self.send_query(&format!(
             "START_REPLICATION SLOT \"{slot}\" LOGICAL 0/0 (proto_version '1', publication_names '{publication}', origin '{origin}')"
         ))

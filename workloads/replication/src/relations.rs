@@ -6,15 +6,26 @@ use synccluster_protocol::{codec::ColumnType, event::TableName};
 use synccluster_runtime::catalog;
 use tokio_postgres::Client;
 
-use crate::{envelope::Table, replication::pgoutput::RelationColumn};
+use crate::pgoutput::RelationColumn;
+
+/// What a table looks like.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Table {
+    /// Its name.
+    pub name: TableName,
+    /// Columns in the order of the stream.
+    pub columns: Vec<(String, ColumnType)>,
+    /// The primary key's columns.
+    pub key: Vec<String>,
+}
 
 /// Tables seen in this stream.
 #[derive(Default)]
-pub struct Catalog {
+pub struct Relations {
     tables: HashMap<u32, Table>,
 }
 
-impl Catalog {
+impl Relations {
     /// Takes in a description. Columns and types are the stream's, of the moment of the change; only what the stream does not tell (the
     /// primary key: with REPLICA IDENTITY FULL every column is flagged) is asked of the catalogue of now.
     pub async fn describe(
