@@ -69,11 +69,13 @@ pub enum Role {
     Connector,
     /// The downlink.
     Sink,
+    /// The gateway.
+    Gateway,
 }
 
 impl Role {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::App, Self::Admin, Self::Connector, Self::Sink];
+    pub const ALL: [Self; 5] = [Self::App, Self::Admin, Self::Connector, Self::Sink, Self::Gateway];
 
     /// What its Secret's name ends in.
     pub fn suffix(self) -> &'static str {
@@ -82,6 +84,7 @@ impl Role {
             Self::Admin => "admin",
             Self::Connector => "connector",
             Self::Sink => "sink",
+            Self::Gateway => "gateway",
         }
     }
 
@@ -92,6 +95,7 @@ impl Role {
             Self::Admin => "sync_admin",
             Self::Connector => "sync_connector",
             Self::Sink => "sync_sink",
+            Self::Gateway => "sync_gateway",
         }
     }
 }

@@ -158,7 +158,8 @@ fn arguments(cluster: &ValidatedCluster, site: Site) -> Vec<String> {
             "max_slot_wal_keep_size".to_owned(),
             format!("{}MB", cluster.postgres.max_slot_wal_keep_mb),
         ),
-        ("track_commit_timestamp".to_owned(), "off".to_owned()),
+        // The gateway tells when a row arrived at a site.
+        ("track_commit_timestamp".to_owned(), "on".to_owned()),
         ("unix_socket_directories".to_owned(), "/var/run/postgresql".to_owned()),
         ("hba_file".to_owned(), format!("{CONFIG}/pg_hba.conf")),
     ];

@@ -181,7 +181,7 @@ fn serve(binaries: &Path, user: Option<Unprivileged>, data: &Path, log: &Path, p
         "max_replication_slots=32",
         "max_wal_senders=32",
         "shared_buffers=32MB",
-        "track_commit_timestamp=off",
+        "track_commit_timestamp=on",
         "fsync=off",
     ];
     Process::spawn(

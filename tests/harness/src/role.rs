@@ -18,10 +18,12 @@ pub enum Role {
     Connector,
     /// Applies.
     Sink,
+    /// Shows and edits.
+    Gateway,
 }
 
 impl Role {
-    pub(crate) const ALL: [Self; 4] = [Self::App, Self::Admin, Self::Connector, Self::Sink];
+    pub(crate) const ALL: [Self; 5] = [Self::App, Self::Admin, Self::Connector, Self::Sink, Self::Gateway];
 
     pub(crate) fn user(self) -> &'static str {
         match self {
@@ -29,6 +31,7 @@ impl Role {
             Self::Admin => "sync_admin",
             Self::Connector => "sync_connector",
             Self::Sink => "sync_sink",
+            Self::Gateway => "sync_gateway",
         }
     }
 
@@ -39,6 +42,7 @@ impl Role {
             Self::Admin => "admin",
             Self::Connector => "connector",
             Self::Sink => "sink",
+            Self::Gateway => "gateway",
         }
     }
 }

@@ -84,7 +84,8 @@ impl PostgresSecret {
         })
     }
 
-    fn config(&self, application: &str) -> Config {
+    /// As tokio-postgres takes it; `application` is what `pg_stat_activity` shows.
+    pub fn config(&self, application: &str) -> Config {
         let mut config = Config::new();
         config
             .user(&self.user)

@@ -5,6 +5,7 @@
 \set admin_password `cat /etc/synccluster/roles/admin/password`
 \set connector_password `cat /etc/synccluster/roles/connector/password`
 \set sink_password `cat /etc/synccluster/roles/sink/password`
+\set gateway_password `cat /etc/synccluster/roles/gateway/password`
 
 -- A log of statements would show the passwords.
 set log_statement = 'none';
@@ -15,7 +16,7 @@ do $$
 declare
   wanted text;
 begin
-  foreach wanted in array array['app', 'sync_admin', 'sync_connector', 'sync_sink'] loop
+  foreach wanted in array array['app', 'sync_admin', 'sync_connector', 'sync_sink', 'sync_gateway'] loop
     if not exists (select from pg_roles where rolname = wanted) then
       execute format('create role %I', wanted);
     end if;
@@ -30,6 +31,9 @@ alter role sync_admin login password :'admin_password';
 alter role sync_connector login replication bypassrls password :'connector_password';
 -- sync_sink: writes what was decided elsewhere, past row security and (by session_replication_role) triggers and foreign keys.
 alter role sync_sink login bypassrls password :'sink_password';
+-- sync_gateway: what a person does on the page, in enrolled tables only (`sync.enroll` grants them), and the WAL, to tell what happened
+-- when. bypassrls: sites are compared as they are.
+alter role sync_gateway login replication bypassrls password :'gateway_password';
 
 grant app to sync_admin;
 grant pg_read_all_data to sync_connector, sync_sink;

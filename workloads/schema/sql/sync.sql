@@ -45,6 +45,8 @@ create table if not exists sync.conflicts (
   loser_version  bigint not null,
   topic          text   not null
 );
+alter table sync.conflicts add column if not exists reapplied_at timestamptz;
+comment on column sync.conflicts.reapplied_at is 'When the losing write was written again as a new one, if it was.';
 comment on table sync.conflicts is 'Every write that lost: what it was, what won, and why.';
 
 create table if not exists sync.parked (
@@ -56,6 +58,8 @@ create table if not exists sync.parked (
   reason   text   not null,
   tried_at timestamptz not null default clock_timestamp()
 );
+alter table sync.parked add column if not exists asked_at timestamptz;
+comment on column sync.parked.asked_at is 'When somebody asked for another try before its time; null again when it was made.';
 comment on table sync.parked is 'Events that cannot be applied yet, with the reason; retried until they can.';
 
 -- Whether the snapshot that belongs to a slot was sent whole. Without the mark the next start drops the slot and begins again.
@@ -64,6 +68,10 @@ create table if not exists sync.snapshots (
   completed_at timestamptz not null
 );
 grant select, insert, update, delete on sync.snapshots to sync_connector;
+
+grant select on sync.tables, sync.progress, sync.conflicts, sync.parked to sync_gateway;
+grant update (reapplied_at) on sync.conflicts to sync_gateway;
+grant update (asked_at) on sync.parked to sync_gateway;
 
 create or replace function sync.version_time(version bigint) returns timestamptz
   language sql immutable parallel safe
@@ -210,6 +218,21 @@ begin
     execute format('alter sequence %s increment by 1024', sequence.name);
     perform setval(sequence.id::regclass, first, false);
   end loop;
+
+  -- The gateway's way in: enrolled tables, and the sequences that fill them. Granted once, since a grant writes WAL.
+  if not has_table_privilege('sync_gateway', target, 'delete') then
+    execute format('grant usage on schema %I to sync_gateway', split_part(full_name, '.', 1));
+    execute format('grant select, insert, update, delete on %s to sync_gateway', quoted);
+    for sequence in
+      select format('%I.%I', sn.nspname, s.relname) as name
+        from pg_depend d
+        join pg_class s on s.oid = d.objid and s.relkind = 'S'
+        join pg_namespace sn on sn.oid = s.relnamespace
+       where d.refobjid = target and d.deptype in ('a', 'i')
+    loop
+      execute format('grant usage on sequence %s to sync_gateway', sequence.name);
+    end loop;
+  end if;
 
   if not exists (select from pg_publication_tables p where p.pubname = 'sync' and p.schemaname || '.' || p.tablename = full_name) then
     execute format('alter publication sync add table %s', quoted);

@@ -1,0 +1,9 @@
+//! What people look at: a page, a REST API, server-sent events and Socket.IO over all sites of a cluster.
+//!
+//! `access` says who may do what; `rows` reads and writes tables of any site; `kafka` shows topics and groups; `kubernetes` reads the
+//! SyncCluster and patches its partition; `live` follows every site's WAL and every topic and tells what happened where and when;
+//! `api` is the REST surface over them, `problem` its errors; `app` puts them together.
+
+pub mod app;
+pub mod problem;
+pub mod sites;

@@ -1,0 +1,142 @@
+//! The sites the gateway speaks to, each with a few connections.
+
+use std::{collections::BTreeMap, fs, path::Path, time::Duration};
+
+use deadpool_postgres::{Manager, ManagerConfig, Object, Pool, RecyclingMethod, Runtime, Timeouts};
+use synccluster_protocol::{Site, codec::SESSION_SETTINGS};
+use synccluster_runtime::postgres::{self, PostgresSecret};
+use tokio_postgres::NoTls;
+
+use crate::problem::Problem;
+
+/// Connections to one site at most.
+const CONNECTIONS: usize = 4;
+/// How long a request waits for one.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Why the sites are not known.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The folder cannot be read.
+    #[error("cannot list {folder}: {reason}; it must hold one folder a site, each with that site's secret")]
+    Folder {
+        /// The folder.
+        folder: String,
+        /// Why.
+        reason: String,
+    },
+    /// A folder that is no site's.
+    #[error("`{0}` is no site: folders are called server or client-<i>")]
+    NoSite(String),
+    /// A site's Secret is wrong.
+    #[error(transparent)]
+    Secret(#[from] postgres::Error),
+}
+
+/// A site's database.
+pub struct Database {
+    /// As whom, and where.
+    pub secret: PostgresSecret,
+    pool: Pool,
+}
+
+/// All of them, by site.
+pub struct Sites(BTreeMap<Site, Database>);
+
+impl Sites {
+    /// From a folder with one folder a site, as the operator mounts their Secrets.
+    pub fn read(folder: &Path) -> Result<Self, Error> {
+        let fail = |error: std::io::Error| Error::Folder {
+            folder: folder.display().to_string(),
+            reason: error.to_string(),
+        };
+        let mut sites = BTreeMap::new();
+        for entry in fs::read_dir(folder).map_err(fail)? {
+            let entry = entry.map_err(fail)?;
+            let name = entry.file_name().to_string_lossy().into_owned();
+            // Kubernetes keeps its own bookkeeping beside what it mounts.
+            if name.starts_with("..") {
+                continue;
+            }
+            let site: Site = name.parse().map_err(|_| Error::NoSite(name))?;
+            sites.insert(site, PostgresSecret::read(&entry.path())?);
+        }
+        Ok(Self::new(sites))
+    }
+
+    /// From Secrets that were read already.
+    pub fn new(secrets: BTreeMap<Site, PostgresSecret>) -> Self {
+        let database = |secret: PostgresSecret| Database {
+            pool: pool(&secret),
+            secret,
+        };
+        Self(
+            secrets
+                .into_iter()
+                .map(|(site, secret)| (site, database(secret)))
+                .collect(),
+        )
+    }
+
+    /// The server first, then the clients.
+    pub fn names(&self) -> impl Iterator<Item = Site> + '_ {
+        self.0.keys().copied()
+    }
+
+    /// As whom, and where, to connect to each.
+    pub fn secrets(&self) -> impl Iterator<Item = (Site, &PostgresSecret)> + '_ {
+        self.0.iter().map(|(site, database)| (*site, &database.secret))
+    }
+
+    /// The site of this name; 404 if it takes no part.
+    pub fn find(&self, name: &str) -> Result<Site, Problem> {
+        let known = || self.names().map(|site| site.to_string()).collect::<Vec<_>>().join(", ");
+        name.parse()
+            .ok()
+            .filter(|site| self.0.contains_key(site))
+            .ok_or_else(|| {
+                let detail = format!("there is no site `{name}`; the sites are {}", known());
+                Problem::not_found("unknown-site", "Unknown site", detail)
+            })
+    }
+
+    /// A connection to a site's database; 503 if it cannot be reached.
+    pub async fn connect(&self, site: Site) -> Result<Object, Problem> {
+        let Some(database) = self.0.get(&site) else {
+            let detail = format!("there is no site `{site}`");
+            return Err(Problem::not_found("unknown-site", "Unknown site", detail));
+        };
+        database.pool.get().await.map_err(|error| {
+            let detail = format!("{site}'s database cannot be reached: {error}; its state is shown under components");
+            Problem::unavailable("site-unreachable", "Site unreachable", detail)
+        })
+    }
+}
+
+fn pool(secret: &PostgresSecret) -> Pool {
+    let mut config = secret.config("synccluster-gateway");
+    // Values have one text at every site, and no request holds a connection for long.
+    let settings = SESSION_SETTINGS.iter().chain(&[("statement_timeout", "10s")]);
+    let options: Vec<String> = settings.map(|(name, value)| format!("-c {name}={value}")).collect();
+    config.options(options.join(" "));
+    let manager = Manager::from_config(
+        config,
+        NoTls,
+        ManagerConfig {
+            recycling_method: RecyclingMethod::Fast,
+        },
+    );
+    let timeouts = Timeouts {
+        wait: Some(PATIENCE),
+        create: Some(PATIENCE),
+        recycle: Some(PATIENCE),
+    };
+    // Building fails only for timeouts without a runtime.
+    #[expect(clippy::expect_used, reason = "the runtime is given in the same expression")]
+    Pool::builder(manager)
+        .max_size(CONNECTIONS)
+        .timeouts(timeouts)
+        .runtime(Runtime::Tokio1)
+        .build()
+        .expect("a pool with a runtime")
+}
