@@ -31,6 +31,16 @@ pub struct Cluster {
 
 /// Runs a test with a cluster that is Ready.
 pub async fn with_cluster(purpose: &str, clients: u16, test: impl AsyncFnOnce(&Cluster) -> Result<()>) -> Result<()> {
+    with_cluster_of(purpose, clients, &json!({}), test).await
+}
+
+/// The same with more in its spec.
+pub async fn with_cluster_of(
+    purpose: &str,
+    clients: u16,
+    more: &Value,
+    test: impl AsyncFnOnce(&Cluster) -> Result<()>,
+) -> Result<()> {
     with_namespace(purpose, async |namespace| {
         let cluster = Cluster {
             namespace: namespace.clone(),
@@ -39,7 +49,7 @@ pub async fn with_cluster(purpose: &str, clients: u16, test: impl AsyncFnOnce(&C
         namespace
             .config_map(migrations(), &json!({ "V1__tables.sql": SCHEMA }))
             .await?;
-        cluster.create(clients).await?;
+        cluster.create_with(clients, more).await?;
         cluster.ready().await?;
         Box::pin(test(&cluster)).await
     })
@@ -54,11 +64,19 @@ pub fn migrations() -> &'static str {
 impl Cluster {
     /// Applies it with this many clients. Sites are compared more often than usual, so that a test waits less.
     pub async fn create(&self, clients: u16) -> Result<()> {
-        let spec = json!({
+        self.create_with(clients, &json!({})).await
+    }
+
+    /// The same with more in its spec.
+    pub async fn create_with(&self, clients: u16, more: &Value) -> Result<()> {
+        let mut spec = json!({
             "clients": clients,
             "schema": { "migrations": { "configMap": { "name": migrations() } } },
             "sync": { "digestInterval": "2s" },
         });
+        if let (Some(spec), Some(more)) = (spec.as_object_mut(), more.as_object()) {
+            spec.extend(more.clone());
+        }
         self.namespace.apply(self.name.as_str(), &spec).await?;
         Ok(())
     }

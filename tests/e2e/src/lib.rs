@@ -11,7 +11,7 @@ mod pods;
 pub mod reach;
 mod wait;
 
-pub use cluster::{Cluster, migrations, with_cluster};
+pub use cluster::{Cluster, migrations, with_cluster, with_cluster_of};
 pub use load::{Load, Written};
 pub use namespace::{Namespace, with_namespace};
 pub use pods::Owned;

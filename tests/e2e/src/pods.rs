@@ -78,6 +78,12 @@ impl Cluster {
         eventually(PATIENCE, async || replaced(&killed, &self.pod(component, site).await?)).await
     }
 
+    /// Deletes a pod of a StatefulSet without notice, by its name; does not wait.
+    pub async fn kill_named(&self, pod: &str) -> Result<()> {
+        let pods: Api<Pod> = self.namespace.api();
+        delete_now(&pods, &pods.get(pod).await?).await
+    }
+
     /// Deletes the operator's pod without notice, and waits until another one is ready.
     pub async fn kill_operator(&self) -> Result<()> {
         let selector = format!("app.kubernetes.io/name={}", names::OPERATOR);
