@@ -2,8 +2,15 @@
 //!
 //! `access` says who may do what; `rows` reads and writes tables of any site; `kafka` shows topics and groups; `kubernetes` reads the
 //! SyncCluster and patches its partition; `live` follows every site's WAL and every topic and tells what happened where and when;
-//! `api` is the REST surface over them, `problem` its errors; `app` puts them together.
+//! `api` is the REST surface over them, `problem` its errors; `app` puts them together and `serve` answers connections.
 
+pub mod api;
 pub mod app;
+pub mod extract;
+pub mod kafka;
+pub mod limit;
+pub mod live;
+pub mod metrics;
 pub mod problem;
+pub mod serve;
 pub mod sites;
