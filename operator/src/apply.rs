@@ -9,12 +9,14 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use futures::future::BoxFuture;
 use futures::{FutureExt as _, StreamExt as _, TryFutureExt as _, TryStreamExt as _, stream};
 use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
-use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim, Secret, Service};
-use k8s_openapi::api::networking::v1::NetworkPolicy;
+use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim, Secret, Service, ServiceAccount};
+use k8s_openapi::api::networking::v1::{Ingress, NetworkPolicy};
+use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::api::{
     Api, ApiResource, DeleteParams, DynamicObject, ListParams, Patch, PatchParams, PostParams, Preconditions,
 };
+use kube::core::GroupVersionKind;
 use kube::{Client, ResourceExt as _};
 use rand::distr::{Alphanumeric, SampleString as _};
 use serde_json::json;
@@ -27,6 +29,8 @@ use crate::validate::ValidatedCluster;
 /// Writes at once: enough to be quick, few enough to leave the API server to others.
 const CONCURRENCY: usize = 16;
 const PASSWORD_LENGTH: usize = 32;
+const SOMEBODY_ELSES: &str =
+    "an object of this name exists and is not this SyncCluster's: delete it, or name the SyncCluster differently";
 
 /// Why the step cannot be finished now. What was applied stays applied; the next run goes on.
 #[derive(Debug, thiserror::Error)]
@@ -100,7 +104,8 @@ impl Applier {
         let existing = self.existing(cluster).await?;
         for kind in Kind::ALL {
             if kind == Kind::StatefulSet {
-                self.create_secrets(cluster, &objects.secrets).await?;
+                let refused = self.create_secrets(cluster, &objects.secrets).await?;
+                outcome.refused.extend(refused);
             }
             let mut writes = Vec::new();
             for object in objects.apply.iter().filter(|object| object.kind == kind) {
@@ -148,12 +153,14 @@ impl Applier {
         let lists = Kind::ALL.map(|kind| {
             let (api, labelled) = (self.api(kind, &cluster.namespace), labelled.clone());
             async move {
-                let list = api
-                    .list_metadata(&labelled)
-                    .await
-                    .map_err(|source| failed("list", kind, "", source))?;
+                let items = match api.list_metadata(&labelled).await {
+                    Ok(list) => list.items,
+                    // A cluster without the Gateway API has none.
+                    Err(kube::Error::Api(status)) if kind == Kind::HttpRoute && status.code == 404 => Vec::new(),
+                    Err(source) => return Err(failed("list", kind, "", source)),
+                };
                 Ok::<_, Error>(
-                    list.items
+                    items
                         .into_iter()
                         .map(move |item| ((kind, item.name_any()), item.metadata))
                         .collect::<Vec<_>>(),
@@ -198,7 +205,7 @@ impl Applier {
             if there.is_some_and(|there| {
                 there.labels().get(CLUSTER_LABEL).map(String::as_str) != Some(cluster.name.as_str())
             }) {
-                return Ok(refused("an object of this name exists and is not this SyncCluster's: delete it, or name the SyncCluster differently".to_owned()));
+                return Ok(refused(SOMEBODY_ELSES.to_owned()));
             }
         }
         let force = PatchParams::apply(MANAGER).force();
@@ -220,43 +227,21 @@ impl Applier {
     }
 
     /// Creates what is missing. Whoever lost a race finds the Secret there and leaves it.
-    async fn create_secrets(&self, cluster: &ValidatedCluster, wanted: &[secrets::Wanted]) -> Result<(), Error> {
+    async fn create_secrets(
+        &self,
+        cluster: &ValidatedCluster,
+        wanted: &[secrets::Wanted],
+    ) -> Result<Vec<Refused>, Error> {
         let api: Api<DynamicObject> = Api::namespaced_with(
             self.client.clone(),
             &cluster.namespace,
             &ApiResource::erase::<Secret>(&()),
         );
-        let mut writes = Vec::new();
-        for wanted in wanted {
-            let api = &api;
-            let create = async move {
-                let password = Alphanumeric.sample_string(&mut rand::rng(), PASSWORD_LENGTH);
-                let call = |source| Error::Call {
-                    verb: "create",
-                    kind: "Secret",
-                    name: wanted.name.clone(),
-                    source: Box::new(source),
-                };
-                let secret = serde_json::from_value(secrets::secret(cluster, wanted, &password))
-                    .map_err(|e| call(kube::Error::SerdeError(e)))?;
-                match api
-                    .create(
-                        &PostParams {
-                            field_manager: Some(MANAGER.to_owned()),
-                            ..PostParams::default()
-                        },
-                        &secret,
-                    )
-                    .await
-                {
-                    Ok(_) => Ok(()),
-                    Err(kube::Error::Api(status)) if status.is_already_exists() => Ok(()),
-                    Err(source) => Err(call(source)),
-                }
-            };
-            writes.push(create.boxed());
-        }
-        some_at_once(writes).await.map(drop)
+        let writes = wanted
+            .iter()
+            .map(|wanted| create_secret(&api, cluster, wanted).boxed())
+            .collect();
+        Ok(some_at_once(writes).await?.into_iter().flatten().collect())
     }
 
     async fn remove(&self, cluster: &ValidatedCluster, key: &Key, meta: &ObjectMeta) -> Result<(), Error> {
@@ -332,6 +317,42 @@ impl Applier {
     }
 }
 
+async fn create_secret(
+    api: &Api<DynamicObject>,
+    cluster: &ValidatedCluster,
+    wanted: &secrets::Wanted,
+) -> Result<Option<Refused>, Error> {
+    let call = |source| Error::Call {
+        verb: "create",
+        kind: "Secret",
+        name: wanted.name.clone(),
+        source: Box::new(source),
+    };
+    let mut random = || Alphanumeric.sample_string(&mut rand::rng(), PASSWORD_LENGTH);
+    let secret = serde_json::from_value(secrets::secret(cluster, wanted, &mut random))
+        .map_err(|e| call(kube::Error::SerdeError(e)))?;
+    let manager = PostParams {
+        field_manager: Some(MANAGER.to_owned()),
+        ..PostParams::default()
+    };
+    match api.create(&manager, &secret).await {
+        Ok(_) => return Ok(None),
+        Err(kube::Error::Api(status)) if status.is_already_exists() => {}
+        Err(source) => return Err(call(source)),
+    }
+    // Ours, made a moment ago; or of a SyncCluster whose name ends in a site: the gateway of `demo-client-1` and the gateway's role
+    // at client-1 of `demo` want the same name.
+    let ours = ListParams::default()
+        .fields(&format!("metadata.name={}", wanted.name))
+        .labels(&names::cluster_selector(&cluster.name));
+    let found = api.list_metadata(&ours).await.map_err(call)?;
+    Ok(found.items.is_empty().then(|| Refused {
+        kind: "Secret",
+        name: wanted.name.clone(),
+        message: SOMEBODY_ELSES.to_owned(),
+    }))
+}
+
 async fn some_at_once<T>(writes: Vec<BoxFuture<'_, Result<T, Error>>>) -> Result<Vec<T>, Error> {
     stream::iter(writes).buffer_unordered(CONCURRENCY).try_collect().await
 }
@@ -381,5 +402,16 @@ fn resource(kind: Kind) -> ApiResource {
         Kind::Service => ApiResource::erase::<Service>(&()),
         Kind::StatefulSet => ApiResource::erase::<StatefulSet>(&()),
         Kind::Deployment => ApiResource::erase::<Deployment>(&()),
+        Kind::ServiceAccount => ApiResource::erase::<ServiceAccount>(&()),
+        Kind::Role => ApiResource::erase::<Role>(&()),
+        Kind::RoleBinding => ApiResource::erase::<RoleBinding>(&()),
+        Kind::Ingress => ApiResource::erase::<Ingress>(&()),
+        Kind::HttpRoute => http_routes(),
     }
+}
+
+/// How the API server knows HTTPRoutes, whose types are not Kubernetes' own.
+pub fn http_routes() -> ApiResource {
+    let route = GroupVersionKind::gvk("gateway.networking.k8s.io", "v1", Kind::HttpRoute.as_str());
+    ApiResource::from_gvk_with_plural(&route, "httproutes")
 }

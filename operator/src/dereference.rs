@@ -9,7 +9,7 @@ use kube::{Client, ResourceExt};
 
 use crate::api::SyncCluster;
 use crate::names::CLUSTER_LABEL;
-use crate::plan::hash;
+use crate::plan::{Kind, hash};
 
 /// Why something could not be fetched.
 #[derive(Debug, thiserror::Error)]
@@ -35,6 +35,8 @@ pub struct Dereferenced {
     pub secrets: BTreeSet<String>,
     /// NetworkPolicies of the namespace that are not this cluster's.
     pub foreign_policies: Vec<NetworkPolicy>,
+    /// Whether the cluster has HTTPRoutes. Looked up only if the resource asks for one.
+    pub serves_routes: bool,
 }
 
 /// Fetches it.
@@ -80,10 +82,25 @@ pub async fn dereference(client: &Client, cluster: &SyncCluster) -> Result<Deref
             .map(|list| list.items)
             .map_err(failed("NetworkPolicies"))
     };
-    let (migrations, secrets, foreign_policies) = futures::try_join!(migrations, secrets, policies)?;
+    let routes = async {
+        if !cluster.spec.gateway.wants_route() {
+            return Ok(false);
+        }
+        match client.list_api_group_resources(Kind::HttpRoute.api_version()).await {
+            Ok(served) => Ok(served
+                .resources
+                .iter()
+                .any(|served| served.kind == Kind::HttpRoute.as_str())),
+            Err(kube::Error::Api(status)) if status.code == 404 => Ok(false),
+            Err(source) => Err(failed("the kinds of the Gateway API")(source)),
+        }
+    };
+    let (migrations, secrets, foreign_policies, serves_routes) =
+        futures::try_join!(migrations, secrets, policies, routes)?;
     Ok(Dereferenced {
         migrations,
         secrets,
         foreign_policies,
+        serves_routes,
     })
 }

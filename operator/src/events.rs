@@ -51,6 +51,12 @@ pub fn between(old: &SyncClusterStatus, new: &SyncClusterStatus) -> Vec<Event> {
     if is(new, "Stalled", "True") && (!is(old, "Stalled", "True") || reason(old, "Stalled") != stalled) {
         events.push(warning(&stalled, "Reconcile", message("Stalled")));
     }
+    let gateway = reason(new, "GatewayReady");
+    let waits = ["Starting", "NoGateway", "InvalidSpec", "Paused"];
+    if !is(new, "GatewayReady", "True") && !waits.contains(&gateway.as_str()) && reason(old, "GatewayReady") != gateway
+    {
+        events.push(warning(&gateway, "Expose", message("GatewayReady")));
+    }
     events
 }
 

@@ -100,6 +100,7 @@ pub fn pod(cluster: &ValidatedCluster, site: Option<Site>, component: Component)
         site,
         labels,
         ip: Some("10.1.2.3".to_owned()),
+        node_ip: Some("192.0.2.7".to_owned()),
         ready: true,
         current: true,
         terminating: false,
@@ -198,6 +199,8 @@ pub fn observed(cluster: &ValidatedCluster) -> Observed {
             .sites()
             .flat_map(|site| parts.map(|part| pod(cluster, Some(site), part))),
     );
+    let gateways = cluster.gateway.as_ref().map_or(0, |gateway| gateway.replicas);
+    pods.extend((0..gateways).map(|_| pod(cluster, None, Component::Gateway)));
     Observed {
         pods,
         connectors: cluster.sites().map(|site| (site, connector(cluster, site))).collect(),

@@ -10,7 +10,7 @@ pub const CLUSTER_LABEL: &str = "synccluster.dev/cluster";
 pub const SITE_LABEL: &str = "synccluster.dev/site";
 /// Label with what a pod is: a [`Component`].
 pub const COMPONENT_LABEL: &str = "app.kubernetes.io/component";
-/// Pods of applications with this label set to [`site`] reach that site's Postgres.
+/// Pods of applications with this label set to [`site`] reach that site's Postgres, set to [`gateway`] the gateway.
 pub const ACCESS_LABEL: &str = "synccluster.dev/access";
 /// Annotation of a pod with the hash of the template it was made from.
 pub const TEMPLATE_ANNOTATION: &str = "synccluster.dev/template";
@@ -30,11 +30,13 @@ pub enum Component {
     Connector,
     /// A site's downlink.
     Sink,
+    /// What people look at.
+    Gateway,
 }
 
 impl Component {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::Postgres, Self::Kafka, Self::Connector, Self::Sink];
+    pub const ALL: [Self; 5] = [Self::Postgres, Self::Kafka, Self::Connector, Self::Sink, Self::Gateway];
 
     /// The value of the label.
     pub fn as_str(self) -> &'static str {
@@ -43,6 +45,7 @@ impl Component {
             Self::Kafka => "kafka",
             Self::Connector => "connector",
             Self::Sink => "sink",
+            Self::Gateway => "gateway",
         }
     }
 
@@ -123,6 +126,11 @@ pub fn kafka(cluster: &ClusterName) -> String {
 /// Headless Service of Kafka, which gives each broker a name.
 pub fn brokers(cluster: &ClusterName) -> String {
     of_cluster(cluster, "kafka-brokers")
+}
+
+/// Everything of the gateway: Deployment, Service, Secret, account and rights, route from outside; and value of [`ACCESS_LABEL`].
+pub fn gateway(cluster: &ClusterName) -> String {
+    of_cluster(cluster, "gateway")
 }
 
 /// Labels that select what belongs to a cluster.

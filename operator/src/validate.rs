@@ -1,6 +1,8 @@
 //! Step 2: from what was written to what can be planned. What comes out leaves Kubernetes no reason to refuse what is made from it.
 //! Most of this the API server has refused already by the rules of the CRD; an object stored under an older CRD has not been through them.
 
+mod gateway;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -12,6 +14,7 @@ use synccluster_protocol::{ClusterName, Site, event::TableName, site::NameError}
 
 use crate::api::{CleanupPolicy, KafkaStorage, Link, PostgresStorage, SyncCluster, SyncClusterSpec};
 use crate::dereference::Dereferenced;
+pub use gateway::{Expose, Gateway};
 
 /// What is wrong with a resource, and what to write instead.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -40,6 +43,9 @@ pub enum Error {
         /// How many there are.
         clients: u16,
     },
+    /// The ways from outside are not one.
+    #[error("spec.gateway.expose must have exactly one of nodePort, ingress and gatewayApi")]
+    Expose,
     /// A text cannot be understood.
     #[error("spec.{field}: `{value}` is not {expected}")]
     Format {
@@ -57,7 +63,7 @@ pub enum Error {
 pub struct Settings {
     /// Where the operator runs: its pods are let through to the workloads.
     pub operator_namespace: String,
-    /// Image of connector, sink and migrations.
+    /// Image of connector, sink, migrations and gateway.
     pub image: String,
     /// Image of Postgres where the resource names none.
     pub postgres_image: String,
@@ -166,7 +172,9 @@ pub struct ValidatedCluster {
     pub postgres: Postgres,
     /// The Kafka.
     pub kafka: Kafka,
-    /// Image of connector, sink and migrations.
+    /// The gateway, if there is one.
+    pub gateway: Option<Gateway>,
+    /// Image of connector, sink, migrations and gateway.
     pub image: String,
     /// Where the operator runs.
     pub operator_namespace: String,
@@ -237,6 +245,7 @@ pub fn validate(cluster: &SyncCluster, found: Dereferenced, settings: &Settings)
                 .map(|r| duration("kafka.topics.retention", r))
                 .transpose()?,
         },
+        gateway: gateway::gateway(&spec.gateway, found.serves_routes)?,
         image: settings.image.clone(),
         operator_namespace: settings.operator_namespace.clone(),
         secrets: found.secrets,

@@ -1,9 +1,11 @@
 //! The resource: what people write (`spec`) and what they are told (`status`). The CRD is generated from these types.
 
+mod gateway;
 mod rules;
 mod spec;
 mod status;
 
+pub use gateway::*;
 pub use spec::*;
 pub use status::*;
 

@@ -40,6 +40,14 @@ pub fn volume_is_fixed(field: &str) -> Value {
     ])
 }
 
+/// A name in the sense of DNS: of a host, or of an object.
+pub fn dns_name(field: &str, what: &str, example: &str) -> Value {
+    json!([rule(
+        "self.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*$')",
+        &format!("{field} must be {what} such as {example}: lower-case letters, digits, dashes and dots"),
+    )])
+}
+
 /// A container image.
 pub fn image(field: &str) -> Value {
     json!([rule(

@@ -7,7 +7,7 @@ use kube::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{SyncClusterStatus, rules};
+use super::{Gateway, SyncClusterStatus, rules};
 
 /// A server Postgres, client Postgres databases, and what keeps them the same.
 #[derive(CustomResource, Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -30,6 +30,7 @@ use super::{SyncClusterStatus, rules};
     printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].status", description = "Whether everything runs"),
     printcolumn(name = "Converged", type_ = "string", json_path = ".status.conditions[?(@.type==\"Converged\")].status", description = "Whether all sites were measured to hold the same rows"),
     printcolumn(name = "Cut", type_ = "string", json_path = ".status.cut", description = "Sites that are partitioned"),
+    printcolumn(name = "Gateway", type_ = "string", json_path = ".status.gateway.address", description = "Where people find the gateway", priority = 1),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
     validation = Rule::new("self.metadata.name.size() <= 32 && self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')")
         .message("metadata.name must have 1 to 32 lower-case letters, digits and dashes, begin with a letter and end with a letter or digit: names of pods are made from it")
@@ -70,6 +71,10 @@ pub struct SyncClusterSpec {
     /// The Kafka that carries the changes.
     #[serde(default)]
     pub kafka: Kafka,
+
+    /// What people look at: a page, a REST API and a live stream over all sites.
+    #[serde(default)]
+    pub gateway: Gateway,
 
     /// true stops the operator from changing anything for this resource: no object is written or removed, no cut is made or healed.
     /// What runs goes on running.

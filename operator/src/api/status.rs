@@ -23,7 +23,8 @@ pub struct SyncClusterStatus {
     /// The sites that spec.partition cuts, with commas between them.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cut: Option<String>,
-    /// Ready, Reconciling and Stalled as kstatus defines them; PartitionEnforced, Converged, SlotsHealthy, ClocksAgree.
+    /// Ready, Reconciling and Stalled of the sites and Kafka, as kstatus defines them; PartitionEnforced, Converged, SlotsHealthy, ClocksAgree,
+    /// GatewayReady.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
     pub conditions: Vec<Condition>,
@@ -33,6 +34,9 @@ pub struct SyncClusterStatus {
     /// How and since when the sites are the same.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub convergence: Option<Convergence>,
+    /// Where the gateway is; absent when spec.gateway.replicas is 0.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub gateway: Option<GatewayStatus>,
     /// One entry a site: server, client-1, client-2, …
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
@@ -79,6 +83,19 @@ pub struct Convergence {
     /// Seconds from the end of the last partition until all sites were measured to be the same.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_heal_seconds: Option<i64>,
+}
+
+/// Where the gateway is.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct GatewayStatus {
+    /// What to open: a URL. With expose.nodePort at one of the nodes, where any other would do; with expose.gatewayApi the host alone, because
+    /// the Gateway's listener decides between http and https; without expose its name inside the cluster.
+    pub address: String,
+    /// How many of its pods are ready.
+    pub ready_replicas: i32,
+    /// The Secret with token, to change things, and viewer-token, to look.
+    pub secret: String,
 }
 
 /// One site.

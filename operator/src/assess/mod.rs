@@ -1,6 +1,7 @@
 //! Step 6: from what was measured to what is said. Pure: time is an argument, and what was said before is one too, because "since" needs it.
 
 mod convergence;
+mod gateway;
 mod health;
 mod overlap;
 mod partition;
@@ -18,7 +19,7 @@ use crate::validate::{self, ValidatedCluster};
 pub use worth::worth_writing;
 
 /// The conditions a SyncCluster has, in the order they are shown.
-pub const CONDITIONS: [&str; 7] = [
+pub const CONDITIONS: [&str; 8] = [
     "Ready",
     "Reconciling",
     "Stalled",
@@ -26,6 +27,7 @@ pub const CONDITIONS: [&str; 7] = [
     "Converged",
     "SlotsHealthy",
     "ClocksAgree",
+    "GatewayReady",
 ];
 
 /// What a condition says.
@@ -71,7 +73,8 @@ pub fn assess(
 ) -> SyncClusterStatus {
     let partition = partition::assess(cluster, observed, previous, now);
     let (converged, convergence) = convergence::assess(cluster, observed, previous, now);
-    let readiness = readiness::assess(cluster, observed);
+    let gateway = gateway::ready(cluster, observed);
+    let readiness = readiness::assess(cluster, observed, &gateway);
     let verdicts = [
         readiness.ready,
         readiness.reconciling,
@@ -80,6 +83,7 @@ pub fn assess(
         converged,
         health::slots(cluster, observed),
         health::clocks(cluster, observed),
+        gateway,
     ];
     let sites = cluster.sites().zip(partition.connectivity);
     SyncClusterStatus {
@@ -95,6 +99,7 @@ pub fn assess(
         conditions: conditions(previous, verdicts, cluster.generation, now),
         partition: partition.status,
         convergence: Some(convergence),
+        gateway: gateway::status(cluster, observed),
         sites: sites
             .map(|(site, connectivity)| self::site(site, connectivity, observed))
             .collect(),
@@ -123,6 +128,7 @@ pub fn invalid(
         unknown(),
         unknown(),
         unknown(),
+        unknown(),
     ];
     SyncClusterStatus {
         observed_generation: Some(generation),
@@ -146,7 +152,12 @@ pub fn paused(previous: &SyncClusterStatus, generation: i64, now: Timestamp) -> 
 }
 
 /// Conditions from verdicts. A condition keeps its time while its status stays.
-fn conditions(previous: &SyncClusterStatus, verdicts: [Verdict; 7], generation: i64, now: Timestamp) -> Vec<Condition> {
+fn conditions(
+    previous: &SyncClusterStatus,
+    verdicts: [Verdict; CONDITIONS.len()],
+    generation: i64,
+    now: Timestamp,
+) -> Vec<Condition> {
     let made = CONDITIONS.into_iter().zip(verdicts).map(|(type_, verdict)| {
         let before = condition(previous, type_).filter(|before| before.status == verdict.status);
         Condition {

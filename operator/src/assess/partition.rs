@@ -112,7 +112,7 @@ fn is_cut(cluster: &ValidatedCluster, site: Site, component: Component) -> bool 
     match component {
         Component::Connector => cluster.cut.uplink(site),
         Component::Sink => cluster.cut.downlink(site),
-        Component::Postgres | Component::Kafka => false,
+        Component::Postgres | Component::Kafka | Component::Gateway => false,
     }
 }
 
@@ -120,7 +120,7 @@ fn link(observed: &Observed, site: Site, component: Component) -> Option<&LinkSt
     match component {
         Component::Connector => observed.connectors.get(&site).map(|connector| &connector.link),
         Component::Sink => observed.sinks.get(&site).map(|sink| &sink.link),
-        Component::Postgres | Component::Kafka => None,
+        Component::Postgres | Component::Kafka | Component::Gateway => None,
     }
 }
 

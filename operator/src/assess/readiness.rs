@@ -1,8 +1,9 @@
-//! Ready, Reconciling, Stalled, with the meaning kstatus gives them.
+//! Ready, Reconciling, Stalled, with the meaning kstatus gives them. They speak of the sites and of Kafka; Ready's message mentions a gateway that
+//! is not there, and no more: it must not hide that the sites are fine.
 
 use synccluster_protocol::Site;
 
-use super::{Verdict, list};
+use super::{Verdict, gateway, list};
 use crate::names::{self, Component};
 use crate::observe::{Observed, PodFact, Problem};
 use crate::validate::{Migrations, ValidatedCluster};
@@ -16,7 +17,7 @@ pub struct Readiness {
 }
 
 /// Whether everything runs, and if not, whether waiting helps.
-pub fn assess(cluster: &ValidatedCluster, observed: &Observed) -> Readiness {
+pub fn assess(cluster: &ValidatedCluster, observed: &Observed, gateway: &Verdict) -> Readiness {
     let runs = |pod: &&PodFact| pod.ready && pod.current && !pod.terminating;
     let has = |site: Site, component: Component| {
         observed
@@ -54,10 +55,14 @@ pub fn assess(cluster: &ValidatedCluster, observed: &Observed) -> Readiness {
     let problems = problems(cluster, observed);
     let Some(first) = problems.first() else {
         let (ready, reconciling) = if waiting.is_empty() {
-            let message = format!("Kafka, the server and {} clients run", cluster.clients);
+            let message = format!(
+                "Kafka, the server and {} clients run{}",
+                cluster.clients,
+                besides(gateway)
+            );
             (
                 Verdict::yes("Running", message),
-                Verdict::no("Settled", "everything is as planned"),
+                Verdict::no("Settled", "sites and Kafka are as planned"),
             )
         } else {
             let message = format!("waiting for {}", list(waiting));
@@ -91,6 +96,15 @@ pub fn assess(cluster: &ValidatedCluster, observed: &Observed) -> Readiness {
     }
 }
 
+/// What Ready says of the gateway.
+fn besides(gateway: &Verdict) -> String {
+    match (gateway.status, gateway.reason) {
+        ("True", _) => ", and the gateway".to_owned(),
+        (_, "NoGateway") => String::new(),
+        _ => format!("; the gateway is not ready: {}", gateway.message),
+    }
+}
+
 fn problems(cluster: &ValidatedCluster, observed: &Observed) -> Vec<Problem> {
     let mut problems = Vec::new();
     if let Migrations::Missing { config_map } = &cluster.migrations {
@@ -103,10 +117,13 @@ fn problems(cluster: &ValidatedCluster, observed: &Observed) -> Vec<Problem> {
             ),
         });
     }
-    problems.extend(observed.outcome.refused.iter().map(|refused| Problem {
+    let refused = observed.outcome.refused.iter();
+    let refused = refused.filter(|refused| !gateway::concerns(cluster, refused));
+    problems.extend(refused.map(|refused| Problem {
         reason: "ObjectRefused",
         message: format!("{} {} was refused: {}", refused.kind, refused.name, refused.message),
     }));
-    problems.extend(observed.pods.iter().filter_map(|pod| pod.problem.clone()));
+    let pods = observed.pods.iter().filter(|pod| pod.component != Component::Gateway);
+    problems.extend(pods.filter_map(|pod| pod.problem.clone()));
     problems
 }

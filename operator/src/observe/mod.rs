@@ -1,6 +1,7 @@
-//! Step 5: measure. Pods from the API server, `/status` from every connector and sink, and a dial of the operator's own to Kafka.
+//! Step 5: measure. Pods from the API server, `/status` from every connector and sink, a dial of the operator's own to Kafka, and what leads to the gateway.
 //! What cannot be seen is said to be unseen, with the reason; nothing is filled in.
 
+pub mod gateway;
 pub mod pods;
 mod workloads;
 
@@ -17,6 +18,7 @@ use crate::apply::Outcome;
 use crate::names::{self, Component};
 use crate::plan::Objects;
 use crate::validate::ValidatedCluster;
+pub use gateway::{Exposure, Route};
 pub use pods::{PodFact, Problem};
 
 /// Why nothing could be measured.
@@ -40,6 +42,8 @@ pub struct Observed {
     pub unseen: BTreeMap<(Site, Component), String>,
     /// Whether the operator itself reaches Kafka: the positive control of every cut.
     pub kafka: Dial,
+    /// What leads to the gateway from outside.
+    pub exposure: Exposure,
     /// What became of the plan.
     pub outcome: Outcome,
 }
@@ -67,10 +71,15 @@ pub async fn observe(
         .into_iter()
         .filter_map(|pod| pods::fact(&pod, &templates, now))
         .collect();
-    let (kafka, answers) = tokio::join!(workloads::dial_kafka(&pods), workloads::ask(cluster, &pods));
+    let (kafka, answers, exposure) = tokio::join!(
+        workloads::dial_kafka(&pods),
+        workloads::ask(cluster, &pods),
+        gateway::observe(client, cluster)
+    );
     let mut observed = Observed {
         pods,
         kafka,
+        exposure,
         outcome,
         ..Observed::default()
     };

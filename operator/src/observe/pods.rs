@@ -16,12 +16,14 @@ pub struct PodFact {
     pub name: String,
     /// What it is.
     pub component: Component,
-    /// Whose it is; absent for Kafka.
+    /// Whose it is; absent for Kafka and the gateway.
     pub site: Option<Site>,
     /// Its labels: NetworkPolicies select by them.
     pub labels: BTreeMap<String, String>,
     /// Its address, once it has one.
     pub ip: Option<String>,
+    /// Its node's address, once it has one.
+    pub node_ip: Option<String>,
     /// Whether its containers are ready.
     pub ready: bool,
     /// Whether it was made from the template that is planned now.
@@ -41,7 +43,7 @@ pub struct Problem {
     pub message: String,
 }
 
-/// The fact of a pod, if it is one of the four components.
+/// The fact of a pod, if it is one of the components.
 pub fn fact(pod: &Pod, templates: &BTreeMap<(Component, Option<Site>), String>, now: Timestamp) -> Option<PodFact> {
     let component = Component::parse(pod.labels().get(COMPONENT_LABEL)?)?;
     let site = match pod.labels().get(SITE_LABEL) {
@@ -70,6 +72,7 @@ pub fn fact(pod: &Pod, templates: &BTreeMap<(Component, Option<Site>), String>, 
         site,
         labels: pod.labels().clone(),
         ip: status.pod_ip.filter(|ip| !ip.is_empty()),
+        node_ip: status.host_ip.filter(|ip| !ip.is_empty()),
         ready,
         current,
         terminating,

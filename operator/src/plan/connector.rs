@@ -12,7 +12,7 @@ use crate::validate::ValidatedCluster;
 /// User of the image.
 pub const USER: u32 = 65532;
 /// Where a Deployment's mounts are.
-const MOUNTS: &str = "/etc/synccluster";
+pub const MOUNTS: &str = "/etc/synccluster";
 
 /// The Deployment. `migrations` is the ConfigMap's name and the hash of its content.
 pub fn connector(cluster: &ValidatedCluster, site: Site, migrations: Option<(&String, &String)>) -> Object {

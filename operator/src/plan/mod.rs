@@ -1,6 +1,8 @@
 //! Step 3: which objects there should be. Pure: the same cluster gives the same objects, down to the byte.
 
 mod connector;
+mod exposure;
+mod gateway;
 mod kafka;
 mod network;
 mod pod;
@@ -24,13 +26,21 @@ pub const POSTGRES_PORT: u16 = 5432;
 pub const KAFKA_PORT: u16 = 9092;
 /// Port of a workload's `/status`, probes and metrics.
 pub const HTTP_PORT: u16 = 8080;
+/// Port of the gateway's page and API.
+pub const WEB_PORT: u16 = 8000;
 
 /// Kinds of objects the operator owns, in the order they are applied: a cut is in force before anything else is looked at,
-/// and what pods mount exists before they do.
+/// and what pods mount or act as exists before they do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Kind {
     /// networking.k8s.io/v1
     NetworkPolicy,
+    /// v1
+    ServiceAccount,
+    /// rbac.authorization.k8s.io/v1
+    Role,
+    /// rbac.authorization.k8s.io/v1
+    RoleBinding,
     /// v1
     ConfigMap,
     /// v1
@@ -39,24 +49,35 @@ pub enum Kind {
     StatefulSet,
     /// apps/v1
     Deployment,
+    /// networking.k8s.io/v1
+    Ingress,
+    /// gateway.networking.k8s.io/v1, which a cluster may not have
+    HttpRoute,
 }
 
 impl Kind {
     /// All of them, in order.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 10] = [
         Self::NetworkPolicy,
+        Self::ServiceAccount,
+        Self::Role,
+        Self::RoleBinding,
         Self::ConfigMap,
         Self::Service,
         Self::StatefulSet,
         Self::Deployment,
+        Self::Ingress,
+        Self::HttpRoute,
     ];
 
     /// The API version objects of this kind are written in.
     pub fn api_version(self) -> &'static str {
         match self {
-            Self::NetworkPolicy => "networking.k8s.io/v1",
-            Self::ConfigMap | Self::Service => "v1",
+            Self::NetworkPolicy | Self::Ingress => "networking.k8s.io/v1",
+            Self::ServiceAccount | Self::ConfigMap | Self::Service => "v1",
+            Self::Role | Self::RoleBinding => "rbac.authorization.k8s.io/v1",
             Self::StatefulSet | Self::Deployment => "apps/v1",
+            Self::HttpRoute => "gateway.networking.k8s.io/v1",
         }
     }
 
@@ -64,10 +85,15 @@ impl Kind {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::NetworkPolicy => "NetworkPolicy",
+            Self::ServiceAccount => "ServiceAccount",
+            Self::Role => "Role",
+            Self::RoleBinding => "RoleBinding",
             Self::ConfigMap => "ConfigMap",
             Self::Service => "Service",
             Self::StatefulSet => "StatefulSet",
             Self::Deployment => "Deployment",
+            Self::Ingress => "Ingress",
+            Self::HttpRoute => "HTTPRoute",
         }
     }
 }
@@ -127,6 +153,10 @@ pub fn plan(cluster: &ValidatedCluster) -> Objects {
     let mut objects = network::policies(cluster);
     objects.extend(postgres::shared(cluster));
     objects.extend(kafka::kafka(cluster));
+    if let Some(wanted) = &cluster.gateway {
+        objects.extend(gateway::gateway(cluster, wanted));
+        objects.extend(exposure::exposure(cluster, wanted));
+    }
     let mut keep = BTreeSet::new();
     for site in cluster.sites() {
         objects.extend(postgres::postgres(cluster, site));

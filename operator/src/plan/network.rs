@@ -5,15 +5,18 @@
 use serde_json::{Value, json};
 use synccluster_protocol::Site;
 
-use super::{HTTP_PORT, KAFKA_PORT, Kind, Object, POSTGRES_PORT, object};
+use super::{HTTP_PORT, KAFKA_PORT, Kind, Object, POSTGRES_PORT, WEB_PORT, object};
 use crate::names::{self, ACCESS_LABEL, CLUSTER_LABEL, COMPONENT_LABEL, Component, OPERATOR, SITE_LABEL};
-use crate::validate::ValidatedCluster;
+use crate::validate::{Expose, Gateway, ValidatedCluster};
 
 const CONTROLLER_PORT: u16 = 9093;
+/// Where API servers listen: behind their Service, and at it.
+const API_SERVER_PORTS: [u16; 2] = [6443, 443];
 
 /// All policies of the cluster.
 pub fn policies(cluster: &ValidatedCluster) -> Vec<Object> {
     let mut policies = vec![default_deny(cluster), dns(cluster), kafka(cluster), operator(cluster)];
+    policies.extend(cluster.gateway.as_ref().map(|wanted| gateway(cluster, wanted)));
     for site in cluster.sites() {
         policies.push(database(cluster, site));
         policies.push(postgres(cluster, site));
@@ -97,16 +100,18 @@ fn database(cluster: &ValidatedCluster, site: Site) -> Object {
     )
 }
 
-/// Into a site's database: its own workloads, and applications that carry the label.
+/// Into a site's database: its own workloads, applications that carry the label, and the gateway.
 fn postgres(cluster: &ValidatedCluster, site: Site) -> Object {
     let applications = json!({ "matchLabels": { ACCESS_LABEL: names::site(&cluster.name, site) } });
+    let mut from = vec![
+        json!({ "podSelector": workloads(cluster, Some(site)) }),
+        json!({ "podSelector": applications }),
+    ];
+    from.extend(gateway_pods(cluster));
     let spec = json!({
         "podSelector": pods(cluster, Some(site), Component::Postgres),
         "policyTypes": ["Ingress"],
-        "ingress": [{
-            "from": [{ "podSelector": workloads(cluster, Some(site)) }, { "podSelector": applications }],
-            "ports": [tcp(POSTGRES_PORT)],
-        }],
+        "ingress": [{ "from": from, "ports": [tcp(POSTGRES_PORT)] }],
     });
     policy(
         cluster,
@@ -116,7 +121,7 @@ fn postgres(cluster: &ValidatedCluster, site: Site) -> Object {
     )
 }
 
-/// Into Kafka: the workloads of sites that are not cut, the other brokers, and the operator, whose dial is the control of every cut.
+/// Into Kafka: the workloads of sites that are not cut, the other brokers, the operator, whose dial is the control of every cut, and the gateway.
 fn kafka(cluster: &ValidatedCluster) -> Object {
     let brokers = json!({ "podSelector": pods(cluster, None, Component::Kafka) });
     let cut = |is_cut: &dyn Fn(Site) -> bool| -> Vec<String> {
@@ -135,11 +140,13 @@ fn kafka(cluster: &ValidatedCluster) -> Object {
     };
     let connectors = among(Component::Connector, cut(&|site| cluster.cut.uplink(site)));
     let sinks = among(Component::Sink, cut(&|site| cluster.cut.downlink(site)));
+    let mut clients = vec![connectors, sinks, operator_pods(cluster)];
+    clients.extend(gateway_pods(cluster));
     let spec = json!({
         "podSelector": pods(cluster, None, Component::Kafka),
         "policyTypes": ["Ingress", "Egress"],
         "ingress": [
-            { "from": [connectors, sinks, operator_pods(cluster)], "ports": [tcp(KAFKA_PORT)] },
+            { "from": clients, "ports": [tcp(KAFKA_PORT)] },
             { "from": [brokers], "ports": [tcp(KAFKA_PORT), tcp(CONTROLLER_PORT)] },
         ],
         "egress": [{ "to": [brokers], "ports": [tcp(KAFKA_PORT), tcp(CONTROLLER_PORT)] }],
@@ -155,6 +162,34 @@ fn operator(cluster: &ValidatedCluster) -> Object {
         "ingress": [{ "from": [operator_pods(cluster)], "ports": [tcp(HTTP_PORT)] }],
     });
     policy(cluster, names::of_cluster(&cluster.name, "operator"), None, spec)
+}
+
+/// The gateway reaches every site's database and Kafka, cut or not: it stands for the people at each site, and carries nothing from one to
+/// another. Who reaches it is what `expose` says; but where a proxy's header is believed, only pods that somebody called a proxy.
+fn gateway(cluster: &ValidatedCluster, wanted: &Gateway) -> Object {
+    let proxies = json!({ "matchLabels": { ACCESS_LABEL: names::gateway(&cluster.name) } });
+    let mut web = json!({ "ports": [tcp(WEB_PORT)] });
+    if wanted.identity.is_some() || wanted.expose == Expose::Inside {
+        web["from"] = json!([{ "podSelector": proxies }]);
+    }
+    let to = |component| json!([{ "podSelector": pods(cluster, None, component) }]);
+    let spec = json!({
+        "podSelector": pods(cluster, None, Component::Gateway),
+        "policyTypes": ["Ingress", "Egress"],
+        "ingress": [web, { "from": [operator_pods(cluster)], "ports": [tcp(HTTP_PORT)] }],
+        "egress": [
+            { "to": to(Component::Postgres), "ports": [tcp(POSTGRES_PORT)] },
+            { "to": to(Component::Kafka), "ports": [tcp(KAFKA_PORT)] },
+            // The API server is no pod: no selector finds it, and its addresses are the provider's. So these ports, to anybody.
+            { "ports": API_SERVER_PORTS.map(tcp) },
+        ],
+    });
+    policy(cluster, names::gateway(&cluster.name), None, spec)
+}
+
+fn gateway_pods(cluster: &ValidatedCluster) -> Option<Value> {
+    cluster.gateway.as_ref()?;
+    Some(json!({ "podSelector": pods(cluster, None, Component::Gateway) }))
 }
 
 fn operator_pods(cluster: &ValidatedCluster) -> Value {

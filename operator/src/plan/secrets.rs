@@ -1,5 +1,6 @@
-//! Credentials of the roles of each site. They are created once and never changed: a database that is kept is lost with its password.
-//! So, like the volume they open, they stay when the site is scaled away and, unless `whenDeleted: Delete`, when the SyncCluster is deleted.
+//! Credentials of the roles of each site, and the gateway's tokens. They are created once and never changed. A database that is kept is lost
+//! with its password: so, like the volume they open, passwords stay when the site is scaled away and, unless `whenDeleted: Delete`, when the
+//! SyncCluster is deleted. Tokens open nothing that stays.
 
 use serde_json::{Value, json};
 use synccluster_protocol::Site;
@@ -17,49 +18,85 @@ pub const DATABASE: &str = "app";
 pub struct Wanted {
     /// Its name.
     pub name: String,
-    /// The site it opens.
-    pub site: Site,
-    /// As whom.
-    pub role: Role,
+    /// What it opens.
+    pub opens: Opens,
+}
+
+/// What a Secret opens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Opens {
+    /// A site's database.
+    Database {
+        /// The site.
+        site: Site,
+        /// As whom.
+        role: Role,
+    },
+    /// The gateway: to change things, and to look.
+    Gateway,
 }
 
 /// The Secrets that have to be created.
 pub fn missing(cluster: &ValidatedCluster) -> Vec<Wanted> {
     let all = cluster.sites().flat_map(|site| Role::ALL.map(|role| (site, role)));
-    all.map(|(site, role)| Wanted {
+    let databases = all.map(|(site, role)| Wanted {
         name: names::of_site(&cluster.name, site, role.suffix()),
-        site,
-        role,
-    })
-    .filter(|wanted| !cluster.secrets.contains(&wanted.name))
-    .collect()
+        opens: Opens::Database { site, role },
+    });
+    let gateway = cluster.gateway.iter().map(|_| Wanted {
+        name: names::gateway(&cluster.name),
+        opens: Opens::Gateway,
+    });
+    databases
+        .chain(gateway)
+        .filter(|wanted| !cluster.secrets.contains(&wanted.name))
+        .collect()
 }
 
-/// The Secret with this password, which must consist of letters and digits so that it can stand in a URI.
-pub fn secret(cluster: &ValidatedCluster, wanted: &Wanted, password: &str) -> Value {
-    let user = wanted.role.user();
-    let host = format!("{}.{}.svc", names::site(&cluster.name, wanted.site), cluster.namespace);
+/// The Secret. `random` gives another word each time, of letters and digits alone so that it can stand in a URI.
+pub fn secret(cluster: &ValidatedCluster, wanted: &Wanted, random: &mut dyn FnMut() -> String) -> Value {
+    match wanted.opens {
+        Opens::Database { site, role } => database(cluster, &wanted.name, site, role, &random()),
+        Opens::Gateway => {
+            let labels = names::labels(&cluster.name, None, Some(Component::Gateway));
+            let tokens = json!({ "token": random(), "viewer-token": random() });
+            whole(
+                cluster,
+                &wanted.name,
+                labels.into(),
+                json!([cluster.owner]),
+                "Opaque",
+                tokens,
+            )
+        }
+    }
+}
+
+fn database(cluster: &ValidatedCluster, name: &str, site: Site, role: Role, password: &str) -> Value {
+    let user = role.user();
+    let host = format!("{}.{}.svc", names::site(&cluster.name, site), cluster.namespace);
     let owners = match cluster.postgres.storage.when_deleted {
         Retention::Retain => json!([]),
         Retention::Delete => json!([cluster.owner]),
     };
+    let labels = names::labels(&cluster.name, Some(site), Some(Component::Postgres));
+    let data = json!({
+        "username": user,
+        "password": password,
+        "host": host,
+        "port": POSTGRES_PORT.to_string(),
+        "dbname": DATABASE,
+        "uri": format!("postgresql://{user}:{password}@{host}:{POSTGRES_PORT}/{DATABASE}"),
+    });
+    whole(cluster, name, labels.into(), owners, "kubernetes.io/basic-auth", data)
+}
+
+fn whole(cluster: &ValidatedCluster, name: &str, labels: Value, owners: Value, kind: &str, data: Value) -> Value {
     json!({
         "apiVersion": "v1",
         "kind": "Secret",
-        "metadata": {
-            "name": wanted.name,
-            "namespace": cluster.namespace,
-            "labels": names::labels(&cluster.name, Some(wanted.site), Some(Component::Postgres)),
-            "ownerReferences": owners,
-        },
-        "type": "kubernetes.io/basic-auth",
-        "stringData": {
-            "username": user,
-            "password": password,
-            "host": host,
-            "port": POSTGRES_PORT.to_string(),
-            "dbname": DATABASE,
-            "uri": format!("postgresql://{user}:{password}@{host}:{POSTGRES_PORT}/{DATABASE}"),
-        },
+        "metadata": { "name": name, "namespace": cluster.namespace, "labels": labels, "ownerReferences": owners },
+        "type": kind,
+        "stringData": data,
     })
 }

@@ -1,14 +1,17 @@
 //! Statements about the plan.
 
 use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
-use k8s_openapi::api::core::v1::{ConfigMap, Secret, Service};
-use k8s_openapi::api::networking::v1::NetworkPolicy;
+use k8s_openapi::api::core::v1::{ConfigMap, Secret, Service, ServiceAccount};
+use k8s_openapi::api::networking::v1::{Ingress, NetworkPolicy};
+use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::json;
 
 use super::*;
 use crate::fixture::{cut, valid, validated, with};
+
+mod gateways;
 
 fn named<'a>(objects: &'a Objects, kind: Kind, name: &str) -> Option<&'a Value> {
     objects
@@ -57,6 +60,10 @@ fn kubernetes_knows_every_field() {
     let mut cluster = cut(json!({ "clients": [2] }));
     cluster.kafka.brokers = 3;
     cluster.postgres.storage.class = Some("fast".to_owned());
+    cluster.gateway = gateways::exposed(
+        json!({ "ingress": { "host": "todo.example.com", "className": "nginx", "tlsSecret": "todo-tls" } }),
+    )
+    .gateway;
     for object in plan(&cluster).apply {
         match object.kind {
             Kind::NetworkPolicy => same::<NetworkPolicy>(&object.body),
@@ -64,10 +71,16 @@ fn kubernetes_knows_every_field() {
             Kind::Service => same::<Service>(&object.body),
             Kind::StatefulSet => same::<StatefulSet>(&object.body),
             Kind::Deployment => same::<Deployment>(&object.body),
+            Kind::ServiceAccount => same::<ServiceAccount>(&object.body),
+            Kind::Role => same::<Role>(&object.body),
+            Kind::RoleBinding => same::<RoleBinding>(&object.body),
+            Kind::Ingress => same::<Ingress>(&object.body),
+            // Not one of Kubernetes' own types.
+            Kind::HttpRoute => {}
         }
     }
     for wanted in plan(&cluster).secrets {
-        same::<Secret>(&secrets::secret(&cluster, &wanted, "x"));
+        same::<Secret>(&secrets::secret(&cluster, &wanted, &mut || "x".to_owned()));
     }
 }
 
@@ -95,10 +108,10 @@ fn a_site_is_a_database_a_connector_and_a_sink() {
             );
         }
     }
-    assert_eq!(templates(&objects).len(), 4 * 3 + 1);
+    assert_eq!(templates(&objects).len(), 4 * 3 + 2, "and Kafka, and the gateway");
     assert_eq!(
         templates(&plan(&validated(with("/spec/clients", json!(0))))).len(),
-        3 + 1
+        3 + 2
     );
 }
 
@@ -161,8 +174,10 @@ fn nobody_is_allowed_what_no_edge_needs() {
     for object in objects.apply.iter().filter(|object| object.kind == Kind::NetworkPolicy) {
         for (rules, peers) in [("ingress", "from"), ("egress", "to")] {
             for rule in object.body["spec"][rules].as_array().into_iter().flatten() {
+                // The API server is no pod; what is said to its ports is said in `plan::network`.
+                let api_server = object.name == "demo-gateway" && rule["ports"][0]["port"] == 6443;
                 assert!(
-                    rule[peers].as_array().is_some_and(|peers| !peers.is_empty()),
+                    api_server || rule[peers].as_array().is_some_and(|peers| !peers.is_empty()),
                     "{} allows everybody",
                     object.name
                 );
@@ -177,7 +192,7 @@ fn nobody_is_allowed_what_no_edge_needs() {
 }
 
 #[test]
-fn cutting_and_scaling_restart_nothing() {
+fn cutting_and_scaling_restart_nothing_that_syncs() {
     let before = templates(&plan(&valid()));
     assert_eq!(
         templates(&plan(&cut(json!({ "clients": [2], "server": true })))),
@@ -185,7 +200,8 @@ fn cutting_and_scaling_restart_nothing() {
     );
     let more = templates(&plan(&validated(with("/spec/clients", json!(40)))));
     for (name, template) in &before {
-        assert_eq!(more.get(name), Some(template), "{name}");
+        // The gateway has to learn where the new sites are.
+        assert_eq!(more.get(name) == Some(template), name != "demo-gateway", "{name}");
     }
 }
 
@@ -235,7 +251,7 @@ fn every_pod_is_restricted_and_asks_for_what_it_needs() {
             pod["securityContext"]["seccompProfile"]["type"], "RuntimeDefault",
             "{name}"
         );
-        assert_eq!(pod["automountServiceAccountToken"], false, "{name}");
+        assert_eq!(pod["automountServiceAccountToken"], name == "demo-gateway", "{name}");
         let containers = ["containers", "initContainers"].map(|kind| pod[kind].as_array().cloned().unwrap_or_default());
         for container in containers.into_iter().flatten() {
             let security = &container["securityContext"];
@@ -251,7 +267,7 @@ fn every_pod_is_restricted_and_asks_for_what_it_needs() {
 fn no_password_is_in_an_object_or_an_argument() {
     let cluster = valid();
     let wanted = &plan(&cluster).secrets[0];
-    let secret = secrets::secret(&cluster, wanted, "s3cr3t");
+    let secret = secrets::secret(&cluster, wanted, &mut || "s3cr3t".to_owned());
     assert_eq!(
         secret["stringData"]["uri"],
         "postgresql://app:s3cr3t@demo-server.shop.svc:5432/app"
@@ -271,23 +287,22 @@ fn no_password_is_in_an_object_or_an_argument() {
 #[test]
 fn secrets_are_created_once_and_stay_with_the_volume() {
     let mut cluster = valid();
-    assert_eq!(plan(&cluster).secrets.len(), 4 * 4);
+    assert_eq!(plan(&cluster).secrets.len(), 4 * 5 + 1);
     cluster.secrets = plan(&cluster).secrets.into_iter().map(|wanted| wanted.name).collect();
     assert_eq!(plan(&cluster).secrets, []);
     let wanted = secrets::Wanted {
         name: "demo-server-app".to_owned(),
-        site: Site::Server,
-        role: names::Role::App,
+        opens: secrets::Opens::Database {
+            site: Site::Server,
+            role: names::Role::App,
+        },
     };
-    assert_eq!(
-        secrets::secret(&cluster, &wanted, "x")["metadata"]["ownerReferences"],
-        json!([])
-    );
+    let owners = |cluster: &ValidatedCluster| {
+        secrets::secret(cluster, &wanted, &mut || "x".to_owned())["metadata"]["ownerReferences"].clone()
+    };
+    assert_eq!(owners(&cluster), json!([]));
     cluster.postgres.storage.when_deleted = crate::api::Retention::Delete;
-    assert_eq!(
-        secrets::secret(&cluster, &wanted, "x")["metadata"]["ownerReferences"][0]["uid"],
-        cluster.uid
-    );
+    assert_eq!(owners(&cluster)[0]["uid"], cluster.uid);
 }
 
 #[test]
@@ -367,14 +382,14 @@ fn kafka_forms_one_quorum_with_the_identity_of_the_resource() {
 fn each_pod_is_known_by_its_template() {
     let objects = plan(&valid());
     let hashes = objects.templates();
-    assert_eq!(hashes.len(), 4 * 3 + 1);
+    assert_eq!(hashes.len(), 4 * 3 + 2);
     let mut changed = valid();
     changed.image = "synccluster/synccluster:next".to_owned();
     let after = plan(&changed).templates();
     for (key, hash) in hashes {
         assert_eq!(
             after[&key] != hash,
-            matches!(key.0, Component::Connector | Component::Sink),
+            matches!(key.0, Component::Connector | Component::Sink | Component::Gateway),
             "{key:?}"
         );
     }

@@ -67,6 +67,21 @@ fn what_cannot_be_planned_is_refused_with_what_to_write_instead() {
             "is not the name of a setting",
         ),
         ("/spec/kafka/brokers", json!(0), "spec.kafka.brokers must be 1 or 3"),
+        (
+            "/spec/gateway",
+            json!({ "replicas": 101 }),
+            "spec.gateway.replicas must be between 0 and 100",
+        ),
+        (
+            "/spec/gateway",
+            json!({ "expose": { "nodePort": { "port": 80 } } }),
+            "spec.gateway.expose.nodePort.port must be between 30000 and 32767, not 80",
+        ),
+        (
+            "/spec/gateway",
+            json!({ "expose": { "nodePort": {}, "ingress": { "host": "a" } } }),
+            "exactly one of nodePort, ingress and gatewayApi",
+        ),
     ];
     for (pointer, value, expected) in cases {
         let message = refused(with(pointer, value.clone()));
