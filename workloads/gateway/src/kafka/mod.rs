@@ -1,20 +1,42 @@
 //! Topics, their messages and consumer groups, for people to look at.
 //!
-//! What is decided is pure: `position` (from which offset), `scan` (which records, and where to go on), `message` and `envelope` (what a
-//! record says), `pace` (how many a second). What asks Kafka is thin: `topics`, `read`, `tail`, `groups`; every question has a client of
-//! its own that is closed with the answer, so that an idle gateway holds no memory and no connection for it.
+//! What is decided is pure: `position` (from which offset), `scan` (which records, and where to go on), `content`, `envelope` and `message`
+//! (what a record says), `pace` (how many a second). What asks Kafka is thin: `topics`, `configuration`, `read`, `tail`, `groups`; every
+//! question has a client of its own that is closed with the answer, so that an idle gateway holds no memory and no connection for it.
+//! `sinks` are groups too, though Kafka knows nothing of them: they keep their progress in the database they apply to.
 
+mod configuration;
+mod content;
+mod envelope;
 mod error;
+mod groups;
+mod message;
+mod pace;
+mod position;
+mod read;
+mod scan;
+mod sinks;
+mod tail;
 mod topics;
+mod wide;
 
 use std::{sync::Arc, time::Duration};
 
-use rdkafka::{config::FromClientConfig, consumer::BaseConsumer};
+use rdkafka::{ClientConfig, config::FromClientConfig, consumer::BaseConsumer};
 use synccluster_runtime::kafka;
 use tokio::{sync::Semaphore, task, time::timeout};
 
+pub use configuration::{Described, Setting};
+pub use content::Encoding;
 pub use error::Error;
+pub use groups::{Group, GroupKind, GroupProgress, Progress};
+pub use message::{Header, Message};
+pub use position::{BadPosition, Position};
+pub use read::{Page, Query};
+pub use sinks::Sinks;
+pub use tail::{Tail, TailEvent};
 pub use topics::{Partition, Topic};
+pub use wide::Wide;
 
 /// Questions that are asked at once; more wait. A client of librdkafka has three threads and a few MB while it reads.
 const QUESTIONS: usize = 6;
@@ -22,7 +44,7 @@ const QUESTIONS: usize = 6;
 const TURN: Duration = Duration::from_secs(5);
 /// How long Kafka may take for one answer.
 const ANSWER: Duration = Duration::from_secs(5);
-/// As what Kafka's own logs know the gateway.
+/// As what Kafka's own logs know the gateway; the group of consumers that join none and commit nothing.
 const CLIENT_ID: &str = "synccluster-gateway";
 
 /// The Kafka of a cluster.
@@ -42,7 +64,11 @@ impl Kafka {
 
     /// Asks on a thread that may block, with a client of its own. A question goes on when nobody waits for its answer any more, and keeps
     /// its turn until its client is closed.
-    async fn ask<C, T>(&self, question: impl FnOnce(C) -> Result<T, Error> + Send + 'static) -> Result<T, Error>
+    async fn ask<C, T>(
+        &self,
+        config: ClientConfig,
+        question: impl FnOnce(C) -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Error>
     where
         C: FromClientConfig,
         T: Send + 'static,
@@ -51,20 +77,62 @@ impl Kafka {
         let Ok(Ok(turn)) = turn else {
             return Err(Error::Busy);
         };
-        let bootstrap_servers = Arc::clone(&self.bootstrap_servers);
         let asked = task::spawn_blocking(move || {
-            let answer = kafka::client_config(&bootstrap_servers, CLIENT_ID)
-                .create::<C>()
-                .map_err(Error::from)
-                .and_then(question);
+            let answer = config.create::<C>().map_err(Error::from).and_then(question);
             drop(turn);
             answer
         });
         asked.await.unwrap_or(Err(Error::Ended))
     }
 
-    /// Every topic.
+    /// A client that asks and does not read.
+    fn asking(&self) -> ClientConfig {
+        kafka::client_config(&self.bootstrap_servers, CLIENT_ID)
+    }
+
+    /// A consumer that reads a little, or asks for the offsets of a group.
+    fn reading(&self, group: &str) -> ClientConfig {
+        let mut config = kafka::consumer_config(&self.bootstrap_servers, CLIENT_ID);
+        config
+            .set("group.id", group)
+            .set("enable.partition.eof", "true")
+            .set("queued.max.messages.kbytes", "1024")
+            .set("fetch.message.max.bytes", "262144");
+        config
+    }
+
+    /// Every topic, by name.
     pub async fn topics(&self) -> Result<Vec<Topic>, Error> {
-        self.ask(|client: BaseConsumer| topics::list(&client)).await
+        self.ask(self.asking(), |client: BaseConsumer| topics::list(&client))
+            .await
+    }
+
+    /// One topic, and how it is configured.
+    pub async fn topic(&self, name: String) -> Result<Described, Error> {
+        let find = move |client: BaseConsumer| topics::find(&client, &name);
+        let topic = self.ask(self.asking(), find).await?;
+        self.ask(self.asking(), |admin| configuration::describe(&admin, topic))
+            .await
+    }
+
+    /// Messages of a partition.
+    pub async fn messages(&self, query: Query) -> Result<Page, Error> {
+        let read = move |consumer: BaseConsumer| read::page(&consumer, &query);
+        self.ask(self.reading(CLIENT_ID), read).await
+    }
+
+    /// The groups that Kafka knows.
+    pub async fn groups(&self) -> Result<Vec<Group>, Error> {
+        self.ask(self.asking(), |client: BaseConsumer| groups::list(&client))
+            .await
+    }
+
+    /// How far a group that Kafka knows has come. Its consumer asks in the group's name and does not join it.
+    pub async fn group(&self, name: String) -> Result<GroupProgress, Error> {
+        let found = self.groups().await?.into_iter().find(|group| group.group == name);
+        let group = found.ok_or(Error::UnknownGroup(name))?;
+        let config = self.reading(&group.group);
+        self.ask(config, |consumer: BaseConsumer| groups::progress(&consumer, group))
+            .await
     }
 }

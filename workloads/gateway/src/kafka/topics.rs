@@ -11,7 +11,7 @@ use rdkafka::{
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{ANSWER, Error};
+use super::{ANSWER, Error, Wide, position::Bounds};
 
 /// A topic.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
@@ -34,9 +34,9 @@ pub struct Partition {
     /// The brokers that hold it.
     pub replicas: Vec<i32>,
     /// The first offset that is still there; null while the partition has no leader.
-    pub low: Option<String>,
+    pub low: Option<Wide>,
     /// One past the last offset a reader of committed records sees; null while the partition has no leader.
-    pub high: Option<String>,
+    pub high: Option<Wide>,
 }
 
 /// A partition of a topic.
@@ -44,24 +44,40 @@ pub(super) type Place = (String, i32);
 
 /// Every topic, by name.
 pub(super) fn list(client: &BaseConsumer) -> Result<Vec<Topic>, Error> {
-    // All of them and never one by name: asking for a name can make the topic where the broker is set so.
+    let mut topics = known(client)?;
+    measure(client, &mut topics)?;
+    Ok(topics)
+}
+
+/// The topic of this name.
+pub(super) fn find(client: &BaseConsumer, name: &str) -> Result<Topic, Error> {
+    let found = known(client)?.into_iter().find(|topic| topic.name == name);
+    let mut topic = found.ok_or_else(|| Error::UnknownTopic(name.to_owned()))?;
+    measure(client, std::slice::from_mut(&mut topic))?;
+    Ok(topic)
+}
+
+/// All of them, and never one by name: asking for a name can make the topic where the broker is set so.
+fn known(client: &BaseConsumer) -> Result<Vec<Topic>, KafkaError> {
     let metadata = client.fetch_metadata(None, ANSWER)?;
     let mut topics: Vec<Topic> = metadata.topics().iter().map(topic).collect();
     topics.sort_by(|a, b| a.name.cmp(&b.name));
-    let places: Vec<Place> = topics
-        .iter()
-        .flat_map(|topic| topic.led().map(|id| (topic.name.clone(), id)))
-        .collect();
+    Ok(topics)
+}
+
+/// Asks how far the partitions go.
+fn measure(client: &BaseConsumer, topics: &mut [Topic]) -> Result<(), KafkaError> {
+    let places: Vec<Place> = topics.iter().flat_map(Topic::led).collect();
     let low = offsets(client, &places, Offset::Beginning)?;
     let high = offsets(client, &places, Offset::End)?;
-    for topic in &mut topics {
+    for topic in topics {
         for partition in &mut topic.partitions {
             let place = (topic.name.clone(), partition.id);
-            partition.low = low.get(&place).map(i64::to_string);
-            partition.high = high.get(&place).map(i64::to_string);
+            partition.low = low.get(&place).copied().map(Wide);
+            partition.high = high.get(&place).copied().map(Wide);
         }
     }
-    Ok(topics)
+    Ok(())
 }
 
 fn topic(metadata: &MetadataTopic) -> Topic {
@@ -81,9 +97,27 @@ fn topic(metadata: &MetadataTopic) -> Topic {
 
 impl Topic {
     /// The partitions that have a leader: a question about another one waits for it, and the others with it.
-    fn led(&self) -> impl Iterator<Item = i32> + '_ {
+    fn led(&self) -> impl Iterator<Item = Place> + '_ {
         let led = self.partitions.iter().filter(|partition| partition.leader.is_some());
-        led.map(|partition| partition.id)
+        led.map(|partition| (self.name.clone(), partition.id))
+    }
+
+    /// What a partition holds.
+    pub(super) fn bounds(&self, partition: i32) -> Result<Bounds, Error> {
+        let found = self.partitions.iter().find(|known| known.id == partition);
+        let found = found.ok_or_else(|| Error::UnknownPartition {
+            topic: self.name.clone(),
+            partition,
+            partitions: self.partitions.len(),
+        })?;
+        let bounds = found.low.zip(found.high).map(|(low, high)| Bounds {
+            low: low.0,
+            high: high.0,
+        });
+        bounds.ok_or_else(|| Error::NoLeader {
+            topic: self.name.clone(),
+            partition,
+        })
     }
 }
 
