@@ -1,5 +1,7 @@
 //! A server and its clients: real Postgres, real Kafka, the real workloads as tasks of this process.
 
+pub mod gateway;
+
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use anyhow::{Context, Result, ensure};

@@ -8,7 +8,7 @@ use synccluster_runtime::clock;
 use tokio_util::sync::CancellationToken;
 use utoipa_axum::router::OpenApiRouter;
 
-use crate::{api, kafka::Kafka, limit::Limit, live::Live, metrics::Metrics, sites::Sites};
+use crate::{api, kafka::Kafka, limit::Limit, live::Live, metrics::Metrics, rows::Catalogues, sites::Sites};
 
 /// What requests share.
 pub struct App {
@@ -16,6 +16,8 @@ pub struct App {
     pub cluster: ClusterName,
     /// Its sites.
     pub sites: Sites,
+    /// What is enrolled at each.
+    pub catalogues: Catalogues,
     /// Kafka, as host:port.
     pub bootstrap_servers: String,
     /// Its topics and groups.
@@ -43,6 +45,7 @@ impl App {
         Self {
             cluster,
             sites,
+            catalogues: Catalogues::default(),
             kafka: Kafka::new(&bootstrap_servers),
             bootstrap_servers,
             metrics: Metrics::default(),
@@ -57,7 +60,10 @@ impl App {
 
 /// Every route of the REST API with its description.
 pub fn routes() -> OpenApiRouter<Shared> {
-    OpenApiRouter::new().merge(api::topics::routes())
+    OpenApiRouter::new()
+        .merge(api::topics::routes())
+        .merge(api::rows::routes())
+        .merge(api::tables::routes())
 }
 
 /// Everything the web port answers.

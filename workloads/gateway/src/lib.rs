@@ -12,5 +12,6 @@ pub mod limit;
 pub mod live;
 pub mod metrics;
 pub mod problem;
+pub mod rows;
 pub mod serve;
 pub mod sites;
