@@ -2,13 +2,25 @@
 
 use std::sync::Arc;
 
-use axum::Router;
+use axum::{Router, extract::DefaultBodyLimit, middleware};
 use synccluster_protocol::ClusterName;
-use synccluster_runtime::clock;
 use tokio_util::sync::CancellationToken;
+use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 
-use crate::{api, kafka::Kafka, limit::Limit, live::Live, metrics::Metrics, rows::Catalogues, sites::Sites};
+use crate::{
+    access::{Access, guard::guard},
+    api, assets,
+    extract::MAX_BODY,
+    kafka::Kafka,
+    kubernetes::{self, Kubernetes},
+    limit::Limit,
+    live::Live,
+    metrics::Metrics,
+    problem::Problem,
+    rows::Catalogues,
+    sites::Sites,
+};
 
 /// What requests share.
 pub struct App {
@@ -22,6 +34,10 @@ pub struct App {
     pub bootstrap_servers: String,
     /// Its topics and groups.
     pub kafka: Kafka,
+    /// Who may do what.
+    pub access: Access,
+    /// The SyncCluster and its pods, if the process runs in Kubernetes.
+    pub kubernetes: Option<Kubernetes>,
     /// What is counted.
     pub metrics: Metrics,
     /// Connections of the web port.
@@ -43,6 +59,8 @@ impl App {
     /// Without Kubernetes, and everybody may do everything.
     pub fn new(cluster: ClusterName, sites: Sites, bootstrap_servers: String) -> Self {
         Self {
+            access: Access::open(cluster.clone()),
+            kubernetes: None,
             cluster,
             sites,
             catalogues: Catalogues::default(),
@@ -52,22 +70,39 @@ impl App {
             connections: Limit::new("connections", 16_384),
             tails: Limit::new("live tails", 16),
             events: Limit::new("streams of events", 512),
-            live: Live::new(clock::now_micros()),
+            live: Live::new(rand::random()),
             stop: CancellationToken::new(),
         }
+    }
+
+    /// The way to Kubernetes; 501 without one.
+    pub fn kubernetes(&self) -> Result<&Kubernetes, Problem> {
+        self.kubernetes.as_ref().ok_or_else(kubernetes::absent)
     }
 }
 
 /// Every route of the REST API with its description.
 pub fn routes() -> OpenApiRouter<Shared> {
-    OpenApiRouter::new()
+    OpenApiRouter::with_openapi(api::openapi::Document::openapi())
+        .merge(api::openapi::routes())
+        .merge(api::session::routes())
+        .merge(api::cluster::routes())
+        .merge(api::partition::routes())
+        .merge(api::components::routes())
         .merge(api::topics::routes())
-        .merge(api::rows::routes())
+        .merge(api::tail::routes())
+        .merge(api::groups::routes())
         .merge(api::tables::routes())
+        .merge(api::rows::routes())
 }
 
 /// Everything the web port answers.
 pub fn router(app: Shared) -> Router {
     let (router, _) = routes().split_for_parts();
-    router.with_state(app)
+    router
+        .fallback(assets::serve)
+        .method_not_allowed_fallback(assets::method_not_allowed)
+        .layer(DefaultBodyLimit::max(MAX_BODY))
+        .layer(middleware::from_fn_with_state(app.clone(), guard))
+        .with_state(app)
 }

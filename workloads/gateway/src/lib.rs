@@ -4,10 +4,15 @@
 //! SyncCluster and patches its partition; `live` follows every site's WAL and every topic and tells what happened where and when;
 //! `api` is the REST surface over them, `problem` its errors; `app` puts them together and `serve` answers connections.
 
+pub mod access;
 pub mod api;
 pub mod app;
+pub mod assets;
+pub mod config;
 pub mod extract;
+pub mod health;
 pub mod kafka;
+pub mod kubernetes;
 pub mod limit;
 pub mod live;
 pub mod metrics;

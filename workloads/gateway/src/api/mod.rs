@@ -1,5 +1,12 @@
 //! The REST surface, one file a subject. Each has `routes()`, which `app::routes` merges.
 
-pub mod tables;
+pub mod cluster;
+pub mod components;
+pub mod groups;
+pub mod openapi;
+pub mod partition;
 pub mod rows;
+pub mod session;
+pub mod tables;
+pub mod tail;
 pub mod topics;

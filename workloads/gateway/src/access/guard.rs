@@ -1,0 +1,254 @@
+//! What stands before every route: who asks and whether he may, how large a body may be, how long an answer may take, what a panic becomes.
+
+use std::{panic::AssertUnwindSafe, time::Duration};
+
+use axum::{
+    body::Body,
+    extract::{FromRequestParts, MatchedPath, Request, State},
+    http::{HeaderMap, Method, StatusCode, header, request::Parts},
+    middleware::Next,
+    response::{IntoResponse, Response},
+};
+use futures::{FutureExt, StreamExt};
+use tokio::time;
+
+use super::{Access, Caller, Origin, headers, no_stranger, stranger};
+use crate::{
+    app::Shared,
+    assets,
+    extract::{MAX_BODY, too_large},
+    metrics::Metrics,
+    problem::{Problem, ProblemKind},
+};
+
+/// How long the head of an answer may take; what is asked of databases, Kafka and Kubernetes has shorter limits of its own.
+const ANSWER_WITHIN: Duration = Duration::from_secs(30);
+/// What is read of a body that is too large, so that its sender gets to see the answer instead of a closed connection.
+const DRAINED: usize = 64 * MAX_BODY;
+/// And for how long.
+const DRAIN_WITHIN: Duration = Duration::from_secs(10);
+/// Where Socket.IO is.
+const SOCKETS: &str = "/socket.io/";
+/// Where a token is traded for a session.
+const SESSION: &str = "/api/v1/session";
+
+/// What a request needs to show.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Door {
+    /// Nothing: the same for everybody, and public with the source.
+    Public,
+    /// A token in its body.
+    Session,
+    /// A token in its headers or in its first packet.
+    Sockets,
+    /// Who asks.
+    Guarded,
+}
+
+fn door(path: &str) -> Door {
+    match path {
+        "/openapi.json" | "/docs" => Door::Public,
+        SESSION => Door::Session,
+        _ if path.starts_with("/docs/") || assets::find(path).is_some() => Door::Public,
+        _ if path.starts_with(SOCKETS) => Door::Sockets,
+        _ => Door::Guarded,
+    }
+}
+
+/// Lets a request in with its [`Caller`] as an extension, or answers with a problem.
+pub async fn guard(State(app): State<Shared>, mut request: Request, next: Next) -> Response {
+    let path = request.uri().path().to_owned();
+    let label = label(request.method(), request.extensions().get(), &path);
+    let answer = if announced(request.headers()) > MAX_BODY {
+        drain(request).await;
+        too_large().into_response()
+    } else {
+        match enter(&app.access, &path, request.method(), request.headers()) {
+            Err(problem) => problem.into_response(),
+            Ok(caller) => {
+                if let Some(caller) = caller {
+                    request.extensions_mut().insert(caller);
+                }
+                answer(next, request, &path).await
+            }
+        }
+    };
+    count(&app.metrics, label, &answer);
+    let mut answer = end_with_the_process(answer, &app);
+    headers::add(&path, answer.headers_mut());
+    answer
+}
+
+fn enter(access: &Access, path: &str, method: &Method, headers: &HeaderMap) -> Result<Option<Caller>, Problem> {
+    match door(path) {
+        Door::Public => Ok(None),
+        // Otherwise a stranger's page could sign somebody in, or out.
+        Door::Session if Origin::of(headers) == Origin::Stranger => Err(stranger()),
+        Door::Session => Ok(None),
+        Door::Sockets => match access.authenticate(headers) {
+            Ok(caller) => no_stranger(&caller, method, headers).map(|()| Some(caller)),
+            // Whoever shows nothing here may still show a token in his first packet.
+            Err(_) if !headers.contains_key(header::AUTHORIZATION) => Ok(None),
+            Err(problem) => Err(problem),
+        },
+        Door::Guarded => access.admit(method, headers).map(Some),
+    }
+}
+
+async fn answer(next: Next, request: Request, path: &str) -> Response {
+    let waits = path.starts_with(SOCKETS);
+    let answered = AssertUnwindSafe(next.run(request)).catch_unwind();
+    let answered = async {
+        if waits {
+            // A poll is answered when there is something to say.
+            return Ok(answered.await);
+        }
+        time::timeout(ANSWER_WITHIN, answered).await
+    };
+    match answered.await {
+        Ok(Ok(answer)) => answer,
+        Ok(Err(panic)) => {
+            let said = panic.downcast_ref::<String>().map(String::as_str);
+            let said = said
+                .or_else(|| panic.downcast_ref::<&str>().copied())
+                .unwrap_or_default();
+            tracing::error!(
+                path,
+                panic = said,
+                "a request failed in a way nobody thought of; please report it"
+            );
+            let detail = "the gateway failed in a way nobody thought of; its log has more";
+            Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "Internal error", detail).into_response()
+        }
+        Err(_) => {
+            let detail = format!(
+                "no answer within {} s; ask for less, or see the components",
+                ANSWER_WITHIN.as_secs()
+            );
+            Problem::new(StatusCode::GATEWAY_TIMEOUT, "timed-out", "Timed out", detail).into_response()
+        }
+    }
+}
+
+/// The length of a body, as it is announced.
+fn announced(headers: &HeaderMap) -> usize {
+    let length = headers
+        .get(header::CONTENT_LENGTH)
+        .and_then(|value| value.to_str().ok());
+    length.and_then(|length| length.parse().ok()).unwrap_or_default()
+}
+
+async fn drain(request: Request) {
+    if request.headers().contains_key(header::EXPECT) {
+        // The sender waits for a word before he sends.
+        return;
+    }
+    let mut body = request.into_body().into_data_stream();
+    let read = async {
+        let mut read = 0;
+        while let Some(Ok(data)) = body.next().await {
+            read += data.len();
+            if read > DRAINED {
+                break;
+            }
+        }
+    };
+    let _ = time::timeout(DRAIN_WITHIN, read).await;
+}
+
+/// A stream of events has no end of its own; without one the process could not end in order.
+fn end_with_the_process(answer: Response, app: &Shared) -> Response {
+    let kind = answer.headers().get(header::CONTENT_TYPE);
+    if !kind.is_some_and(|kind| kind.as_bytes().starts_with(b"text/event-stream")) {
+        return answer;
+    }
+    let stop = app.stop.clone().cancelled_owned();
+    answer.map(|body| Body::from_stream(body.into_data_stream().take_until(stop)))
+}
+
+/// What a request is counted under: few different ones, whatever is asked.
+fn label(method: &Method, matched: Option<&MatchedPath>, path: &str) -> (String, String) {
+    let method = match method.as_str() {
+        known @ ("GET" | "HEAD" | "POST" | "PUT" | "PATCH" | "DELETE" | "OPTIONS") => known,
+        _ => "other",
+    };
+    let route = match matched {
+        Some(matched) => matched.as_str(),
+        None if path.starts_with(SOCKETS) => SOCKETS,
+        None if assets::find(path).is_some() => "page",
+        None => "other",
+    };
+    (method.to_owned(), route.to_owned())
+}
+
+fn count(metrics: &Metrics, (method, route): (String, String), answer: &Response) {
+    let status = answer.status();
+    let labels = [
+        ("method", method.as_str()),
+        ("route", &route),
+        ("status", status.as_str()),
+    ];
+    metrics
+        .counter("synccluster_gateway_requests_total", "requests answered", &labels)
+        .add(1);
+    if let Some(ProblemKind(kind)) = answer.extensions().get() {
+        let kind = kind.rsplit(':').next().unwrap_or_default();
+        metrics
+            .counter(
+                "synccluster_gateway_problems_total",
+                "requests answered with a problem",
+                &[("kind", kind)],
+            )
+            .add(1);
+    }
+}
+
+/// The guard puts it there; only what is public has none.
+impl<S: Send + Sync> FromRequestParts<S> for Caller {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        parts.extensions.get().cloned().ok_or_else(|| {
+            Problem::new(
+                StatusCode::UNAUTHORIZED,
+                "no-token",
+                "Not signed in",
+                "send `Authorization: Bearer <token>`",
+            )
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_is_the_same_for_everybody_needs_nothing() {
+        for path in ["/openapi.json", "/docs", "/docs/", "/docs/swagger-ui.css"] {
+            assert_eq!(door(path), Door::Public, "{path}");
+        }
+        for path in [
+            "/api/v1/cluster",
+            "/events",
+            "/docsx",
+            "/api/v1/session/",
+            "/API/v1/session",
+            "/socket.io",
+            "/metrics",
+            "//docs",
+            "",
+        ] {
+            assert_eq!(door(path), Door::Guarded, "{path}");
+        }
+        assert_eq!(door("/api/v1/session"), Door::Session);
+        assert_eq!(door("/socket.io/"), Door::Sockets);
+    }
+
+    #[test]
+    fn what_is_counted_is_not_what_is_asked() {
+        let of = |method: &str, path: &str| label(&method.parse().unwrap(), None, path);
+        assert_eq!(of("GET", "/nobody/knows/1"), ("GET".to_owned(), "other".to_owned()));
+        assert_eq!(of("BREW", "/socket.io/"), ("other".to_owned(), SOCKETS.to_owned()));
+    }
+}

@@ -1,0 +1,92 @@
+//! `synccluster-gateway run`: what people look at.
+
+use std::{net::SocketAddr, process::ExitCode, sync::Arc};
+
+use clap::{Parser, Subcommand};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use synccluster_gateway::{api::openapi, app::Shared, config::Config, health::Gateway, serve::serve};
+use synccluster_runtime::{health, telemetry};
+use tokio::net::TcpListener;
+
+/// Shows every site of a SyncCluster: a page, a REST API, events and Socket.IO.
+#[derive(Parser)]
+#[command(
+    version,
+    after_help = "Example:\n  synccluster-gateway run --cluster demo --sites ./sites --bootstrap-servers localhost:9092 --access none\n  \
+                  then open http://localhost:8000/"
+)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run until stopped.
+    Run(Box<Config>),
+    /// Print the description of the API (OpenAPI 3.1) as JSON.
+    Openapi,
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    match Arguments::parse().command {
+        Command::Run(config) => {
+            telemetry::init();
+            run(*config).await
+        }
+        Command::Openapi => {
+            print!("{}", openapi::document());
+            ExitCode::SUCCESS
+        }
+    }
+}
+
+async fn run(config: Config) -> ExitCode {
+    let (listen, web_listen) = (config.listen, config.web_listen);
+    allow_many_connections();
+    let app = match config.app().await {
+        Ok(app) => app,
+        Err(error) => {
+            tracing::error!(%error, "cannot start");
+            return ExitCode::FAILURE;
+        }
+    };
+    let health = Arc::new(Gateway::new(app.clone()));
+    let stop = app.stop.clone();
+    let Some(listener) = bind(web_listen).await else {
+        return ExitCode::FAILURE;
+    };
+    health.bound();
+    let work = tokio::spawn(work(app, listener));
+    health::run(listen, health, work, stop).await
+}
+
+async fn bind(listen: SocketAddr) -> Option<TcpListener> {
+    match TcpListener::bind(listen).await {
+        Ok(listener) => {
+            tracing::info!(%listen, "serving the page and the API");
+            Some(listener)
+        }
+        Err(error) => {
+            tracing::error!(%error, %listen, "cannot serve the page; is the port taken?");
+            None
+        }
+    }
+}
+
+async fn work(app: Shared, listener: TcpListener) {
+    serve(app, listener).await;
+}
+
+/// Each connection is a file descriptor, and where nothing else was said a process may have 1024.
+fn allow_many_connections() {
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit {
+        current: limit.maximum,
+        maximum: limit.maximum,
+    };
+    if let Err(error) = setrlimit(Resource::Nofile, raised) {
+        tracing::warn!(%error, current = ?limit.current, "cannot raise the limit of open files");
+    }
+}
