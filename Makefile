@@ -14,7 +14,7 @@ CLUSTER ?= demo
 SYSTEM := synccluster-system
 BINARIES := synccluster-operator synccluster-connector synccluster-sink synccluster-schema
 
-.PHONY: help demo test unit integration chart e2e lint down clean-cache cluster binaries images install tour cut heal ports logs status generate bench-spine
+.PHONY: help page demo test unit integration chart e2e lint down clean-cache cluster binaries images install tour cut heal ports logs status generate bench-spine
 
 help: ## list the targets
 	@grep -E '^[a-z0-9-]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 16
@@ -29,6 +29,16 @@ binaries: ## build what goes into the image
 	cargo build --release --locked --quiet $(addprefix -p ,$(BINARIES))
 	mkdir -p target/image
 	for binary in $(BINARIES); do cmp -s "$${CARGO_TARGET_DIR:-target}/release/$$binary" "target/image/$$binary" || cp "$${CARGO_TARGET_DIR:-target}/release/$$binary" target/image/; done
+
+# Built again when a source is newer than what was built; node_modules when the lock is.
+PAGE := workloads/gateway/page
+page: $(PAGE)/dist/index.html ## build the gateway's page, which its binary embeds
+$(PAGE)/dist/index.html: $(PAGE)/node_modules/.installed $(PAGE)/build.mjs $(PAGE)/tsconfig.json $(shell find workloads/gateway/page/src -type f)
+	@npm --prefix $(PAGE) run --silent build
+$(PAGE)/node_modules/.installed: $(PAGE)/package-lock.json $(PAGE)/package.json
+	@command -v npm >/dev/null || { echo "error: npm is missing: install Node.js 20 or newer (Debian: apt-get install nodejs npm), then run this again" >&2; exit 1; }
+	@npm --prefix $(PAGE) ci --silent --no-progress
+	@touch $@
 
 images: ## build the images and load what the nodes lack
 	@kind/images.sh

@@ -24,8 +24,8 @@ pub struct Asset {
     gzip: Option<&'static [u8]>,
 }
 
-/// In the order of their paths.
-static ASSETS: &[Asset] = &[];
+/// In the order of their paths, as build.rs found them.
+static ASSETS: &[Asset] = include!(concat!(env!("OUT_DIR"), "/assets.rs"));
 
 /// The file at this path.
 pub fn find(path: &str) -> Option<&'static Asset> {

@@ -1,0 +1,31 @@
+//! Making a losing write again, and asking for another try of what is parked.
+
+import { call, Problem, segment } from "../api/client.ts";
+import type { Conflict, Parked, Row } from "../api/types.ts";
+import { say, set, state } from "../store.ts";
+import { readConflicts } from "./refresh.ts";
+
+export async function reapply(conflict: Conflict): Promise<void> {
+  const id = `${conflict.site}:${conflict.id}`;
+  const note = (result: (typeof state.reapplied)[string]): void => set({ reapplied: { ...state.reapplied, [id]: result } });
+  note({ busy: true });
+  try {
+    const answer = await call<{ row: Row | null } | Row | null>(`/sites/${segment(conflict.site)}/conflicts/${segment(conflict.id)}/reapply`, { method: "POST" });
+    const row = answer !== null && "row" in answer ? answer.row : answer;
+    note({ busy: false, row });
+    readConflicts();
+  } catch (thrown) {
+    note({ busy: false, problem: Problem.of(thrown) });
+  }
+}
+
+export async function retry(parked: Parked): Promise<void> {
+  try {
+    await call(`/sites/${segment(parked.site)}/parked/${segment(parked.id)}/retry`, { method: "POST" });
+    say("done", `${parked.site} tries it again within a few seconds.`);
+    readConflicts();
+  } catch (thrown) {
+    const problem = Problem.of(thrown);
+    say("failed", `${problem.title}: ${problem.message}`);
+  }
+}

@@ -1,0 +1,116 @@
+//! What is read when: on arrival at a view, when the stream of events says that something may have been missed, and now and then
+//! what has no events.
+
+import { call, query, segment, send } from "../api/client.ts";
+import { Live } from "../api/live.ts";
+import type { Cluster, Component, Group, Message, Site, Table, Topic, Way } from "../api/types.ts";
+import { rowSegment } from "../model/key.ts";
+import { set, state } from "../store.ts";
+import { load, read } from "./load.ts";
+import { partitionSeen } from "./partition.ts";
+import { onChanges, onHop, readRows, table } from "./rows.ts";
+
+const signedIn = (): boolean => typeof state.me === "object";
+
+export const live = new Live({
+  change: onChanges,
+  hop: onHop,
+  cluster: (cluster) => {
+    const before = counted(state.cluster.value);
+    set({ cluster: { value: cluster, loading: false } });
+    partitionSeen();
+    if (state.route.view === "conflicts" && counted(cluster) !== before) readConflicts();
+  },
+  reset: () => everything(),
+  state: (connection, retryAt) => {
+    const was = state.connection.state;
+    set({ connection: { state: connection, ...(retryAt === undefined ? {} : { retryAt }) } });
+    if (connection === "live" && was === "away") everything();
+  },
+});
+
+const counted = (cluster: Cluster | undefined): string => JSON.stringify(cluster?.sites.map((site) => [site.conflicts, site.parked]));
+
+/** Begins once somebody is signed in. */
+export function arrive(): void {
+  live.open();
+  everything();
+}
+
+function everything(): void {
+  void load("cluster", "/cluster");
+  void readTables().then(viewed);
+}
+
+async function readTables(): Promise<void> {
+  await Promise.all([
+    load("sites", "/sites", (sites: Site[]) => sites),
+    load("tables", "/tables", (tables: Table[]) => tables),
+  ]);
+}
+
+/** What the view shows that is looked at now. */
+export function viewed(): void {
+  if (!signedIn()) return;
+  const { view } = state.route;
+  if (view === "sites") {
+    void readRows();
+    readWay();
+  } else if (view === "conflicts") readConflicts();
+  else if (view === "topics") readTopics();
+  else readComponents();
+}
+
+export function readWay(): void {
+  const [chosen, row] = [table(), state.route.query["row"]];
+  if (chosen === undefined || row === undefined) set({ way: { loading: false } });
+  else void load("way", `/tables/${segment(chosen.name)}/rows/${rowSegment(row)}/way`, (way: Way) => way);
+}
+
+export function readConflicts(): void {
+  const { site, table: name, kind, after } = state.route.query;
+  void load("conflicts", `/conflicts${query({ site, table: name, kind, after, limit: 50 })}`);
+  void load("parked", `/parked${query({ site, limit: 50 })}`);
+}
+
+export function readTopics(): void {
+  const { topic, from, key, partition, group } = state.route.query;
+  void load("topics", "/topics", (topics: Topic[]) => topics);
+  void read("groups", async (signal) => {
+    const groups = await call<Group[]>("/groups", { signal });
+    if (group === undefined) return groups;
+    const one = await call<Group>(`/groups/${segment(group)}`, { signal });
+    return groups.map((each) => (each.group === group ? { ...each, ...one } : each));
+  });
+  if (topic === undefined) return;
+  void load("topic", `/topics/${segment(topic)}`);
+  void load("messages", `/topics/${segment(topic)}/messages${query({ partition, from: from ?? "end", key, limit: 50 })}`, (answer: { messages: Message[]; next: string | null }) => answer);
+}
+
+export function readComponents(): void {
+  void load("components", "/components", (components: Component[]) => components);
+  if (state.logs.value === undefined || logsOf !== logsPath()) readLogs();
+}
+
+let logsOf: string | undefined;
+
+function logsPath(): string | undefined {
+  const { pod, container, lines, previous } = state.route.query;
+  return pod === undefined ? undefined : `/components/${segment(pod)}/logs${query({ container, lines: lines ?? "200", previous })}`;
+}
+
+export function readLogs(): void {
+  const path = logsPath();
+  if (path !== logsOf) set({ logs: { loading: false } });
+  logsOf = path;
+  if (path !== undefined) void read("logs", async (signal) => (await send(path, { signal })).text());
+}
+
+/** What has no events, read again while somebody looks at it. */
+export function slowly(): void {
+  if (!signedIn() || document.hidden || state.connection.state !== "live") return;
+  const { view, query: looking } = state.route;
+  if (view === "components") readComponents();
+  else if (view === "topics" && (looking["from"] ?? "end") === "end") readTopics();
+  else if (view === "sites") void load("sites", "/sites", (sites: Site[]) => sites);
+}

@@ -1,0 +1,111 @@
+//! The rows of a table side by side: reading them, and what live events do to them.
+
+import { call, Problem, query, segment } from "../api/client.ts";
+import type { Change, HopEvent, SideBySide, SiteName, Table } from "../api/types.ts";
+import { appeared, changed, inserted, live, type LiveRow, present } from "../model/align.ts";
+import { Trail } from "../model/trail.ts";
+import { set, type State, state } from "../store.ts";
+
+export const PAGE = 50;
+export const trail = new Trail();
+
+/** The table that is looked at: the one of the address, or the first. */
+export function table(of: State = state): Table | undefined {
+  const tables = of.tables.value ?? [];
+  return tables.find((each) => each.name === of.route.query["table"]) ?? tables[0];
+}
+
+function question(): string | undefined {
+  const chosen = table();
+  if (chosen === undefined) return undefined;
+  const { sites, filter, order, after, only } = state.route.query;
+  return `/tables/${segment(chosen.name)}/rows${query({ sites, filter, order, after, only, limit: PAGE })}`;
+}
+
+/** Changes that came while the rows were read: the answer may be older than they are. */
+let meanwhile: Change[] = [];
+let latest = 0;
+
+export async function readRows(): Promise<void> {
+  const asked = question();
+  if (asked === undefined) return;
+  const mine = ++latest;
+  const another = state.grid.asked.split("/rows")[0] !== asked.split("/rows")[0];
+  if (another) trail.clear();
+  if (state.grid.asked !== asked) meanwhile = [];
+  set({ grid: { ...state.grid, asked, loading: true, ...(another ? { rows: [], next: null } : {}) } });
+  try {
+    const answer = await call<SideBySide>(asked);
+    if (mine !== latest) return;
+    const rows = answer.rows.map((row) => withDeletes(live(row)));
+    set({ grid: { asked, loading: false, sites: answer.sites, unreachable: answer.unreachable, rows, next: answer.next } });
+    const replay = meanwhile;
+    meanwhile = [];
+    if (replay.length > 0) onChanges(replay);
+  } catch (thrown) {
+    if (mine !== latest) return;
+    const { asked: _, problem: __, ...rest } = state.grid;
+    set({ grid: { ...rest, asked, loading: false, problem: Problem.of(thrown) } });
+  }
+}
+
+/** What was seen to be deleted stays known over a reading. */
+function withDeletes(row: LiveRow): LiveRow {
+  const before = state.grid.rows.find((other) => other.key_path === row.key_path);
+  return before === undefined ? row : { ...row, gone: before.gone };
+}
+
+let soon: ReturnType<typeof setTimeout> | undefined;
+
+/** Reads again shortly, once for many reasons. */
+export function readRowsSoon(): void {
+  soon ??= setTimeout(() => {
+    soon = undefined;
+    void readRows();
+  }, 200);
+}
+
+/** Whether a row that appears can be placed here, or only the gateway knows if and where it belongs. */
+function plain(): boolean {
+  const { filter, order, only, after } = state.route.query;
+  return [filter, order, only, after].every((parameter) => parameter === undefined);
+}
+
+export function onChanges(changes: readonly Change[]): void {
+  const chosen = table();
+  let { rows } = state.grid;
+  const { sites, next, loading } = state.grid;
+  let again = false;
+  for (const change of changes) {
+    if (chosen === undefined || change.table !== chosen.name || !sites.includes(change.site)) continue;
+    trail.change(change);
+    if (loading) meanwhile.push(change);
+    const index = rows.findIndex((row) => row.key_path === change.key_path);
+    if (change.truncated === true) again = true;
+    else if (index >= 0) {
+      const row = rows[index] as LiveRow;
+      const after = changed(row, change, sites);
+      if (after !== row) rows = rows.with(index, after);
+    } else if (change.op !== "d") {
+      if (plain()) rows = inserted(rows, appeared(change, sites), chosen.key, next !== null) ?? rows;
+      else again = true;
+    }
+    if (state.route.query["only"] !== undefined || state.route.query["filter"] !== undefined) again = true;
+  }
+  set({ grid: { ...state.grid, rows: present(rows, sites) } });
+  if (again) readRowsSoon();
+}
+
+export function onHop(hop: HopEvent): void {
+  if (hop.table !== table()?.name) return;
+  trail.hop(hop);
+  set({});
+}
+
+export function rowAt(keyPath: string): LiveRow | undefined {
+  return state.grid.rows.find((row) => row.key_path === keyPath);
+}
+
+export function unreachable(site: SiteName): string | undefined {
+  return state.grid.unreachable[site];
+}

@@ -1,0 +1,46 @@
+//! The live tail of topics: a stream of its own, bounded here too.
+
+import { query } from "../api/client.ts";
+import type { Message } from "../api/types.ts";
+import { set, state } from "../store.ts";
+
+const KEPT = 300;
+let source: EventSource | undefined;
+let waiting: Message[] = [];
+
+export function openTail(): void {
+  closeTail();
+  const { tail: topics = "", contains = "" } = state.route.query;
+  if (topics === "") return;
+  set({ tail: { topics, filter: contains, state: "connecting", messages: [], dropped: 0 } });
+  const opened = new EventSource(`/api/v1/tail${query({ topics, filter: contains })}`);
+  source = opened;
+  const become = (now: "connecting" | "live" | "away"): void => {
+    if (state.tail !== null && source === opened) set({ tail: { ...state.tail, state: now } });
+  };
+  opened.onopen = () => become("live");
+  opened.onerror = () => {
+    become("away");
+    // The browser gives up after an answer that is no stream, such as one too many tails.
+    if (opened.readyState === EventSource.CLOSED) setTimeout(() => source === opened && openTail(), 3000);
+  };
+  opened.addEventListener("message", (event) => {
+    waiting.push(JSON.parse(event.data) as Message);
+    if (waiting.length === 1) setTimeout(show, 50);
+  });
+}
+
+function show(): void {
+  const arrived = waiting;
+  waiting = [];
+  if (state.tail === null) return;
+  const all = [...arrived.reverse(), ...state.tail.messages];
+  set({ tail: { ...state.tail, messages: all.slice(0, KEPT), dropped: state.tail.dropped + Math.max(0, all.length - KEPT) } });
+}
+
+export function closeTail(): void {
+  source?.close();
+  source = undefined;
+  waiting = [];
+  if (state.tail !== null) set({ tail: null });
+}

@@ -1,0 +1,42 @@
+//! The page: wires state, address, events and drawing.
+
+import "./style/index.css";
+import { closeTail, openTail } from "./actions/topics.ts";
+import { onArrival } from "./actions/navigate.ts";
+import { arrive, live, slowly, viewed } from "./actions/refresh.ts";
+import { signIn, takeToken, whoAmI } from "./actions/session.ts";
+import { recallTheme } from "./actions/theme.ts";
+import { onUnauthorized } from "./api/client.ts";
+import { render } from "./dom/vdom.ts";
+import { onChange, set, state } from "./store.ts";
+import { page } from "./views/page.ts";
+
+/** From this width on sites stand side by side. */
+const WIDE = matchMedia("(min-width: 720px)");
+
+async function start(): Promise<void> {
+  const container = document.querySelector("#app");
+  if (container === null) return;
+  recallTheme();
+  const token = takeToken();
+  onChange(() => render(container, page(state)));
+  set({ narrow: !WIDE.matches });
+  WIDE.addEventListener("change", () => set({ narrow: !WIDE.matches }));
+  onUnauthorized(() => {
+    live.close();
+    closeTail();
+    set({ me: "out" });
+  });
+  onArrival(() => {
+    closeTail();
+    viewed();
+    if (state.route.view === "topics" && state.route.query["tail"] !== undefined) openTail();
+  });
+  // Ages and countdowns go on though nothing happens.
+  setInterval(() => set({ now: Date.now() }), 1000);
+  setInterval(slowly, 5000);
+  const known = token === undefined ? await whoAmI() : await signIn(token);
+  if (known) arrive();
+}
+
+void start();

@@ -1,0 +1,32 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { CONNECTED, cutOf, isCut, isHealed, kubectl, withSite } from "./kubectl.ts";
+
+test("the command names every field, since a merge patch keeps what it does not name", () => {
+  assert.equal(
+    kubectl("demo", "demo", withSite(CONNECTED, "client-2", "Uplink", "5m")),
+    `kubectl -n demo patch synccluster demo --type merge -p '{"spec":{"partition":{"clients":[2],"server":false,"link":"Uplink","healAfter":"5m"}}}'`,
+  );
+  assert.equal(kubectl("ns", "c", CONNECTED), `kubectl -n ns patch synccluster c --type merge -p '{"spec":{"partition":null}}'`);
+});
+
+test("a client joins and leaves a cut, and the last one to leave heals it", () => {
+  const two = withSite(withSite(CONNECTED, "client-10", "Both", null), "client-2", "Downlink", "30s");
+  assert.deepEqual(two, { clients: [2, 10], server: false, link: "Downlink", healAfter: "30s" });
+  assert.ok(isCut(two, "client-10") && isCut(two, "client-2") && !isCut(two, "client-1") && !isCut(two, "server"));
+  const one = withSite(two, "client-2", null, null);
+  assert.deepEqual(one.clients, [10]);
+  assert.ok(!isHealed(one) && isHealed(withSite(one, "client-10", null, null)));
+});
+
+test("the server is cut beside clients", () => {
+  const both = withSite(withSite(CONNECTED, "client-1", "Both", null), "server", "Both", null);
+  assert.ok(both.server && isCut(both, "server"));
+  assert.deepEqual(withSite(both, "server", null, null).clients, [1]);
+});
+
+test("a resource's partition has defaults", () => {
+  assert.deepEqual(cutOf({ clients: [3, 1] }), { clients: [1, 3], server: false, link: "Both", healAfter: null });
+  assert.deepEqual(cutOf(null), CONNECTED);
+  assert.equal(cutOf({ server: true, healAfter: "2h" }).healAfter, "2h");
+});

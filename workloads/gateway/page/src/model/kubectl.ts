@@ -1,0 +1,45 @@
+//! The kubectl command that does what a switch of the page does.
+
+import type { Link, Partition } from "../api/types.ts";
+
+/** What is asked for: who is cut, which way, for how long. */
+export interface Cut {
+  readonly clients: readonly number[];
+  readonly server: boolean;
+  readonly link: Link;
+  /** `30s`, `5m`, `2h`; null: until it is healed by hand. */
+  readonly healAfter: string | null;
+}
+
+export const CONNECTED: Cut = { clients: [], server: false, link: "Both", healAfter: null };
+
+export function cutOf(partition: Partition | null | undefined): Cut {
+  if (partition === null || partition === undefined) return CONNECTED;
+  return {
+    clients: [...(partition.clients ?? [])].sort((a, b) => a - b),
+    server: partition.server ?? false,
+    link: partition.link ?? "Both",
+    healAfter: partition.healAfter ?? partition.heal_after ?? null,
+  };
+}
+
+export const isHealed = (cut: Cut): boolean => cut.clients.length === 0 && !cut.server;
+
+export function isCut(cut: Cut, site: string): boolean {
+  return site === "server" ? cut.server : cut.clients.some((client) => `client-${client}` === site);
+}
+
+/** The cut with this site added, or taken away for null. A partition has one link and one duration, so the last choice is everybody's. */
+export function withSite(cut: Cut, site: string, link: Link | null, healAfter: string | null): Cut {
+  const ordinal = Number(site.replace("client-", ""));
+  const others = cut.clients.filter((client) => client !== ordinal);
+  if (link === null) return site === "server" ? { ...cut, server: false } : { ...cut, clients: others };
+  if (site === "server") return { ...cut, server: true, link, healAfter };
+  return { ...cut, clients: [...others, ordinal].sort((a, b) => a - b), link, healAfter };
+}
+
+export function kubectl(namespace: string, cluster: string, cut: Cut): string {
+  // A merge patch keeps what it does not name, so everything is named.
+  const partition = isHealed(cut) ? null : { clients: cut.clients, server: cut.server, link: cut.link, healAfter: cut.healAfter };
+  return `kubectl -n ${namespace} patch synccluster ${cluster} --type merge -p '${JSON.stringify({ spec: { partition } })}'`;
+}

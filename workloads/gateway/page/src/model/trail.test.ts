@@ -1,0 +1,63 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import type { Change, Row } from "../api/types.ts";
+import { appeared, changed } from "./align.ts";
+import { hopTitle, marks, spoken, Trail } from "./trail.ts";
+
+const SITES = ["server", "client-1", "client-2"];
+const VERSION = String((1795221267123456n << 10n) | 1n);
+const AT = "2026-11-21T00:34:27.200000Z";
+const row: Row = { key: { id: "1" }, key_path: "1", values: { id: "1" }, version: VERSION, parent: null, written_at: "", written_at_site: "client-1" };
+const change = (site: string, applied: boolean): Change => ({ site, table: "t", op: "c", key: { id: "1" }, key_path: "1", version: VERSION, parent: null, row, at: AT, applied });
+const states = (all: ReturnType<typeof marks>) => all.map((mark) => `${mark.hop}@${mark.site}:${mark.state}`);
+
+test("the marks follow a version from where it was written to every site", () => {
+  const trail = new Trail();
+  trail.change(change("client-1", false));
+  let aligned = appeared(change("client-1", false), SITES);
+  assert.deepEqual(states(marks(aligned, SITES, {}, trail)), [
+    "local@client-1:done", "captured@client-1:pending", "in_kafka@client-1:pending", "applied@server:pending", "applied@client-2:pending",
+  ]);
+  const hop = { table: "t", key: { id: "1" }, key_path: "1", version: VERSION, site: "client-1", at: AT } as const;
+  trail.hop({ ...hop, hop: "captured" });
+  trail.hop({ ...hop, hop: "in_kafka" });
+  assert.deepEqual(states(marks(aligned, SITES, {}, trail)).slice(1, 4), ["captured@client-1:done", "in_kafka@client-1:done", "applied@server:pending"]);
+  trail.change(change("server", true));
+  aligned = changed(aligned, change("server", true), SITES);
+  const now = marks(aligned, SITES, {}, trail);
+  assert.equal(now.find((mark) => mark.hop === "applied" && mark.site === "server")?.at, AT);
+  assert.equal(spoken(now), "written at client-1, in Kafka, pending at client-2");
+  aligned = changed(aligned, change("client-2", true), SITES);
+  assert.equal(spoken(marks(aligned, SITES, {}, trail)), "written at client-1, settled at every site");
+});
+
+test("what another site holds has been in Kafka, though no event said so", () => {
+  const aligned = changed(appeared(change("client-1", false), SITES), change("server", true), SITES);
+  assert.deepEqual(states(marks(aligned, SITES, {}, new Trail())).slice(1, 3), ["captured@client-1:done", "in_kafka@client-1:done"]);
+});
+
+test("without events the hops between are unknown, not pending; so is a site that cannot be reached", () => {
+  const all = marks(appeared(change("client-1", false), SITES), SITES, { "client-2": "no answer" }, new Trail());
+  assert.deepEqual(states(all).slice(1), ["captured@client-1:unknown", "in_kafka@client-1:unknown", "applied@server:pending", "applied@client-2:unknown"]);
+  assert.equal(spoken(all), "written at client-1, not seen in Kafka, pending at server, client-2");
+});
+
+test("a delete has a way too", () => {
+  const version = String((1795221267999999n << 10n) | 2n);
+  let aligned = SITES.reduce((so, site) => changed(so, change(site, true), SITES), appeared(change("client-1", false), SITES));
+  aligned = changed(aligned, { ...change("client-2", false), op: "d", row: null, version }, SITES);
+  assert.deepEqual(states(marks(aligned, SITES, {}, new Trail())), [
+    "local@client-2:done", "captured@client-2:unknown", "in_kafka@client-2:unknown", "applied@server:pending", "applied@client-1:pending",
+  ]);
+});
+
+test("old versions are forgotten", () => {
+  const trail = new Trail(2);
+  for (const id of ["1", "2", "3"]) trail.change({ ...change("client-1", false), key_path: id });
+  assert.deepEqual(["1", "2", "3"].map((id) => trail.knows(id, VERSION)), [false, true, true]);
+});
+
+test("hops have names people read", () => {
+  assert.equal(hopTitle({ hop: "captured", site: "client-1" }), "captured from client-1's WAL");
+  assert.equal(hopTitle({ hop: "applied", site: "server" }), "applied at server");
+});

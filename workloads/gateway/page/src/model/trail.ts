@@ -1,0 +1,107 @@
+//! How far a version has come: what was heard of it live, and the marks that are drawn from it.
+
+import type { Change, HopEvent, SiteName } from "../api/types.ts";
+import { type LiveRow, newest, versionAt } from "./align.ts";
+import { compare, decode } from "./version.ts";
+
+export type HopName = "local" | "captured" | "in_kafka" | "applied";
+
+export interface Mark {
+  readonly hop: HopName;
+  readonly site: SiteName;
+  readonly state: "done" | "pending" | "unknown";
+  readonly at: string | undefined;
+}
+
+/** When which hop of a version was seen. Bounded: the oldest versions are forgotten first. */
+export class Trail {
+  private readonly seen = new Map<string, Map<string, string>>();
+  private readonly limit: number;
+
+  constructor(limit = 5000) {
+    this.limit = limit;
+  }
+
+  private note(keyPath: string, version: string, hop: string, at: string): void {
+    const id = `${keyPath}@${version}`;
+    let hops = this.seen.get(id);
+    if (hops === undefined) {
+      hops = new Map();
+      this.seen.set(id, hops);
+      const oldest = this.seen.size > this.limit ? this.seen.keys().next().value : undefined;
+      if (oldest !== undefined) this.seen.delete(oldest);
+    }
+    if (!hops.has(hop)) hops.set(hop, at);
+  }
+
+  change(change: Change): void {
+    if (change.version === null) return;
+    this.note(change.key_path, change.version, change.applied ? `applied@${change.site}` : "local", change.at);
+  }
+
+  hop(event: HopEvent): void {
+    this.note(event.key_path, event.version, event.hop, event.at);
+  }
+
+  at(keyPath: string, version: string, hop: HopName, site: SiteName): string | undefined {
+    return this.seen.get(`${keyPath}@${version}`)?.get(hop === "applied" ? `applied@${site}` : hop);
+  }
+
+  knows(keyPath: string, version: string): boolean {
+    return this.seen.has(`${keyPath}@${version}`);
+  }
+
+  clear(): void {
+    this.seen.clear();
+  }
+}
+
+/**
+ * The way of a row's newest version: local, captured, in Kafka, applied at the server and at every client but where it was written.
+ * What a site holds is certain. The two hops between are done as soon as another site holds the version; before that only events tell.
+ */
+export function marks(row: LiveRow, sites: readonly SiteName[], unreachable: Readonly<Record<SiteName, string>>, trail: Trail): Mark[] {
+  const version = newest(row, sites);
+  const written = decode(version);
+  if (version === null || written === undefined) return [];
+  const origin = written.site;
+  const when = (hop: HopName, site: SiteName): string | undefined => trail.at(row.key_path, version, hop, site);
+  const holds = (site: SiteName): boolean => compare(versionAt(row, site), version) === 0;
+  const elsewhere = sites.some((site) => site !== origin && holds(site));
+  const between = (hop: "captured" | "in_kafka", sure: boolean): Mark => {
+    const at = when(hop, origin);
+    const state = sure || at !== undefined ? "done" : trail.knows(row.key_path, version) ? "pending" : "unknown";
+    return { hop, site: origin, state, at };
+  };
+  const inKafka = between("in_kafka", elsewhere);
+  const applied = sites
+    .filter((site) => site !== origin)
+    .map((site): Mark => {
+      const state = holds(site) ? "done" : site in unreachable ? "unknown" : "pending";
+      return { hop: "applied", site, state, at: when("applied", site) };
+    });
+  const local: Mark = { hop: "local", site: origin, state: "done", at: when("local", origin) ?? new Date(written.at).toISOString() };
+  return [local, between("captured", inKafka.state === "done"), inKafka, ...applied];
+}
+
+export function hopTitle(mark: { readonly hop: HopName; readonly site: SiteName }): string {
+  const titles: Record<HopName, string> = {
+    local: `written at ${mark.site}`,
+    captured: `captured from ${mark.site}'s WAL`,
+    in_kafka: "in Kafka",
+    applied: `applied at ${mark.site}`,
+  };
+  return titles[mark.hop];
+}
+
+/** The marks in one sentence, for those who do not see them. */
+export function spoken(all: readonly Mark[]): string {
+  const [local] = all;
+  if (local === undefined) return "way unknown";
+  const sites = all.filter((mark) => mark.hop === "applied");
+  const pending = sites.filter((mark) => mark.state !== "done").map((mark) => mark.site);
+  if (pending.length === 0) return `written at ${local.site}, settled at every site`;
+  const inKafka = all.find((mark) => mark.hop === "in_kafka");
+  const carried = inKafka?.state === "done" ? "in Kafka" : inKafka?.state === "pending" ? "not in Kafka yet" : "not seen in Kafka";
+  return `written at ${local.site}, ${carried}, pending at ${pending.join(", ")}`;
+}

@@ -1,0 +1,83 @@
+//! Who is cut: a switch for every site, for how long, and the same as kubectl.
+
+import { applyCut, commandFor, copyCommand, wanted } from "../actions/partition.ts";
+import { button, copy, field, problemBox, select, tag, time, type Tone } from "../dom/parts.ts";
+import type { IconName } from "../dom/icons.ts";
+import { type Child, h, type VNode } from "../dom/vdom.ts";
+import type { Link } from "../api/types.ts";
+import { isCut, isHealed, withSite } from "../model/kubectl.ts";
+import { links, type SiteLinks } from "../model/links.ts";
+import { duration } from "../model/time.ts";
+import { mayEdit, set, type State } from "../store.ts";
+import { READ_ONLY } from "../dom/parts.ts";
+
+const STATES: Record<SiteLinks["word"], readonly [Tone, IconName, string]> = {
+  Connected: ["good", "check", "Fresh connections get through."],
+  Cutting: ["busy", "moving", "A cut is wanted; it counts once fresh connections are blocked and old ones are closed."],
+  Cut: ["cut", "cut", "Measured: fresh connections are blocked, none is left."],
+  Healing: ["busy", "moving", "Connected again as far as the resource says; a fresh connection does not get through yet."],
+  Unknown: ["plain", "unknown", "Nobody could be asked."],
+};
+
+const CHOICES: readonly (readonly [Link | null, string, string])[] = [
+  [null, "Connected", "connect"],
+  ["Both", "Both", "cut both ways"],
+  ["Uplink", "Uplink", "cut the uplink: its changes do not leave"],
+  ["Downlink", "Downlink", "cut the downlink: others' changes do not arrive"],
+];
+
+function site(state: State, found: SiteLinks): VNode {
+  const cut = wanted(state);
+  const now = isCut(cut, found.site) ? cut.link : null;
+  const [tone, sign, meaning] = STATES[found.word];
+  const choice = ([link, label, does]: (typeof CHOICES)[number]): VNode =>
+    h("button", {
+      key: label, type: "button", class: link === null ? "connected" : "", "aria-pressed": String(link === now), "aria-label": `${label}: ${does} ${found.site}`,
+      title: mayEdit() ? `${does} (${found.site})` : READ_ONLY, disabled: !mayEdit() || state.partition.busy,
+      onclick: () => void applyCut(withSite(cut, found.site, link, state.healAfter)),
+    }, label);
+  return h("li.connection", { key: found.site, "data-site": found.site, "data-word": found.word },
+    h("div.who", null, h("strong", null, found.site), tag(tone, sign, found.word, `${meaning} ${found.evidence}`),
+      found.word === "Cut" && found.since !== undefined ? h("span.since", null, "since ", time(found.since)) : null),
+    h("div.switch", { role: "group", "aria-label": `Link of ${found.site}` }, CHOICES.map(choice)),
+    button(`Copy as kubectl: ${now === null ? "cut" : "connect"} ${found.site}`, { icon: "copy", bare: true, tone: "quiet", onclick: () => copyCommand(withSite(cut, found.site, now === null ? "Both" : null, state.healAfter)) }),
+    found.problem === undefined ? null : h("p.trouble", null, found.problem));
+}
+
+const DURATIONS = [
+  { value: "", label: "until it is healed by hand" },
+  ...["30s", "1m", "5m", "30m", "2h"].map((value) => ({ value, label: `for ${value.replace("s", " seconds").replace(/m$/, " minutes").replace("h", " hours").replace(/^1 minutes/, "1 minute")}` })),
+];
+
+/** When the operator ends the cut, from the condition's own beginning: it counts from when it first saw the partition. */
+function ends(state: State): Child {
+  const cut = wanted(state);
+  if (isHealed(cut)) return null;
+  return h("p.ends", null, cut.healAfter === null ? "The cut lasts until somebody heals it." : `The cut is healed by the operator ${cut.healAfter} after it began.`,
+    cut.clients.length + Number(cut.server) > 1 ? ` It has one link for everybody: ${cut.link}.` : "");
+}
+
+function enforced(state: State): Child {
+  const condition = state.cluster.value?.conditions.find(({ type }) => type === "PartitionEnforced");
+  if (condition === undefined || isHealed(wanted(state))) return null;
+  const [tone, sign, word]: [Tone, IconName, string] = condition.status === "True" ? ["good", "check", "Enforced"] : condition.status === "False" ? ["busy", "moving", "Not enforced yet"] : ["plain", "unknown", "Enforcement unknown"];
+  const age = duration(state.now - Date.parse(condition.last_transition_time));
+  return h("p.enforced", null, tag(tone, sign, word, `${condition.reason}, for ${age}`), " ", condition.message);
+}
+
+export function connections(state: State): Child {
+  const cluster = state.cluster.value;
+  if (cluster === undefined) return null;
+  const cut = wanted(state);
+  const command = commandFor(cut);
+  return h("section.panel.connections", { "aria-labelledby": "connections" },
+    h("header", null, h("h2", { id: "connections" }, "Connections"),
+      field("heal-after", "Cut", select("heal-after", state.healAfter ?? "", DURATIONS, (value) => set({ healAfter: value === "" ? null : value }), { disabled: !mayEdit() }), { class: "inline" }),
+      button("Heal all", { icon: "link", edits: true, disabled: isHealed(cut) || state.partition.busy, onclick: () => applyCut({ ...cut, clients: [], server: false }) })),
+    mayEdit() ? null : h("p.reason", null, READ_ONLY),
+    h("ul.list", null, cluster.sites.map(links).map((each) => site(state, each))),
+    problemBox(state.partition.problem),
+    enforced(state),
+    ends(state),
+    command === undefined ? null : h("div.command", null, h("code", { tabindex: "0", "aria-label": "The present partition as kubectl" }, command), button("Copy as kubectl", { icon: "copy", onclick: () => copy(command, "the present partition") })));
+}

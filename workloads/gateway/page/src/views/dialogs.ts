@@ -1,0 +1,81 @@
+//! Questions: somebody else changed the row; what to insert; whether to delete.
+
+import { insert, removeNow, setValues } from "../actions/edit.ts";
+import { table } from "../actions/rows.ts";
+import type { Cell, Column, Values } from "../api/types.ts";
+import { button, field, modal, problemBox, select, version } from "../dom/parts.ts";
+import { type Child, h, type VNode } from "../dom/vdom.ts";
+import { shownKey } from "../model/key.ts";
+import { insertable, isBoolean, isLong, makesItself, typed } from "../model/shape.ts";
+import { type Dialog, set, type State } from "../store.ts";
+import { shown } from "./cell.ts";
+
+type Of<K extends Dialog["kind"]> = Extract<Dialog, { kind: K }>;
+const close = (): void => set({ dialog: null });
+
+function changedSince({ site, keyPath, mine, current }: Of<"changed-since">): VNode {
+  const write = (): void => {
+    close();
+    void setValues(site, current, mine as Record<string, Cell>);
+  };
+  return modal("changed", "This row was changed meanwhile", close,
+    h("p", null, `Row ${shownKey(keyPath)} at ${site} is not the row you began to change: it was written again `, version(current.version), ". Which value shall it have?"),
+    h("table.plain", null,
+      h("thead", null, h("tr", null, h("th", { scope: "col" }, "Column"), h("th", { scope: "col" }, "Yours"), h("th", { scope: "col" }, "There now"))),
+      h("tbody", null, Object.entries(mine).map(([name, value]) => h("tr", { key: name }, h("th", { scope: "row" }, name), h("td", null, shown(value)), h("td", null, shown(current.values[name])))))),
+    h("div.actions", null, button("Write mine", { tone: "primary", edits: true, onclick: write }), button("Keep what is there", { onclick: close })));
+}
+
+function control(column: Column): VNode {
+  const id = `insert-${column.name}`;
+  const optional = column.nullable || makesItself(column);
+  const choices = isBoolean(column) ? ["true", "false"] : column.enum_values;
+  const leave = column.default !== null ? `default: ${column.default}` : makesItself(column) ? "made by the database" : column.nullable ? "null" : "";
+  const input =
+    choices !== undefined && choices !== null
+      ? h("select", { id, name: column.name }, optional ? h("option", { value: "" }, leave) : null, choices.map((choice) => h("option", { value: choice }, choice)))
+      : isLong(column)
+        ? h("textarea", { id, name: column.name, rows: 3, placeholder: leave, required: !optional })
+        : h("input", { id, name: column.name, type: "text", autocomplete: "off", placeholder: leave, required: !optional });
+  return field(id, `${column.name}`, input, { hint: column.type });
+}
+
+function insertForm(dialog: Of<"insert">, state: State): Child {
+  const chosen = table(state);
+  if (chosen === undefined) return null;
+  const { required, optional } = insertable(chosen);
+  const submit = async (event: SubmitEvent): Promise<void> => {
+    event.preventDefault();
+    const given = new FormData(event.target as HTMLFormElement);
+    const all = [...required, ...optional];
+    // What is left empty is left to the database, unless it has to be given.
+    const values: Values = Object.fromEntries(all.map((column) => [column, String(given.get(column.name) ?? "")] as const).filter(([column, text]) => text !== "" || required.includes(column)).map(([column, text]) => [column.name, typed(column, text)]));
+    set({ dialog: { kind: "insert", site: dialog.site, saving: true } });
+    const problem = await insert(dialog.site, values);
+    set({ dialog: problem === undefined ? null : { kind: "insert", site: dialog.site, saving: false, problem } });
+  };
+  const sites = (state.sites.value ?? []).map(({ name }) => ({ value: name, label: name }));
+  return modal("insert", `Insert into ${chosen.name}`, close,
+    h("form", { onsubmit: submit },
+      field("insert-site", "At", select("insert-site", dialog.site, sites, (site) => set({ dialog: { ...dialog, site } }))),
+      required.map(control), optional.map(control),
+      problemBox(dialog.problem),
+      h("div.actions", null, button(dialog.saving ? "Inserting…" : `Insert at ${dialog.site}`, { type: "submit", tone: "primary", edits: true, disabled: dialog.saving }), button("Cancel", { onclick: close }))));
+}
+
+function deleteForm({ site, row }: Of<"delete">): VNode {
+  const run = (): void => {
+    close();
+    void removeNow(site, row);
+  };
+  return modal("delete", `Delete row ${shownKey(row.key_path)} at ${site}?`, close,
+    h("p", null, "The delete travels to every site. It cannot be undone here, since only the database gives this table its keys."),
+    h("div.actions", null, button("Delete", { tone: "danger", edits: true, icon: "trash", onclick: run }), button("Cancel", { onclick: close })));
+}
+
+export function dialogs(state: State): Child {
+  const { dialog } = state;
+  if (dialog === null) return null;
+  if (dialog.kind === "changed-since") return changedSince(dialog);
+  return dialog.kind === "insert" ? insertForm(dialog, state) : deleteForm(dialog);
+}

@@ -1,0 +1,24 @@
+//! A row's way as a strip of marks: filled and ticked is done, dashed is pending, dotted with a question mark is not known.
+
+import { trail } from "../actions/rows.ts";
+import { clock } from "../model/time.ts";
+import { hopTitle, type Mark, marks, spoken } from "../model/trail.ts";
+import type { LiveRow } from "../model/align.ts";
+import { aloud } from "../dom/parts.ts";
+import { h, type VNode } from "../dom/vdom.ts";
+import type { State } from "../store.ts";
+
+const site = (name: string): string => (name === "server" ? "S" : name.replace("client-", ""));
+const LETTERS = { captured: "C", in_kafka: "K" } as const;
+const STATES = { done: "done", pending: "pending", unknown: "not seen" } as const;
+
+function mark(each: Mark): VNode {
+  const letter = each.hop === "local" || each.hop === "applied" ? site(each.site) : LETTERS[each.hop];
+  const at = each.at === undefined ? "" : ` ${clock(Date.parse(each.at))}`;
+  return h(`i.mark.${each.state}.${each.hop}`, { key: `${each.hop}${each.site}`, title: `${hopTitle(each)}: ${STATES[each.state]}${at}`, "aria-hidden": "true" }, letter);
+}
+
+export function strip(row: LiveRow, state: State): VNode {
+  const all = marks(row, state.grid.sites, state.grid.unreachable, trail);
+  return h("span.strip", { "data-settled": String(all.every(({ state: each }) => each === "done")) }, all.map(mark), aloud(spoken(all)));
+}

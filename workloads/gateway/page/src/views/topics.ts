@@ -1,0 +1,109 @@
+//! The topics console: what is in Kafka, message by message, and who has read how far.
+
+import { closeTail } from "../actions/topics.ts";
+import { look } from "../actions/navigate.ts";
+import { readTopics } from "../actions/refresh.ts";
+import type { Group, Topic } from "../api/types.ts";
+import { button, empty, field, loading, problemBox, tag } from "../dom/parts.ts";
+import { type Child, h, type VNode } from "../dom/vdom.ts";
+import type { State } from "../store.ts";
+import { messageTable } from "./messages.ts";
+
+const count = (topic: Topic): bigint => topic.partitions.reduce((sum, { low, high }) => sum + BigInt(high ?? 0) - BigInt(low ?? 0), 0n);
+
+function topicItem(topic: Topic, state: State): VNode {
+  const { topic: chosen, tail } = state.route.query;
+  const tailed = tail?.split(",") ?? [];
+  const toggle = (): void => {
+    const next = tailed.includes(topic.name) ? tailed.filter((name) => name !== topic.name) : [...tailed, topic.name];
+    look({ tail: next.length === 0 ? undefined : next.join(","), topic: undefined });
+  };
+  return h("tr", { key: topic.name, class: topic.name === chosen ? "chosen" : "" },
+    h("th", { scope: "row" }, h("button.link", { type: "button", "aria-pressed": String(topic.name === chosen), onclick: () => look({ topic: topic.name, tail: undefined, from: undefined, key: undefined, partition: undefined }) }, topic.name), topic.internal ? h("small", null, "internal") : null),
+    h("td.number", null, String(topic.partitions.length)), h("td.number", null, String(count(topic))),
+    h("td", null, h("label.check", null, h("input", { type: "checkbox", checked: tailed.includes(topic.name), onchange: toggle, "aria-label": `Live tail of ${topic.name}` }), h("span", { "aria-hidden": "true" }, "tail"))));
+}
+
+function list(state: State): Child {
+  const { value, problem } = state.topics;
+  const hidden = state.route.query["internal"] === undefined;
+  const shown = (value ?? []).filter((topic) => !hidden || !topic.internal);
+  return h("section.panel", { "aria-labelledby": "topics" },
+    h("header", null, h("h2", { id: "topics" }, "Topics"), h("label.check", null, h("input", { type: "checkbox", checked: !hidden, onchange: () => look({ internal: hidden ? "1" : undefined }, true) }), h("span", null, "internal too"))),
+    problemBox(problem, readTopics),
+    value === undefined ? (problem === undefined ? loading("the topics") : null)
+      : h("div.scroll", { tabindex: "0", role: "region", "aria-label": "Topics" }, h("table.plain", null, h("thead", null, h("tr", null, ["Topic", "Partitions", "Messages", "Live"].map((name) => h("th", { scope: "col" }, name)))), h("tbody", null, shown.map((topic) => topicItem(topic, state))))));
+}
+
+function lag(group: Group, state: State): Child {
+  if (group.group !== state.route.query["group"] || group.offsets === undefined) return null;
+  const row = (each: NonNullable<Group["offsets"]>[number]): VNode => {
+    const behind = each.lag === null ? "?" : String(each.lag);
+    return h("tr", { key: `${each.topic}${each.partition}` }, h("th", { scope: "row" }, `${each.topic} / ${each.partition}`), h("td.number", null, each.offset ?? "none"), h("td.number", null, each.end), h("td.number", null, behind === "0" ? "0" : h("strong", null, behind)));
+  };
+  return h("tr.lag", { key: `${group.group} lag` }, h("td", { colspan: 4 }, h("table.plain", null, h("thead", null, h("tr", null, ["Topic / partition", "Read to", "End", "Lag"].map((name) => h("th", { scope: "col" }, name)))), h("tbody", null, group.offsets.map(row)))));
+}
+
+function groups(state: State): Child {
+  const { value, problem } = state.groups;
+  const members = (group: Group): string => String(Array.isArray(group.members) ? group.members.length : group.members);
+  const row = (group: Group): Child => {
+    const open = state.route.query["group"] === group.group;
+    return [h("tr", { key: group.group }, h("th", { scope: "row" }, h("button.link", { type: "button", "aria-expanded": String(open), onclick: () => look({ group: open ? undefined : group.group }, true) }, group.group)), h("td", null, group.kind), h("td", null, group.state), h("td.number", null, members(group))), lag(group, state)];
+  };
+  return h("section.panel", { "aria-labelledby": "groups" }, h("header", null, h("h2", { id: "groups" }, "Groups and their lag")), problemBox(problem, readTopics),
+    value === undefined ? (problem === undefined ? loading("the groups") : null)
+      : value.length === 0 ? empty("Nobody reads", "Consumer groups and sinks appear here.")
+        : h("div.scroll", { tabindex: "0", role: "region", "aria-label": "Groups" }, h("table.plain", null, h("thead", null, h("tr", null, ["Group", "Kind", "State", "Members"].map((name) => h("th", { scope: "col" }, name)))), h("tbody", null, value.map(row)))));
+}
+
+function configuration(topic: Topic | undefined): Child {
+  const own = topic?.configuration?.filter((entry) => !entry.default) ?? [];
+  if (topic === undefined || own.length === 0) return null;
+  return h("details", null, h("summary", null, `${own.length} settings of its own`), h("dl.facts", null, own.map((entry) => h("div", { key: entry.name }, h("dt", null, entry.name), h("dd", null, entry.sensitive ? "hidden" : (entry.value ?? ""))))));
+}
+
+function messages(name: string, state: State): VNode {
+  const { from = "end", key = "", partition = "" } = state.route.query;
+  const { value, problem } = state.messages;
+  const partitions = state.topics.value?.find((topic) => topic.name === name)?.partitions ?? [];
+  const submit = (event: SubmitEvent): void => {
+    event.preventDefault();
+    const given = new FormData(event.target as HTMLFormElement);
+    look({ from: String(given.get("from")).trim() || undefined, key: String(given.get("key")), partition: given.get("partition") === null ? undefined : String(given.get("partition")) });
+  };
+  return h("section.panel", { key: "messages", "aria-labelledby": "messages" },
+    h("header", null, h("h2", { id: "messages" }, name), button("Close", { icon: "close", bare: true, tone: "quiet", onclick: () => look({ topic: undefined }) })),
+    configuration(state.topic.value?.name === name ? state.topic.value : undefined),
+    h("form.toolbar", { onsubmit: submit },
+      field("from", "From", h("input", { id: "from", name: "from", value: from, list: "froms", autocomplete: "off" }), { hint: "end, beginning, offset:42 or time:2026-01-01T00:00:00Z" }), h("datalist", { id: "froms" }, ["end", "beginning"].map((value) => h("option", { value }))),
+      field("message-key", "Key contains", h("input", { id: "message-key", name: "key", value: key, autocomplete: "off" })),
+      partitions.length < 2 ? null : field("partition", "Partition", h("select", { id: "partition", name: "partition", value: partition }, h("option", { value: "" }, "all"), partitions.map(({ id }) => h("option", { value: String(id) }, String(id))))),
+      button("Read", { type: "submit", tone: "primary" })),
+    problemBox(problem, readTopics),
+    value === undefined ? (problem === undefined ? loading("messages") : null)
+      : [value.messages.length === 0 ? empty("No message here") : messageTable(value.messages, `Messages of ${name}`),
+        h("footer.paging", null, h("p", null, `${value.messages.length} messages`), value.next === null ? null : button("Next", { onclick: () => look({ from: value.next ?? undefined }) }))]);
+}
+
+function tail(state: State): Child {
+  const { tail: live } = state;
+  if (live === null) return null;
+  const submit = (event: SubmitEvent): void => {
+    event.preventDefault();
+    look({ contains: String(new FormData(event.target as HTMLFormElement).get("contains")) });
+  };
+  const stateTag = live.state === "live" ? tag("good", "link", "Live") : live.state === "connecting" ? tag("busy", "moving", "Connecting") : tag("cut", "cut", "Not connected");
+  return h("section.panel", { key: "tail", "aria-labelledby": "tail" },
+    h("header", null, h("h2", { id: "tail" }, `Live tail of ${live.topics.split(",").join(", ")}`), stateTag, button("Stop", { onclick: () => { closeTail(); look({ tail: undefined }); } })),
+    h("form.toolbar", { onsubmit: submit }, field("contains", "Contains", h("input", { id: "contains", name: "contains", value: live.filter, autocomplete: "off" })), button("Filter", { type: "submit" })),
+    live.messages.length === 0 ? empty("Waiting for messages", "They appear here as they are written, newest first.") : messageTable(live.messages, "Live messages"),
+    live.dropped === 0 ? null : h("p.hint", null, `${live.dropped} older messages are not shown any more.`));
+}
+
+export function topicsView(state: State): Child {
+  const { topic, tail: tailed } = state.route.query;
+  const detail = tailed !== undefined ? tail(state) : topic !== undefined ? messages(topic, state) : h("section.panel", { key: "none" }, empty("Choose a topic", "Open one to read its messages, or tick several to follow them live."));
+  return h("div.console", { key: "topics" }, h("div.aside", null, list(state), groups(state)), detail);
+}
+
