@@ -28,6 +28,11 @@ pub struct Id {
     pub number: u64,
 }
 
+impl Id {
+    /// Of no event: whoever resumes with it is told so.
+    pub const UNKNOWN: Self = Self { epoch: 0, number: 0 };
+}
+
 impl fmt::Display for Id {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}-{}", self.epoch, self.number)
@@ -91,6 +96,8 @@ pub struct News {
     pub site: Option<Site>,
     /// JSON, made once for all readers.
     pub data: Arc<str>,
+    /// Whether other replicas are to hear of it from this one: they cannot find it out themselves.
+    pub relayed: bool,
 }
 
 impl News {
@@ -105,6 +112,7 @@ impl News {
             table: None,
             site,
             data: data.to_string().into(),
+            relayed: true,
         }
     }
 }
@@ -201,10 +209,11 @@ impl Shared {
 pub struct Bus(Arc<Shared>);
 
 impl Bus {
-    /// Empty. `epoch` tells this process from every other: the microsecond of its start.
+    /// Empty. `epoch` tells this process from every other.
     pub fn new(epoch: u64, limits: Limits) -> Self {
         Self(Arc::new(Shared {
-            ring: Mutex::new(Ring::new(epoch, limits)),
+            // 0 is nobody's.
+            ring: Mutex::new(Ring::new(epoch.max(1), limits)),
             last: watch::Sender::new(0),
         }))
     }
@@ -251,6 +260,11 @@ impl Subscription {
         }
     }
 
+    /// Where this reader is: the id to resume with.
+    pub fn seen(&self) -> Id {
+        self.bus.0.ring().id(self.seen)
+    }
+
     /// What is there already; empty if nothing is.
     pub fn ready(&mut self) -> Vec<Arc<Event>> {
         let ring = self.bus.0.ring();
@@ -282,6 +296,7 @@ mod tests {
             table: Some("public.todos".into()),
             site: Some(Site::Client(1)),
             data: "x".repeat(size).into(),
+            relayed: true,
         }
     }
 

@@ -1,0 +1,96 @@
+//! What enrolled tables look like, as far as keys and values need it; their keys are the same at every site.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
+
+use serde_json::{Map, Value};
+use tokio_postgres::{Client, Error};
+
+use super::record;
+use crate::{
+    app::App,
+    rows::{
+        catalogue::{Catalogue, Table},
+        key::Key,
+    },
+};
+
+/// Between two looks for a table that no site was known to have.
+const LOOK_AGAIN: Duration = Duration::from_secs(5);
+
+/// A table under the one copy of its name.
+pub type Named = (Arc<str>, Arc<Table>);
+
+/// Tables by name.
+#[derive(Default)]
+pub struct Tables(Mutex<State>);
+
+#[derive(Default)]
+struct State {
+    known: HashMap<Arc<str>, Arc<Table>>,
+    looked: Option<Instant>,
+}
+
+impl Tables {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes in what is enrolled at a site.
+    pub fn learn(&self, catalogue: &Catalogue) {
+        let mut state = self.state();
+        for (name, table) in catalogue {
+            match state.known.get_mut(name.as_str()) {
+                Some(known) if **known == *table => {}
+                Some(known) => *known = Arc::new(table.clone()),
+                None => drop(state.known.insert(name.as_str().into(), Arc::new(table.clone()))),
+            }
+        }
+    }
+
+    /// The table of this name, if it is known.
+    pub fn get(&self, name: &str) -> Option<Named> {
+        let state = self.state();
+        state
+            .known
+            .get_key_value(name)
+            .map(|(name, table)| (Arc::clone(name), Arc::clone(table)))
+    }
+
+    /// The table of this name; sites are asked for one that is not known, but not again and again.
+    pub async fn find(&self, app: &App, name: &str) -> Option<Named> {
+        if let Some(known) = self.get(name) {
+            return Some(known);
+        }
+        let lately = self.state().looked.is_some_and(|looked| looked.elapsed() < LOOK_AGAIN);
+        if !lately {
+            for site in app.sites.names() {
+                if let Ok(catalogue) = app.catalogues.all(&app.sites, site).await {
+                    self.learn(&catalogue);
+                    break;
+                }
+            }
+            self.state().looked = Some(Instant::now());
+        }
+        self.get(name)
+    }
+}
+
+/// The key of a tombstone; Postgres is asked where a type has another text in jsonb than in SQL.
+pub async fn tombstone_key(client: &Client, table: &Table, columns: &Map<String, Value>) -> Result<Option<Key>, Error> {
+    if let Some(key) = record::json_key(table, columns) {
+        return Ok(Some(key));
+    }
+    let statement = format!(
+        "select {} from jsonb_populate_record(null::{}, $1::text::jsonb) k",
+        table.key_texts("k"),
+        table.quoted()
+    );
+    let text = Value::Object(columns.clone()).to_string();
+    let row = client.query_one(&statement, &[&text]).await?;
+    let texts: Vec<Option<String>> = row.try_get(0)?;
+    Ok(texts.into_iter().collect::<Option<Vec<_>>>().map(Key))
+}
