@@ -43,6 +43,10 @@ has "passwords are never changed nor deleted" "verbs: \[list, create\]"
 has "Postgres as kind/ has it" "- \"--postgres-image=$POSTGRES_IMAGE_PUBLISHED\""
 has "Kafka as kind/ has it" "- \"--kafka-image=$KAFKA_IMAGE_PUBLISHED\""
 lacks "nothing may do everything" ".*(verbs|resources|apiGroups): .*[*].*"
+has "gateways are held to the partition" "kind: ValidatingAdmissionPolicy"
+has "the policy is in force" "kind: ValidatingAdmissionPolicyBinding"
+has "the policy's name is this release's" "policyName: synccluster-operator-gateway.operators"
+lacks "the policy holds in all namespaces" "namespaceSelector:"
 check "every container has a read-only root and no privilege" awk '
   /^ *image:/ {containers++} /readOnlyRootFilesystem: true/ {readonly++} /drop: \[ALL\]/ {dropped++} /allowPrivilegeEscalation: false/ {kept++}
   END {printf "%d containers, %d read-only, %d without capabilities, %d without escalation\n", containers, readonly, dropped, kept
@@ -52,7 +56,11 @@ render one-namespace --set watchNamespace=shops
 has "one namespace: a Role" "kind: Role"
 has "one namespace: there" "namespace: shops"
 has "one namespace: the operator is told" "- --namespace=shops"
-lacks "one namespace: nothing for the whole cluster" "kind: ClusterRole(Binding)?"
+lacks "one namespace: no rights in the whole cluster" "kind: ClusterRole(Binding)?"
+has "one namespace: gateways are held to the partition there" "matchLabels: \{kubernetes.io/metadata.name: shops\}"
+
+render without-policy --set watchNamespace=shops --set gatewayAdmissionPolicy=false
+lacks "without the admission policy: nothing for the whole cluster" "kind: (Cluster.*|ValidatingAdmission.*)"
 
 render images --set images.synccluster=registry.example.com:5000/team/sync:v1 --set images.postgres="postgres@sha256:$(printf '%064d' 0)" --set imagePullPolicy=Always
 has "images: the operator's" "image: \"registry.example.com:5000/team/sync:v1\""
@@ -72,6 +80,7 @@ refuses "a misspelt value" "additional properties 'imagePulPolicy' not allowed" 
 refuses "an image that is a number" "at '/images/kafka': got number, want string" --set images.kafka=4
 refuses "an image with a space" "at '/images/postgres': 'postgres 17' does not match pattern" --set images.postgres='postgres 17'
 refuses "no image" "at '/images/synccluster': '' does not match pattern" --set images.synccluster=
+refuses "a switch that is a word" "at '/gatewayAdmissionPolicy': got string, want boolean" --set-string gatewayAdmissionPolicy=no
 refuses "several namespaces" "at '/watchNamespace': 'a,b' does not match pattern" --set watchNamespace=a\\,b
 refuses "a pull policy that is none" "at '/imagePullPolicy': value must be one of 'IfNotPresent', 'Always', 'Never'" --set imagePullPolicy=Sometimes
 refuses "a log level that is none" "at '/logLevel': 'loud' does not match pattern" --set logLevel=loud

@@ -115,7 +115,11 @@ mod tests {
         assert_eq!(reasons(&none, &enforced), ["CutEnforced"]);
         assert_eq!(reasons(&enforced, &overlapping), ["OverlappingPolicy"]);
         assert_eq!(reasons(&none, &failed), ["MigrationFailed"]);
-        for same in [&none, &enforced, &overlapping, &failed] {
+        let starting = with(&[("GatewayReady", "False", "Starting")]);
+        let unserved = with(&[("GatewayReady", "False", "GatewayApiNotServed")]);
+        assert_eq!(reasons(&starting, &unserved), ["GatewayApiNotServed"]);
+        assert_eq!(reasons(&unserved, &starting), Vec::<String>::new(), "it is on its way");
+        for same in [&unserved, &none, &enforced, &overlapping, &failed] {
             assert_eq!(reasons(same, same), Vec::<String>::new());
         }
     }

@@ -7,6 +7,8 @@ use serde_json::{Value, json};
 use super::*;
 use crate::fixture::{resource, set, with};
 
+mod admission;
+
 fn schema() -> Value {
     let crd = serde_json::to_value(SyncCluster::crd()).unwrap();
     crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"].clone()

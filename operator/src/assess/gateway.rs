@@ -33,6 +33,14 @@ pub fn ready(cluster: &ValidatedCluster, observed: &Observed) -> Verdict {
         let message = format!("{} {} was refused: {}", refused.kind, refused.name, refused.message);
         return Verdict::no("ObjectRefused", message);
     }
+    if let Expose::Route { served: false, .. } = wanted.expose {
+        let message = format!(
+            "the cluster has no HTTPRoute of gateway.networking.k8s.io/v1: install the Gateway API and an implementation of it, or use \
+             spec.gateway.expose.ingress or nodePort; the gateway is at {} only",
+            inside(cluster)
+        );
+        return Verdict::no("GatewayApiNotServed", message);
+    }
     let current = pods(observed).filter(|pod| pod.ready && pod.current).count();
     if current < usize::from(wanted.replicas) {
         if let Some(problem) = pods(observed).find_map(|pod| pod.problem.as_ref()) {
@@ -41,42 +49,37 @@ pub fn ready(cluster: &ValidatedCluster, observed: &Observed) -> Verdict {
         let message = format!("waiting for {name}: {current} of {} pods ready", wanted.replicas);
         return Verdict::no("Starting", message);
     }
-    if let Expose::Route { route, served } = &wanted.expose {
-        let parent = &route.parent.name;
-        let inside = inside(cluster);
-        let obstacle = match &observed.exposure.route {
-            _ if !served => Verdict::no(
-                "GatewayApiNotServed",
-                format!(
-                    "the cluster has no HTTPRoute of gateway.networking.k8s.io/v1: install the Gateway API and an implementation of it, or use \
-                     spec.gateway.expose.ingress or nodePort; until then the gateway is at {inside} only"
-                ),
-            ),
-            Route::Accepted => return running(cluster, wanted, observed, current),
-            Route::Refused(why) => Verdict::no(
-                "RouteNotAccepted",
-                format!("Gateway {parent} does not take HTTPRoute {name}: {why}"),
-            ),
-            Route::Unseen(why) => Verdict::unknown("CannotSee", format!("HTTPRoute {name} cannot be read: {why}")),
-            Route::None | Route::Unanswered => Verdict::no(
-                "RouteNotAccepted",
-                format!(
-                    "nobody has answered HTTPRoute {name}: see that Gateway {parent} exists and that its controller runs; until then the gateway \
-                     is at {inside} only"
-                ),
-            ),
-        };
+    if let Expose::Route { route, .. } = &wanted.expose
+        && let Some(obstacle) = obstacle(&name, &route.parent.name, &observed.exposure.route)
+    {
         return obstacle;
     }
-    running(cluster, wanted, observed, current)
-}
-
-fn running(cluster: &ValidatedCluster, wanted: &Gateway, observed: &Observed, current: usize) -> Verdict {
     let address = address(cluster, wanted, observed);
     Verdict::yes(
         "Running",
         format!("{current} of {} pods ready, at {address}", wanted.replicas),
     )
+}
+
+/// Why the Gateway does not lead to it.
+fn obstacle(name: &str, parent: &str, route: &Route) -> Option<Verdict> {
+    match route {
+        Route::Accepted => None,
+        Route::Refused(why) => {
+            let message = format!("Gateway {parent} does not take HTTPRoute {name}: {why}");
+            Some(Verdict::no("RouteNotAccepted", message))
+        }
+        Route::None | Route::Unanswered => {
+            let message = format!(
+                "nobody has answered HTTPRoute {name}: see that Gateway {parent} exists, and that the implementation of its class runs"
+            );
+            Some(Verdict::no("RouteNotAccepted", message))
+        }
+        Route::Unseen(why) => {
+            let message = format!("HTTPRoute {name} cannot be read: {why}");
+            Some(Verdict::unknown("CannotSee", message))
+        }
+    }
 }
 
 /// Where it is; absent if there is none.

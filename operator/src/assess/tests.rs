@@ -10,6 +10,7 @@ use crate::validate::Migrations;
 
 mod converging;
 mod cutting;
+mod gateways;
 mod writing;
 
 type Spoil = Box<dyn Fn(&mut Observed)>;
@@ -63,7 +64,12 @@ fn settled(cluster: &ValidatedCluster, observed: &Observed) -> SyncClusterStatus
 #[test]
 fn a_cluster_in_which_all_is_well() {
     let status = settled(&valid(), &observed(&valid()));
-    expect(&status, "Ready", "True/Running", "3 clients");
+    expect(
+        &status,
+        "Ready",
+        "True/Running",
+        "Kafka, the server and 3 clients run, and the gateway",
+    );
     expect(&status, "Reconciling", "False/Settled", "");
     expect(&status, "Stalled", "False/NoProblem", "");
     expect(&status, "PartitionEnforced", "False/NoPartition", "");
@@ -75,6 +81,12 @@ fn a_cluster_in_which_all_is_well() {
     );
     expect(&status, "SlotsHealthy", "True/WalKept", "");
     expect(&status, "ClocksAgree", "True/WithinSkew", "");
+    expect(
+        &status,
+        "GatewayReady",
+        "True/Running",
+        "1 of 1 pods ready, at http://demo-gateway.shop.svc",
+    );
     assert_eq!(
         (status.clients, status.ready_clients, status.cut.as_deref()),
         (3, 3, None)

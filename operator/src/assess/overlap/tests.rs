@@ -123,3 +123,20 @@ fn a_void_cut_is_named_at_once_a_harmless_policy_only_if_nothing_else_explains_i
     )];
     assert_eq!(reason(&cluster).0, "Enforcing", "Kafka's own end is closed");
 }
+
+/// The gateway reaches Kafka and is nobody's uplink: what lets it there opens nothing, even seen as somebody else's.
+#[test]
+fn the_gateways_own_policy_voids_no_cut() {
+    let mut cluster = cut(json!({ "clients": [2] }));
+    let own = crate::plan::plan(&cluster).apply;
+    let own = own.iter().find(|object| object.name == "demo-gateway").unwrap();
+    assert_eq!(
+        own.body["metadata"]["labels"]["synccluster.dev/cluster"], "demo",
+        "so it is never listed as foreign"
+    );
+    cluster.foreign_policies = vec![serde_json::from_value(own.body.clone()).unwrap()];
+    for workload in [Component::Connector, Component::Sink] {
+        let ways = find(&cluster, &observed(&cluster), Site::Client(2), workload);
+        assert_eq!(ways, Ways::default());
+    }
+}
