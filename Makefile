@@ -12,19 +12,19 @@ ENV := source kind/env.sh; if [ -z "$${KUBECONTEXT:-}" ]; then export KUBECONFIG
 NAMESPACE ?= demo
 CLUSTER ?= demo
 SYSTEM := synccluster-system
-BINARIES := synccluster-operator synccluster-connector synccluster-sink synccluster-schema
+BINARIES := synccluster-operator synccluster-connector synccluster-sink synccluster-schema synccluster-gateway
 
 .PHONY: help page demo test unit integration chart e2e lint down clean-cache cluster binaries images install tour cut heal ports logs status generate bench-spine
 
 help: ## list the targets
 	@grep -E '^[a-z0-9-]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 16
 
-demo: cluster binaries images install tour ## a cluster, the operator, examples/todo.yaml and a tour of a partition
+demo: cluster binaries images install tour ## a cluster, the operator, examples/todo.yaml, a tour of a partition and a page to open
 
 cluster: ## bring up the kind cluster (KUBECONTEXT=name uses one that exists)
 	@kind/up.sh
 
-binaries: ## build what goes into the image
+binaries: page ## build what goes into the image
 	@echo "==> building the binaries (about 6 minutes the first time)"
 	cargo build --release --locked --quiet $(addprefix -p ,$(BINARIES))
 	mkdir -p target/image
@@ -46,7 +46,7 @@ images: ## build the images and load what the nodes lack
 install: ## install or upgrade the operator by Helm
 	@kind/install.sh $(SYSTEM)
 
-tour: ## apply examples/todo.yaml and show a partition and its heal
+tour: ## apply examples/todo.yaml, show a partition and its heal, and say where the page is
 	@examples/tour.sh $(NAMESPACE)
 
 test: lint unit integration chart e2e ## everything: what .ci/run runs

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# A tour of a partition with examples/todo.yaml: every command it runs is shown, and every claim is checked.
+# A tour of a partition with examples/todo.yaml: every command it runs is shown, and every claim is checked. It ends with the address of a
+# page that shows all sites; with that page open, another run can be watched there.
 #
 #   examples/tour.sh NAMESPACE
 set -euo pipefail
@@ -69,4 +70,17 @@ done
 say "the write that lost is recorded at the server"
 show_sql server "select at::timestamp(0), kind, winner ->> 'title', loser ->> 'title' from sync.conflicts where loser ->> 'title' = 'oat milk $mark'"
 [[ $(sql server "select count(*) from sync.conflicts where loser ->> 'title' = 'oat milk $mark'") == 1 ]] || die "the loser is not recorded"
+
+say "the gateway shows every site, live"
+until_true 120 "GatewayReady" settled GatewayReady True
+port=8080
+if [[ -z ${KUBECONTEXT:-} ]]; then
+  answers() { [[ $(curl -s -o /dev/null -w '%{http_code}' --max-time 2 "http://localhost:$port/") != 000 ]]; }
+  until_true 30 "http://localhost:$port leads to it" answers
+else
+  note "in another terminal: kubectl --context $KUBECONTEXT -n $namespace port-forward service/demo-gateway $port:80"
+fi
+note "with the page open, run \`make tour\` again: every step can be followed there, and you can cut and heal by a click"
 say "done. Try: make status, make cut CLIENTS=1,3, make heal, make ports, make logs SITE=client-2, make down"
+# On the terminal and nowhere else: the token is read at this moment, and lets whoever has it change things.
+say "Open http://localhost:$port/#token=$(k get secret demo-gateway -o jsonpath='{.data.token}' | base64 -d)"

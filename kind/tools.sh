@@ -11,7 +11,7 @@ source "$(dirname "${BASH_SOURCE[0]}")/env.sh"
 help_if_asked "$@"
 
 # command=package, as Debian names it.
-needed=(curl=curl jq=jq)
+needed=(curl=curl jq=jq npm=npm)
 case ${1:-} in
   --offline) needed+=(dockerd=docker.io containerd=containerd runc=runc iptables=iptables ip=iproute2 nsenter=util-linux socat=socat mmdebstrap=mmdebstrap
     mvn=maven jlink=default-jdk-headless gcc=gcc) ;;

@@ -103,7 +103,10 @@ fn env(cluster: &ValidatedCluster, wanted: &Gateway) -> Value {
     ];
     if let Some(identity) = &wanted.identity {
         variables.push(("SYNC_IDENTITY_HEADER", identity.header.clone()));
-        variables.push(("SYNC_EDITORS", identity.editors.join(",")));
+        // Nothing listed is nobody, and not somebody without a name.
+        if !identity.editors.is_empty() {
+            variables.push(("SYNC_EDITORS", identity.editors.join(",")));
+        }
     }
     pod::env(&variables)
 }

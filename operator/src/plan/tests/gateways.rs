@@ -299,6 +299,7 @@ fn the_pods_are_told_what_the_gateway_reads() {
     let behind_proxy = told(json!({ "access": { "identity": { "editors": ["ann", "bob@example.com"] } } }));
     assert_eq!(behind_proxy["SYNC_IDENTITY_HEADER"], "X-Forwarded-User");
     assert_eq!(behind_proxy["SYNC_EDITORS"], "ann,bob@example.com");
+    assert!(!told(json!({ "access": { "identity": {} } })).contains_key("SYNC_EDITORS"));
 }
 
 #[test]
