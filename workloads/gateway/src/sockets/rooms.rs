@@ -1,0 +1,109 @@
+//! Who gets what: the members of a namespace by what they asked for. Those who asked for the same are in one room, so that what they get is
+//! put together once, however many they are.
+
+use std::{
+    collections::HashMap,
+    hash::Hash,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use socketioxide::{extract::SocketRef, socket::Sid};
+use tokio::task;
+
+use super::{
+    frame::{Frame, blocks},
+    session::Session,
+};
+
+/// Members that are told something before others get their turn on this thread.
+const TURN: usize = 64;
+
+/// A client in a namespace.
+pub struct Member {
+    /// Its socket there.
+    pub socket: SocketRef,
+    /// Its connection.
+    pub session: Arc<Session>,
+}
+
+/// All who are in a room; told something while others come and go.
+pub type Members = Arc<Vec<Arc<Member>>>;
+
+/// The rooms of a namespace; `K` is what is asked for. Who is in no room gets nothing.
+pub struct Rooms<K>(Mutex<Inner<K>>);
+
+struct Inner<K> {
+    rooms: HashMap<K, Members>,
+    room_of: HashMap<Sid, K>,
+}
+
+impl<K> Default for Rooms<K> {
+    fn default() -> Self {
+        Self(Mutex::new(Inner {
+            rooms: HashMap::new(),
+            room_of: HashMap::new(),
+        }))
+    }
+}
+
+impl<K: Clone + Eq + Hash> Rooms<K> {
+    fn inner(&self) -> MutexGuard<'_, Inner<K>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Puts a member into this room, and out of the one it was in.
+    pub fn enter(&self, member: Arc<Member>, room: K) {
+        let mut inner = self.inner();
+        inner.leave(member.socket.id);
+        // It may have gone while it asked; its end was told before it is put here, or will find it here.
+        if member.socket.connected() {
+            inner.room_of.insert(member.socket.id, room.clone());
+            Arc::make_mut(inner.rooms.entry(room).or_default()).push(member);
+        }
+    }
+
+    /// Takes a member out of its room. False if it was in none.
+    pub fn leave(&self, sid: Sid) -> bool {
+        self.inner().leave(sid)
+    }
+
+    /// Every room.
+    pub fn all(&self) -> Vec<(K, Members)> {
+        let inner = self.inner();
+        inner.rooms.iter().map(|(room, members)| (room.clone(), Arc::clone(members))).collect()
+    }
+}
+
+impl<K: Clone + Eq + Hash> Inner<K> {
+    fn leave(&mut self, sid: Sid) -> bool {
+        let Some(room) = self.room_of.remove(&sid) else { return false };
+        if let Some(members) = self.rooms.get_mut(&room) {
+            let place = members.iter().position(|member| member.socket.id == sid);
+            if let Some(place) = place {
+                Arc::make_mut(members).swap_remove(place);
+            }
+            if members.is_empty() {
+                self.rooms.remove(&room);
+            }
+        }
+        true
+    }
+}
+
+/// Tells all of them these events. Those who take less than they are told are given back.
+pub async fn tell(members: &[Arc<Member>], frames: &[&Frame]) -> Vec<Arc<Member>> {
+    let mut slow = Vec::new();
+    for (frames, block) in blocks(frames) {
+        for (turn, member) in members.iter().enumerate() {
+            if turn % TURN == TURN - 1 {
+                task::yield_now().await;
+            }
+            // A later block without the ones before would be a gap.
+            let gone = slow.iter().any(|slow| Arc::ptr_eq(slow, member));
+            if !gone && member.session.tell(&member.socket, frames, &block).is_err() {
+                slow.push(Arc::clone(member));
+            }
+        }
+    }
+    slow
+}

@@ -1,0 +1,203 @@
+//! Namespace `/sites`: what happens at the sites, to whoever subscribes.
+
+use std::{collections::BTreeSet, fmt, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use socketioxide::{
+    SocketIo,
+    extract::{AckSender, Data, SocketRef, TryData},
+    handler::ConnectHandler,
+};
+use synccluster_protocol::Site;
+use tokio::time;
+
+use super::{
+    frame::Frame,
+    interest::{Asked, Interest, MOST_NAMED},
+    line::Line,
+    rooms::{self, Member, Rooms},
+    session::{Session, Sessions},
+};
+use crate::{
+    access::{Access, Caller, Means},
+    app::Shared,
+    live::bus::News,
+    metrics,
+    problem::Problem,
+};
+
+/// Its name.
+pub const NAMESPACE: &str = "/sites";
+/// How often a slow client is tried to be told that it is out.
+const FAREWELL: Duration = Duration::from_secs(1);
+
+/// Rooms by what is asked for.
+type Listeners = Arc<Rooms<Arc<Interest>>>;
+
+/// What a client may send with its CONNECT.
+#[derive(Default, Deserialize)]
+struct Credentials {
+    token: Option<String>,
+}
+
+/// Why a client may not connect; what it gets to read.
+struct Refused(String);
+
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Opens the namespace, and tells its clients what comes over the bus until the process stops.
+pub fn open(io: &SocketIo, app: &Shared, sessions: &Arc<Sessions>, dropped: metrics::Value) {
+    let listeners = Listeners::default();
+    let connected = {
+        let (app, sessions, listeners) = (Arc::clone(app), Arc::clone(sessions), Arc::clone(&listeners));
+        let there = app.metrics.gauge("synccluster_gateway_sockets", "Socket.IO clients", &[("namespace", NAMESPACE)]);
+        move |socket: SocketRef| {
+            there.add(1);
+            let line = socket.req_parts().extensions.get::<Arc<Line>>();
+            let session = line.map_or_else(|| sessions.of(socket.id), Session::direct);
+            let member = Arc::new(Member { socket, session });
+            welcome(&app, member, &listeners, there.clone());
+            async {}
+        }
+    };
+    let admitted = {
+        let app = Arc::clone(app);
+        move |socket: SocketRef, TryData(credentials): TryData<Credentials>| {
+            let caller = socket.req_parts().extensions.get::<Caller>();
+            let admitted = admit(&app.access, caller, credentials.unwrap_or_default());
+            async { admitted.map(drop).map_err(|problem| Refused(problem.detail)) }
+        }
+    };
+    io.ns(NAMESPACE, connected.with(admitted));
+    tokio::spawn(tell(Arc::clone(app), listeners, dropped));
+}
+
+/// Who connects: by the token he sends on purpose, else as the request showed that opened the session.
+fn admit(access: &Access, caller: Option<&Caller>, credentials: Credentials) -> Result<Caller, Problem> {
+    if let Some(token) = credentials.token {
+        let known = access.by_token(&token)?;
+        if known.means != Means::Open {
+            return Ok(known);
+        }
+    }
+    caller.cloned().ok_or_else(|| {
+        let detail = "send the token with the connection, as auth: {token: \"…\"} or as the header `Authorization: Bearer <token>`";
+        Problem::new(axum::http::StatusCode::UNAUTHORIZED, "no-token", "Not signed in", detail)
+    })
+}
+
+fn welcome(app: &Shared, member: Arc<Member>, listeners: &Listeners, there: metrics::Value) {
+    let socket = member.socket.clone();
+    socket.on("subscribe", {
+        let (app, listeners) = (Arc::clone(app), Arc::clone(listeners));
+        move |socket: SocketRef, TryData(asked): TryData<Asked>, ack: AckSender| {
+            let (app, listeners) = (Arc::clone(&app), Arc::clone(&listeners));
+            // A client that does not wait for the answer has gone: it needs none.
+            let member = Arc::clone(&member);
+            async move {
+                let interest = match asked {
+                    Ok(asked) => interest(&app, asked).await,
+                    Err(error) => Err(bad_subscription(&format!("{error}; send {{sites: [\"server\"], tables: [\"public.todos\"]}}"))),
+                };
+                let answer = match interest {
+                    Ok(interest) => {
+                        let answer = json!({ "ok": true, "sites": interest.sites, "tables": interest.tables });
+                        listeners.enter(member, Arc::new(interest));
+                        answer
+                    }
+                    Err(problem) => json!({ "error": problem }),
+                };
+                reply(&socket, ack, &answer);
+            }
+        }
+    });
+    socket.on("unsubscribe", {
+        let listeners = Arc::clone(listeners);
+        move |socket: SocketRef, ack: AckSender| {
+            listeners.leave(socket.id);
+            reply(&socket, ack, &json!({ "ok": true }));
+            async {}
+        }
+    });
+    socket.on("echo", async |Data(data): Data<Bytes>, ack: AckSender| {
+        let _ = ack.send(&data);
+    });
+    socket.on_disconnect({
+        let listeners = Arc::clone(listeners);
+        move |socket: SocketRef| {
+            listeners.leave(socket.id);
+            there.add(-1);
+            async {}
+        }
+    });
+}
+
+fn reply(socket: &SocketRef, ack: AckSender, answer: &Value) {
+    if let Err(error) = ack.send(answer) {
+        tracing::debug!(%error, sid = %socket.id, "an answer could not be given");
+    }
+}
+
+fn bad_subscription(detail: &str) -> Problem {
+    Problem::bad_request("bad-subscription", "Bad subscription", detail)
+}
+
+/// What is asked for, if there is such a thing.
+async fn interest(app: &Shared, asked: Asked) -> Result<Interest, Problem> {
+    for named in [&asked.sites, &asked.tables].into_iter().flatten() {
+        if named.len() > MOST_NAMED {
+            return Err(bad_subscription(&format!("one subscription names {MOST_NAMED} sites and tables at most; leave the list out for all")));
+        }
+    }
+    let find = |name: &String| app.sites.find(name);
+    let sites = asked.sites.map(|names| names.iter().map(find).collect::<Result<_, _>>()).transpose()?;
+    for name in asked.tables.iter().flatten() {
+        match app.catalogues.table(&app.sites, Site::Server, name).await {
+            Err(problem) if problem.kind.ends_with(":unknown-table") => return Err(problem),
+            // What cannot be looked up now is taken as it is said: it is heard of when it changes.
+            Ok(_) | Err(_) => {}
+        }
+    }
+    let tables: Option<BTreeSet<String>> = asked.tables.map(|names| names.into_iter().collect());
+    Ok(Interest { sites, tables })
+}
+
+async fn tell(app: Shared, listeners: Listeners, dropped: metrics::Value) {
+    let told = app.metrics.counter(
+        "synccluster_gateway_socket_events_total",
+        "events told to Socket.IO clients",
+        &[("namespace", NAMESPACE)],
+    );
+    let mut news = app.live.bus.subscribe(None);
+    loop {
+        let batch = tokio::select! {
+            () = app.stop.cancelled() => return,
+            batch = news.next() => batch,
+        };
+        let frame = |news: &News| Frame::new(NAMESPACE, news.kind.name(), &news.data);
+        let batch: Vec<_> = batch.iter().filter_map(|event| Some((&event.news, frame(&event.news)?))).collect();
+        for (interest, members) in listeners.all() {
+            let wanted: Vec<&Frame> = batch.iter().filter(|(news, _)| interest.wants(news)).map(|(_, frame)| frame).collect();
+            told.add(i64::try_from(wanted.len() * members.len()).unwrap_or(i64::MAX));
+            for slow in rooms::tell(&members, &wanted).await {
+                dropped.add(1);
+                listeners.leave(slow.socket.id);
+                tokio::spawn(farewell(slow.socket.clone()));
+            }
+        }
+    }
+}
+
+/// Disconnects a client that missed events, as soon as it takes so much as that. One that takes nothing at all ends with its next heartbeat.
+async fn farewell(socket: SocketRef) {
+    let _ = socket.emit("reset", &json!({ "reason": "this client was too slow; it is disconnected" }));
+    while socket.connected() && socket.clone().disconnect().is_err() {
+        time::sleep(FAREWELL).await;
+    }
+}
