@@ -10,9 +10,11 @@ mod namespace;
 mod pods;
 pub mod reach;
 mod wait;
+mod web;
 
 pub use cluster::{Cluster, migrations, with_cluster, with_cluster_of};
 pub use load::{Load, Written};
 pub use namespace::{Namespace, with_namespace};
 pub use pods::Owned;
 pub use wait::{PATIENCE, START, eventually, stays};
+pub use web::{Visitor, Web};

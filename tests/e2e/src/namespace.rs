@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use futures::FutureExt as _;
-use k8s_openapi::api::core::v1::{ConfigMap, Namespace as CoreNamespace};
+use k8s_openapi::api::authentication::v1::TokenRequest;
+use k8s_openapi::api::core::v1::{ConfigMap, Namespace as CoreNamespace, ServiceAccount};
 use kube::api::{Api, DeleteParams, Patch, PatchParams, PostParams};
 use kube::config::{Config, KubeConfigOptions};
 use kube::{Client, Resource};
@@ -42,17 +43,20 @@ pub async fn with_namespace(purpose: &str, test: impl AsyncFnOnce(&Namespace) ->
     }
 }
 
+async fn config() -> Result<Config> {
+    let context = std::env::var("KUBECONTEXT").ok().filter(|context| !context.is_empty());
+    let options = KubeConfigOptions {
+        context,
+        ..KubeConfigOptions::default()
+    };
+    Config::from_kubeconfig(&options)
+        .await
+        .context("reading the kubeconfig: set KUBECONFIG, or run `make e2e`")
+}
+
 impl Namespace {
     async fn create(purpose: &str) -> Result<Self> {
-        let context = std::env::var("KUBECONTEXT").ok().filter(|context| !context.is_empty());
-        let options = KubeConfigOptions {
-            context,
-            ..KubeConfigOptions::default()
-        };
-        let config = Config::from_kubeconfig(&options)
-            .await
-            .context("reading the kubeconfig: set KUBECONFIG, or run `make e2e`")?;
-        let client = Client::try_from(config)?;
+        let client = Client::try_from(config().await?)?;
         let name = format!("e2e-{purpose}-{:04x}", rand::random::<u16>());
         let namespace = serde_json::from_value(json!({
             "metadata": { "name": name, "labels": { "pod-security.kubernetes.io/enforce": "restricted" } },
@@ -78,6 +82,18 @@ impl Namespace {
             Ok(())
         })
         .await
+    }
+
+    /// The way to the API server of somebody who has a token of this service account.
+    pub async fn as_account(&self, account: &str) -> Result<Client> {
+        let accounts: Api<ServiceAccount> = self.api();
+        let asked = accounts
+            .create_token_request(account, &PostParams::default(), &TokenRequest::default())
+            .await?;
+        let token = asked.status.context("a token was asked for and none came")?.token;
+        let mut config = config().await?;
+        config.auth_info = serde_json::from_value(json!({ "token": token }))?;
+        Ok(Client::try_from(config)?)
     }
 
     /// What lives in it.

@@ -175,6 +175,13 @@ impl Owned {
         self.0.keys().map(String::as_str).collect()
     }
 
+    /// All but this one.
+    #[must_use]
+    pub fn without(mut self, name: &str) -> Self {
+        self.0.remove(name);
+        self
+    }
+
     /// Those of some kinds.
     #[must_use]
     pub fn of(&self, kinds: &[&str]) -> Self {

@@ -7,6 +7,7 @@ use kube::api::{DeleteParams, PropagationPolicy};
 use serde_json::json;
 use synccluster_e2e::{Cluster, Owned, PATIENCE, eventually, migrations, stays, with_cluster};
 use synccluster_operator::api::SyncCluster;
+use synccluster_operator::names::Role;
 use synccluster_protocol::Site;
 
 const SERVER: Site = Site::Server;
@@ -184,9 +185,14 @@ async fn paused_changes_nothing(cluster: &Cluster) -> Result<()> {
 }
 
 async fn deleting_leaves_volumes_and_passwords(cluster: &Cluster) -> Result<()> {
-    let kept = cluster.owned().await?.of(&["PersistentVolumeClaim", "Secret"]);
+    // The gateway's tokens open nothing that stays.
+    let kept = cluster
+        .owned()
+        .await?
+        .of(&["PersistentVolumeClaim", "Secret"])
+        .without("Secret/shop-gateway");
     let of_a_site = |site: &str| {
-        let secrets = ["app", "admin", "connector", "sink"].map(|role| format!("Secret/shop-{site}-{role}"));
+        let secrets = Role::ALL.map(|role| format!("Secret/shop-{site}-{}", role.suffix()));
         secrets
             .into_iter()
             .chain([format!("PersistentVolumeClaim/data-shop-{site}-0")])

@@ -1,0 +1,150 @@
+//! The gateway: over HTTP as somebody with a token, and over the network of the cluster as some pod.
+
+use anyhow::{Context as _, Result, ensure};
+use http_body_util::{BodyExt as _, Full};
+use hyper::body::Bytes;
+use hyper::{Method, Request, StatusCode, header};
+use hyper_util::rt::TokioIo;
+use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::core::v1::{Pod, Secret};
+use kube::ResourceExt as _;
+use kube::api::PostParams;
+use serde_json::{Value, json};
+use synccluster_operator::names::{self, Component};
+use tokio::time::timeout;
+
+use crate::{Cluster, PATIENCE, eventually};
+
+/// Port of the page and the API in the gateway's pod.
+const WEB: u16 = 8000;
+/// An answer takes longer only if the pod is gone.
+const ANSWER: std::time::Duration = std::time::Duration::from_secs(20);
+
+/// Somebody at the gateway.
+pub struct Web<'a> {
+    cluster: &'a Cluster,
+    token: Option<String>,
+}
+
+/// A pod that belongs to no SyncCluster.
+pub struct Visitor<'a> {
+    cluster: &'a Cluster,
+    name: String,
+}
+
+impl Cluster {
+    /// Somebody who shows a token of the gateway's Secret: `token` or `viewer-token`; or who shows none.
+    pub async fn web(&self, key: Option<&str>) -> Result<Web<'_>> {
+        let Some(key) = key else {
+            return Ok(Web {
+                cluster: self,
+                token: None,
+            });
+        };
+        let name = names::gateway(&self.name);
+        let secret: Secret = self.namespace.api().get(&name).await?;
+        let data = secret.data.unwrap_or_default();
+        let token = &data.get(key).with_context(|| format!("no {key} in Secret {name}"))?.0;
+        Ok(Web {
+            cluster: self,
+            token: Some(String::from_utf8(token.clone())?),
+        })
+    }
+
+    /// A pod with these labels that can run commands: of the gateway's image, which has bash.
+    pub async fn visitor(&self, name: &str, labels: &Value) -> Result<Visitor<'_>> {
+        let gateway: Deployment = self.namespace.api().get(&names::gateway(&self.name)).await?;
+        let template = gateway.spec.context("a Deployment without a spec")?.template.spec;
+        let containers = template.context("a template without a spec")?.containers;
+        let image = containers.first().and_then(|container| container.image.clone());
+        let container = json!({
+            "name": "visitor",
+            "image": image,
+            "command": ["sleep", "infinity"],
+            "securityContext": { "allowPrivilegeEscalation": false, "capabilities": { "drop": ["ALL"] } },
+        });
+        let pod = json!({
+            "metadata": { "name": name, "labels": labels },
+            "spec": {
+                "terminationGracePeriodSeconds": 0,
+                "automountServiceAccountToken": false,
+                "securityContext": { "runAsNonRoot": true, "runAsUser": 65532, "seccompProfile": { "type": "RuntimeDefault" } },
+                "containers": [container],
+            },
+        });
+        let pods = self.namespace.api::<Pod>();
+        pods.create(&PostParams::default(), &serde_json::from_value(pod)?)
+            .await?;
+        eventually(PATIENCE, async || {
+            let phase = pods.get(name).await?.status.and_then(|status| status.phase);
+            ensure!(phase.as_deref() == Some("Running"), "pod {name} is {phase:?}");
+            Ok(())
+        })
+        .await?;
+        Ok(Visitor {
+            cluster: self,
+            name: name.to_owned(),
+        })
+    }
+}
+
+impl Web<'_> {
+    /// Status and body of an answer; a body that is no JSON is text.
+    pub async fn send(&self, method: Method, path: &str, body: Option<&Value>) -> Result<(StatusCode, Value)> {
+        let exchange = timeout(ANSWER, self.exchange(method.clone(), path, body));
+        let answer = exchange.await.with_context(|| format!("no answer within {ANSWER:?}"));
+        answer
+            .and_then(|answer| answer)
+            .with_context(|| format!("{method} {path}"))
+    }
+
+    /// What is to be seen there.
+    pub async fn get(&self, path: &str) -> Result<Value> {
+        let (status, body) = self.send(Method::GET, path, None).await?;
+        ensure!(status == StatusCode::OK, "GET {path}: {status}: {body}");
+        Ok(body)
+    }
+
+    async fn exchange(&self, method: Method, path: &str, body: Option<&Value>) -> Result<(StatusCode, Value)> {
+        let pod = self.cluster.pod(Component::Gateway, None).await?.name_any();
+        let mut forward = self.cluster.namespace.api::<Pod>().portforward(&pod, &[WEB]).await?;
+        let stream = forward.take_stream(WEB).context("no stream")?;
+        let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
+        let mut request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header(header::HOST, "localhost")
+            .header(header::CONNECTION, "close");
+        if let Some(token) = &self.token {
+            request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
+        }
+        if body.is_some() {
+            request = request.header(header::CONTENT_TYPE, "application/json");
+        }
+        let request = request.body(Full::<Bytes>::from(body.map(Value::to_string).unwrap_or_default()))?;
+        let answered = async {
+            let response = sender.send_request(request).await?;
+            let status = response.status();
+            let body = response.into_body().collect().await?.to_bytes();
+            let text = || Value::String(String::from_utf8_lossy(&body).into_owned());
+            Ok::<_, anyhow::Error>((status, serde_json::from_slice(&body).unwrap_or_else(|_| text())))
+        };
+        // The connection makes progress only while it is polled; it ends with the answer because of `Connection: close`.
+        tokio::select! {
+            biased;
+            answer = answered => answer,
+            Err(broken) = connection => Err(broken.into()),
+        }
+    }
+}
+
+impl Visitor<'_> {
+    /// Whether a connection of its own to this port gets through.
+    pub async fn reaches(&self, host: &str, port: u16) -> Result<bool> {
+        let dial = format!(
+            "if timeout 3 bash -c ': <>/dev/tcp/{host}/{port}' 2>/dev/null; then echo open; else echo closed; fi"
+        );
+        let said = self.cluster.exec(&self.name, "visitor", &["bash", "-c", &dial]).await?;
+        Ok(said.trim() == "open")
+    }
+}

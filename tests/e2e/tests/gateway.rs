@@ -1,0 +1,250 @@
+//! The gateway is reached by whom the spec says, shows every site, and cuts and heals for those who may; its account can do no more than that.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail, ensure};
+use hyper::{Method, StatusCode};
+use k8s_openapi::api::core::v1::{Pod, Secret};
+use kube::api::{Api, ListParams, LogParams, Patch, PatchParams};
+use kube::{Client, ResourceExt as _};
+use serde_json::{Value, json};
+use synccluster_e2e::{Cluster, PATIENCE, START, eventually, stays, with_cluster};
+use synccluster_operator::api::SyncCluster;
+use synccluster_operator::names::{self, ACCESS_LABEL, Component};
+
+/// What a blocked dial takes, several times.
+const LONG_ENOUGH: Duration = Duration::from_secs(8);
+const PARTITION: &str = "/api/v1/partition";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn people_reach_it_and_it_reaches_every_site() -> Result<()> {
+    with_cluster("gateway", 2, async |cluster| {
+        it_is_ready_and_says_where(cluster).await?;
+        only_pods_with_the_label_reach_it(cluster).await?;
+        an_editor_cuts_and_heals_and_a_viewer_looks(cluster).await?;
+        its_account_changes_the_partition_and_nothing_else(cluster).await?;
+        one_that_goes_comes_back(cluster).await?;
+        exposed_it_is_reached_from_anywhere(cluster).await?;
+        without_replicas_there_is_none(cluster).await
+    })
+    .await
+}
+
+async fn it_is_ready_and_says_where(cluster: &Cluster) -> Result<()> {
+    cluster.says(START, "GatewayReady", "True", "Running").await?;
+    let address = format!("http://shop-gateway.{}.svc", cluster.namespace.name);
+    eventually(PATIENCE, async || {
+        let gateway = cluster.get().await?.status.unwrap_or_default().gateway;
+        let gateway = gateway.context("no status.gateway")?;
+        ensure!(
+            gateway.address == address && gateway.ready_replicas == 1 && gateway.secret == "shop-gateway",
+            "{gateway:?}"
+        );
+        Ok(())
+    })
+    .await
+}
+
+async fn only_pods_with_the_label_reach_it(cluster: &Cluster) -> Result<()> {
+    let (host, port) = (names::gateway(&cluster.name), 80);
+    let insider = cluster.visitor("insider", &json!({ ACCESS_LABEL: host })).await?;
+    let outsider = cluster.visitor("outsider", &json!({ "app": "outsider" })).await?;
+    eventually(PATIENCE, async || {
+        ensure!(
+            insider.reaches(&host, port).await?,
+            "a pod with the label does not reach {host}"
+        );
+        Ok(())
+    })
+    .await?;
+    stays(LONG_ENOUGH, async || {
+        ensure!(
+            !outsider.reaches(&host, port).await?,
+            "a pod without the label reaches {host}"
+        );
+        Ok(())
+    })
+    .await?;
+    // So that nothing was said of a gateway that had gone meanwhile.
+    ensure!(
+        insider.reaches(&host, port).await?,
+        "a pod with the label no longer reaches {host}"
+    );
+    let pod = cluster.pod(Component::Gateway, None).await?;
+    let ip = pod.status.and_then(|status| status.pod_ip).context("no address")?;
+    ensure!(!insider.reaches(&ip, 8080).await?, "metrics are for the operator alone");
+    Ok(())
+}
+
+async fn an_editor_cuts_and_heals_and_a_viewer_looks(cluster: &Cluster) -> Result<()> {
+    let (editor, viewer) = (
+        cluster.web(Some("token")).await?,
+        cluster.web(Some("viewer-token")).await?,
+    );
+    let cut = json!({ "clients": [2], "server": false, "link": "Both", "heal_after": null });
+
+    let (status, problem) = cluster
+        .web(None)
+        .await?
+        .send(Method::GET, "/api/v1/cluster", None)
+        .await?;
+    assert_eq!(status, StatusCode::UNAUTHORIZED, "{problem}");
+    let (status, problem) = viewer.send(Method::PUT, PARTITION, Some(&cut)).await?;
+    assert_eq!(status, StatusCode::FORBIDDEN, "{problem}");
+    assert_eq!(problem["type"], "urn:synccluster:problem:read-only", "{problem}");
+    assert!(
+        cluster.get().await?.spec.partition.is_none(),
+        "a viewer has cut somebody"
+    );
+
+    let (status, answer) = editor.send(Method::PUT, PARTITION, Some(&cut)).await?;
+    assert_eq!(status, StatusCode::OK, "{answer}");
+    assert_eq!(
+        cluster.get().await?.spec.partition.context("nobody is cut")?.clients,
+        [2]
+    );
+    cluster.enforced().await?;
+    // It stands for the people at that site.
+    eventually(PATIENCE, async || {
+        every_site_answers(&viewer.get("/api/v1/sites").await?, 3)
+    })
+    .await?;
+
+    let (status, answer) = editor.send(Method::DELETE, PARTITION, None).await?;
+    assert_eq!(status, StatusCode::OK, "{answer}");
+    assert!(cluster.get().await?.spec.partition.is_none(), "{answer}");
+    cluster.converged().await
+}
+
+fn every_site_answers(sites: &Value, count: usize) -> Result<()> {
+    let sites = sites.as_array().context("no list of sites")?;
+    let reachable = sites.iter().filter(|site| site["reachable"] == true).count();
+    ensure!((sites.len(), reachable) == (count, count), "{sites:?}");
+    Ok(())
+}
+
+async fn its_account_changes_the_partition_and_nothing_else(cluster: &Cluster) -> Result<()> {
+    let (name, namespace) = (cluster.name.as_str(), &cluster.namespace.name);
+    let client = cluster.namespace.as_account(&names::gateway(&cluster.name)).await?;
+    let clusters: Api<SyncCluster> = Api::namespaced(client.clone(), namespace);
+    let patch = async |body: Value| {
+        let without_effect = PatchParams::default().dry_run();
+        clusters
+            .patch(name, &without_effect, &Patch::Merge(body))
+            .await
+            .map(drop)
+    };
+    patch(json!({ "spec": { "partition": { "clients": [1] } } }))
+        .await
+        .context("cutting a client")?;
+    for (body, message) in [
+        (
+            json!({ "spec": { "clients": 3 } }),
+            "changes spec.partition and no other field of its spec",
+        ),
+        (
+            json!({ "spec": { "partition": { "clients": [1] }, "paused": true } }),
+            "changes spec.partition and no other field of its spec",
+        ),
+        (
+            json!({ "metadata": { "finalizers": ["example.com/mine"] } }),
+            "not its labels, annotations, finalizers or owners",
+        ),
+    ] {
+        match patch(body.clone()).await {
+            Err(kube::Error::Api(status)) => {
+                assert!(
+                    status.code == 403 && status.message.contains(message),
+                    "{body}: {}",
+                    status.message
+                );
+            }
+            other => bail!("{body}: {other:?}"),
+        }
+    }
+    what_it_sees_is_no_more_than_it_shows(cluster, client).await
+}
+
+async fn what_it_sees_is_no_more_than_it_shows(cluster: &Cluster, client: Client) -> Result<()> {
+    let namespace = &cluster.namespace.name;
+    let pods: Api<Pod> = Api::namespaced(client.clone(), namespace);
+    let connector = cluster.pod(Component::Connector, Some("client-1".parse()?)).await?;
+    let few = LogParams {
+        tail_lines: Some(1),
+        ..LogParams::default()
+    };
+    pods.logs(&connector.name_any(), &few).await.context("reading a log")?;
+    let secrets: Api<Secret> = Api::namespaced(client.clone(), namespace);
+    let clusters: Api<SyncCluster> = Api::namespaced(client, namespace);
+    let listed = clusters
+        .list(&ListParams::default().fields("metadata.name=shop"))
+        .await?;
+    assert_eq!(listed.items.len(), 1);
+    for refused in [
+        secrets.get("shop-server-app").await.map(drop),
+        clusters.list(&ListParams::default()).await.map(drop),
+        clusters.get("another").await.map(drop),
+    ] {
+        assert!(
+            matches!(&refused, Err(kube::Error::Api(status)) if status.code == 403),
+            "{refused:?}"
+        );
+    }
+    Ok(())
+}
+
+async fn one_that_goes_comes_back(cluster: &Cluster) -> Result<()> {
+    cluster.kill(Component::Gateway, None).await?;
+    cluster.says(PATIENCE, "GatewayReady", "True", "Running").await?;
+    let viewer = cluster.web(Some("viewer-token")).await?;
+    eventually(PATIENCE, async || {
+        every_site_answers(&viewer.get("/api/v1/sites").await?, 3)
+    })
+    .await?;
+    // Without it the sites went on.
+    cluster.ready().await?;
+    cluster.converged().await
+}
+
+async fn exposed_it_is_reached_from_anywhere(cluster: &Cluster) -> Result<()> {
+    let outsider = cluster.visitor("stranger", &json!({ "app": "stranger" })).await?;
+    cluster
+        .patch(&json!({ "gateway": { "expose": { "nodePort": {} } } }))
+        .await?;
+    eventually(PATIENCE, async || {
+        let gateway = cluster.get().await?.status.unwrap_or_default().gateway;
+        let address = gateway.context("no status.gateway")?.address;
+        let at = address.strip_prefix("http://").and_then(|at| at.rsplit_once(':'));
+        let (node, port) = at.with_context(|| format!("{address} is at no port of a node"))?;
+        ensure!(outsider.reaches(node, port.parse()?).await?, "{address} is not reached");
+        Ok(())
+    })
+    .await?;
+    cluster.patch(&json!({ "gateway": { "expose": null } })).await?;
+    eventually(PATIENCE, async || {
+        let host = names::gateway(&cluster.name);
+        ensure!(!outsider.reaches(&host, 80).await?, "{host} is still reached");
+        Ok(())
+    })
+    .await
+}
+
+async fn without_replicas_there_is_none(cluster: &Cluster) -> Result<()> {
+    cluster.patch(&json!({ "gateway": { "replicas": 0 } })).await?;
+    cluster.says(PATIENCE, "GatewayReady", "False", "NoGateway").await?;
+    eventually(PATIENCE, async || {
+        let left = cluster
+            .owned()
+            .await?
+            .of(&["Pod", "Deployment", "Service", "NetworkPolicy"]);
+        let left: Vec<&str> = left
+            .names()
+            .into_iter()
+            .filter(|name| name.contains("shop-gateway"))
+            .collect();
+        ensure!(left.is_empty(), "left are {left:?}");
+        Ok(())
+    })
+    .await?;
+    cluster.ready().await
+}
