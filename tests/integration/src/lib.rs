@@ -1,6 +1,8 @@
 //! A server and its clients: real Postgres, real Kafka, the real workloads as tasks of this process.
 
 pub mod gateway;
+pub mod sse;
+pub mod topic;
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 

@@ -40,7 +40,10 @@ async fn list(State(app): State<Shared>) -> Result<Json<Vec<Group>>, Problem> {
     (status = 404, description = "There is no such group.", body = Problem, content_type = "application/problem+json"),
     (status = 503, description = "Kafka did not answer, or the database of the sink's site.", body = Problem, content_type = "application/problem+json"),
 ))]
-async fn describe(State(app): State<Shared>, Segments(group): Segments<String>) -> Result<Json<GroupProgress>, Problem> {
+async fn describe(
+    State(app): State<Shared>,
+    Segments(group): Segments<String>,
+) -> Result<Json<GroupProgress>, Problem> {
     let sinks = sinks(&app);
     let progress = match sinks.site(&group) {
         // The ends first: asked for after the offsets they would show what was written between as a lag.

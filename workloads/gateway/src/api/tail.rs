@@ -18,7 +18,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use crate::{
     app::Shared,
     extract::Params,
-    kafka::{TailEvent, Tail},
+    kafka::{Tail, TailEvent},
     problem::Problem,
 };
 
@@ -59,7 +59,10 @@ async fn tail(
     let named = which.topics.split(',').map(str::trim).filter(|topic| !topic.is_empty());
     let topics: BTreeSet<String> = named.map(str::to_owned).collect();
     if !(1..=MOST).contains(&topics.len()) {
-        let detail = format!("`topics` names {} topics; name 1 to {MOST}, separated by commas", topics.len());
+        let detail = format!(
+            "`topics` names {} topics; name 1 to {MOST}, separated by commas",
+            topics.len()
+        );
         return Err(Problem::bad_request("bad-parameter", "Bad parameter", detail));
     }
     let tail = Tail {

@@ -22,9 +22,13 @@ mod wide;
 
 use std::{sync::Arc, time::Duration};
 
-use rdkafka::{ClientConfig, config::FromClientConfig, consumer::BaseConsumer};
+use rdkafka::{ClientConfig, admin::AdminClient, config::FromClientConfig, consumer::BaseConsumer};
 use synccluster_runtime::kafka;
-use tokio::{sync::Semaphore, task, time::timeout};
+use tokio::{
+    sync::{Semaphore, oneshot},
+    task,
+    time::timeout,
+};
 
 pub use configuration::{Described, Setting};
 pub use content::Encoding;
@@ -62,12 +66,12 @@ impl Kafka {
         }
     }
 
-    /// Asks on a thread that may block, with a client of its own. A question goes on when nobody waits for its answer any more, and keeps
-    /// its turn until its client is closed.
+    /// Asks on a thread that may block, with a client of its own. The answer does not wait for the client to be closed, but the turn does; and
+    /// a question goes on when nobody waits for its answer any more.
     async fn ask<C, T>(
         &self,
         config: ClientConfig,
-        question: impl FnOnce(C) -> Result<T, Error> + Send + 'static,
+        question: impl FnOnce(&C) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error>
     where
         C: FromClientConfig,
@@ -77,12 +81,17 @@ impl Kafka {
         let Ok(Ok(turn)) = turn else {
             return Err(Error::Busy);
         };
-        let asked = task::spawn_blocking(move || {
-            let answer = config.create::<C>().map_err(Error::from).and_then(question);
-            drop(turn);
-            answer
+        let (answer, answered) = oneshot::channel();
+        task::spawn_blocking(move || {
+            let _turn = turn;
+            let client = config.create::<C>();
+            // Nobody may be waiting any more.
+            let _ = answer.send(match &client {
+                Ok(client) => question(client),
+                Err(error) => Err(error.clone().into()),
+            });
         });
-        asked.await.unwrap_or(Err(Error::Ended))
+        answered.await.unwrap_or(Err(Error::Ended))
     }
 
     /// A client that asks and does not read.
@@ -97,34 +106,36 @@ impl Kafka {
             .set("group.id", group)
             .set("enable.partition.eof", "true")
             .set("queued.max.messages.kbytes", "1024")
-            .set("fetch.message.max.bytes", "262144");
+            .set("fetch.message.max.bytes", "262144")
+            // By default a reader that was ahead of its queue waits a second before it fetches again.
+            .set("fetch.queue.backoff.ms", "5");
         config
     }
 
     /// Every topic, by name.
     pub async fn topics(&self) -> Result<Vec<Topic>, Error> {
-        self.ask(self.asking(), |client: BaseConsumer| topics::list(&client))
-            .await
+        self.ask(self.asking(), topics::list).await
     }
 
     /// One topic, and how it is configured.
     pub async fn topic(&self, name: String) -> Result<Described, Error> {
-        let find = move |client: BaseConsumer| topics::find(&client, &name);
+        let find = move |client: &BaseConsumer| topics::find(client, &name);
         let topic = self.ask(self.asking(), find).await?;
-        self.ask(self.asking(), |admin| configuration::describe(&admin, topic))
-            .await
+        self.ask(self.asking(), |admin: &AdminClient<_>| {
+            configuration::describe(admin, topic)
+        })
+        .await
     }
 
     /// Messages of a partition.
     pub async fn messages(&self, query: Query) -> Result<Page, Error> {
-        let read = move |consumer: BaseConsumer| read::page(&consumer, &query);
+        let read = move |consumer: &BaseConsumer| read::page(consumer, &query);
         self.ask(self.reading(CLIENT_ID), read).await
     }
 
     /// The groups that Kafka knows.
     pub async fn groups(&self) -> Result<Vec<Group>, Error> {
-        self.ask(self.asking(), |client: BaseConsumer| groups::list(&client))
-            .await
+        self.ask(self.asking(), groups::list).await
     }
 
     /// How far a group that Kafka knows has come. Its consumer asks in the group's name and does not join it.
@@ -132,7 +143,7 @@ impl Kafka {
         let found = self.groups().await?.into_iter().find(|group| group.group == name);
         let group = found.ok_or(Error::UnknownGroup(name))?;
         let config = self.reading(&group.group);
-        self.ask(config, |consumer: BaseConsumer| groups::progress(&consumer, group))
+        self.ask(config, |consumer: &BaseConsumer| groups::progress(consumer, group))
             .await
     }
 }

@@ -20,10 +20,10 @@ use crate::limit::Pass;
 
 /// Messages a second that are shown.
 const MOST: u32 = 100;
-/// Messages that wait for a slow reader.
-const WAITING: usize = 64;
-/// Bytes of a value that are shown.
-const SHOWN: usize = 64 << 10;
+/// Events that wait for a slow reader: what may come in a second, at once.
+const WAITING: usize = 128;
+/// Bytes of a value that are shown; who wants all of it reads the message.
+const SHOWN: usize = 32 << 10;
 /// How soon the tail of a reader who left ends.
 const ROUND: Duration = Duration::from_millis(100);
 
