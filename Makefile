@@ -112,6 +112,8 @@ logs: ## make logs SITE=client-2
 bench-spine: ## measure Ready, latency, heal and memory on the cluster that runs
 	@tests/bench/spine.sh
 
-generate: ## write the generated files: the CRD and the chart's copy
+generate: ## write the generated files: the CRD and the chart's copy, the description of the gateway's API
 	@cargo run --quiet --locked -p synccluster-operator -- crd > crds/synccluster.yaml
 	charts/sync-crds.sh
+	document=$$(cargo run --quiet --locked -p synccluster-gateway -- openapi)
+	echo "$$document" > workloads/gateway/openapi.json

@@ -1,4 +1,5 @@
-//! Embeds the page: what `make page` put into page/dist becomes the table that assets.rs includes. Without it the binary has no page, and says so.
+//! Embeds the page: what `make page` put into page/dist becomes the table that assets.rs includes. Without it there is nothing to release; whoever
+//! works on something else is only told.
 
 use std::{
     env, fs,
@@ -16,7 +17,12 @@ fn main() -> io::Result<()> {
     let table = if dist.is_dir() {
         table(&fs::canonicalize(&dist)?)?
     } else {
-        println!("cargo::warning=the page is not built, so the gateway has none: run `make page`");
+        let severity = if env::var("PROFILE").is_ok_and(|profile| profile == "release") {
+            "error"
+        } else {
+            "warning"
+        };
+        println!("cargo::{severity}=the page is not built, so the gateway has none: run `make page`");
         "&[]".to_owned()
     };
     let out = env::var_os("OUT_DIR").ok_or_else(|| io::Error::other("cargo sets OUT_DIR"))?;

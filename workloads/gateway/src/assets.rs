@@ -162,6 +162,21 @@ mod tests {
     }
 
     #[test]
+    fn the_page_is_at_the_root_and_every_file_is_found() {
+        assert!(ASSETS.is_sorted_by(|a, b| a.path < b.path));
+        for asset in ASSETS {
+            assert!(std::ptr::eq(find(asset.path).unwrap(), asset), "{}", asset.path);
+        }
+        assert!(
+            find("/").is_some_and(|page| page.path == "/index.html" && !page.immutable),
+            "run `make page`"
+        );
+        for path in ["", "index.html", "//", "/app", "/index.html/", "/../index.html"] {
+            assert!(find(path).is_none(), "{path}");
+        }
+    }
+
+    #[test]
     fn what_the_browser_has_is_not_sent_again() {
         for (said, status) in [
             ("\"abc\"", 304),

@@ -49,6 +49,9 @@ pub struct Config {
     /// Kafka, as host:port.
     #[arg(long, env = "KAFKA_BOOTSTRAP_SERVERS")]
     pub bootstrap_servers: String,
+    /// Copies of the topic through which the gateway's replicas tell each other what they learn.
+    #[arg(long, env = "SYNC_TOPIC_REPLICATION", default_value_t = 1)]
+    pub topic_replication: i32,
     /// Where the page, the API, events and Socket.IO are served.
     #[arg(long, env = "SYNC_WEB_LISTEN", default_value = "127.0.0.1:8000")]
     pub web_listen: SocketAddr,

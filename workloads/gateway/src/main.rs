@@ -3,8 +3,7 @@
 use std::{net::SocketAddr, process::ExitCode, sync::Arc};
 
 use clap::{Parser, Subcommand};
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use synccluster_gateway::{api::openapi, app::Shared, config::Config, health::Gateway, serve::serve};
+use synccluster_gateway::{api::openapi, app::Shared, config::Config, health::Gateway, live, serve};
 use synccluster_runtime::{health, telemetry};
 use tokio::net::TcpListener;
 
@@ -43,8 +42,8 @@ async fn main() -> ExitCode {
 }
 
 async fn run(config: Config) -> ExitCode {
-    let (listen, web_listen) = (config.listen, config.web_listen);
-    allow_many_connections();
+    let (listen, web_listen, copies) = (config.listen, config.web_listen, config.topic_replication);
+    serve::allow_many_connections();
     let app = match config.app().await {
         Ok(app) => app,
         Err(error) => {
@@ -58,7 +57,9 @@ async fn run(config: Config) -> ExitCode {
         return ExitCode::FAILURE;
     };
     health.bound();
-    let work = tokio::spawn(work(app, listener));
+    let work = tokio::spawn(async move {
+        tokio::join!(serve::serve(app.clone(), listener), live::run(app, copies));
+    });
     health::run(listen, health, work, stop).await
 }
 
@@ -72,21 +73,5 @@ async fn bind(listen: SocketAddr) -> Option<TcpListener> {
             tracing::error!(%error, %listen, "cannot serve the page; is the port taken?");
             None
         }
-    }
-}
-
-async fn work(app: Shared, listener: TcpListener) {
-    serve(app, listener).await;
-}
-
-/// Each connection is a file descriptor, and where nothing else was said a process may have 1024.
-fn allow_many_connections() {
-    let limit = getrlimit(Resource::Nofile);
-    let raised = Rlimit {
-        current: limit.maximum,
-        maximum: limit.maximum,
-    };
-    if let Err(error) = setrlimit(Resource::Nofile, raised) {
-        tracing::warn!(%error, current = ?limit.current, "cannot raise the limit of open files");
     }
 }

@@ -3,10 +3,19 @@
 use std::{net::SocketAddr, time::Duration};
 
 use axum::{Router, extract::ConnectInfo};
-use hyper::server::conn::http1;
+use hyper::{
+    Request,
+    body::Incoming,
+    server::conn::http1,
+    service::{Service, service_fn},
+};
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
     service::TowerToHyperService,
+};
+use rustix::{
+    net::sockopt::set_tcp_user_timeout,
+    process::{Resource, Rlimit, getrlimit, setrlimit},
 };
 use tokio::{
     net::{TcpListener, TcpStream},
@@ -20,26 +29,31 @@ use crate::{
 };
 
 /// How long a connection may take for the head of a request, or say nothing between two.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(20);
-/// The largest head of a request.
-const MAX_HEAD: usize = 32 * 1024;
+const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+/// The largest head of a request, and what is kept of an answer that is not taken.
+const BUFFER: usize = 64 * 1024;
+/// How long somebody may take to acknowledge what was sent to him: who has vanished without a word is noticed by it.
+const UNACKNOWLEDGED_MILLIS: u32 = 30_000;
 /// What requests that are under way get when the process is asked to stop.
 const GRACE: Duration = Duration::from_secs(5);
+/// How often the tokens are looked at. Kubernetes takes up to a minute to bring a changed Secret here.
+const REFRESH: Duration = Duration::from_secs(2);
 
 /// Serves until `app.stop` is cancelled and the connections have ended.
 pub async fn serve(app: Shared, listener: TcpListener) {
     let router = app::router(app.clone());
-    let connections = TaskTracker::new();
+    let tasks = TaskTracker::new();
+    tasks.spawn(refresh(app.clone()));
     loop {
         let accepted = tokio::select! {
             () = app.stop.cancelled() => break,
             accepted = listener.accept() => accepted,
         };
         match accepted {
-            // Beyond the limit a connection is closed at once: answering it would cost what there is no more of.
             Ok((stream, peer)) => {
+                // Beyond the limit a connection is closed at once: answering it would cost what there is no more of.
                 if let Ok(pass) = app.connections.enter() {
-                    connections.spawn(connection(router.clone(), stream, peer, app.stop.clone(), pass));
+                    tasks.spawn(connection(router.clone(), stream, peer, app.stop.clone(), pass));
                 }
             }
             Err(error) => {
@@ -49,24 +63,29 @@ pub async fn serve(app: Shared, listener: TcpListener) {
             }
         }
     }
-    connections.close();
-    connections.wait().await;
+    drop(listener);
+    tasks.close();
+    tasks.wait().await;
 }
 
 async fn connection(router: Router, stream: TcpStream, peer: SocketAddr, stop: CancellationToken, pass: Pass) {
     let _pass = pass;
     let _ = stream.set_nodelay(true);
+    let _ = set_tcp_user_timeout(&stream, UNACKNOWLEDGED_MILLIS);
     // Until its first byte a connection has no buffer: thousands of silent ones are cheap.
-    let speaks = async { time::timeout(HEAD_TIMEOUT, stream.readable()).await };
     tokio::select! {
         () = stop.cancelled() => return,
-        spoke = speaks => if !matches!(spoke, Ok(Ok(()))) { return },
+        spoke = time::timeout(HEAD_TIMEOUT, stream.readable()) => if !matches!(spoke, Ok(Ok(()))) { return },
     }
-    let service = TowerToHyperService::new(router.layer(axum::Extension(ConnectInfo(peer))));
+    let router = TowerToHyperService::new(router);
+    let service = service_fn(move |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(ConnectInfo(peer));
+        router.call(request)
+    });
     let serving = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIMEOUT)
-        .max_buf_size(MAX_HEAD)
+        .max_buf_size(BUFFER)
         .serve_connection(TokioIo::new(stream), service)
         .with_upgrades();
     tokio::pin!(serving);
@@ -82,5 +101,24 @@ async fn connection(router: Router, stream: TcpStream, peer: SocketAddr, stop: C
     };
     if let Err(error) = ended {
         tracing::debug!(%error, %peer, "connection ended");
+    }
+}
+
+async fn refresh(app: Shared) {
+    let mut tick = time::interval(REFRESH);
+    while app.stop.run_until_cancelled(tick.tick()).await.is_some() {
+        app.access.refresh();
+    }
+}
+
+/// Each connection is a file descriptor, and where nothing else was said a process may have 1024.
+pub fn allow_many_connections() {
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit {
+        current: limit.maximum,
+        maximum: limit.maximum,
+    };
+    if let Err(error) = setrlimit(Resource::Nofile, raised) {
+        tracing::warn!(%error, current = ?limit.current, "cannot raise the limit of open files");
     }
 }

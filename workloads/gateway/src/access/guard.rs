@@ -221,7 +221,12 @@ impl<S: Send + Sync> FromRequestParts<S> for Caller {
 
 #[cfg(test)]
 mod tests {
+    use axum::{Router, middleware::from_fn_with_state, routing::get};
+    use hyper::service::Service;
+    use hyper_util::service::TowerToHyperService;
+
     use super::*;
+    use crate::{app::App, sites::Sites};
 
     #[test]
     fn only_what_is_the_same_for_everybody_needs_nothing() {
@@ -250,5 +255,65 @@ mod tests {
         let of = |method: &str, path: &str| label(&method.parse().unwrap(), None, path);
         assert_eq!(of("GET", "/nobody/knows/1"), ("GET".to_owned(), "other".to_owned()));
         assert_eq!(of("BREW", "/socket.io/"), ("other".to_owned(), SOCKETS.to_owned()));
+    }
+
+    /// A router with one route of this answer, guarded, and open to everybody.
+    async fn asked<H: Future<Output = Response> + Send + 'static>(
+        app: &Shared,
+        handler: impl Fn() -> H + Clone + Send + Sync + 'static,
+    ) -> Response {
+        let router = Router::new()
+            .route("/route", get(handler))
+            .layer(from_fn_with_state(app.clone(), guard));
+        let request = Request::get("/route").header(header::HOST, "localhost");
+        let router = TowerToHyperService::new(router);
+        router.call(request.body(Body::empty()).unwrap()).await.unwrap()
+    }
+
+    fn app() -> Shared {
+        let sites = Sites::new(std::collections::BTreeMap::new());
+        Shared::new(App::new("demo".parse().unwrap(), sites, "localhost:1".to_owned()))
+    }
+
+    #[tokio::test]
+    async fn a_panic_becomes_a_problem_and_is_counted() {
+        let app = app();
+        let answer = asked(&app, || async { panic!("nobody thought of it") }).await;
+        assert_eq!(answer.status(), 500);
+        assert_eq!(answer.headers()[header::CONTENT_TYPE], "application/problem+json");
+        let text = app.metrics.text();
+        let counted = r#"synccluster_gateway_requests_total{method="GET",route="/route",status="500"} 1"#;
+        assert!(text.contains(counted), "{text}");
+        assert!(
+            text.contains(r#"synccluster_gateway_problems_total{kind="internal"} 1"#),
+            "{text}"
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_that_does_not_come_becomes_a_problem() {
+        let answer = asked(&app(), || async { std::future::pending().await }).await;
+        assert_eq!(answer.status(), 504);
+    }
+
+    #[tokio::test]
+    async fn a_stream_of_events_ends_with_the_process() {
+        let app = app();
+        let endless = || async {
+            (
+                [(header::CONTENT_TYPE, "text/event-stream")],
+                Body::from_stream(endless()),
+            )
+                .into_response()
+        };
+        let answer = asked(&app, endless).await;
+        let mut body = answer.into_body().into_data_stream();
+        assert_eq!(body.next().await.unwrap().unwrap(), "data: 1\n\n");
+        app.stop.cancel();
+        assert!(body.next().await.is_none());
+    }
+
+    fn endless() -> impl futures::Stream<Item = Result<&'static str, std::convert::Infallible>> {
+        futures::stream::iter([Ok("data: 1\n\n")]).chain(futures::stream::pending())
     }
 }
