@@ -14,6 +14,7 @@ use super::{ANSWER, Error, Topic};
 
 /// A topic and its configuration.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = TopicDescription)]
 pub struct Described {
     /// The topic.
     #[serde(flatten)]
@@ -24,6 +25,7 @@ pub struct Described {
 
 /// A setting of a topic.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = TopicSetting)]
 pub struct Setting {
     /// As Kafka names it.
     pub name: String,

@@ -45,6 +45,7 @@ pub struct GroupProgress {
 
 /// How far a partition has been read.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = GroupOffset)]
 pub struct Progress {
     /// The topic.
     pub topic: String,

@@ -70,6 +70,7 @@ pub struct Message {
 
 /// A header of a message.
 #[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+#[schema(as = MessageHeader)]
 pub struct Header {
     /// Its name.
     pub key: String,

@@ -48,6 +48,7 @@ pub struct Query {
 
 /// Messages of a partition.
 #[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+#[schema(as = MessagePage)]
 pub struct Page {
     /// In the partition's order. There may be fewer than asked for, or none, and still more to come: a page looks at so many records only.
     pub messages: Vec<Message>,

@@ -26,6 +26,7 @@ pub struct Topic {
 
 /// A partition.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = TopicPartition)]
 pub struct Partition {
     /// Its number, from 0.
     pub id: i32,
