@@ -10,7 +10,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use serde_json::{Map, Value};
 use synccluster_protocol::{
     ClusterName, Lsn, Site, Version,
     event::{TOMBSTONES, TableName},
@@ -302,7 +301,7 @@ impl Follower {
             self.complain(tombstone.relation, "it is not enrolled");
             return Ok(None);
         };
-        match tombstone_key(sql, &table, &tombstone.key).await {
+        match tombstone_key(sql, &table, tombstone.key).await {
             Ok(Some(key)) => {
                 let shape = Shape::new(name, table, []);
                 Ok(Some(shape.deletion(
@@ -327,7 +326,7 @@ impl Follower {
 /// A row of `sync.tombstones`.
 struct Tombstone<'a> {
     relation: &'a str,
-    key: Map<String, Value>,
+    key: &'a str,
     version: Version,
     parent: Option<Version>,
 }
@@ -341,7 +340,7 @@ impl<'a> Tombstone<'a> {
         let version = |name| text(name).and_then(|version| version.parse().ok()).map(Version);
         Some(Self {
             relation: text("relation")?,
-            key: serde_json::from_str(text("key")?).ok()?,
+            key: text("key")?,
             version: version("version")?,
             parent: version("parent"),
         })

@@ -30,8 +30,8 @@ pub struct Captured {
 pub enum RecordKey {
     /// Of a row: as [`codec`] writes its columns.
     Columns(Map<String, Value>),
-    /// Of a tombstone: as Postgres' jsonb has them.
-    Json(Map<String, Value>),
+    /// Of a tombstone: the text of Postgres' jsonb.
+    Json(String),
 }
 
 #[derive(Deserialize)]
@@ -96,7 +96,7 @@ pub fn parse(key: &[u8], value: &[u8]) -> Option<Captured> {
         };
         return Some(Captured {
             table: after.relation.text()?.to_owned(),
-            key: RecordKey::Json(serde_json::from_str(after.key.text()?).ok()?),
+            key: RecordKey::Json(after.key.text()?.to_owned()),
             version: Version(version),
             at_millis: envelope.ts_ms,
         });
@@ -120,11 +120,13 @@ pub fn columns_key(table: &Table, columns: &Map<String, Value>) -> Option<Key> {
     table.key_columns().map(part).collect::<Option<_>>().map(Key)
 }
 
-/// The texts of a tombstone's key, where they can be told without Postgres: `None` where a type has another text in jsonb than in SQL.
-pub fn json_key(table: &Table, columns: &Map<String, Value>) -> Option<Key> {
+/// The texts of a tombstone's key, where they can be told without Postgres: `None` where a type has another text in jsonb than in SQL, or
+/// a number is more than 64 bits hold.
+pub fn json_key(table: &Table, json: &str) -> Option<Key> {
+    let columns: Map<String, Value> = serde_json::from_str(json).ok()?;
     let part = |column: &crate::rows::catalogue::Column| match (&column.wire, columns.get(&column.name)?) {
         (ColumnType::Text, Value::String(text)) => Some(text.clone()),
-        (ColumnType::Text | ColumnType::Integer, Value::Number(number)) => Some(number.to_string()),
+        (ColumnType::Text | ColumnType::Integer, Value::Number(number)) if !number.is_f64() => Some(number.to_string()),
         (ColumnType::Bool, Value::Bool(value)) => Some(value.to_string()),
         _ => None,
     };
@@ -180,7 +182,7 @@ mod tests {
         let after = json!({"relation": "public.things", "key": "{\"id\": 7}", "version": 9, "parent": null});
         let captured = envelope(["sync", "tombstones"], "u", &after).unwrap();
         assert_eq!((&*captured.table, captured.version), ("public.things", Version(9)));
-        assert_eq!(captured.key, RecordKey::Json(columns(&json!({"id": 7}))));
+        assert_eq!(captured.key, RecordKey::Json("{\"id\": 7}".into()));
     }
 
     #[test]
@@ -216,9 +218,17 @@ mod tests {
         assert_eq!(columns_key(&table, &columns(&json!({"id": 1}))), None);
 
         let table = fixture::table(&["id bigint key", "name text key", "yes boolean key"]);
-        assert_eq!(json_key(&table, &wire).unwrap().0, ["-5", "a", "false"]);
+        assert_eq!(
+            json_key(&table, &json!(wire).to_string()).unwrap().0,
+            ["-5", "a", "false"]
+        );
         let dated = fixture::table(&["day date key"]);
-        assert_eq!(json_key(&dated, &columns(&json!({"day": "1970-01-02"}))), None);
+        assert_eq!(json_key(&dated, r#"{"day": "1970-01-02"}"#), None);
+        let exact = fixture::table(&["share numeric key"]);
+        assert_eq!(json_key(&exact, r#"{"share": 150}"#).unwrap().0, ["150"]);
+        for not_a_number_here in ["1.50", "123456789012345678901234567890"] {
+            assert_eq!(json_key(&exact, &format!(r#"{{"share": {not_a_number_here}}}"#)), None);
+        }
     }
 
     #[test]

@@ -6,7 +6,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use serde_json::{Map, Value};
 use tokio_postgres::{Client, Error};
 
 use super::record;
@@ -80,8 +79,8 @@ impl Tables {
 }
 
 /// The key of a tombstone; Postgres is asked where a type has another text in jsonb than in SQL.
-pub async fn tombstone_key(client: &Client, table: &Table, columns: &Map<String, Value>) -> Result<Option<Key>, Error> {
-    if let Some(key) = record::json_key(table, columns) {
+pub async fn tombstone_key(client: &Client, table: &Table, json: &str) -> Result<Option<Key>, Error> {
+    if let Some(key) = record::json_key(table, json) {
         return Ok(Some(key));
     }
     let statement = format!(
@@ -89,8 +88,7 @@ pub async fn tombstone_key(client: &Client, table: &Table, columns: &Map<String,
         table.key_texts("k"),
         table.quoted()
     );
-    let text = Value::Object(columns.clone()).to_string();
-    let row = client.query_one(&statement, &[&text]).await?;
+    let row = client.query_one(&statement, &[&json]).await?;
     let texts: Vec<Option<String>> = row.try_get(0)?;
     Ok(texts.into_iter().collect::<Option<Vec<_>>>().map(Key))
 }

@@ -146,8 +146,8 @@ async fn take(app: &App, record: &BorrowedMessage<'_>) {
 async fn key_of(app: &App, site: Site, table: &Table, key: &RecordKey) -> Option<Key> {
     match key {
         RecordKey::Columns(columns) => record::columns_key(table, columns),
-        RecordKey::Json(columns) => {
-            if let Some(key) = record::json_key(table, columns) {
+        RecordKey::Json(json) => {
+            if let Some(key) = record::json_key(table, json) {
                 return Some(key);
             }
             // Another text in jsonb than in SQL: any database can tell, the one of the site if it can be reached.
@@ -155,7 +155,7 @@ async fn key_of(app: &App, site: Site, table: &Table, key: &RecordKey) -> Option
                 Ok(client) => client,
                 Err(_) => app.sites.connect(Site::Server).await.ok()?,
             };
-            tombstone_key(&client, table, columns).await.ok().flatten()
+            tombstone_key(&client, table, json).await.ok().flatten()
         }
     }
 }
