@@ -1,0 +1,88 @@
+//! Databases and Kafka go away and come back.
+
+use std::{sync::Arc, time::Duration};
+
+use anyhow::Result;
+use synccluster_gateway::{app::App, live};
+use synccluster_harness::{Kafka, Link};
+use synccluster_integration::{
+    World,
+    gateway::{self, Gateway},
+};
+use tokio::time::Instant;
+
+use crate::{
+    ONE, SERVER, TODOS, all_followed, change,
+    events::{Event, Events},
+    gateway as listening,
+};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_that_comes_back_is_followed_again() -> Result<()> {
+    let mut world = World::start(1, TODOS).await?;
+    world.converged().await?;
+    let gateway = listening(&world).await?;
+    all_followed(&world, &[&gateway]).await?;
+    let mut events = Events::open(&gateway, "", None).await?;
+    for crash in [false, true] {
+        if crash {
+            world.postgres(ONE).kill().await?;
+        }
+        let stopped = Instant::now();
+        world.postgres(ONE).restart().await?;
+        // A follower that does not confirm would have held the shutdown up.
+        assert!(stopped.elapsed() < Duration::from_secs(15), "{:?}", stopped.elapsed());
+        let reset = |event: &Event| event.kind == "reset" && event.data["site"] == "client-1";
+        events.until(reset).await?;
+        let title = format!("back, {crash}");
+        world
+            .run(ONE, &format!("insert into todos (title) values ('{title}')"))
+            .await?;
+        events.until(change(ONE, &title)).await?;
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn while_kafka_is_away_a_replica_tells_what_it_follows_and_the_others_hear_of_it_afterwards() -> Result<()> {
+    let kafka = Kafka::start_with_proxies(&["gateway"]).await?;
+    let proxy = kafka.proxy("gateway")?;
+    let mut world = World::prepare(TODOS)?;
+    for site in [SERVER, ONE] {
+        world.add(site, &kafka.bootstrap()).await?;
+    }
+    world.converged().await?;
+    let start = async |bootstrap: String| -> Result<Gateway> {
+        let app = App::new(world.cluster.clone(), gateway::sites(&world)?, bootstrap);
+        let gateway = Gateway::serve(app).await?;
+        tokio::spawn(live::run(Arc::clone(&gateway.app), 1));
+        Ok(gateway)
+    };
+    let cut = start(proxy.bootstrap()).await?;
+    all_followed(&world, &[&cut]).await?;
+    let other = start(kafka.bootstrap()).await?;
+    all_followed(&world, &[&cut, &other]).await?;
+    let (mut here, mut there) = (
+        Events::open(&cut, "", None).await?,
+        Events::open(&other, "", None).await?,
+    );
+    let insert = |title: &str| format!("insert into todos (title) values ('{title}')");
+    world.run(ONE, &insert("light")).await?;
+    there.until(change(SERVER, "light")).await?;
+
+    proxy.set(Link::Blocked).await?;
+    world.run(ONE, &insert("dark")).await?;
+    let told = here.until(change(SERVER, "dark")).await?;
+    assert!(told.iter().any(change(ONE, "dark")), "{told:#?}");
+    let meanwhile = there.rest().await?;
+    assert!(!meanwhile.iter().any(|event| event.kind == "change"), "{meanwhile:#?}");
+    assert!(
+        meanwhile.iter().any(|event| event.data["hop"] == "in_kafka"),
+        "{meanwhile:#?}"
+    );
+
+    proxy.set(Link::Open).await?;
+    let told = there.until(change(SERVER, "dark")).await?;
+    assert!(told.iter().any(change(ONE, "dark")), "{told:#?}");
+    Ok(())
+}

@@ -1,0 +1,170 @@
+//! A write is told at every hop, and a key has one text wherever it is met.
+
+use anyhow::{Context, Result};
+use serde_json::{Value, json};
+use synccluster_integration::World;
+use synccluster_protocol::Site;
+
+use crate::{
+    ONE, SERVER, TODOS, TWO, all_followed, change,
+    events::{Event, Events},
+    gateway,
+};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_write_is_told_hop_by_hop_in_order() -> Result<()> {
+    let world = World::start(2, TODOS).await?;
+    world.converged().await?;
+    let gateway = gateway(&world).await?;
+    all_followed(&world, &[&gateway]).await?;
+    let mut events = Events::open(&gateway, "", None).await?;
+    world
+        .run(ONE, "insert into todos (id, title) values (1025, 'milk')")
+        .await?;
+    let told = events.until(change(TWO, "milk")).await?;
+
+    let place = |wanted: &dyn Fn(&Event) -> bool| told.iter().position(wanted).with_context(|| format!("{told:#?}"));
+    let hop = |name: &'static str, site: Site| {
+        move |event: &Event| event.kind == "hop" && event.data["hop"] == name && event.data["site"] == json!(site)
+    };
+    let order = [
+        place(&change(ONE, "milk"))?,
+        place(&hop("captured", ONE))?,
+        place(&hop("in_kafka", ONE))?,
+        place(&change(SERVER, "milk"))?,
+        place(&change(TWO, "milk"))?,
+    ];
+    // A site's WAL and its topic are read side by side; what is made elsewhere is applied after it was made.
+    assert!(
+        order[1] < order[2] && order[0] < order[3] && order[3] < order[4],
+        "{told:#?}"
+    );
+    let made = &told[order[0]].data;
+    assert_eq!(
+        (&made["op"], &made["applied"], &made["key_path"]),
+        (&json!("c"), &json!(false), &json!("1025"))
+    );
+    assert_eq!(
+        made["row"]["values"],
+        json!({"id": "1025", "title": "milk", "done": false})
+    );
+    assert_eq!(made["row"]["written_at_site"], "client-1");
+    for applied in &order[3..] {
+        assert_eq!(told[*applied].data["applied"], true);
+        assert_eq!(told[*applied].data["version"], made["version"]);
+    }
+    let times: Vec<&str> = order
+        .iter()
+        .filter_map(|place| told[*place].data["at"].as_str())
+        .collect();
+    // Captured and in Kafka are known to the millisecond only.
+    let coarse: Vec<&str> = times.iter().map(|at| &at[..23]).collect();
+    assert!(coarse.is_sorted(), "{times:?}");
+
+    let way = gateway.read("/api/v1/tables/public.todos/rows/1025/way").await?;
+    assert_eq!(
+        (&way["settled"], &way["version"], &way["key"]),
+        (&json!(true), &made["version"], &json!("1025"))
+    );
+    let hops: Vec<_> = way["hops"]
+        .as_array()
+        .context("hops")?
+        .iter()
+        .map(|hop| (&hop["hop"], &hop["site"], hop["at"].as_str()))
+        .collect();
+    let names = ["local", "captured", "in_kafka", "applied", "applied"];
+    let sites = ["client-1", "client-1", "client-1", "server", "client-2"];
+    for (place, hop) in hops.iter().enumerate() {
+        assert_eq!((hop.0, hop.1), (&json!(names[place]), &json!(sites[place])));
+        assert_eq!(hop.2, Some(times[place]), "{way}");
+    }
+
+    // An update, a delete and a delete of a key that has no plain text: the row, its tombstone.
+    world.run(TWO, "update todos set done = true where id = 1025").await?;
+    let updated = events.until(change(TWO, "milk")).await?.pop().context("an update")?;
+    assert_eq!(
+        (&updated.data["op"], &updated.data["parent"]),
+        (&json!("u"), &made["version"])
+    );
+    world.wait_for(ONE, "select done from todos", &["t"]).await?;
+    world.run(ONE, "delete from todos").await?;
+    let deleted = |site: Site| {
+        move |event: &Event| event.kind == "change" && event.data["site"] == json!(site) && event.data["op"] == "d"
+    };
+    let told = events.until(deleted(TWO)).await?;
+    let first = told
+        .iter()
+        .find(|event| deleted(ONE)(event))
+        .context("the delete at its site")?;
+    assert_eq!(
+        (&first.data["key_path"], &first.data["row"], &first.data["parent"]),
+        (&json!("1025"), &Value::Null, &updated.data["version"])
+    );
+    let way = gateway.read("/api/v1/tables/public.todos/rows/1025/way").await?;
+    assert_eq!(
+        (&way["settled"], &way["version"]),
+        (&json!(true), &first.data["version"])
+    );
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn keys_of_every_kind_have_one_text_wherever_they_are_met() -> Result<()> {
+    let schema = "create type mood as enum ('sad', 'so so');
+        create table odd (at timestamptz, day date, yes boolean, mood mood, share numeric, name text, note text,
+          primary key (name, at, day, yes, mood, share))";
+    let world = World::start(1, schema).await?;
+    world.converged().await?;
+    let gateway = gateway(&world).await?;
+    all_followed(&world, &[&gateway]).await?;
+    let mut events = Events::open(&gateway, "", None).await?;
+    world
+        .run(
+            ONE,
+            "insert into odd values ('2024-02-29 12:00:00.25+01', '0044-03-15 BC', true, 'so so', 1.50, 'a,b/ü', 'x')",
+        )
+        .await?;
+    let path = "a%2Cb%2F%C3%BC,2024-02-29%2011%3A00%3A00.25%2B00,0044-03-15%20BC,true,so%20so,1.50";
+    let of_row = |op: &'static str, site: Site| {
+        move |event: &Event| {
+            event.data["key_path"] == path && event.data["op"] == op && event.data["site"] == json!(site)
+        }
+    };
+    let told = events.until(of_row("c", SERVER)).await?;
+    assert!(told.iter().any(of_row("c", ONE)), "{told:#?}");
+    assert_eq!(
+        told.iter()
+            .filter(|event| event.kind == "hop" && event.data["key_path"] == path && event.data["site"] == "client-1")
+            .count(),
+        2
+    );
+    let encoded = path.replace('%', "%25").replace(',', "%2C");
+    let way = async || {
+        gateway
+            .read(&format!("/api/v1/tables/public.odd/rows/{encoded}/way"))
+            .await
+    };
+    let times = |way: &Value| {
+        way["hops"]
+            .as_array()
+            .map(|hops| hops.iter().filter(|hop| hop["at"].is_string()).count())
+    };
+    let inserted = way().await?;
+    assert_eq!(
+        (&inserted["settled"], times(&inserted)),
+        (&json!(true), Some(4)),
+        "{inserted}"
+    );
+
+    world.run(SERVER, "delete from odd").await?;
+    let told = events.until(of_row("d", ONE)).await?;
+    assert!(told.iter().any(of_row("d", SERVER)), "{told:#?}");
+    let deleted = way().await?;
+    assert_eq!(
+        (&deleted["settled"], times(&deleted)),
+        (&json!(true), Some(4)),
+        "{deleted}"
+    );
+    assert_ne!(deleted["version"], inserted["version"]);
+    Ok(())
+}
