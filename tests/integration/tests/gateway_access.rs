@@ -10,7 +10,7 @@ use std::{
 use anyhow::{Context, Result, ensure};
 use hyper::{
     Method,
-    header::{AUTHORIZATION, COOKIE, HeaderName, ORIGIN},
+    header::{ACCEPT_ENCODING, AUTHORIZATION, COOKIE, HeaderName, IF_NONE_MATCH, ORIGIN},
 };
 use serde_json::json;
 use synccluster_gateway::{
@@ -23,6 +23,7 @@ use synccluster_harness::eventually;
 use synccluster_integration::{
     PATIENCE, World,
     gateway::{Answer, Gateway, sites},
+    sse::Events,
 };
 use synccluster_protocol::Site;
 use tokio::{
@@ -226,6 +227,7 @@ async fn another_token_in_the_secret_ends_the_old_one_and_its_sessions() -> Resu
             .await
     };
     by_cookie().await?.ok()?;
+    let mut stream = Events::open(&gateway, "/events", &[(COOKIE, &cookie)]).await?;
     secret.write("another-token-0123456789", VIEWER)?;
     eventually(PATIENCE, async || {
         let status = with(&gateway, Method::GET, "/api/v1/me", EDITOR).await?.status;
@@ -234,6 +236,15 @@ async fn another_token_in_the_secret_ends_the_old_one_and_its_sessions() -> Resu
     })
     .await?;
     by_cookie().await?.problem(401, "no-token")?;
+    let end = async {
+        while let Some(event) = stream.next().await? {
+            ensure!(event.name != "change", "{event:?}");
+        }
+        anyhow::Ok(())
+    };
+    timeout(PATIENCE, end)
+        .await
+        .context("the stream outlives its token")??;
     with(&gateway, Method::GET, "/api/v1/me", "another-token-0123456789")
         .await?
         .ok()?;
@@ -306,6 +317,55 @@ async fn the_description_and_swagger_ui_need_no_token_and_nobody_else() -> Resul
         .get("/docs/there-is-none")
         .await?
         .problem(404, "unknown-route")?;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_page_loads_without_a_token_and_packed() -> Result<()> {
+    let secret = Secret::new()?;
+    let gateway = guarded(secret.access()?).await?;
+    let page = gateway.get("/").await?;
+    assert_eq!(
+        page.header("content-type"),
+        Some("text/html; charset=utf-8"),
+        "{}",
+        page.text()
+    );
+    assert_eq!(page.header("cache-control"), Some("no-cache"));
+    let text = page.text();
+    let script = text
+        .split('"')
+        .find(|part| part.ends_with(".js"))
+        .context("no script")?;
+    let script = format!("/{}", script.trim_start_matches(['.', '/']));
+    let plain = gateway.get(&script).await?;
+    assert_eq!(plain.header("content-type"), Some("text/javascript; charset=utf-8"));
+    assert_eq!(
+        plain.header("cache-control"),
+        Some("public, max-age=31536000, immutable")
+    );
+    let packed = gateway
+        .send(Method::GET, &script, &[(ACCEPT_ENCODING, "gzip, br")], None)
+        .await?;
+    assert_eq!(
+        (packed.header("content-encoding"), packed.header("vary")),
+        (Some("br"), Some("accept-encoding"))
+    );
+    assert!(
+        packed.body.len() * 2 < plain.body.len(),
+        "{} of {}",
+        packed.body.len(),
+        plain.body.len()
+    );
+    let etag = plain.header("etag").context("no etag")?;
+    let again = gateway
+        .send(Method::GET, &script, &[(IF_NONE_MATCH, etag)], None)
+        .await?;
+    assert_eq!((again.status.as_u16(), again.body.len()), (304, 0));
+    gateway
+        .send(Method::POST, "/", &[], None)
+        .await?
+        .problem(405, "method-not-allowed")?;
     Ok(())
 }
 

@@ -18,6 +18,7 @@ pub struct Status {
     connections: usize,
     tails: usize,
     events: usize,
+    sockets: usize,
 }
 
 /// The state of the process.
@@ -69,6 +70,7 @@ impl Health for Gateway {
             connections: self.app.connections.taken(),
             tails: self.app.tails.taken(),
             events: self.app.events.taken(),
+            sockets: self.app.sockets.taken(),
         }
     }
 
@@ -86,6 +88,7 @@ impl Health for Gateway {
         open("connections", &self.app.connections);
         open("tails", &self.app.tails);
         open("events", &self.app.events);
+        open("sockets", &self.app.sockets);
         if let Some(bytes) = resident() {
             metrics
                 .gauge("process_resident_memory_bytes", "resident memory", &[])

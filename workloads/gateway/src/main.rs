@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, process::ExitCode, sync::Arc};
 
 use clap::{Parser, Subcommand};
-use synccluster_gateway::{api::openapi, app::Shared, config::Config, health::Gateway, live, serve};
+use synccluster_gateway::{api::openapi, config::Config, health::Gateway, live, serve};
 use synccluster_runtime::{health, telemetry};
 use tokio::net::TcpListener;
 

@@ -74,17 +74,16 @@ pub async fn guard(State(app): State<Shared>, mut request: Request, next: Next) 
         }
     };
     count(&app.metrics, label, &answer);
-    let mut answer = end_with_the_process(answer, &app);
+    let mut answer = end_in_time(answer, &app);
     headers::add(&path, answer.headers_mut());
     answer
 }
 
 fn enter(access: &Access, path: &str, method: &Method, headers: &HeaderMap) -> Result<Option<Caller>, Problem> {
     match door(path) {
-        Door::Public => Ok(None),
         // Otherwise a stranger's page could sign somebody in, or out.
         Door::Session if Origin::of(headers) == Origin::Stranger => Err(stranger()),
-        Door::Session => Ok(None),
+        Door::Public | Door::Session => Ok(None),
         Door::Sockets => match access.authenticate(headers) {
             Ok(caller) => no_stranger(&caller, method, headers).map(|()| Some(caller)),
             // Whoever shows nothing here may still show a token in his first packet.
@@ -156,14 +155,15 @@ async fn drain(request: Request) {
     let _ = time::timeout(DRAIN_WITHIN, read).await;
 }
 
-/// A stream of events has no end of its own; without one the process could not end in order.
-fn end_with_the_process(answer: Response, app: &Shared) -> Response {
+/// A stream of events has no end of its own. It ends with the process, and when who listens has to show again who he is.
+fn end_in_time(answer: Response, app: &Shared) -> Response {
     let kind = answer.headers().get(header::CONTENT_TYPE);
     if !kind.is_some_and(|kind| kind.as_bytes().starts_with(b"text/event-stream")) {
         return answer;
     }
-    let stop = app.stop.clone().cancelled_owned();
-    answer.map(|body| Body::from_stream(body.into_data_stream().take_until(stop)))
+    let (stop, over) = (app.stop.clone(), app.access.over());
+    let end = async move { stop.run_until_cancelled_owned(over).await };
+    answer.map(|body| Body::from_stream(body.into_data_stream().take_until(Box::pin(end))))
 }
 
 /// What a request is counted under: few different ones, whatever is asked.

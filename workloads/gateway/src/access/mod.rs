@@ -10,12 +10,13 @@ mod origin;
 mod session;
 mod tokens;
 
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
 use axum::http::{HeaderMap, HeaderName, Method, header};
 use serde::Serialize;
 use synccluster_protocol::ClusterName;
 use synccluster_runtime::clock::now_millis;
+use tokio::time;
 
 pub use identity::Identity;
 pub use origin::Origin;
@@ -102,6 +103,21 @@ impl Access {
     pub fn refresh(&self) {
         if let Some(files) = &self.tokens {
             files.refresh();
+        }
+    }
+
+    /// Returns when what was opened by now should be asked for again: the tokens are others, or a session that began now is over.
+    pub fn over(&self) -> impl Future<Output = ()> + Send + use<> {
+        let tokens = self.tokens.as_ref().map(tokens::Files::changes);
+        async move {
+            let changed = async {
+                match tokens {
+                    // Fails when nobody could tell any more, which is at the end of the process.
+                    Some(mut tokens) => drop(tokens.changed().await),
+                    None => std::future::pending().await,
+                }
+            };
+            let _ = time::timeout(Duration::from_secs(SESSION_SECONDS.unsigned_abs()), changed).await;
         }
     }
 

@@ -8,6 +8,7 @@ use std::{
 
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
+use tokio::sync::watch;
 
 use super::Role;
 
@@ -144,6 +145,7 @@ fn read(file: &Path) -> Result<Option<Token>, Error> {
 pub(super) struct Files {
     folder: PathBuf,
     known: RwLock<Known>,
+    changes: watch::Sender<()>,
 }
 
 struct Known {
@@ -161,11 +163,17 @@ impl Files {
         Ok(Self {
             folder,
             known: RwLock::new(known),
+            changes: watch::Sender::new(()),
         })
     }
 
     pub(super) fn now(&self) -> Arc<Tokens> {
         Arc::clone(&self.known.read().unwrap_or_else(PoisonError::into_inner).tokens)
+    }
+
+    /// Hears of it when the tokens become others.
+    pub(super) fn changes(&self) -> watch::Receiver<()> {
+        self.changes.subscribe()
     }
 
     /// Reads the files again. Ones that are wrong change nothing, since they may be half written; ones that are gone are gone.
@@ -177,9 +185,10 @@ impl Files {
         };
         let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
         if known.wrong != wrong {
-            match &wrong {
-                Some(error) => tracing::error!(%error, "the tokens cannot be read again"),
-                None => tracing::info!("the tokens can be read again"),
+            if let Some(error) = &wrong {
+                tracing::error!(%error, "the tokens cannot be read again");
+            } else {
+                tracing::info!("the tokens can be read again");
             }
             known.wrong = wrong;
         }
@@ -188,6 +197,7 @@ impl Files {
         {
             tracing::info!("the tokens have changed; sessions made with the old ones have ended");
             known.tokens = Arc::new(tokens);
+            self.changes.send_replace(());
         }
     }
 }

@@ -71,7 +71,11 @@ impl Kubernetes {
 
     /// A pod of this cluster; 404 for any other.
     pub(super) async fn pod(&self, name: &str) -> Result<Pod, Problem> {
-        let found = within(self.pods().get_opt(name), "the component cannot be read").await?;
+        let found = if is_name(name) {
+            within(self.pods().get_opt(name), "the component cannot be read").await?
+        } else {
+            None
+        };
         found
             .filter(|pod| {
                 pod.labels()
@@ -90,6 +94,14 @@ impl Kubernetes {
     pub(super) fn pods(&self) -> Api<Pod> {
         Api::namespaced(self.client.clone(), &self.namespace)
     }
+}
+
+/// Whether a pod could have this name. It becomes part of a path at the API server, where `..` would lead elsewhere.
+fn is_name(name: &str) -> bool {
+    let letter = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
+    let good =
+        |part: &str| part.starts_with(letter) && part.ends_with(letter) && part.chars().all(|c| letter(c) || c == '-');
+    name.len() <= 253 && name.split('.').all(good)
 }
 
 fn component(pod: &Pod) -> Component {
@@ -114,7 +126,7 @@ fn component(pod: &Pod) -> Component {
             .or(status.phase)
             .unwrap_or_else(|| "Unknown".to_owned())
     };
-    let unmet = status
+    let mut unmet = status
         .conditions
         .unwrap_or_default()
         .into_iter()
@@ -132,7 +144,7 @@ fn component(pod: &Pod) -> Component {
         node: pod.spec.as_ref().and_then(|spec| spec.node_name.clone()),
         message: told
             .or(status.message)
-            .or_else(|| unmet.filter_map(|condition| condition.message).next()),
+            .or_else(|| unmet.find_map(|condition| condition.message)),
         containers,
     }
 }
@@ -179,6 +191,32 @@ mod tests {
             "status": status,
         });
         component(&serde_json::from_value(pod).unwrap())
+    }
+
+    #[test]
+    fn a_name_that_no_pod_can_have_never_reaches_the_api_server() {
+        for name in ["demo-client-2-sink-7d9f-x", "demo-kafka-0", "a.b-c", "0"] {
+            assert!(is_name(name), "{name}");
+        }
+        let long = "a".repeat(254);
+        for name in [
+            "",
+            "..",
+            ".",
+            "a/../b",
+            "../secrets/x",
+            "a/log",
+            "A",
+            "a b",
+            "a%2fb",
+            "-a",
+            "a-",
+            "a..b",
+            "é",
+            &long,
+        ] {
+            assert!(!is_name(name), "{name}");
+        }
     }
 
     #[test]
