@@ -9,4 +9,7 @@ pub mod rows;
 pub mod session;
 pub mod tables;
 pub mod tail;
+pub mod difference;
+pub mod conflicts;
+pub mod parked;
 pub mod topics;

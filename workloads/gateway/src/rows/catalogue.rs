@@ -59,9 +59,9 @@ pub struct Column {
     /// How its values travel in change events.
     #[serde(skip)]
     pub wire: ColumnType,
-    /// Whether its order depends on a collation.
+    /// Whether its order is that of a collation, which may be another one at another site, and not of bytes.
     #[serde(skip)]
-    pub collatable: bool,
+    pub collated: bool,
 }
 
 /// An enrolled table.
@@ -84,15 +84,22 @@ fn as_text<S: serde::Serializer>(name: &TableName, serializer: S) -> Result<S::O
     serializer.collect_str(name)
 }
 
+// An expression is made readable under a lock on its table: one that is being altered must not hide all others until it is done.
 const COLUMNS: &str = "
+with locked as materialized (
+    select coalesce(array_agg(relation), '{}') as tables from pg_locks where mode = 'AccessExclusiveLock' and relation is not null)
 select t.relation, t.key, n.nspname::text, c.relname::text, a.attname::text, format_type(a.atttypid, a.atttypmod), not (a.attnotnull or b.not_null),
-       pg_get_expr(d.adbin, d.adrelid), a.attgenerated <> '', a.attidentity::text, format_type(b.root, -1), b.root,
-       case when r.typsubscript = 'array_subscript_handler'::regproc then e.root end, a.attcollation <> 0,
+       case when d.adrelid = any(l.tables) then 'not known while the table is locked' else pg_get_expr(d.adbin, d.adrelid) end,
+       a.attgenerated <> '', a.attidentity::text, format_type(b.root, -1), b.root,
+       case when r.typsubscript = 'array_subscript_handler'::regproc then e.root end, a.attcollation <> 0 and not coalesce(case when o.collprovider = 'd' then s.bytewise else o.collname in ('C', 'POSIX', 'ucs_basic', 'pg_c_utf8') end, false),
        case when r.typtype = 'e' then array(select enumlabel::text from pg_enum where enumtypid = b.root order by enumsortorder) end
-  from sync.tables t
+  from sync.tables t cross join locked l
   join pg_namespace n on n.nspname = split_part(t.relation, '.', 1)
   join pg_class c on c.relnamespace = n.oid and c.relname = substr(t.relation, strpos(t.relation, '.') + 1)
   join pg_attribute a on a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
+  left join pg_collation o on o.oid = a.attcollation
+ cross join (select datlocprovider = 'b' or (datlocprovider = 'c' and datcollate in ('C', 'POSIX', 'C.UTF-8', 'C.utf8')) as bytewise
+               from pg_database where datname = current_database()) s
   left join pg_attrdef d on d.adrelid = c.oid and d.adnum = a.attnum
  cross join lateral (
     with recursive chain as (
@@ -154,7 +161,7 @@ fn column(row: &Row) -> Result<Column, Error> {
             _ => Kind::Text,
         },
         wire: ColumnType::of(root, row.try_get(12)?),
-        collatable: row.try_get(13)?,
+        collated: row.try_get(13)?,
     })
 }
 

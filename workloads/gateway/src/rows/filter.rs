@@ -92,12 +92,12 @@ impl Filter {
             }
             reader.blanks();
             let column = reader.name()?;
-            let test = test(&mut reader)?;
-            values += test.values().len();
+            let asked = test(&mut reader)?;
+            values += asked.values().len();
             if values > MAX_VALUES {
                 return Err(reader.wrong(&format!("a filter may have {MAX_VALUES} values")));
             }
-            conditions.push(Condition { column, test });
+            conditions.push(Condition { column, test: asked });
         }
         Ok(Self(conditions))
     }

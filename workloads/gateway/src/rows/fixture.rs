@@ -48,6 +48,6 @@ fn column(text: &str) -> Column {
             "date" => ColumnType::Date,
             _ => ColumnType::Text,
         },
-        collatable: kind == "text",
+        collated: kind == "text",
     }
 }

@@ -171,19 +171,23 @@ impl Order {
 impl Term {
     fn expression(&self, alias: &str) -> String {
         match self.comparing {
-            Comparing::Natively => self.column.of(alias),
-            Comparing::Alike if self.column.collatable => format!("{} collate \"C\"", self.column.of(alias)),
-            Comparing::Alike => self.column.of(alias),
             Comparing::AsText => format!("({}) collate \"C\"", self.column.text(alias)),
+            Comparing::Natively | Comparing::Alike => self.collated(self.column.of(alias)),
         }
     }
 
     fn value(&self, text: &str) -> String {
         match self.comparing {
-            Comparing::Natively => self.column.value(text),
-            Comparing::Alike if self.column.collatable => format!("{} collate \"C\"", self.column.value(text)),
-            Comparing::Alike => self.column.value(text),
             Comparing::AsText => format!("{text} collate \"C\""),
+            Comparing::Natively | Comparing::Alike => self.collated(self.column.value(text)),
+        }
+    }
+
+    fn collated(&self, expression: String) -> String {
+        if self.comparing == Comparing::Alike && self.column.collated {
+            format!("{expression} collate \"C\"")
+        } else {
+            expression
         }
     }
 

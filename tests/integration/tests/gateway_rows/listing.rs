@@ -1,0 +1,254 @@
+//! Pages, orders, filters.
+
+use anyhow::{Context, Result};
+use rand::{RngExt, SeedableRng, rngs::SmallRng};
+use serde_json::{Value, json};
+
+use crate::{SERVER, TODOS, all_pages, apart, query, rows_at};
+
+const THINGS: &str = "create table things (
+    shop text, no int, a int, b text, c numeric, d timestamptz not null, e double precision not null, primary key (shop, no))";
+const ORDERS: [&str; 12] = [
+    "",
+    "no",
+    "-no",
+    "a",
+    "-a",
+    "b,-a",
+    "-b,c",
+    "-c,-d,a",
+    "d,-e",
+    "-e,-d,-shop,-no",
+    "c,shop",
+    "-shop,no",
+];
+const FILTERS: [&str; 6] = [
+    "",
+    "a is not null",
+    "b like 'x%'",
+    "no in (1, 2, 3) and e >= 0",
+    "c = 'NaN'",
+    "d > '2024-01-02' and shop != 'b,c'",
+];
+
+/// The order as SQL.
+fn order_by(order: &str) -> String {
+    let terms = order
+        .split(',')
+        .filter(|term| !term.is_empty())
+        .map(|term| match term.strip_prefix('-') {
+            Some(column) => format!("{column} desc nulls first"),
+            None => format!("{term} asc nulls last"),
+        });
+    terms
+        .chain(["shop asc".into(), "no asc".into()])
+        .collect::<Vec<_>>()
+        .join(", ")
+}
+
+fn some_rows(random: &mut SmallRng, count: usize) -> String {
+    let mut pick = |of: &[&str]| of[random.random_range(0..of.len())].to_owned();
+    let rows: Vec<String> = (0..count)
+        .map(|n| {
+            let (a, b, c) = (
+                pick(&["null", "1", "2", "-3"]),
+                pick(&["null", "''", "'x'", "'xy'", "'X'", "'ä'"]),
+                pick(&["null", "'NaN'", "1", "1.0", "-0.5"]),
+            );
+            let (d, e) = (
+                pick(&[
+                    "'infinity'",
+                    "'2024-01-01'",
+                    "'2024-01-01 00:00:00.000001'",
+                    "'2024-01-03'",
+                ]),
+                pick(&["'NaN'", "0", "'-0'", "1e300", "'-Infinity'"]),
+            );
+            format!(
+                "({}, {n}, {a}, {b}, {c}, {d}, {e})",
+                pick(&["'a'", "'b,c'", "'Ä/'", "''"])
+            )
+        })
+        .collect();
+    format!("insert into things values {} on conflict do nothing", rows.join(", "))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_row_comes_once_and_in_order_for_any_data_order_filter_and_page_size() -> Result<()> {
+    let (world, gateway) = apart(0, THINGS).await?;
+    let rows = rows_at(SERVER, "public.things");
+    let seed = rand::random();
+    let mut random = SmallRng::seed_from_u64(seed);
+    for count in [0, 1, 40] {
+        world.run(SERVER, "truncate things").await?;
+        if count > 0 {
+            world.run(SERVER, &some_rows(&mut random, count)).await?;
+        }
+        for order in ORDERS {
+            for filter in FILTERS {
+                let limit = random.random_range(1..=count + 2).to_string();
+                let condition = if filter.is_empty() { "true" } else { filter };
+                let expected = world
+                    .ask(
+                        SERVER,
+                        &format!(
+                            "select shop || ' ' || no from things where {condition} order by {}",
+                            order_by(order)
+                        ),
+                    )
+                    .await?;
+                let listed = all_pages(
+                    &gateway,
+                    &rows,
+                    &[("order", order), ("filter", filter), ("limit", &limit)],
+                )
+                .await;
+                let listed = listed.with_context(|| format!("seed {seed}, order {order}, filter {filter}"))?;
+                let listed: Vec<String> = listed
+                    .iter()
+                    .map(|row| format!("{} {}", row["key"]["shop"].as_str().unwrap_or("?"), row["key"]["no"]))
+                    .collect();
+                assert_eq!(
+                    listed, expected,
+                    "seed {seed}, order {order}, filter {filter}, limit {limit}"
+                );
+            }
+        }
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_goes_on_where_the_last_one_ended_whatever_is_written_between() -> Result<()> {
+    let (world, gateway) = apart(0, TODOS).await?;
+    world
+        .run(
+            SERVER,
+            "insert into todos (id, title) select n, 'todo ' || n from generate_series(1, 7) n",
+        )
+        .await?;
+    let rows = rows_at(SERVER, "public.todos");
+    let page = gateway.read(&format!("{rows}?limit=5&order=-id")).await?;
+    assert_eq!(
+        page["rows"][0]["values"],
+        json!({"id": "7", "title": "todo 7", "done": false})
+    );
+    assert_eq!(
+        (&page["rows"][0]["key"], &page["rows"][0]["key_path"]),
+        (&json!({"id": "7"}), &json!("7"))
+    );
+    assert_eq!(page["rows"][0]["parent"], Value::Null);
+    // The row the page ended with is gone, and one came before it.
+    world
+        .run(
+            SERVER,
+            "delete from todos where id = 3; insert into todos (id, title) values (9, 'new')",
+        )
+        .await?;
+    let next = page["next"].as_str().context("no next page")?;
+    let last = gateway.read(&format!("{rows}?limit=5&order=-id&after={next}")).await?;
+    let ids: Vec<&Value> = last["rows"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .map(|row| &row["key"]["id"])
+        .collect();
+    assert_eq!((ids, &last["next"]), (vec![&json!("2"), &json!("1")], &Value::Null));
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_read_is_a_problem_that_says_what_to_write() -> Result<()> {
+    let (_world, gateway) = apart(0, "create table docs (id int primary key, body json, title text)").await?;
+    let rows = rows_at(SERVER, "public.docs");
+    let ask = async |parts: &[(&str, &str)]| gateway.get(&format!("{rows}{}", query(parts))).await;
+    for (filter, at) in [
+        ("title = x", 9),
+        ("title == 'x'", 8),
+        ("id = 1; drop table docs", 7),
+        ("title = 'it's'", 13),
+    ] {
+        assert_eq!(
+            ask(&[("filter", filter)]).await?.problem(400, "bad-filter")?["position"],
+            at,
+            "{filter}"
+        );
+    }
+    for (filter, column) in [
+        ("nope = 1", "nope"),
+        ("id = 'x'", "id"),
+        ("id in (1, 99999999999)", "id"),
+        ("TITLE = 'x'", "TITLE"),
+    ] {
+        assert_eq!(
+            ask(&[("filter", filter)]).await?.problem(400, "bad-filter")?["column"],
+            column,
+            "{filter}"
+        );
+    }
+    ask(&[("filter", "body = '{}'")])
+        .await?
+        .problem(400, "not-comparable")?;
+    ask(&[("order", "body")]).await?.problem(400, "not-comparable")?;
+    for order in ["nope", "id id", "-", "id,id", "id desc", "id;--"] {
+        ask(&[("order", order)]).await?.problem(400, "bad-order")?;
+    }
+    for limit in ["0", "501"] {
+        ask(&[("limit", limit)]).await?.problem(400, "bad-limit")?;
+    }
+    ask(&[("limit", "many")]).await?.problem(400, "bad-parameter")?;
+    // No cursor, one of another order, one with a value that is no number: base64url of ["id",["x"]].
+    for (order, after) in [
+        ("", "x"),
+        ("title", "WyJpZCIsWyIxIl1d"),
+        ("", "WyJpZCIsWyJ4Il1d"),
+        ("", "WyJpZCIsW11d"),
+    ] {
+        ask(&[("order", order), ("after", after)])
+            .await?
+            .problem(400, "bad-cursor")?;
+    }
+    let unknown = gateway
+        .get("/api/v1/sites/client-9/tables/public.docs/rows")
+        .await?
+        .problem(404, "unknown-site")?;
+    assert!(
+        unknown["detail"]
+            .as_str()
+            .is_some_and(|detail| detail.contains("the sites are server")),
+        "{unknown}"
+    );
+    for table in ["public.nope", "docs", "sync.conflicts", "pg_catalog.pg_class"] {
+        gateway
+            .get(&rows_at(SERVER, table))
+            .await?
+            .problem(404, "unknown-table")?;
+    }
+    gateway.get(&format!("{rows}/1")).await?.problem(404, "unknown-row")?;
+    for key in ["x", "1,2", "1.5", "%2525"] {
+        gateway.get(&format!("{rows}/{key}")).await?.problem(400, "bad-key")?;
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_takes_too_long_is_ended_and_the_others_are_served() -> Result<()> {
+    let (world, gateway) = apart(0, &format!("{TODOS}; create table others (id int primary key)")).await?;
+    let blocker = world.app(SERVER).await?;
+    blocker
+        .batch_execute("begin; lock table todos in access exclusive mode")
+        .await?;
+    let (todos, others) = (rows_at(SERVER, "public.todos"), rows_at(SERVER, "public.others"));
+    let (slow, quick) = tokio::join!(gateway.get(&todos), gateway.get(&others));
+    quick?.ok()?;
+    let problem = slow?.problem(503, "too-slow")?;
+    assert!(
+        problem["detail"]
+            .as_str()
+            .is_some_and(|detail| detail.contains("index")),
+        "{problem}"
+    );
+    blocker.batch_execute("rollback").await?;
+    gateway.read(&todos).await?;
+    Ok(())
+}

@@ -1,0 +1,98 @@
+//! Writes that lost.
+
+use std::collections::BTreeMap;
+
+use axum::{Json, extract::State};
+use serde::{Deserialize, Serialize};
+use synccluster_protocol::Site;
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use crate::{
+    app::Shared,
+    extract::{Params, Segments},
+    problem::Problem,
+    rows::{
+        books::{self, Wanted},
+        conflicts::Conflict,
+        read,
+        reapply::{self, Reapplied, Reapply},
+    },
+};
+
+/// The routes of conflicts.
+pub fn routes() -> OpenApiRouter<Shared> {
+    OpenApiRouter::new().routes(routes!(list)).routes(routes!(reapply))
+}
+
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+struct Query {
+    /// One site's books; all of them, unless it is said.
+    site: Option<String>,
+    /// One table's.
+    table: Option<String>,
+    /// One kind's.
+    #[param(example = "update/update")]
+    kind: Option<String>,
+    /// 1 to 500; 100, unless it is said.
+    limit: Option<u16>,
+    /// `next` of the page before.
+    after: Option<String>,
+}
+
+/// Writes that lost, newest first.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+struct Lost {
+    conflicts: Vec<Conflict>,
+    /// Sites that cannot be asked, and why.
+    #[schema(value_type = BTreeMap<String, String>)]
+    unreachable: BTreeMap<Site, String>,
+    /// `after` of the next page; null on the last one.
+    next: Option<String>,
+}
+
+/// Writes that lost, at all sites.
+#[utoipa::path(get, path = "/api/v1/conflicts", tag = "books", params(Query), responses(
+    (status = 200, description = "A page, newest first.", body = Lost),
+    (status = 400, description = "Bad limit or cursor.", body = Problem, content_type = "application/problem+json"),
+    (status = 404, description = "No such site.", body = Problem, content_type = "application/problem+json"),
+    (status = 503, description = "The site cannot be reached.", body = Problem, content_type = "application/problem+json"),
+))]
+async fn list(State(app): State<Shared>, Params(query): Params<Query>) -> Result<Json<Lost>, Problem> {
+    let wanted = Wanted {
+        site: query.site,
+        table: query.table,
+        kind: query.kind,
+        limit: read::limit(query.limit)?,
+        after: query.after,
+    };
+    let page = books::page(&app, &wanted).await?;
+    Ok(Json(Lost {
+        conflicts: page.entries,
+        unreachable: page.unreachable,
+        next: page.next,
+    }))
+}
+
+/// Makes a losing write again, as a new write at its site.
+#[utoipa::path(post, path = "/api/v1/sites/{site}/conflicts/{id}/reapply", tag = "books", params(
+    ("site" = String, Path, example = "server"),
+    ("id" = String, Path, example = "7"),
+), responses(
+    (status = 200, description = "It was made again.", body = Reapplied),
+    (status = 404, description = "No such site, conflict or table.", body = Problem, content_type = "application/problem+json"),
+    (status = 409, description = "Made again already, or against a constraint.", body = Problem, content_type = "application/problem+json"),
+    (status = 422, description = "A value does not fit the table any more.", body = Problem, content_type = "application/problem+json"),
+    (status = 503, description = "The site cannot be reached, or takes too long.", body = Problem, content_type = "application/problem+json"),
+))]
+async fn reapply(
+    State(app): State<Shared>,
+    Segments((site, id)): Segments<(String, String)>,
+) -> Result<Json<Reapplied>, Problem> {
+    let site = app.sites.find(&site)?;
+    let (id, table) = reapply::table_of(&app, site, &id).await?;
+    app.catalogues
+        .work(&app.sites, site, &table, &Reapply { id })
+        .await
+        .map(Json)
+}

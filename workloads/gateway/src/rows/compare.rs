@@ -1,0 +1,217 @@
+//! Rows of several sites side by side, and what differs between them.
+
+use std::{
+    collections::BTreeSet,
+    time::{Duration, Instant},
+};
+
+use super::{
+    align::{Aligned, Ranking, side_by_side},
+    order::{Comparing, Order, Position},
+    panel::{Panel, Request},
+    probe::{Candidates, Digest, Lookup, Range, Rank},
+    read,
+};
+use crate::{app::App, problem::Problem};
+
+/// How long differences are looked for in one request; what is left is for the next one.
+const SEARCH: Duration = Duration::from_secs(5);
+/// Rows whose sum is compared in one go.
+const BLOCK: usize = 5_000;
+
+/// Sites that are compared.
+pub struct Comparison<'a> {
+    /// Who takes part.
+    pub panel: Panel<'a>,
+    order: Order,
+    /// The columns all sites have, unless one has others.
+    columns: Option<Vec<String>>,
+}
+
+/// Keys that come next with the rows of all sites.
+#[derive(Debug, Default)]
+pub struct Found {
+    /// In order, each with its place.
+    pub rows: Vec<(Aligned, Position)>,
+    /// How many keys were looked at.
+    pub compared: u64,
+    /// Where to go on; `None`: there is nothing further.
+    pub next: Option<Position>,
+}
+
+impl<'a> Comparison<'a> {
+    /// Finds the table at every site.
+    pub async fn begin(app: &'a App, request: &Request) -> Result<Self, Problem> {
+        let panel = Panel::find(app, request).await?;
+        let (site, table) = panel.first()?;
+        let order = panel.question.order(table).map_err(|failure| failure.problem(site))?;
+        let columns = panel.columns();
+        Ok(Self { panel, order, columns })
+    }
+
+    /// The position a cursor stands for.
+    pub fn position(&self, cursor: Option<&str>) -> Result<Option<Position>, Problem> {
+        read::position(cursor, &self.order)
+    }
+
+    /// The cursor behind a position.
+    pub fn cursor(&self, position: &Position) -> String {
+        read::next(&self.order, position)
+    }
+
+    /// The next rows.
+    pub async fn rows(&mut self, after: Option<Position>, limit: usize) -> Result<Found, Problem> {
+        self.collect(Range { after, up_to: None }, limit, |_| true).await
+    }
+
+    /// The next rows that are not the same at all sites. In the key's order ranges are compared by their sums first.
+    pub async fn differences(&mut self, mut after: Option<Position>, limit: usize) -> Result<Found, Problem> {
+        let by_key = self.order.print() == Order::key(self.panel.first()?.1, |_| Comparing::Natively).print();
+        if !by_key || self.columns.is_none() {
+            return self
+                .collect(Range { after, up_to: None }, limit, |row| !row.equal)
+                .await;
+        }
+        let began = Instant::now();
+        let mut found = Found::default();
+        loop {
+            let up_to = self.boundary(after.as_ref()).await?;
+            let range = Range {
+                after: after.take(),
+                up_to,
+            };
+            if let Some(count) = self.sums(&range).await? {
+                found.compared += count;
+            } else {
+                let limit = limit - found.rows.len();
+                let more = self.collect(range.clone(), limit, |row| !row.equal).await?;
+                found.compared += more.compared;
+                found.rows.extend(more.rows);
+                if more.next.is_some() {
+                    found.next = more.next;
+                    return Ok(found);
+                }
+            }
+            if range.up_to.is_none() || found.rows.len() >= limit || began.elapsed() > SEARCH {
+                found.next = range.up_to;
+                return Ok(found);
+            }
+            after = range.up_to;
+        }
+    }
+
+    /// Rows of a range that are wanted, up to `limit`, or as many as are found in time.
+    async fn collect(
+        &mut self,
+        mut range: Range,
+        limit: usize,
+        wanted: impl Fn(&Aligned) -> bool,
+    ) -> Result<Found, Problem> {
+        let began = Instant::now();
+        let mut found = Found::default();
+        loop {
+            let round = self.round(&range, limit).await?;
+            for (row, position) in round.rows {
+                if found.rows.len() == limit {
+                    found.next = found.rows.last().map(|(_, position)| position.clone());
+                    return Ok(found);
+                }
+                found.compared += 1;
+                if wanted(&row) {
+                    found.rows.push((row, position));
+                }
+            }
+            if round.next.is_none() || found.rows.len() == limit || began.elapsed() > SEARCH {
+                found.next = round.next;
+                return Ok(found);
+            }
+            range.after = round.next;
+        }
+    }
+
+    /// The keys that come next at any site, with the rows of all sites.
+    async fn round(&mut self, range: &Range, limit: usize) -> Result<Found, Problem> {
+        let question = self.panel.question.clone();
+        let candidates = Candidates {
+            question: &question,
+            range,
+            limit: limit + 1,
+            skip: 0,
+        };
+        let candidates = self.panel.ask(&candidates).await?;
+        let full = candidates.iter().filter(|(_, rows)| rows.len() > limit);
+        let horizons: Vec<Position> = full
+            .filter_map(|(_, rows)| rows.last().map(|(_, position)| position.clone()))
+            .collect();
+        let keys: BTreeSet<_> = candidates
+            .into_iter()
+            .flat_map(|(_, rows)| rows)
+            .map(|(key, _)| key)
+            .collect();
+        let keys: Vec<_> = keys.into_iter().collect();
+        let cells = self
+            .panel
+            .ask(&Lookup {
+                question: &question,
+                keys: &keys,
+            })
+            .await?;
+        let ranking = Ranking::new(
+            cells.iter().flat_map(|(_, cells)| cells.values()),
+            range.after.as_ref(),
+            horizons.into_iter(),
+        );
+        let order = self
+            .panel
+            .ask_first(&Rank {
+                question: &question,
+                positions: &ranking.positions,
+            })
+            .await?;
+        let next = ranking.next(&order);
+        let (_, table) = self.panel.first()?;
+        let rows = next
+            .keys
+            .into_iter()
+            .map(|(key, position)| (side_by_side(table, &key, &cells), position));
+        Ok(Found {
+            rows: rows.collect(),
+            compared: 0,
+            next: next.horizon,
+        })
+    }
+
+    /// Where the next block of keys ends; `None`: at the end.
+    async fn boundary(&mut self, after: Option<&Position>) -> Result<Option<Position>, Problem> {
+        let question = self.panel.question.clone();
+        let range = Range {
+            after: after.cloned(),
+            up_to: None,
+        };
+        let last = Candidates {
+            question: &question,
+            range: &range,
+            limit: 1,
+            skip: BLOCK - 1,
+        };
+        Ok(self.panel.ask_first(&last).await?.pop().map(|(_, position)| position))
+    }
+
+    /// How many rows a range has, if all sites have the same ones there.
+    async fn sums(&mut self, range: &Range) -> Result<Option<u64>, Problem> {
+        let (question, columns) = (self.panel.question.clone(), self.columns.clone().unwrap_or_default());
+        let sums = self
+            .panel
+            .ask(&Digest {
+                question: &question,
+                range,
+                columns: &columns,
+            })
+            .await?;
+        let mut sums = sums.into_iter().map(|(_, sum)| sum);
+        let first = sums.next().unwrap_or_default();
+        Ok(sums
+            .all(|sum| sum == first)
+            .then(|| u64::try_from(first.0).unwrap_or_default()))
+    }
+}

@@ -1,0 +1,221 @@
+//! The sites that are asked together. One that cannot be reached is named, and the others are shown.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+use futures::future::join_all;
+use synccluster_protocol::Site;
+use tokio::time::timeout;
+
+use super::{
+    catalogue::{Column, Table},
+    catalogues::Work,
+    filter::Filter,
+    order::Comparing,
+    probe::Question,
+};
+use crate::{app::App, problem::Problem};
+
+/// How long one site may take to answer before the others are shown without it.
+const PATIENCE: Duration = Duration::from_secs(4);
+/// Which rows of which sites.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// The sites, by name; empty: all of them.
+    pub sites: Vec<String>,
+    /// The table.
+    pub table: String,
+    /// Which rows.
+    pub filter: Filter,
+    /// In which order.
+    pub order: String,
+}
+
+/// Sites with a table, and what is asked of it.
+pub struct Panel<'a> {
+    app: &'a App,
+    tables: BTreeMap<Site, Table>,
+    /// What they are asked.
+    pub question: Question,
+    /// Sites that are left out, and why.
+    pub unreachable: BTreeMap<Site, String>,
+}
+
+impl<'a> Panel<'a> {
+    /// Finds the table at every site.
+    pub async fn find(app: &'a App, request: &Request) -> Result<Self, Problem> {
+        let sites: BTreeSet<Site> = if request.sites.is_empty() {
+            app.sites.names().collect()
+        } else {
+            request
+                .sites
+                .iter()
+                .map(|name| app.sites.find(name))
+                .collect::<Result<_, _>>()?
+        };
+        let find = async |site: Site| {
+            (
+                site,
+                patiently(site, app.catalogues.table(&app.sites, site, &request.table)).await,
+            )
+        };
+        let mut tables = BTreeMap::new();
+        let mut problems = BTreeMap::new();
+        for (site, table) in join_all(sites.into_iter().map(find)).await {
+            match table {
+                Ok(table) => drop(tables.insert(site, table)),
+                Err(problem) => drop(problems.insert(site, problem)),
+            }
+        }
+        let Some(first) = tables.values().next().cloned() else {
+            return Err(nobody(problems));
+        };
+        let mut unreachable: BTreeMap<Site, String> = problems
+            .into_iter()
+            .map(|(site, problem)| (site, problem.detail))
+            .collect();
+        let question = Question {
+            table: request.table.clone(),
+            filter: request.filter.clone(),
+            order: request.order.clone(),
+            comparing: first
+                .columns
+                .iter()
+                .map(|column| (column.name.clone(), comparing(column, &tables)))
+                .collect(),
+        };
+        tables.retain(|site, table| match unlike(&question, &first, table) {
+            Some(why) => {
+                unreachable.insert(*site, why);
+                false
+            }
+            None => true,
+        });
+        Ok(Self {
+            app,
+            tables,
+            question,
+            unreachable,
+        })
+    }
+
+    /// The columns all sites have, in no particular order, unless one has others.
+    pub fn columns(&self) -> Option<Vec<String>> {
+        let names =
+            |table: &Table| -> BTreeSet<String> { table.columns.iter().map(|column| column.name.clone()).collect() };
+        let mut all = self.tables.values().map(names);
+        let first = all.next()?;
+        all.all(|other| other == first).then(|| first.into_iter().collect())
+    }
+
+    /// The sites that are shown.
+    pub fn sites(&self) -> Vec<Site> {
+        self.tables.keys().copied().collect()
+    }
+
+    /// The first of them; 503 if none is left.
+    pub fn first(&self) -> Result<(Site, &Table), Problem> {
+        let first = self.tables.iter().next().map(|(site, table)| (*site, table));
+        first.ok_or_else(|| {
+            let why: Vec<&str> = self.unreachable.values().map(String::as_str).collect();
+            Problem::unavailable("sites-unreachable", "Sites unreachable", why.join("; "))
+        })
+    }
+
+    /// Asks all sites at once. A site that does not answer is left out from here on.
+    pub async fn ask<W: Work>(&mut self, work: &W) -> Result<Vec<(Site, W::Answer)>, Problem> {
+        let app = self.app;
+        let table = self.question.table.as_str();
+        let ask = async |site: Site| {
+            (
+                site,
+                patiently(site, app.catalogues.work(&app.sites, site, table, work)).await,
+            )
+        };
+        let answers = join_all(self.tables.keys().copied().map(ask)).await;
+        let mut all = Vec::new();
+        for (site, answer) in answers {
+            match answer {
+                Ok(answer) => all.push((site, answer)),
+                Err(problem) => self.leave_out(site, problem)?,
+            }
+        }
+        self.first()?;
+        Ok(all)
+    }
+
+    /// Asks the first site, and the next one where it does not answer.
+    pub async fn ask_first<W: Work>(&mut self, work: &W) -> Result<W::Answer, Problem> {
+        loop {
+            let (site, _) = self.first()?;
+            let app = self.app;
+            match patiently(site, app.catalogues.work(&app.sites, site, &self.question.table, work)).await {
+                Ok(answer) => return Ok(answer),
+                Err(problem) => self.leave_out(site, problem)?,
+            }
+        }
+    }
+
+    /// What is wrong with the question is wrong at every site; anything else is the site's.
+    fn leave_out(&mut self, site: Site, problem: Problem) -> Result<(), Problem> {
+        if (400..500).contains(&problem.status) && problem.status != 404 {
+            return Err(problem);
+        }
+        self.tables.remove(&site);
+        self.unreachable.insert(site, problem.detail);
+        Ok(())
+    }
+}
+
+async fn patiently<T>(site: Site, answer: impl Future<Output = Result<T, Problem>>) -> Result<T, Problem> {
+    timeout(PATIENCE, answer).await.unwrap_or_else(|_| {
+        let detail = format!("{site} did not answer within {} s", PATIENCE.as_secs());
+        Err(Problem::unavailable("site-unreachable", "Site unreachable", detail))
+    })
+}
+
+/// How a column's values are compared so that all sites agree.
+fn comparing(column: &Column, tables: &BTreeMap<Site, Table>) -> Comparing {
+    let mut others = tables.values().filter_map(|table| table.column(&column.name));
+    let alike = others
+        .clone()
+        .all(|other| (&other.cast, &other.enum_values) == (&column.cast, &column.enum_values));
+    match alike {
+        false => Comparing::AsText,
+        true if others.any(|other| other.collated) => Comparing::Alike,
+        true => Comparing::Natively,
+    }
+}
+
+/// Why a site's table cannot be compared with the others'.
+fn unlike(question: &Question, first: &Table, table: &Table) -> Option<String> {
+    if table.key != first.key {
+        return Some(format!(
+            "the key of {} is ({}) there, and ({}) elsewhere",
+            table.name,
+            table.key.join(", "),
+            first.key.join(", ")
+        ));
+    }
+    let missing = question
+        .filter
+        .0
+        .iter()
+        .find(|condition| table.column(&condition.column).is_none() && first.column(&condition.column).is_some());
+    if let Some(condition) = missing {
+        return Some(format!("{} has no column {} there", table.name, condition.column));
+    }
+    let order = question.order(table).err().filter(|_| question.order(first).is_ok());
+    order.map(|failure| failure.problem(Site::Server).detail)
+}
+
+fn nobody(problems: BTreeMap<Site, Problem>) -> Problem {
+    let unknown = problems.values().all(|problem| problem.status == 404);
+    let details: Vec<String> = problems.values().map(|problem| problem.detail.clone()).collect();
+    match problems.into_values().next() {
+        Some(problem) if unknown => problem,
+        _ => Problem::unavailable("sites-unreachable", "Sites unreachable", details.join("; ")),
+    }
+}
