@@ -34,6 +34,9 @@ export interface Editing {
   readonly site: SiteName;
   readonly keyPath: string;
   readonly column: string;
+  /** Of the row as it was when this began: what is saved must not overwrite what came since. */
+  readonly version: string;
+  readonly begun: Cell;
   readonly saving: boolean;
   readonly problem?: Problem;
 }

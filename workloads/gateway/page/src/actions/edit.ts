@@ -16,7 +16,8 @@ function show(name: string, site: SiteName, op: Change["op"], row: Row): void {
 }
 
 export function edit(site: SiteName, keyPath: string, column: string): void {
-  set({ editing: { site, keyPath, column, saving: false } });
+  const row = rowAt(keyPath)?.cells[site];
+  if (row !== null && row !== undefined) set({ editing: { site, keyPath, column, version: row.version, begun: row.values[column] ?? null, saving: false } });
 }
 
 /** Focus goes back to the cell, where the keyboard was. */
@@ -38,9 +39,9 @@ export async function saveCell(column: Column, text: string | null): Promise<voi
   const row = rowAt(editing.keyPath)?.cells[editing.site];
   if (row === null || row === undefined) return stopEditing();
   const value = text === null ? null : typed(column, text);
-  if (String(row.values[column.name]) === String(value)) return stopEditing();
+  if (row.version === editing.version && String(editing.begun) === String(value)) return stopEditing();
   set({ editing: { ...editing, saving: true } });
-  const problem = await write(chosen, editing.site, row, { [column.name]: value });
+  const problem = await write(chosen, editing.site, { ...row, version: editing.version }, { [column.name]: value });
   const { editing: now } = state;
   const still = now !== null && now.site === editing.site && now.keyPath === editing.keyPath && now.column === editing.column;
   if (!still) return;

@@ -55,14 +55,17 @@ function withDeletes(row: LiveRow): LiveRow {
   return before === undefined ? row : { ...row, gone: before.gone };
 }
 
+const PAUSE = 400;
 let soon: ReturnType<typeof setTimeout> | undefined;
+let lastRead = 0;
 
-/** Reads again shortly, once for many reasons. */
+/** Reads again: at once, and while reasons keep coming once a pause. */
 export function readRowsSoon(): void {
   soon ??= setTimeout(() => {
     soon = undefined;
+    lastRead = performance.now();
     void readRows();
-  }, 200);
+  }, Math.max(0, lastRead + PAUSE - performance.now()));
 }
 
 /** Whether a row that appears can be placed here, or only the gateway knows if and where it belongs. */

@@ -85,6 +85,13 @@ export function field(id: string, label: string, control: VNode, options: { hint
   return h("div.field", { class: options.class }, h("label", { for: id }, label), control, hint);
 }
 
+const NUMBERS = new Set(["Partitions", "Messages", "Members", "Restarts", "Read to", "End", "Lag"]);
+
+/** The head of a column, above its numbers where it has such. */
+export function heading(name: string): VNode {
+  return h("th", { key: name, scope: "col", class: NUMBERS.has(name) ? "number" : "" }, name);
+}
+
 export interface Choice {
   readonly value: string;
   readonly label: string;

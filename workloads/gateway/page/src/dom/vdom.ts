@@ -90,7 +90,7 @@ function patch(node: Node, vnode: VNode | string, svg: boolean): void {
   for (const [name, value] of Object.entries(vnode.props)) if (was.props[name] !== value) setProp(element, name, value);
 }
 
-/** Children with a key are found wherever they were; the others by their order. Nothing is moved that stands right already. */
+/** Children with a key are found wherever they were; the others by their kind, in order. Nothing is moved that stands right already. */
 function reconcile(parent: Element, wanted: readonly (VNode | string)[], svg: boolean): void {
   const keyed = new Map<string, Node>();
   const rest: Node[] = [];
@@ -102,8 +102,15 @@ function reconcile(parent: Element, wanted: readonly (VNode | string)[], svg: bo
   let unkeyed = 0;
   const found = wanted.map((vnode) => {
     const key = typeof vnode === "string" ? undefined : vnode.key;
-    const candidate = key === undefined ? rest[unkeyed++] : keyed.get(key);
-    return candidate !== undefined && matches(candidate, vnode) ? candidate : undefined;
+    if (key !== undefined) {
+      const same = keyed.get(key);
+      return same !== undefined && matches(same, vnode) ? same : undefined;
+    }
+    // The next of its kind: what comes or goes before it does not make it another one.
+    const at = rest.findIndex((node, index) => index >= unkeyed && matches(node, vnode));
+    if (at < 0) return undefined;
+    unkeyed = at + 1;
+    return rest[at];
   });
   const kept = new Set(found);
   for (const node of [...parent.childNodes]) if (!kept.has(node)) (node as ChildNode).remove();

@@ -31,5 +31,5 @@ test("lag that is not known is a question mark, and idle WAL is not behind", () 
 
 test("a site in one sentence", () => {
   const cut = status({ desired: "UplinkCut", freshDial: "Blocked", established: "Closed" }, { uplink: { lagBytes: 2000, lagSeconds: 65 }, downlink: { lagRecords: 0 } });
-  assert.equal(sentence(links(cut)), "client-2: cut; uplink cut, 2.0 kB, 1 min 5 s waiting; downlink lag 0 records");
+  assert.equal(sentence(links(cut)), "client-2: cut; uplink cut, 2.0 kB for 1 min 5 s waiting; downlink lag 0 records");
 });

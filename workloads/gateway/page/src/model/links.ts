@@ -5,8 +5,10 @@ import { bytes, duration } from "./time.ts";
 
 export interface Edge {
   readonly cut: boolean;
-  /** `0 B`, `12 records`, or `?` where nobody could be asked. */
+  /** `0 B`, `12`, or `?` where nobody could be asked. */
   readonly lag: string;
+  /** The age of the oldest change that waits; empty where none does. */
+  readonly late: string;
   readonly behind: boolean;
 }
 
@@ -28,7 +30,7 @@ function word(status: SiteStatus): SiteLinks["word"] {
   return freshDial === "Blocked" ? "Healing" : "Unknown";
 }
 
-const late = (seconds: number | undefined): string => (seconds === undefined || seconds === 0 ? "" : `, ${duration(seconds * 1000)}`);
+const late = (seconds: number | undefined): string => (seconds === undefined || seconds === 0 ? "" : duration(seconds * 1000));
 
 /** WAL that holds no change of a table counts until it is confirmed, so a few bytes are no lag. */
 const QUIET_BYTES = 16_384;
@@ -42,12 +44,14 @@ export function links(status: SiteStatus): SiteLinks {
     word: word(status),
     uplink: {
       cut: desired === "Cut" || desired === "UplinkCut",
-      lag: lagBytes === undefined ? "?" : `${bytes(lagBytes)}${late(upSeconds)}`,
+      lag: lagBytes === undefined ? "?" : bytes(lagBytes),
+      late: late(upSeconds),
       behind: (lagBytes ?? 0) > QUIET_BYTES || (upSeconds ?? 0) > 0,
     },
     downlink: {
       cut: desired === "Cut" || desired === "DownlinkCut",
-      lag: lagRecords === undefined ? "?" : `${lagRecords}${late(downSeconds)}`,
+      lag: lagRecords === undefined ? "?" : String(lagRecords),
+      late: late(downSeconds),
       behind: (lagRecords ?? 0) > 0,
     },
     since: status.connectivity?.since ?? undefined,
@@ -58,7 +62,10 @@ export function links(status: SiteStatus): SiteLinks {
 
 /** The same in a sentence. */
 export function sentence(site: SiteLinks): string {
-  const edge = (name: string, each: Edge, unit: string): string => (each.cut ? `${name} cut, ${each.lag}${unit} waiting` : `${name} lag ${each.lag}${unit}`);
+  const edge = (name: string, each: Edge, unit: string): string => {
+    const lag = `${each.lag}${unit}${each.late === "" ? "" : ` for ${each.late}`}`;
+    return each.cut ? `${name} cut, ${lag} waiting` : `${name} lag ${lag}`;
+  };
   const problem = site.problem === undefined ? "" : `; ${site.problem}`;
   return `${site.site}: ${site.word.toLowerCase()}; ${edge("uplink", site.uplink, "")}; ${edge("downlink", site.downlink, " records")}${problem}`;
 }

@@ -50,7 +50,7 @@ export function valueCell(place: Place, row: Row, column: Column, differs: boole
   const editing = isEdited(state.editing, place) ? state.editing : null;
   const classes = [differs ? "differs" : "", why === undefined && mayEdit() ? "editable" : "", isNumeric(column) ? "number" : "", editing === null ? "" : "editing"].filter(Boolean).join(" ");
   const props = cellProps(place, state, { class: classes, title: why ?? null, "aria-readonly": String(why !== undefined || !mayEdit()), onclick: editing === null ? () => act(place, row, column) : null, onact: () => act(place, row, column) });
-  return h("td", props, editing === null ? [differs ? mark() : null, shown(value)] : editor(place, row, column, editing));
+  return h("td", props, editing === null ? [differs ? mark() : null, shown(value)] : editor(place, column, editing));
 }
 
 export function mark(): Child {
@@ -73,10 +73,10 @@ const focus = (element: Element): void => {
   if (element instanceof HTMLInputElement) element.select();
 };
 
-export function editor(place: Place, row: Row, column: Column, editing: Editing): VNode {
-  const value = row.values[column.name] ?? null;
+export function editor(place: Place, column: Column, editing: Editing): VNode {
   const label = `${column.name} of row ${place.keyPath} at ${place.site}`;
-  const begun = text(value);
+  // What it began with, whatever arrives meanwhile: a change of it would replace what is being typed.
+  const begun = text(editing.begun);
   const multiline = isLong(column) || begun.includes("\n");
   const common = { "aria-label": label, "aria-invalid": editing.problem === undefined ? null : "true", disabled: editing.saving, ref: focus, onkeydown: onKey(column, multiline) };
   const choices = isBoolean(column) ? ["true", "false"] : column.enum_values;
@@ -87,7 +87,7 @@ export function editor(place: Place, row: Row, column: Column, editing: Editing)
         ? h("textarea", { ...common, rows: 3, value: begun, key: "area" })
         : h("input", { ...common, type: "text", value: begun, key: "input", autocomplete: "off", inputmode: isNumeric(column) ? "decimal" : null });
   const typed = (event: Event): string => (event.currentTarget as HTMLElement).closest(".editor")?.querySelector<HTMLInputElement>("input, select, textarea")?.value ?? "";
-  return h("div.editor", { onclick: (event: Event) => event.stopPropagation() },
+  return h("div.editor", { key: "editor", onclick: (event: Event) => event.stopPropagation() },
     control,
     h("div.editor-actions", null,
       button("Save", { icon: "check", bare: true, tone: "primary", disabled: editing.saving, onclick: (event: Event) => saveCell(column, typed(event)) }),

@@ -3,7 +3,7 @@
 import { look } from "../actions/navigate.ts";
 import { readComponents, readLogs } from "../actions/refresh.ts";
 import type { Component } from "../api/types.ts";
-import { button, empty, field, loading, problemBox, select, tag, time } from "../dom/parts.ts";
+import { button, empty, field, heading, loading, problemBox, select, tag, time } from "../dom/parts.ts";
 import { type Child, h, type VNode } from "../dom/vdom.ts";
 import type { State } from "../store.ts";
 
@@ -37,7 +37,7 @@ export function componentsView(state: State): Child {
   const { value, problem } = state.components;
   const pod = value?.find(({ name }) => name === state.route.query["pod"]);
   const table = (pods: readonly Component[]): VNode => h("div.scroll", { tabindex: "0", role: "region", "aria-label": "Pods" }, h("table.plain", null,
-    h("thead", null, h("tr", null, ["Pod", "Component", "Site", "State", "Restarts", "Started", "Node"].map((name) => h("th", { scope: "col" }, name)))),
+    h("thead", null, h("tr", null, ["Pod", "Component", "Site", "State", "Restarts", "Started", "Node"].map(heading))),
     h("tbody", null, pods.map((each) => row(each, state)))));
   return [
     h("section.panel", { key: "components", "aria-labelledby": "components" }, h("header", null, h("h2", { id: "components" }, "Components")), problemBox(problem, readComponents),

@@ -56,7 +56,7 @@ function listCell(row: Row, site: SiteName, { text, done }: Checklist, column: C
     void setValues(site, row, { [done]: !isDone });
   };
   const tick = h("input", { type: "checkbox", tabindex: "-1", checked: isDone, disabled: !mayEdit(), "aria-label": `${String(row.values[text])}, ${done} at ${site}`, onclick: (event: Event) => event.stopPropagation(), onchange: toggle });
-  const content = editing === null ? h("span.todo", { class: isDone ? "done" : "", onclick: open }, shown(row.values[text])) : editor(place, row, column, editing);
+  const content = editing === null ? h("span.todo", { class: isDone ? "done" : "", onclick: open }, shown(row.values[text])) : editor(place, column, editing);
   return h("td.item", cellProps(place, state, { class: `${found.kind === "same" ? "" : "differs"} ${mayEdit() ? "editable" : ""}`, title: other === "" ? null : `differs from the server: ${other}`, onact: open, "data-done": String(isDone), "data-toggle": "" }),
     h("div.item-line", null, found.kind === "same" ? null : [h("span.sign", { "aria-hidden": "true" }, "≠"), aloud(`differs from the server (${other}): `)], tick, content, editing === null ? deleteButton(site, row) : null));
 }

@@ -79,9 +79,10 @@ export function navigation(state: State): VNode {
   const sites = state.cluster.value?.sites ?? [];
   const parked = sites.reduce((sum, site) => sum + (site.parked ?? 0), 0);
   const conflicts = sites.reduce((sum, site) => sum + (site.conflicts ?? 0), 0);
+  const counts = [conflicts > 0 ? String(conflicts) : "", parked > 0 ? `${parked} parked` : ""].filter(Boolean).join(" · ");
   const item = (view: View): VNode => {
     const current = state.route.view === view;
-    const count = view === "conflicts" && conflicts + parked > 0 ? h("span.count", null, parked > 0 ? `${conflicts} + ${parked} parked` : String(conflicts)) : null;
+    const count = view === "conflicts" && counts !== "" ? h("span.count", null, counts) : null;
     return h("li", { key: view }, h("a", { href: formatRoute({ view, query: {} }), "aria-current": current ? "page" : null }, NAMES[view], count));
   };
   return h("nav.views", { "aria-label": "Views" }, h("ul", null, VIEWS.map(item)));

@@ -41,13 +41,14 @@ function siteChips(state: State): Child {
 }
 
 function filterForm(state: State, chosen: Table): VNode {
-  const text = chosen.columns.find((column) => isText(column))?.name;
+  const texts = chosen.columns.filter(isText);
+  const text = (texts.find((column) => !column.in_key) ?? texts[0])?.name;
   const submit = (event: SubmitEvent): void => {
     event.preventDefault();
     const typed = ((event.target as HTMLFormElement).elements.namedItem("filter") as HTMLInputElement).value;
     look({ filter: understood(typed, text), after: undefined });
   };
-  const example = text === undefined ? "id > 100" : `${text} ilike '%milk%' and id > 100`;
+  const example = text === undefined ? `${chosen.key[0]} = 1` : `${text} ilike '%milk%'`;
   const input = h("input", { id: "filter", name: "filter", type: "search", autocomplete: "off", spellcheck: "false", placeholder: example, value: state.route.query["filter"] ?? "",
     onsearch: (event: Event) => (event.target as HTMLInputElement).form?.requestSubmit() });
   return h("form.filter", { role: "search", onsubmit: submit }, field("filter", "Filter", input), button("Filter", { type: "submit" }));

@@ -4,7 +4,7 @@ import { closeTail } from "../actions/topics.ts";
 import { look } from "../actions/navigate.ts";
 import { readTopics } from "../actions/refresh.ts";
 import type { Group, Topic } from "../api/types.ts";
-import { button, empty, field, loading, problemBox, tag } from "../dom/parts.ts";
+import { button, empty, field, heading, loading, problemBox, tag } from "../dom/parts.ts";
 import { type Child, h, type VNode } from "../dom/vdom.ts";
 import type { State } from "../store.ts";
 import { messageTable } from "./messages.ts";
@@ -32,7 +32,7 @@ function list(state: State): Child {
     h("header", null, h("h2", { id: "topics" }, "Topics"), h("label.check", null, h("input", { type: "checkbox", checked: !hidden, onchange: () => look({ internal: hidden ? "1" : undefined }, true) }), h("span", null, "internal too"))),
     problemBox(problem, readTopics),
     value === undefined ? (problem === undefined ? loading("the topics") : null)
-      : h("div.scroll", { tabindex: "0", role: "region", "aria-label": "Topics" }, h("table.plain", null, h("thead", null, h("tr", null, ["Topic", "Partitions", "Messages", "Live"].map((name) => h("th", { scope: "col" }, name)))), h("tbody", null, shown.map((topic) => topicItem(topic, state))))));
+      : h("div.scroll", { tabindex: "0", role: "region", "aria-label": "List of topics" }, h("table.plain", null, h("thead", null, h("tr", null, ["Topic", "Partitions", "Messages", "Live"].map(heading))), h("tbody", null, shown.map((topic) => topicItem(topic, state))))));
 }
 
 function lag(group: Group, state: State): Child {
@@ -41,7 +41,7 @@ function lag(group: Group, state: State): Child {
     const behind = each.lag === null ? "?" : String(each.lag);
     return h("tr", { key: `${each.topic}${each.partition}` }, h("th", { scope: "row" }, `${each.topic} / ${each.partition}`), h("td.number", null, each.offset ?? "none"), h("td.number", null, each.end), h("td.number", null, behind === "0" ? "0" : h("strong", null, behind)));
   };
-  return h("tr.lag", { key: `${group.group} lag` }, h("td", { colspan: 4 }, h("table.plain", null, h("thead", null, h("tr", null, ["Topic / partition", "Read to", "End", "Lag"].map((name) => h("th", { scope: "col" }, name)))), h("tbody", null, group.offsets.map(row)))));
+  return h("tr.lag", { key: `${group.group} lag` }, h("td", { colspan: 4 }, h("table.plain", null, h("thead", null, h("tr", null, ["Topic / partition", "Read to", "End", "Lag"].map(heading))), h("tbody", null, group.offsets.map(row)))));
 }
 
 function groups(state: State): Child {
@@ -54,7 +54,7 @@ function groups(state: State): Child {
   return h("section.panel", { "aria-labelledby": "groups" }, h("header", null, h("h2", { id: "groups" }, "Groups and their lag")), problemBox(problem, readTopics),
     value === undefined ? (problem === undefined ? loading("the groups") : null)
       : value.length === 0 ? empty("Nobody reads", "Consumer groups and sinks appear here.")
-        : h("div.scroll", { tabindex: "0", role: "region", "aria-label": "Groups" }, h("table.plain", null, h("thead", null, h("tr", null, ["Group", "Kind", "State", "Members"].map((name) => h("th", { scope: "col" }, name)))), h("tbody", null, value.map(row)))));
+        : h("div.scroll", { tabindex: "0", role: "region", "aria-label": "List of groups" }, h("table.plain", null, h("thead", null, h("tr", null, ["Group", "Kind", "State", "Members"].map(heading))), h("tbody", null, value.map(row)))));
 }
 
 function configuration(topic: Topic | undefined): Child {

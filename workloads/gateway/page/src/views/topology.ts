@@ -12,8 +12,8 @@ interface Box {
   readonly height: number;
 }
 
-const BOX = { width: 128, height: 44 };
-const GAP = 12;
+const BOX = { width: 136, height: 44 };
+const GAP = 16;
 const WAY = 84;
 
 function box(at: Box, name: string, note: string, classes: string): VNode {
@@ -25,7 +25,7 @@ function box(at: Box, name: string, note: string, classes: string): VNode {
 }
 
 /** A line from one end to the other; where it is cut there is a gap with two strokes across and the word. */
-function edge(from: readonly [number, number], to: readonly [number, number], way: Edge, label: { text: string; x: number; y: number; anchor: string }): VNode {
+function edge(from: readonly [number, number], to: readonly [number, number], way: Edge, label: { x: number; y: number; anchor: string; inline?: boolean }): VNode {
   const at = (part: number): [number, number] => [from[0] + (to[0] - from[0]) * part, from[1] + (to[1] - from[1]) * part];
   const line = (a: [number, number], b: [number, number], last: boolean): VNode =>
     h("path.line", { d: `M${a.join(" ")}L${b.join(" ")}`, "marker-end": last ? `url(#${way.cut ? "head-cut" : way.behind ? "head-behind" : "head"})` : null });
@@ -35,8 +35,10 @@ function edge(from: readonly [number, number], to: readonly [number, number], wa
     const [x, y] = at(part);
     return h("path.bar", { d: vertical ? `M${x - 6} ${y + 3}L${x + 6} ${y - 3}` : `M${x - 3} ${y + 6}L${x + 3} ${y - 6}` });
   };
+  const said = [way.cut ? "cut" : "", way.lag, way.late].filter((each) => each !== "");
+  const words = label.inline === true ? [said.join(" · ")] : said;
   const lines = way.cut ? [line(at(0), at(0.4), false), bar(0.4), bar(0.6), line(at(0.6), at(1), true)] : [line(at(0), at(1), true)];
-  return h(`g.edge.${classes}`, null, lines, h("text.lag", { x: label.x, y: label.y, "text-anchor": label.anchor }, way.cut ? `cut · ${label.text}` : label.text));
+  return h(`g.edge.${classes}`, null, lines, words.map((each, index) => h("text.lag", { x: label.x, y: label.y + (index - (words.length - 1) / 2) * 14, "text-anchor": label.anchor }, each)));
 }
 
 const noteOf = (site: SiteLinks): string => (site.problem === undefined ? site.word : "Problem");
@@ -55,8 +57,8 @@ function tall(sites: readonly SiteLinks[]): VNode {
     const gap = above ? 4 : -4;
     const y = (end + bus) / 2 + 4;
     return [
-      edge([middle - 14, end + gap], [middle - 14, bus - gap * 2], site.uplink, { text: site.uplink.lag, x: middle - 24, y, anchor: "end" }),
-      edge([middle + 14, bus - gap], [middle + 14, end + gap * 2], site.downlink, { text: site.downlink.lag, x: middle + 24, y, anchor: "start" }),
+      edge([middle - 14, end + gap], [middle - 14, bus - gap * 2], site.uplink, { x: middle - 24, y, anchor: "end" }),
+      edge([middle + 14, bus - gap], [middle + 14, end + gap * 2], site.downlink, { x: middle + 24, y, anchor: "start" }),
     ];
   };
   const server = sites.find((site) => site.site === "server");
@@ -80,8 +82,8 @@ function narrow(sites: readonly SiteLinks[]): VNode {
       const [left, right] = [56, 52 + way - 4];
       const middle = (left + right) / 2;
       return h("g", { key: site.site },
-        edge([right, y + 14], [left + 4, y + 14], site.uplink, { text: site.uplink.lag, x: middle, y: y + 8, anchor: "middle" }),
-        edge([left, y + 30], [right - 4, y + 30], site.downlink, { text: site.downlink.lag, x: middle, y: y + 44, anchor: "middle" }),
+        edge([right, y + 14], [left + 4, y + 14], site.uplink, { x: middle, y: y + 8, anchor: "middle", inline: true }),
+        edge([left, y + 30], [right - 4, y + 30], site.downlink, { x: middle, y: y + 44, anchor: "middle", inline: true }),
         box({ x: 52 + way, y, width: width - 52 - way, height: 44 }, site.site, noteOf(site), classOf(site)));
     }));
 }
@@ -101,6 +103,6 @@ export function topology(state: State): Child {
   return h("figure.picture", { class: sites.length > 6 ? "many" : "" },
     state.narrow ? narrow(sites) : tall(sites),
     h("figcaption", null,
-      h("span", { "aria-hidden": "true" }, "Left line of a site: its uplink, with the WAL that Kafka has not acknowledged. Right: its downlink, with the records not applied yet."),
+      h("span", { "aria-hidden": "true" }, "Of each site: its uplink with the WAL that Kafka has not acknowledged, and its downlink with the records that are not applied yet."),
       h("ul.aloud", { "aria-label": "Sites and their links to Kafka" }, sites.map((site) => h("li", { key: site.site }, sentence(site))))));
 }
