@@ -4,16 +4,11 @@
 //! that finds it taken looks again every second. What is committed between two followers nobody sees: each begins with a `reset`.
 
 use std::{
-    collections::{HashMap, HashSet},
     convert::Infallible,
-    sync::Arc,
     time::{Duration, Instant},
 };
 
-use synccluster_protocol::{
-    ClusterName, Lsn, Site, Version,
-    event::{TOMBSTONES, TableName},
-};
+use synccluster_protocol::{ClusterName, Site};
 use synccluster_replication::{self as replication, Frame, Lifetime, Origins, ReplicationConnection, pgoutput};
 use synccluster_runtime::{
     clock::now_micros,
@@ -24,10 +19,12 @@ use tokio_postgres::Client;
 
 use super::{
     bus::News,
-    change::{self, Open, Shape},
-    tables::tombstone_key,
+    stream::{self, Stream},
 };
-use crate::{app::Shared, rows::catalogue};
+use crate::{
+    app::{App, Shared},
+    rows::catalogue,
+};
 
 /// As what Postgres shows the connections.
 const APPLICATION: &str = "synccluster-gateway live";
@@ -55,8 +52,8 @@ enum Error {
     Postgres(#[from] tokio_postgres::Error),
     #[error(transparent)]
     Decode(#[from] pgoutput::DecodeError),
-    #[error("the stream has a change outside of a transaction")]
-    NoTransaction,
+    #[error(transparent)]
+    Stream(#[from] stream::Error),
     #[error("nothing was heard for {SILENCE:?}")]
     Silent,
 }
@@ -90,260 +87,85 @@ async fn again_and_again(app: Shared, site: Site, secret: PostgresSecret) -> Inf
         &[("site", &site.to_string())],
     );
     let mut pause = BACKOFF[0];
-    let mut away = false;
+    let mut said = false;
     loop {
-        let mut follower = Follower {
-            app: Arc::clone(&app),
-            site,
-            secret: secret.clone(),
-            relations: HashMap::new(),
-            open: None,
-            confirmed: Lsn(0),
-            complained: HashSet::new(),
+        let mut since = None;
+        let following_now = || {
+            following.set(1);
+            since = Some(Instant::now());
         };
-        let ended = follower
-            .session(|| {
-                following.set(1);
-                (pause, away) = (BACKOFF[0], false);
-            })
-            .await;
+        let Err(error) = session(&app, site, &secret, following_now).await;
         following.set(0);
-        let Err(error) = ended;
-        if away {
+        // A session that ends as soon as it has begun is no success.
+        if since.is_some_and(|since| since.elapsed() > BACKOFF[1]) {
+            (pause, said) = (BACKOFF[0], false);
+        }
+        if said {
             tracing::debug!(%site, %error, "still cannot follow");
         } else {
             tracing::warn!(%site, %error, "cannot follow what is committed here; trying again until it can be");
-            away = true;
+            said = true;
         }
         time::sleep(pause).await;
         pause = BACKOFF[1].min(pause * 2);
     }
 }
 
-/// What a relation of the stream is.
-enum Relation {
-    Rows(Shape),
-    Tombstones(Vec<String>),
-    /// Not enrolled any more.
-    Other,
-}
-
-struct Follower {
-    app: Shared,
-    site: Site,
-    secret: PostgresSecret,
-    relations: HashMap<u32, Relation>,
-    open: Option<Open>,
-    confirmed: Lsn,
-    /// Tables of which it was said already that a row of theirs cannot be told.
-    complained: HashSet<String>,
-}
-
-impl Follower {
-    async fn session(&mut self, begun: impl FnOnce()) -> Result<Infallible, Error> {
-        let sql = postgres::connect_once(&self.secret, APPLICATION).await?;
-        let slot = slot_name(&self.app.cluster);
-        let mut replication = self.take_slot(&sql, &slot).await?;
-        self.app.live.tables.learn(&catalogue::read(&sql).await?);
-        replication.start(&slot, PUBLICATION, Origins::Any).await?;
-        begun();
-        tracing::info!(site = %self.site, "following what is committed here");
-        let reset = News::reset(
-            Some(self.site),
-            "what was committed here a moment ago may not have been seen",
-        );
-        self.app.live.bus.publish(reset);
-        let mut tick = time::interval(CONFIRM_EVERY);
-        tick.set_missed_tick_behavior(time::MissedTickBehavior::Delay);
-        let mut heard = Instant::now();
-        loop {
-            tokio::select! {
-                frame = replication.next() => {
-                    heard = Instant::now();
-                    match frame? {
-                        Frame::Wal(data) => self.take(&sql, pgoutput::decode(data)?).await?,
-                        Frame::Keepalive { end, reply } => {
-                            if self.open.is_none() {
-                                self.confirmed = self.confirmed.max(end);
-                            }
-                            if reply {
-                                replication.confirm(self.confirmed, now_micros(), false).await?;
-                            }
+/// Follows until something fails; `begun` is called when it is this replica that does.
+async fn session(app: &App, site: Site, secret: &PostgresSecret, begun: impl FnOnce()) -> Result<Infallible, Error> {
+    let sql = postgres::connect_once(secret, APPLICATION).await?;
+    app.live.tables.learn(&catalogue::read(&sql).await?);
+    let slot = slot_name(&app.cluster);
+    let mut replication = take_slot(&sql, secret, &slot).await?;
+    replication.start(&slot, PUBLICATION, Origins::Any).await?;
+    begun();
+    tracing::info!(%site, "following what is committed here");
+    let reset = "what was committed here a moment ago may not have been seen";
+    app.live.bus.publish(News::reset(Some(site), reset));
+    let mut stream = Stream::new(&app.live, site);
+    let mut tick = time::interval(CONFIRM_EVERY);
+    tick.set_missed_tick_behavior(time::MissedTickBehavior::Delay);
+    let mut heard = Instant::now();
+    loop {
+        tokio::select! {
+            frame = replication.next() => {
+                heard = Instant::now();
+                match frame? {
+                    Frame::Wal(data) => stream.take(&sql, pgoutput::decode(data)?, now_micros()).await?,
+                    Frame::Keepalive { end, reply } => {
+                        stream.idle_until(end);
+                        if reply {
+                            replication.confirm(stream.confirmed(), now_micros(), false).await?;
                         }
                     }
                 }
-                _ = tick.tick() => {
-                    if heard.elapsed() > SILENCE {
-                        return Err(Error::Silent);
-                    }
-                    // Only where it has been quiet: an answer to every question would be traffic for nothing.
-                    let ask = heard.elapsed() > SILENCE / 4;
-                    replication.confirm(self.confirmed, now_micros(), ask).await?;
+            }
+            _ = tick.tick() => {
+                if heard.elapsed() > SILENCE {
+                    return Err(Error::Silent);
                 }
+                // Only where it has been quiet: an answer to every question would be traffic for nothing.
+                let ask = heard.elapsed() > SILENCE / 4;
+                replication.confirm(stream.confirmed(), now_micros(), ask).await?;
             }
-        }
-    }
-
-    /// Waits until nobody else has the slot, and makes it.
-    async fn take_slot(&self, sql: &Client, slot: &str) -> Result<ReplicationConnection, Error> {
-        loop {
-            let taken = sql
-                .query_opt("select from pg_replication_slots where slot_name = $1", &[&slot])
-                .await?;
-            if taken.is_none() {
-                let connecting = ReplicationConnection::connect(&self.secret, APPLICATION);
-                let mut replication = time::timeout(SILENCE, connecting).await.map_err(|_| Error::Silent)??;
-                match replication.create_slot(slot, Lifetime::Temporary).await {
-                    Ok(_) => return Ok(replication),
-                    Err(replication::Error::Refused { code, .. }) if code == DUPLICATE => {}
-                    Err(error) => return Err(error.into()),
-                }
-            }
-            time::sleep(LOOK_EVERY).await;
-        }
-    }
-
-    async fn take(&mut self, sql: &Client, message: pgoutput::Message) -> Result<(), Error> {
-        use pgoutput::Message::{Begin, Commit, Delete, Ignored, Insert, Origin, Relation, Update};
-        match message {
-            Begin { commit, at, .. } => self.open = Some(Open::new(commit, at)),
-            Origin(_) => self
-                .open
-                .as_mut()
-                .ok_or(Error::NoTransaction)?
-                .made_elsewhere(now_micros()),
-            Commit { end } => {
-                self.open = None;
-                self.confirmed = self.confirmed.max(end);
-            }
-            Relation {
-                oid,
-                schema,
-                table,
-                columns,
-            } => {
-                let columns = columns.into_iter().map(|column| column.name).collect();
-                let name = TableName::new(schema, table);
-                self.complained.remove(&name.to_string());
-                let relation = self.describe(sql, &name, columns).await?;
-                self.relations.insert(oid, relation);
-            }
-            Insert { oid, new } => self.row(sql, oid, None, &new).await?,
-            Update { oid, old, new } => self.row(sql, oid, old.as_deref(), &new).await?,
-            // A delete is told by its tombstone.
-            Delete { .. } | Ignored => {}
-        }
-        Ok(())
-    }
-
-    async fn describe(&self, sql: &Client, name: &TableName, columns: Vec<String>) -> Result<Relation, Error> {
-        if (name.schema.as_str(), name.table.as_str()) == TOMBSTONES {
-            return Ok(Relation::Tombstones(columns));
-        }
-        // The stream describes a table anew when it has changed, so what is known of it may be of before.
-        let tables = &self.app.live.tables;
-        tables.learn(&catalogue::read(sql).await?);
-        let known = tables.get(&name.to_string());
-        Ok(known.map_or(Relation::Other, |(name, table)| {
-            Relation::Rows(Shape::new(name, table, columns))
-        }))
-    }
-
-    async fn row(
-        &mut self,
-        sql: &Client,
-        oid: u32,
-        old: Option<&[pgoutput::Datum]>,
-        new: &[pgoutput::Datum],
-    ) -> Result<(), Error> {
-        let open = self.open.ok_or(Error::NoTransaction)?;
-        let change = match self.relations.get(&oid) {
-            Some(Relation::Rows(shape)) => shape.change(self.site, open, old, new),
-            Some(Relation::Tombstones(columns)) => {
-                let Some(tombstone) = Tombstone::read(columns, new) else {
-                    return Ok(());
-                };
-                match self.deletion(sql, open, &tombstone).await? {
-                    Some(change) => Ok(change),
-                    None => return Ok(()),
-                }
-            }
-            Some(Relation::Other) | None => return Ok(()),
-        };
-        match change {
-            Ok(change) => self.app.live.committed(&change, open.at),
-            Err(error) => {
-                let (change::Error::Width { table, .. } | change::Error::Lacks(table, _)) = &error;
-                self.complain(table, &error.to_string());
-            }
-        }
-        Ok(())
-    }
-
-    fn complain(&mut self, table: &str, error: &str) {
-        if self.complained.insert(table.to_owned()) {
-            tracing::warn!(site = %self.site, table, error, "what happens to rows of this table cannot be told");
-        }
-    }
-
-    /// The delete that a row of `sync.tombstones` stands for.
-    async fn deletion(
-        &mut self,
-        sql: &Client,
-        open: Open,
-        tombstone: &Tombstone<'_>,
-    ) -> Result<Option<change::Change>, Error> {
-        let tables = &self.app.live.tables;
-        if tables.get(tombstone.relation).is_none() && !self.complained.contains(tombstone.relation) {
-            tables.learn(&catalogue::read(sql).await?);
-        }
-        let Some((name, table)) = tables.get(tombstone.relation) else {
-            self.complain(tombstone.relation, "it is not enrolled");
-            return Ok(None);
-        };
-        match tombstone_key(sql, &table, tombstone.key).await {
-            Ok(Some(key)) => {
-                let shape = Shape::new(name, table, []);
-                Ok(Some(shape.deletion(
-                    self.site,
-                    open,
-                    &key,
-                    tombstone.version,
-                    tombstone.parent,
-                )))
-            }
-            Ok(None) => Ok(None),
-            // Postgres cannot make a key of this table of it: the table has got another one since.
-            Err(error) if error.as_db_error().is_some() => {
-                self.complain(&name, &postgres::describe(&error));
-                Ok(None)
-            }
-            Err(error) => Err(error.into()),
         }
     }
 }
 
-/// A row of `sync.tombstones`.
-struct Tombstone<'a> {
-    relation: &'a str,
-    key: &'a str,
-    version: Version,
-    parent: Option<Version>,
-}
-
-impl<'a> Tombstone<'a> {
-    fn read(columns: &[String], row: &'a [pgoutput::Datum]) -> Option<Self> {
-        let text = |name: &str| match row.get(columns.iter().position(|column| column == name)?)? {
-            pgoutput::Datum::Text(text) => Some(text.as_str()),
-            _ => None,
-        };
-        let version = |name| text(name).and_then(|version| version.parse().ok()).map(Version);
-        Some(Self {
-            relation: text("relation")?,
-            key: text("key")?,
-            version: version("version")?,
-            parent: version("parent"),
-        })
+/// Waits until nobody else has the slot, and makes it.
+async fn take_slot(sql: &Client, secret: &PostgresSecret, slot: &str) -> Result<ReplicationConnection, Error> {
+    loop {
+        let taken = "select from pg_replication_slots where slot_name = $1";
+        if sql.query_opt(taken, &[&slot]).await?.is_none() {
+            let connecting = ReplicationConnection::connect(secret, APPLICATION);
+            let mut replication = time::timeout(SILENCE, connecting).await.map_err(|_| Error::Silent)??;
+            match replication.create_slot(slot, Lifetime::Temporary).await {
+                Ok(_) => return Ok(replication),
+                Err(replication::Error::Refused { code, .. }) if code == DUPLICATE => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        time::sleep(LOOK_EVERY).await;
     }
 }
 

@@ -1,6 +1,6 @@
 //! What happens at the sites and in Kafka, as it happens.
 //!
-//! `follow` reads every site's WAL, unless another replica does: what that one reads comes through `relay`. `topics` reads every site's
+//! `follow` reads every site's WAL (`stream`), unless another replica does: what that one reads comes through `relay`. `topics` reads every site's
 //! topic. What is learnt goes to the `bus`, for all who want to hear of it, and into the memory of `hops`, from which `way` tells how far a
 //! write has come. `ask` finds what the sites have now. `change`, `record`, `hops`, `way`
 //! and the bus' ring are pure.
@@ -12,6 +12,7 @@ mod follow;
 pub mod hops;
 mod record;
 mod relay;
+mod stream;
 mod tables;
 mod topics;
 pub mod way;
