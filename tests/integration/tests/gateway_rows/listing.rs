@@ -1,13 +1,15 @@
 //! Pages, orders, filters.
 
+use std::time::{Duration, Instant};
+
 use anyhow::{Context, Result};
 use rand::{RngExt, SeedableRng, rngs::SmallRng};
 use serde_json::{Value, json};
 
 use crate::{SERVER, TODOS, all_pages, apart, query, rows_at};
 
-const THINGS: &str = "create table things (
-    shop text, no int, a int, b text, c numeric, d timestamptz not null, e double precision not null, primary key (shop, no))";
+const THINGS: &str = r#"create table things (shop text, no int, a int, b text collate "und-x-icu", c numeric, d timestamptz not null,
+    e double precision not null, primary key (shop, no))"#;
 const ORDERS: [&str; 12] = [
     "",
     "no",
@@ -250,5 +252,66 @@ async fn what_takes_too_long_is_ended_and_the_others_are_served() -> Result<()> 
     );
     blocker.batch_execute("rollback").await?;
     gateway.read(&todos).await?;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_table_may_have_hundreds_of_columns() -> Result<()> {
+    let columns: Vec<String> = (0..500).map(|n| format!("c{n} int default {n}")).collect();
+    let (_world, gateway) = apart(
+        0,
+        &format!("create table wide (id int primary key, {})", columns.join(", ")),
+    )
+    .await?;
+    let rows = rows_at(SERVER, "public.wide");
+    gateway.post(&rows, &json!({"values": {"id": 1}})).await?.ok()?;
+    let page = gateway.read(&format!("{rows}?order=c1,-c499")).await?;
+    let values = page["rows"][0]["values"].as_object().context("values")?;
+    assert_eq!((values.len(), &values["c499"]), (501, &json!(499)));
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_question_nobody_waits_for_any_more_holds_nobody_up() -> Result<()> {
+    let (world, gateway) = apart(0, &format!("{TODOS}; create table others (id int primary key)")).await?;
+    let (todos, others) = (rows_at(SERVER, "public.todos"), rows_at(SERVER, "public.others"));
+    gateway.read(&todos).await?;
+    let blocker = world.app(SERVER).await?;
+    blocker
+        .batch_execute("begin; lock table todos in access exclusive mode")
+        .await?;
+    // More than the gateway has connections to a site; each is a reader who leaves.
+    for _ in 0..8 {
+        let asked = tokio::time::timeout(Duration::from_millis(300), gateway.get(&todos)).await;
+        assert!(asked.is_err(), "the table is locked");
+    }
+    let began = Instant::now();
+    gateway.read(&others).await?;
+    assert!(began.elapsed() < Duration::from_secs(3), "{:?}", began.elapsed());
+    let waiting = "select count(*) from pg_stat_activity where usename = 'sync_gateway' and state = 'active'";
+    world.wait_for(SERVER, waiting, &["0"]).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_has_many_rows_or_large_ones_but_not_many_large_ones() -> Result<()> {
+    let (world, gateway) = apart(0, "create table files (id int primary key, body text not null)").await?;
+    let rows = rows_at(SERVER, "public.files");
+    world
+        .run(
+            SERVER,
+            "insert into files select n, repeat('x', 3000000) from generate_series(1, 10) n",
+        )
+        .await?;
+    gateway.get(&rows).await?.problem(422, "page-too-large")?;
+    gateway
+        .get("/api/v1/tables/public.files/rows")
+        .await?
+        .problem(422, "page-too-large")?;
+    assert_eq!(all_pages(&gateway, &rows, &[("limit", "4")]).await?.len(), 10);
+    world
+        .run(SERVER, "insert into files values (11, repeat('x', 20000000))")
+        .await?;
+    let one = gateway.read(&format!("{rows}/11")).await?;
+    assert_eq!(one["values"]["body"].as_str().map(str::len), Some(20_000_000));
     Ok(())
 }

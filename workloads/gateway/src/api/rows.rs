@@ -20,7 +20,7 @@ use crate::{
     rows::{
         catalogues::Work,
         key::component,
-        read::{self, Get, List, Page},
+        read::{self, Get, List, Rows},
         row::Row,
         values::Values,
         write::{self, Delete, Insert, Precondition, Update},
@@ -60,7 +60,7 @@ pub struct Listing {
     ("table" = String, Path, example = "public.todos"),
     Listing,
 ), responses(
-    (status = 200, description = "A page of rows.", body = Page),
+    (status = 200, description = "A page of rows.", body = Rows),
     (status = 400, description = "Bad filter, order, limit or cursor.", body = Problem, content_type = "application/problem+json"),
     (status = 404, description = "No such site or table.", body = Problem, content_type = "application/problem+json"),
     (status = 503, description = "The site cannot be reached, or takes too long.", body = Problem, content_type = "application/problem+json"),
@@ -69,7 +69,7 @@ async fn list(
     State(app): State<Shared>,
     Segments((site, table)): Segments<(String, String)>,
     Params(listing): Params<Listing>,
-) -> Result<Json<Page>, Problem> {
+) -> Result<Json<Rows>, Problem> {
     let list = List {
         filter: read::filter(listing.filter.as_deref())?,
         order: listing.order.unwrap_or_default(),

@@ -10,8 +10,6 @@ use synccluster_protocol::{
 use synccluster_runtime::catalog::{quote, quote_table};
 use tokio_postgres::{Client, Error, Row};
 
-use super::sql::Sql;
-
 /// How a column's values are shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -114,7 +112,7 @@ select t.relation, t.key, n.nspname::text, c.relname::text, a.attname::text, for
 /// Reads what is enrolled at a site.
 pub async fn read(client: &Client) -> Result<Catalogue, Error> {
     let mut tables = Catalogue::new();
-    for row in Sql::new(COLUMNS).rows(client).await? {
+    for row in client.query_typed(COLUMNS, &[]).await? {
         let key: Vec<String> = row.try_get(1)?;
         let mut column = column(&row)?;
         column.in_key = key.contains(&column.name);

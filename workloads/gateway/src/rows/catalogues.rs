@@ -12,7 +12,8 @@ use synccluster_protocol::Site;
 
 use super::{
     catalogue::{self, Catalogue, Table},
-    failure::{self, Failure},
+    connection,
+    failure::Failure,
 };
 use crate::{problem::Problem, sites::Sites};
 
@@ -34,15 +35,22 @@ pub trait Work: Sync {
 
 impl Catalogues {
     /// What is enrolled at a site; at most `age` old.
-    async fn read(&self, client: &Object, site: Site, age: Duration) -> Result<Arc<Catalogue>, Problem> {
+    async fn read(&self, client: &Object, site: Site, age: Duration) -> Result<Arc<Catalogue>, Failure> {
         if let Some(known) = self.known(site, age) {
             return Ok(known);
         }
-        let read = catalogue::read(client).await;
-        let read = Arc::new(read.map_err(|error| failure::problem(site, &error))?);
+        let read = Arc::new(catalogue::read(client).await?);
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         all.insert(site, (Instant::now(), Arc::clone(&read)));
         Ok(read)
+    }
+
+    /// The same, on a connection of its own.
+    async fn read_anew(&self, sites: &Sites, site: Site, age: Duration) -> Result<Arc<Catalogue>, Problem> {
+        let busy = connection::busy(sites, site).await?;
+        let read = self.read(&busy, site, age).await;
+        connection::free(busy, &read);
+        read.map_err(|failure| failure.problem(site))
     }
 
     fn known(&self, site: Site, age: Duration) -> Option<Arc<Catalogue>> {
@@ -56,7 +64,7 @@ impl Catalogues {
         if let Some(known) = self.known(site, FRESH) {
             return Ok(known);
         }
-        self.read(&sites.connect(site).await?, site, FRESH).await
+        self.read_anew(sites, site, FRESH).await
     }
 
     /// A table of a site; 404 if it is not enrolled there.
@@ -65,37 +73,44 @@ impl Catalogues {
         if let Some(table) = self.all(sites, site).await?.get(name) {
             return Ok(table.clone());
         }
-        let newer = self.read(&sites.connect(site).await?, site, began.elapsed()).await?;
-        newer.get(name).cloned().ok_or_else(|| unknown(site, name, &newer))
+        let newer = self.read_anew(sites, site, began.elapsed()).await?;
+        let table = newer.get(name).cloned();
+        table.ok_or_else(|| unknown(site, name, &newer))
     }
 
     /// Does something with a table of a site.
     pub async fn work<W: Work>(&self, sites: &Sites, site: Site, name: &str, work: &W) -> Result<W::Answer, Problem> {
         let began = Instant::now();
-        let mut client = sites.connect(site).await?;
-        let catalogue = self.read(&client, site, FRESH).await?;
-        if let Some(table) = catalogue.get(name) {
-            match work.run(&mut client, table).await {
-                Err(failure) if failure.may_be_stale() => {
-                    let newer = self.read(&client, site, began.elapsed()).await?;
-                    match newer.get(name) {
-                        Some(newer) if newer != table => done(site, work.run(&mut client, newer).await),
-                        Some(_) => Err(failure.problem(site)),
-                        None => Err(unknown(site, name, &newer)),
-                    }
-                }
-                answer => done(site, answer),
-            }
-        } else {
-            let newer = self.read(&client, site, began.elapsed()).await?;
-            let table = newer.get(name).ok_or_else(|| unknown(site, name, &newer))?;
-            done(site, work.run(&mut client, table).await)
+        let mut busy = connection::busy(sites, site).await?;
+        let answer = self.work_on(&mut busy, began, site, name, work).await;
+        connection::free(busy, &answer);
+        answer.map_err(|failure| failure.problem(site))
+    }
+
+    async fn work_on<W: Work>(
+        &self,
+        client: &mut Object,
+        began: Instant,
+        site: Site,
+        name: &str,
+        work: &W,
+    ) -> Result<W::Answer, Failure> {
+        let catalogue = self.read(client, site, FRESH).await?;
+        let table = catalogue.get(name);
+        let failed = match table {
+            None => None,
+            Some(table) => match work.run(client, table).await {
+                Err(failure) if failure.may_be_stale() => Some(failure),
+                answer => return answer,
+            },
+        };
+        let newer = self.read(client, site, began.elapsed()).await?;
+        match (newer.get(name), failed) {
+            (None, _) => Err(unknown(site, name, &newer).into()),
+            (again, Some(failure)) if again == table => Err(failure),
+            (Some(again), _) => work.run(client, again).await,
         }
     }
-}
-
-fn done<T>(site: Site, answer: Result<T, Failure>) -> Result<T, Problem> {
-    answer.map_err(|failure| failure.problem(site))
 }
 
 fn unknown(site: Site, name: &str, known: &Catalogue) -> Problem {

@@ -2,7 +2,6 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use deadpool_postgres::Object;
 use serde::Serialize;
 use serde_json::{Map, Value};
 use synccluster_protocol::Site;
@@ -10,7 +9,8 @@ use synccluster_protocol::Site;
 use super::{
     books::{Book, Entry, Wanted},
     catalogue::Catalogue,
-    failure,
+    connection,
+    failure::Failure,
     image::{Document, Images},
     key::Key,
     row::rfc3339_sql,
@@ -86,12 +86,9 @@ impl Book for Conflict {
         before: Option<i64>,
         limit: usize,
     ) -> Result<Vec<Self>, Problem> {
-        let client = app.sites.connect(site).await?;
-        let mut lines = lines(&client, site, wanted, before, limit)
-            .await
-            .map_err(|error| failure::problem(site, &error))?;
-        // Another connection may be needed to show them, and they are not many.
-        drop(client);
+        let rows = connection::ask(&app.sites, site, &question(wanted, before, limit)).await?;
+        let lines: Result<Vec<Line>, _> = rows.iter().map(|row| line(site, row)).collect();
+        let mut lines = lines.map_err(|error| Failure::from(error).problem(site))?;
         let catalogue = app.catalogues.all(&app.sites, site).await?;
         let mut by_table: BTreeMap<String, Vec<&mut Line>> = BTreeMap::new();
         for line in &mut lines {
@@ -104,13 +101,7 @@ impl Book for Conflict {
     }
 }
 
-async fn lines(
-    client: &Object,
-    site: Site,
-    wanted: &Wanted,
-    before: Option<i64>,
-    limit: usize,
-) -> Result<Vec<Line>, tokio_postgres::Error> {
+fn question(wanted: &Wanted, before: Option<i64>, limit: usize) -> Sql {
     let mut sql = Sql::new(format!(
         "select id, {}, relation, kind, policy, winner_version, loser_version, topic, {}, key::text, winner::text, loser::text
            from sync.conflicts where true",
@@ -129,7 +120,7 @@ async fn lines(
     }
     let limit = sql.number(i64::try_from(limit).unwrap_or(i64::MAX));
     sql.add(format_args!(" order by id desc limit {limit}"));
-    sql.rows(&***client).await?.iter().map(|row| line(site, row)).collect()
+    sql
 }
 
 fn line(site: Site, row: &tokio_postgres::Row) -> Result<Line, tokio_postgres::Error> {

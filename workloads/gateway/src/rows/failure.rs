@@ -16,6 +16,8 @@ pub enum Failure {
     Unknown(Problem),
     /// It would be refused whatever the catalogue is.
     Refused(Problem),
+    /// Its rows are too large together; the rest of them is still on its way.
+    TooLarge,
 }
 
 impl From<Error> for Failure {
@@ -38,7 +40,7 @@ impl Failure {
                 .code()
                 .is_some_and(|code| code.code().starts_with("42") && code.code() != "42501"),
             Self::Unknown(_) => true,
-            Self::Refused(_) => false,
+            Self::Refused(_) | Self::TooLarge => false,
         }
     }
 
@@ -55,6 +57,10 @@ impl Failure {
         match self {
             Self::Postgres(error) => problem(site, &error),
             Self::Unknown(problem) | Self::Refused(problem) => problem,
+            Self::TooLarge => {
+                let detail = "these rows have more than 16 MiB together; ask for fewer of them with `limit`";
+                Problem::unprocessable("page-too-large", "Page too large", detail)
+            }
         }
     }
 }

@@ -10,6 +10,7 @@ pub mod catalogues;
 pub mod compare;
 mod condition;
 pub mod conflicts;
+mod connection;
 mod cursor;
 mod failure;
 pub mod filter;

@@ -6,7 +6,8 @@ use synccluster_protocol::Site;
 
 use super::{
     books::{Book, Entry, Wanted},
-    failure,
+    connection,
+    failure::Failure,
     row::{raw, rfc3339_sql},
     sql::Sql,
 };
@@ -70,11 +71,10 @@ fn parked(site: Site, row: &tokio_postgres::Row) -> Result<Parked, tokio_postgre
     })
 }
 
-async fn all(app: &App, site: Site, sql: Sql) -> Result<Vec<Parked>, Problem> {
-    let client = app.sites.connect(site).await?;
-    let rows = sql.rows(&**client).await;
-    let rows = rows.and_then(|rows| rows.iter().map(|row| parked(site, row)).collect());
-    rows.map_err(|error| failure::problem(site, &error))
+async fn all(app: &App, site: Site, sql: &Sql) -> Result<Vec<Parked>, Problem> {
+    let rows = connection::ask(&app.sites, site, sql).await?;
+    let parked: Result<_, _> = rows.iter().map(|row| parked(site, row)).collect();
+    parked.map_err(|error| Failure::from(error).problem(site))
 }
 
 impl Book for Parked {
@@ -96,7 +96,7 @@ impl Book for Parked {
         }
         let limit = sql.number(i64::try_from(limit).unwrap_or(i64::MAX));
         sql.add(format_args!(" order by id desc limit {limit}"));
-        all(app, site, sql).await
+        all(app, site, &sql).await
     }
 }
 
@@ -109,5 +109,5 @@ pub async fn retry(app: &App, site: Site, id: &str) -> Result<Parked, Problem> {
     let mut sql = Sql::new("update sync.parked set asked_at = clock_timestamp() where id = ");
     let number = sql.number(id.parse().map_err(|_| unknown())?);
     sql.push(&number).add(format_args!(" returning {}", columns()));
-    all(app, site, sql).await?.pop().ok_or_else(unknown)
+    all(app, site, &sql).await?.pop().ok_or_else(unknown)
 }

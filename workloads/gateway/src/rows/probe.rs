@@ -99,8 +99,8 @@ impl Question {
     }
 
     /// Says what is wrong with the filter or the cursor, where that is what it is.
-    async fn explain(&self, error: Error, client: &Object, table: &Table, range: &Range) -> Failure {
-        let failure = condition::explain(error.into(), &***client, &self.filter, table).await;
+    async fn explain(&self, failure: Failure, client: &Object, table: &Table, range: &Range) -> Failure {
+        let failure = condition::explain(failure, &***client, &self.filter, table).await;
         if range.after.is_some() && failure.bad_value().is_some() {
             cursor::bad().into()
         } else {
@@ -124,7 +124,7 @@ impl Work for Candidates<'_> {
                 .iter()
                 .map(|row| Ok((Key(row.try_get(0)?), row.try_get(1)?)))
                 .collect::<Result<_, Error>>()?),
-            Err(error) => Err(self.question.explain(error, client, table, self.range).await),
+            Err(failure) => Err(self.question.explain(failure, client, table, self.range).await),
         }
     }
 }
@@ -187,7 +187,7 @@ impl Work for Digest<'_> {
         sql.push(") v");
         let row = match sql.first(&***client).await {
             Ok(row) => row,
-            Err(error) => return Err(self.question.explain(error, client, table, self.range).await),
+            Err(failure) => return Err(self.question.explain(failure, client, table, self.range).await),
         };
         Ok(row
             .map(|row| Ok::<_, Error>((row.try_get(0)?, row.try_get(1)?)))

@@ -23,7 +23,7 @@ const MAX_LIMIT: u16 = 500;
 
 /// Rows of a site, and where the next ones begin.
 #[derive(Clone, Debug, serde::Serialize, utoipa::ToSchema)]
-pub struct Page {
+pub struct Rows {
     /// In order.
     pub rows: Vec<Row>,
     /// `after` of the next page; null on the last one.
@@ -99,16 +99,16 @@ pub fn next(order: &Order, position: &Position) -> String {
 }
 
 impl Work for List {
-    type Answer = Page;
+    type Answer = Rows;
 
-    async fn run(&self, client: &mut Object, table: &Table) -> Result<Page, Failure> {
+    async fn run(&self, client: &mut Object, table: &Table) -> Result<Rows, Failure> {
         let order = order(&self.order, table, |_| Comparing::Natively)?;
         let after = position(self.after.as_deref(), &order)?;
         let sql = self.sql(table, &order, after.as_ref())?;
         let found = match sql.rows(&***client).await {
             Ok(found) => found,
-            Err(error) => {
-                let failure = condition::explain(error.into(), &***client, &self.filter, table).await;
+            Err(failure) => {
+                let failure = condition::explain(failure, &***client, &self.filter, table).await;
                 // The filter's values are what they should be: it is the cursor's that are not.
                 let of_cursor = after.is_some() && failure.bad_value().is_some();
                 return Err(if of_cursor { cursor::bad().into() } else { failure });
@@ -119,7 +119,7 @@ impl Work for List {
             Some(last) if found.len() > self.limit => Some(next(&order, &last.try_get(4)?)),
             _ => None,
         };
-        Ok(Page {
+        Ok(Rows {
             rows: rows.collect::<Result<_, _>>()?,
             next,
         })
@@ -174,7 +174,7 @@ pub async fn current(client: &Object, table: &Table, key: &Key) -> Result<Option
     sql.push(&condition);
     let found = match sql.first(&***client).await {
         Ok(found) => found,
-        Err(error) => return Err(explain_key(error.into(), client, table, key).await),
+        Err(failure) => return Err(explain_key(failure, client, table, key).await),
     };
     Ok(found.map(|found| row::read(table, &found)).transpose()?)
 }

@@ -9,7 +9,8 @@ use synccluster_runtime::catalog::quote;
 use super::{
     catalogue::{Column, Table},
     catalogues::Work,
-    failure::{self, Failure},
+    connection,
+    failure::Failure,
     image::Document,
     row::{self, Row},
     sql::Sql,
@@ -33,20 +34,14 @@ pub async fn table_of(app: &App, site: Site, id: &str) -> Result<(i64, String), 
         Problem::not_found("unknown-conflict", "Unknown conflict", detail)
     };
     let number: i64 = id.parse().map_err(|_| unknown())?;
-    let client = app.sites.connect(site).await?;
     let mut sql = Sql::default();
     let parameter = sql.number(number);
     sql.add(format_args!(
         "select relation from sync.conflicts where id = {parameter}"
     ));
-    let row = sql
-        .first(&**client)
-        .await
-        .map_err(|error| failure::problem(site, &error))?;
-    let table = row
-        .ok_or_else(unknown)?
-        .try_get(0)
-        .map_err(|error| failure::problem(site, &error))?;
+    let rows = connection::ask(&app.sites, site, &sql).await?;
+    let table = rows.first().ok_or_else(unknown)?.try_get(0);
+    let table = table.map_err(|error| Failure::from(error).problem(site))?;
     Ok((number, table))
 }
 

@@ -1,12 +1,21 @@
 //! A statement that is being put together: text of ours and quoted identifiers of the catalogue, and parameters. Nothing of a request is
 //! ever part of the text.
 
-use std::fmt::{self, Write};
+use std::{
+    fmt::{self, Write},
+    pin::pin,
+};
 
+use futures::TryStreamExt;
 use tokio_postgres::{
-    Error, GenericClient, Row,
+    GenericClient, Row,
     types::{ToSql, Type},
 };
+
+use super::failure::Failure;
+
+/// Bytes of an answer that are taken at most: many rows, or large ones, but not many large ones.
+const MOST: usize = 16 * 1024 * 1024;
 
 /// A statement and its parameters.
 #[derive(Clone, Debug, Default)]
@@ -76,13 +85,23 @@ impl Sql {
     }
 
     /// Runs it in one round trip. It is not prepared and kept: filters and orders come in any number, and each would be kept for good.
-    pub async fn rows(&self, client: &impl GenericClient) -> Result<Vec<Row>, Error> {
+    pub async fn rows(&self, client: &impl GenericClient) -> Result<Vec<Row>, Failure> {
         let parameters: Vec<(&(dyn ToSql + Sync), Type)> = self.parameters.iter().map(Parameter::typed).collect();
-        client.query_typed(&self.text, &parameters).await
+        let mut found = pin!(client.query_typed_raw(&self.text, parameters).await?);
+        let (mut rows, mut size) = (Vec::new(), 0);
+        while let Some(row) = found.try_next().await? {
+            size += row.raw_size_bytes();
+            // One row is always taken: it may be what a write returns, and that has been made.
+            if size > MOST && !rows.is_empty() {
+                return Err(Failure::TooLarge);
+            }
+            rows.push(row);
+        }
+        Ok(rows)
     }
 
     /// Runs it for the first row.
-    pub async fn first(&self, client: &impl GenericClient) -> Result<Option<Row>, Error> {
+    pub async fn first(&self, client: &impl GenericClient) -> Result<Option<Row>, Failure> {
         Ok(self.rows(client).await?.into_iter().next())
     }
 }

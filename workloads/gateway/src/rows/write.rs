@@ -83,7 +83,7 @@ impl Work for Insert {
         sql.add(format_args!(" returning {}", row::columns(table, "t")));
         let found = match sql.first(&***client).await {
             Ok(found) => found,
-            Err(error) => return Err(explain(error.into(), &***client, &assignments).await),
+            Err(failure) => return Err(explain(failure, &***client, &assignments).await),
         };
         let found = found.ok_or_else(|| taken_away(table))?;
         Ok(row::read(table, &found)?)
@@ -111,8 +111,8 @@ impl Work for Update {
         match sql.first(&***client).await {
             Ok(Some(found)) => Ok(row::read(table, &found)?),
             Ok(None) => Err(not_written(client, table, &key, self.only_if.as_ref()).await),
-            Err(error) => {
-                let failure = explain_key(error.into(), client, table, &key).await;
+            Err(failure) => {
+                let failure = explain_key(failure, client, table, &key).await;
                 Err(explain(failure, &***client, &assignments).await)
             }
         }
@@ -130,7 +130,7 @@ impl Work for Delete {
         match sql.first(&***client).await {
             Ok(Some(_)) => Ok(()),
             Ok(None) => Err(not_written(client, table, &key, self.only_if.as_ref()).await),
-            Err(error) => Err(explain_key(error.into(), client, table, &key).await),
+            Err(failure) => Err(explain_key(failure, client, table, &key).await),
         }
     }
 }
