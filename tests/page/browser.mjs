@@ -55,7 +55,7 @@ export async function show(page, hash) {
 export async function picture(page, name) {
   // What is sticky would stand in the middle of it.
   await page.evaluate(() => scrollTo(0, 0));
-  await page.screenshot({ path: join(SCREENSHOTS, `${name}.png`), fullPage: true });
+  await page.screenshot({ path: join(SCREENSHOTS, `${name}.png`), fullPage: true, animations: "disabled" });
 }
 
 /** No finding of axe, in both themes. */

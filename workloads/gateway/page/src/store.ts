@@ -1,7 +1,7 @@
 //! All that the page knows, in one place; whoever changes it has it drawn again with the next frame.
 
 import type { Problem } from "./api/client.ts";
-import type { Cell, Cluster, Component, Conflict, Group, Me, Message, Parked, Partition, Row, Site, SiteName, Table, Topic, Way } from "./api/types.ts";
+import type { Book, Cell, Cluster, Component, Conflict, Group, Me, Message, Parked, Partition, Row, Site, SiteName, Table, Topic, Way } from "./api/types.ts";
 import type { LiveRow } from "./model/align.ts";
 import { parseRoute, type Route } from "./model/route.ts";
 
@@ -23,6 +23,7 @@ export interface Grid {
   readonly asked: string;
   readonly loading: boolean;
   readonly problem?: Problem;
+  /** In their order, those that could not be asked among them. */
   readonly sites: readonly SiteName[];
   readonly unreachable: Readonly<Record<SiteName, string>>;
   readonly rows: readonly LiveRow[];
@@ -77,9 +78,9 @@ export interface State {
   /** The cell of the grid that the keyboard is at. */
   readonly active: string | null;
   readonly way: Loaded<Way>;
-  readonly conflicts: Loaded<{ readonly conflicts: readonly Conflict[]; readonly next: string | null }>;
-  readonly reapplied: Readonly<Record<string, { readonly busy: boolean; readonly row?: Row | null; readonly problem?: Problem }>>;
-  readonly parked: Loaded<{ readonly parked: readonly Parked[]; readonly next: string | null }>;
+  readonly conflicts: Loaded<Book & { readonly conflicts: readonly Conflict[] }>;
+  readonly reapplied: Readonly<Record<string, { readonly busy: boolean; readonly row?: Row | null; readonly leftOut?: readonly string[]; readonly problem?: Problem }>>;
+  readonly parked: Loaded<Book & { readonly parked: readonly Parked[] }>;
   readonly topics: Loaded<readonly Topic[]>;
   readonly topic: Loaded<Topic>;
   readonly messages: Loaded<{ readonly messages: readonly Message[]; readonly next: string | null }>;

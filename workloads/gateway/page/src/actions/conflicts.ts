@@ -10,9 +10,8 @@ export async function reapply(conflict: Conflict): Promise<void> {
   const note = (result: (typeof state.reapplied)[string]): void => set({ reapplied: { ...state.reapplied, [id]: result } });
   note({ busy: true });
   try {
-    const answer = await call<{ row: Row | null } | Row | null>(`/sites/${segment(conflict.site)}/conflicts/${segment(conflict.id)}/reapply`, { method: "POST" });
-    const row = answer !== null && "row" in answer ? answer.row : answer;
-    note({ busy: false, row });
+    const { row, left_out: leftOut } = await call<{ row: Row | null; left_out: string[] }>(`/sites/${segment(conflict.site)}/conflicts/${segment(conflict.id)}/reapply`, { method: "POST" });
+    note({ busy: false, row, leftOut });
     readConflicts();
   } catch (thrown) {
     note({ busy: false, problem: Problem.of(thrown) });

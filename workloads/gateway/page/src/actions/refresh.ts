@@ -7,8 +7,9 @@ import type { Cluster, Component, Group, Message, Site, Table, Topic, Way } from
 import { rowSegment } from "../model/key.ts";
 import { set, state } from "../store.ts";
 import { load, read } from "./load.ts";
+import { whoAmI } from "./session.ts";
 import { partitionSeen } from "./partition.ts";
-import { onChanges, onHop, readRows, table } from "./rows.ts";
+import { onChanges, onHop, readRows, readRowsSoon, table } from "./rows.ts";
 
 const signedIn = (): boolean => typeof state.me === "object";
 
@@ -21,11 +22,17 @@ export const live = new Live({
     partitionSeen();
     if (state.route.view === "conflicts" && counted(cluster) !== before) readConflicts();
   },
-  reset: () => everything(),
+  // Followers of several sites begin together.
+  reset: (site) => (site === undefined ? everything() : state.route.view === "sites" && readRowsSoon()),
+  refused: () => void whoAmI(),
   state: (connection, retryAt) => {
     const was = state.connection.state;
-    set({ connection: { state: connection, ...(retryAt === undefined ? {} : { retryAt }) } });
-    if (connection === "live" && was === "away") everything();
+    // Away until it is live again, however often it is tried.
+    set({ connection: { state: connection === "connecting" && was === "away" ? was : connection, ...(retryAt === undefined ? {} : { retryAt }) } });
+    if (connection !== "live") return;
+    // What has no events may have changed too; and what was read before the stream began may be older than it.
+    if (was === "away") everything();
+    else if (state.route.view === "sites") readRowsSoon();
   },
 });
 
@@ -112,5 +119,6 @@ export function slowly(): void {
   const { view, query: looking } = state.route;
   if (view === "components") readComponents();
   else if (view === "topics" && (looking["from"] ?? "end") === "end") readTopics();
+  else if (view === "conflicts") readConflicts();
   else if (view === "sites") void load("sites", "/sites", (sites: Site[]) => sites);
 }

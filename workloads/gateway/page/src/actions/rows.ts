@@ -1,10 +1,10 @@
 //! The rows of a table side by side: reading them, and what live events do to them.
 
 import { call, Problem, query, segment } from "../api/client.ts";
-import type { Change, HopEvent, SideBySide, SiteName, Table } from "../api/types.ts";
+import type { Change, HopEvent, SideBySide, SiteName, Table, Way } from "../api/types.ts";
 import { appeared, changed, inserted, live, type LiveRow, present } from "../model/align.ts";
 import { Trail } from "../model/trail.ts";
-import { set, type State, state } from "../store.ts";
+import { mayEdit, set, type State, state } from "../store.ts";
 
 export const PAGE = 50;
 export const trail = new Trail();
@@ -38,7 +38,9 @@ export async function readRows(): Promise<void> {
     const answer = await call<SideBySide>(asked);
     if (mine !== latest) return;
     const rows = answer.rows.map((row) => withDeletes(live(row)));
-    set({ grid: { asked, loading: false, sites: answer.sites, unreachable: answer.unreachable, rows, next: answer.next } });
+    const sites = [...answer.sites, ...Object.keys(answer.unreachable)].sort(bySite);
+    set({ grid: { asked, loading: false, sites, unreachable: answer.unreachable, rows, next: answer.next } });
+    void readWays(rows);
     const replay = meanwhile;
     meanwhile = [];
     if (replay.length > 0) onChanges(replay);
@@ -46,6 +48,29 @@ export async function readRows(): Promise<void> {
     if (mine !== latest) return;
     const { asked: _, problem: __, ...rest } = state.grid;
     set({ grid: { ...rest, asked, loading: false, problem: Problem.of(thrown) } });
+  }
+}
+
+const ordinal = (site: SiteName): number => (site === "server" ? 0 : Number(site.replace("client-", "")));
+const bySite = (a: SiteName, b: SiteName): number => ordinal(a) - ordinal(b);
+
+/** Those of the sites that are shown that could be asked: only they are compared. */
+export function reached({ grid: { sites, unreachable } }: State): readonly SiteName[] {
+  return sites.filter((site) => !(site in unreachable));
+}
+
+/** How far those rows have come that are not the same everywhere: what was captured before this page was opened no event tells it. */
+async function readWays(rows: readonly LiveRow[]): Promise<void> {
+  const keys = rows.filter((row) => !row.equal).map((row) => row.key_path);
+  const chosen = table();
+  // It is a POST, which a viewer may not make.
+  if (keys.length === 0 || chosen === undefined || !mayEdit()) return;
+  try {
+    const { ways } = await call<{ ways: Way[] }>(`/tables/${segment(chosen.name)}/ways`, { method: "POST", body: { keys } });
+    for (const way of ways) trail.way(way);
+    set({});
+  } catch {
+    // The marks stay without what it would have said.
   }
 }
 
@@ -77,20 +102,22 @@ function plain(): boolean {
 export function onChanges(changes: readonly Change[]): void {
   const chosen = table();
   let { rows } = state.grid;
-  const { sites, next, loading } = state.grid;
+  const { sites, next, loading, unreachable } = state.grid;
+  const compared = reached(state);
   let again = false;
   for (const change of changes) {
     if (chosen === undefined || change.table !== chosen.name || !sites.includes(change.site)) continue;
     trail.change(change);
     if (loading) meanwhile.push(change);
     const index = rows.findIndex((row) => row.key_path === change.key_path);
-    if (change.truncated === true) again = true;
+    // A site that is heard of can be asked again.
+    if (change.truncated === true || change.site in unreachable) again = true;
     else if (index >= 0) {
       const row = rows[index] as LiveRow;
-      const after = changed(row, change, sites);
+      const after = changed(row, change, compared);
       if (after !== row) rows = rows.with(index, after);
     } else if (change.op !== "d") {
-      if (plain()) rows = inserted(rows, appeared(change, sites), chosen.key, next !== null) ?? rows;
+      if (plain()) rows = inserted(rows, appeared(change, compared), chosen.key, next !== null) ?? rows;
       else again = true;
     }
     if (state.route.query["only"] !== undefined || state.route.query["filter"] !== undefined) again = true;
@@ -107,8 +134,4 @@ export function onHop(hop: HopEvent): void {
 
 export function rowAt(keyPath: string): LiveRow | undefined {
   return state.grid.rows.find((row) => row.key_path === keyPath);
-}
-
-export function unreachable(site: SiteName): string | undefined {
-  return state.grid.unreachable[site];
 }

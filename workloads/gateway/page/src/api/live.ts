@@ -1,14 +1,17 @@
 //! The stream of events: opened, resumed by the browser after a break, and opened anew where the browser gives up.
 
+import { query } from "./client.ts";
 import type { Change, Cluster, HopEvent } from "./types.ts";
 
 export interface Listener {
   change(changes: readonly Change[]): void;
   hop(hop: HopEvent): void;
   cluster(cluster: Cluster): void;
-  /** Something may have been missed: read everything again. */
-  reset(): void;
+  /** Something may have been missed, at one site or anywhere: read again. */
+  reset(site?: string): void;
   state(state: "connecting" | "live" | "away", retryAt?: number): void;
+  /** The stream was refused: the session may be over. */
+  refused(): void;
 }
 
 const FIRST_PAUSE = 500;
@@ -19,7 +22,7 @@ export class Live {
   private retry: ReturnType<typeof setTimeout> | undefined;
   private pause = FIRST_PAUSE;
   private changes: Change[] = [];
-  private fresh = true;
+  private last: string | undefined;
   private readonly listener: Listener;
 
   constructor(listener: Listener) {
@@ -29,24 +32,28 @@ export class Live {
   open(): void {
     this.close();
     this.listener.state("connecting");
-    const source = new EventSource("/events");
+    const source = new EventSource(`/events${query({ last_event_id: this.last })}`);
     this.source = source;
     source.onopen = () => {
       this.pause = FIRST_PAUSE;
       this.listener.state("live");
-      // A stream that the browser resumed says by itself (`reset`) if something was missed; a new one cannot know.
-      if (this.fresh) this.listener.reset();
-      this.fresh = false;
     };
     source.onerror = () => {
       // The browser resumes after a broken connection, with the last id; after an answer that is no stream it gives up.
-      if (source.readyState === EventSource.CLOSED) this.later();
-      else this.listener.state("away");
+      if (source.readyState === EventSource.CLOSED) {
+        this.later();
+        this.listener.refused();
+      } else this.listener.state("away");
     };
-    source.addEventListener("change", (event) => this.collect(JSON.parse(event.data) as Change));
-    source.addEventListener("hop", (event) => this.listener.hop(JSON.parse(event.data) as HopEvent));
-    source.addEventListener("cluster", (event) => this.listener.cluster(JSON.parse(event.data) as Cluster));
-    source.addEventListener("reset", () => this.listener.reset());
+    const on = <T>(type: string, then: (data: T) => void): void =>
+      source.addEventListener(type, (event) => {
+        if (event.lastEventId !== "") this.last = event.lastEventId;
+        then(JSON.parse(event.data) as T);
+      });
+    on<Change>("change", (change) => this.collect(change));
+    on<HopEvent>("hop", (hop) => this.listener.hop(hop));
+    on<Cluster>("cluster", (cluster) => this.listener.cluster(cluster));
+    on<{ site?: string }>("reset", ({ site }) => this.listener.reset(site));
   }
 
   /** Now, and not when the pause is over. */
@@ -63,7 +70,6 @@ export class Live {
 
   private later(): void {
     this.close();
-    this.fresh = true;
     this.listener.state("away", Date.now() + this.pause);
     this.retry = setTimeout(() => this.open(), this.pause);
     this.pause = Math.min(LONGEST_PAUSE, this.pause * 2);

@@ -25,8 +25,7 @@ test("the server is cut beside clients", () => {
   assert.deepEqual(withSite(both, "server", null, null).clients, [1]);
 });
 
-test("a resource's partition has defaults", () => {
-  assert.deepEqual(cutOf({ clients: [3, 1] }), { clients: [1, 3], server: false, link: "Both", healAfter: null });
+test("what the resource asks for is read, and nobody is cut where it asks for nothing", () => {
+  assert.deepEqual(cutOf({ clients: [3, 1], server: true, link: "Downlink", heal_after: "2h" }), { clients: [1, 3], server: true, link: "Downlink", healAfter: "2h" });
   assert.deepEqual(cutOf(null), CONNECTED);
-  assert.equal(cutOf({ server: true, healAfter: "2h" }).healAfter, "2h");
 });

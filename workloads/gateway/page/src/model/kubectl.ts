@@ -16,10 +16,10 @@ export const CONNECTED: Cut = { clients: [], server: false, link: "Both", healAf
 export function cutOf(partition: Partition | null | undefined): Cut {
   if (partition === null || partition === undefined) return CONNECTED;
   return {
-    clients: [...(partition.clients ?? [])].sort((a, b) => a - b),
-    server: partition.server ?? false,
-    link: partition.link ?? "Both",
-    healAfter: partition.healAfter ?? partition.heal_after ?? null,
+    clients: [...partition.clients].sort((a, b) => a - b),
+    server: partition.server,
+    link: partition.link,
+    healAfter: partition.heal_after,
   };
 }
 

@@ -13,8 +13,7 @@ export const isText = (column: Column): boolean => TEXT.test(column.type);
 export const isBoolean = (column: Column): boolean => column.type === "boolean";
 export const isNumeric = (column: Column): boolean => /^(smallint|integer|bigint|numeric|real|double precision)\b/.test(column.type);
 export const isLong = (column: Column): boolean => /^(json|jsonb|xml)\b/.test(column.type);
-export const isGenerated = (column: Column): boolean => column.generated !== null && column.generated !== false && column.generated !== undefined;
-const hasIdentity = (column: Column): boolean => column.identity !== null && column.identity !== false && column.identity !== undefined;
+export const isGenerated = (column: Column): boolean => column.generated !== null;
 
 /** One boolean and a text that must be there: a list of things to do. */
 export function checklist(table: Table): Checklist | undefined {
@@ -25,7 +24,7 @@ export function checklist(table: Table): Checklist | undefined {
 }
 
 /** Postgres makes the value where none is given. */
-export const makesItself = (column: Column): boolean => column.default !== null || hasIdentity(column) || isGenerated(column);
+export const makesItself = (column: Column): boolean => column.default !== null || column.identity !== null || isGenerated(column);
 
 /** What a new row must be given, and what it may be given. */
 export function insertable(table: Table): { readonly required: readonly Column[]; readonly optional: readonly Column[] } {

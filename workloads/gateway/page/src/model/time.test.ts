@@ -4,7 +4,7 @@ import { bytes, duration, moment, parseHealAfter, since } from "./time.ts";
 
 test("a duration is said with its two largest units", () => {
   const said = [0, 42.4, 999, 999.6, 4240, 9949, 9951, 12_000, 59_600, 65_000, 3_600_000, 12_000_000, 187_200_000, -5].map(duration);
-  assert.deepEqual(said, ["0 ms", "42 ms", "999 ms", "1.0 s", "4.2 s", "9.9 s", "10 s", "12 s", "1 min", "1 min 5 s", "1 h", "3 h 20 min", "2 d 4 h", "0 ms"]);
+  assert.deepEqual(said, ["0 ms", "42 ms", "999 ms", "1 s", "4.2 s", "9.9 s", "10 s", "12 s", "1 min", "1 min 5 s", "1 h", "3 h 20 min", "2 d 4 h", "0 ms"]);
 });
 
 test("what is in the future by a skewed clock is just now", () => {

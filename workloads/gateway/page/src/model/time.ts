@@ -11,7 +11,7 @@ const UNITS: readonly (readonly [seconds: number, name: string])[] = [
 export function duration(milliseconds: number): string {
   const ms = Math.max(0, milliseconds);
   if (ms < 999.5) return `${Math.round(ms)} ms`;
-  if (ms < 9950) return `${(ms / 1000).toFixed(1)} s`;
+  if (ms < 9950) return `${(ms / 1000).toFixed(1).replace(".0", "")} s`;
   const seconds = Math.round(ms / 1000);
   const largest = UNITS.findIndex(([size]) => seconds >= size);
   const [size, name] = UNITS[largest] ?? [1, "s"];

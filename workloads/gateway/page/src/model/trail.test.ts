@@ -42,6 +42,15 @@ test("without events the hops between are unknown, not pending; so is a site tha
   assert.equal(spoken(all), "written at client-1, not seen in Kafka, pending at server, client-2");
 });
 
+test("a way that was asked for tells what no event told", () => {
+  const trail = new Trail();
+  const hop = (name: "local" | "captured" | "in_kafka" | "applied", state: "done" | "pending", site = "client-1") => ({ hop: name, site, state, at: name === "local" ? AT : null });
+  trail.way({ key: "1", version: VERSION, settled: false, hops: [hop("local", "done"), hop("captured", "done"), hop("in_kafka", "pending"), hop("applied", "pending", "server")] });
+  const all = marks(appeared(change("client-1", false), SITES), SITES, {}, trail);
+  assert.deepEqual(states(all).slice(0, 3), ["local@client-1:done", "captured@client-1:done", "in_kafka@client-1:pending"]);
+  assert.deepEqual(all.slice(0, 2).map(({ at }) => at), [AT, undefined]);
+});
+
 test("a delete has a way too", () => {
   const version = String((1795221267999999n << 10n) | 2n);
   let aligned = SITES.reduce((so, site) => changed(so, change(site, true), SITES), appeared(change("client-1", false), SITES));

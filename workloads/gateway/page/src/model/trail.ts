@@ -1,6 +1,6 @@
 //! How far a version has come: what was heard of it live, and the marks that are drawn from it.
 
-import type { Change, HopEvent, SiteName } from "../api/types.ts";
+import type { Change, HopEvent, SiteName, Way } from "../api/types.ts";
 import { type LiveRow, newest, versionAt } from "./align.ts";
 import { compare, decode } from "./version.ts";
 
@@ -43,6 +43,11 @@ export class Trail {
     this.note(event.key_path, event.version, event.hop, event.at);
   }
 
+  /** A way that was asked for. */
+  way({ key, version, hops }: Way): void {
+    for (const { hop, site, state, at } of hops) if (state === "done") this.note(key, version, hop === "applied" ? `applied@${site}` : hop, at ?? "");
+  }
+
   at(keyPath: string, version: string, hop: HopName, site: SiteName): string | undefined {
     return this.seen.get(`${keyPath}@${version}`)?.get(hop === "applied" ? `applied@${site}` : hop);
   }
@@ -71,16 +76,17 @@ export function marks(row: LiveRow, sites: readonly SiteName[], unreachable: Rea
   const between = (hop: "captured" | "in_kafka", sure: boolean): Mark => {
     const at = when(hop, origin);
     const state = sure || at !== undefined ? "done" : trail.knows(row.key_path, version) ? "pending" : "unknown";
-    return { hop, site: origin, state, at };
+    // Done, and nobody knows when.
+    return { hop, site: origin, state, at: at === "" ? undefined : at };
   };
   const inKafka = between("in_kafka", elsewhere);
   const applied = sites
     .filter((site) => site !== origin)
     .map((site): Mark => {
       const state = holds(site) ? "done" : site in unreachable ? "unknown" : "pending";
-      return { hop: "applied", site, state, at: when("applied", site) };
+      return { hop: "applied", site, state, at: when("applied", site) || undefined };
     });
-  const local: Mark = { hop: "local", site: origin, state: "done", at: when("local", origin) ?? new Date(written.at).toISOString() };
+  const local: Mark = { hop: "local", site: origin, state: "done", at: when("local", origin) || new Date(written.at).toISOString() };
   return [local, between("captured", inKafka.state === "done"), inKafka, ...applied];
 }
 

@@ -21,12 +21,12 @@ function row(pod: Component, state: State): VNode {
 }
 
 function logs(pod: Component, state: State): VNode {
-  const { container = pod.containers[0] ?? "", lines = "200", previous } = state.route.query;
+  const { container = pod.containers.find(({ init }) => !init)?.name ?? "", lines = "200", previous } = state.route.query;
   const { value, problem, loading: busy } = state.logs;
   return h("section.panel", { key: "logs", "aria-labelledby": "logs" },
     h("header", null, h("h2", { id: "logs" }, `Logs of ${pod.name}`), button("Read again", { icon: "moving", disabled: busy, onclick: readLogs }), button("Close", { icon: "close", bare: true, tone: "quiet", onclick: () => look({ pod: undefined, container: undefined }) })),
     h("div.toolbar", null,
-      pod.containers.length < 2 ? null : field("container", "Container", select("container", container, pod.containers.map((name) => ({ value: name, label: name })), (name) => look({ container: name }, true))),
+      pod.containers.length < 2 ? null : field("container", "Container", select("container", container, pod.containers.map(({ name, init, state: now }) => ({ value: name, label: `${name} (${init ? "init, " : ""}${now})` })), (name) => look({ container: name }, true))),
       field("lines", "Lines", select("lines", lines, ["50", "200", "1000", "2000"].map((each) => ({ value: each, label: `last ${each}` })), (each) => look({ lines: each }, true))),
       pod.restarts === 0 ? null : h("label.check", null, h("input", { type: "checkbox", checked: previous !== undefined, onchange: (event: Event) => look({ previous: (event.target as HTMLInputElement).checked ? "true" : undefined }, true) }), h("span", null, "of the run before the restart"))),
     problemBox(problem, readLogs),

@@ -3,9 +3,10 @@
 import { reapply, retry } from "../actions/conflicts.ts";
 import { look } from "../actions/navigate.ts";
 import { readConflicts } from "../actions/refresh.ts";
-import type { Conflict, Parked } from "../api/types.ts";
+import type { Book, Conflict, Parked } from "../api/types.ts";
 import { aloud, button, empty, field, loading, problemBox, select, tag, time, version } from "../dom/parts.ts";
 import { type Child, h, type VNode } from "../dom/vdom.ts";
+import { formatRoute } from "../model/route.ts";
 import { decode } from "../model/version.ts";
 import { sides } from "../model/sides.ts";
 import type { State } from "../store.ts";
@@ -34,18 +35,20 @@ function result(conflict: Conflict, state: State): Child {
   if (done?.problem !== undefined) return problemBox(done.problem);
   if (done?.row === undefined) return already;
   const outcome = done.row === null ? "The delete was made again." : "The losing values were written again as a new change; it travels to every site.";
-  return h("p.result", { role: "status" }, tag("good", "check", "Re-applied"), " ", outcome, " ", done.row === null ? null : version(done.row.version));
+  const leftOut = done.leftOut === undefined || done.leftOut.length === 0 ? null : ` Left out, since the table has no such columns any more or makes them itself: ${done.leftOut.join(", ")}.`;
+  return h("p.result", { role: "status" }, tag("good", "check", "Re-applied"), " ", outcome, leftOut, " ", done.row === null ? null : version(done.row.version));
 }
 
 function card(conflict: Conflict, state: State): VNode {
   const [won, lost] = [decode(conflict.winner_version), decode(conflict.loser_version)];
+  const title = `${conflict.table} · ${keyText(conflict.key)}`;
   const busy = state.reapplied[id(conflict)]?.busy === true;
   return h("li.conflict", { key: id(conflict), "data-conflict": id(conflict) },
     h("header", null,
-      h("h3", null, `${conflict.table} · ${keyText(conflict.key)}`),
+      h("h3", null, conflict.key_path === null ? title : h("a", { href: formatRoute({ view: "sites", query: { table: conflict.table, row: conflict.key_path } }), title: "Show the row" }, title)),
       tag("plain", null, conflict.kind), tag("plain", null, conflict.policy),
       h("span.grow", null, `${won?.site ?? "?"} won over ${lost?.site ?? "?"}, decided at ${conflict.site} `, time(conflict.at), `, came from ${conflict.topic}`),
-      button(busy ? "Re-applying…" : "Re-apply the loser", { edits: true, disabled: busy, icon: "moving", onclick: () => reapply(conflict) })),
+      button(busy ? "Re-applying…" : conflict.reapplied_at === null ? "Re-apply the loser" : "Re-apply it again", { edits: true, disabled: busy, icon: "moving", onclick: () => reapply(conflict) })),
     sideBySide(conflict),
     result(conflict, state));
 }
@@ -72,6 +75,11 @@ function filters(state: State): VNode {
     chooser("kind", "Kind", kind, KINDS));
 }
 
+function away(book: Book | undefined): Child {
+  const sites = Object.entries(book?.unreachable ?? {});
+  return sites.length === 0 ? null : h("p.trouble", null, "Not asked: ", sites.map(([site, why]) => `${site} (${why})`).join(", "));
+}
+
 export function conflictsView(state: State): Child {
   const { value, problem } = state.conflicts;
   const parked = state.parked.value?.parked ?? [];
@@ -79,8 +87,8 @@ export function conflictsView(state: State): Child {
   return [
     parked.length === 0 && state.parked.problem === undefined ? null : h("section.panel", { key: "parked", "aria-labelledby": "parked" }, h("header", null, h("h2", { id: "parked" }, "Parked changes")),
       h("p.hint", null, "Changes that could not be applied so far. They are tried again by themselves, and the stream goes on meanwhile."),
-      problemBox(state.parked.problem, readConflicts), h("ul.cards", null, parked.map(parkedItem))),
-    h("section.panel", { key: "conflicts", "aria-labelledby": "conflicts" }, h("header", null, h("h2", { id: "conflicts" }, "Writes that lost")), filters(state), problemBox(problem, readConflicts),
+      problemBox(state.parked.problem, readConflicts), away(state.parked.value), h("ul.cards", null, parked.map(parkedItem))),
+    h("section.panel", { key: "conflicts", "aria-labelledby": "conflicts" }, h("header", null, h("h2", { id: "conflicts" }, "Writes that lost")), filters(state), problemBox(problem, readConflicts), away(value),
       value === undefined ? (problem === undefined ? loading("conflicts") : null)
         : value.conflicts.length === 0 ? empty("No write has lost", "Cut a client, write the same row on both sides and heal: the write that loses is kept here.")
           : h("ul.cards", null, value.conflicts.map((conflict) => card(conflict, state))),

@@ -49,11 +49,13 @@ const DURATIONS = [
   ...["30s", "1m", "5m", "30m", "2h"].map((value) => ({ value, label: `for ${value.replace("s", " seconds").replace(/m$/, " minutes").replace("h", " hours").replace(/^1 minutes/, "1 minute")}` })),
 ];
 
-/** When the operator ends the cut, from the condition's own beginning: it counts from when it first saw the partition. */
+/** When the cut ends. */
 function ends(state: State): Child {
   const cut = wanted(state);
   if (isHealed(cut)) return null;
-  return h("p.ends", null, cut.healAfter === null ? "The cut lasts until somebody heals it." : `The cut is healed by the operator ${cut.healAfter} after it began.`,
+  const end = state.cluster.value?.cut?.heal_at;
+  const left = cut.healAfter === null ? "The cut lasts until somebody heals it." : end === null || end === undefined ? `The operator heals the cut ${cut.healAfter} after it has seen it.` : `The operator heals the cut in ${duration(Math.max(0, Date.parse(end) - state.now))}.`;
+  return h("p.ends", null, left,
     cut.clients.length + Number(cut.server) > 1 ? ` It has one link for everybody: ${cut.link}.` : "");
 }
 

@@ -2,6 +2,7 @@
 
 import { insert, setValues } from "../actions/edit.ts";
 import { look } from "../actions/navigate.ts";
+import { reached } from "../actions/rows.ts";
 import type { Column, Row, SiteName, Table } from "../api/types.ts";
 import { aloud, button, tag } from "../dom/parts.ts";
 import { type Child, h, type VNode } from "../dom/vdom.ts";
@@ -27,7 +28,7 @@ const REASONS: Record<Difference["kind"], string> = { same: "", columns: "", mis
 function keyCell(row: LiveRow, shape: Shape, state: State): VNode {
   const place: Place = { site: "", keyPath: row.key_path, column: "" };
   const open = (): void => look({ row: row.key_path });
-  const uneven = state.grid.sites.filter((site) => difference(row, site, state.grid.sites).kind !== "same");
+  const uneven = reached(state).filter((site) => difference(row, site, reached(state)).kind !== "same");
   const label = `Row ${shownKey(row.key_path)}: its way and all its versions`;
   return h("td.key", cellProps(place, state, { onact: open }),
     h("div.key-line", null,
@@ -62,7 +63,7 @@ function listCell(row: Row, site: SiteName, { text, done }: Checklist, column: C
 }
 
 function siteCells(row: LiveRow, site: SiteName, shape: Shape, state: State): Child {
-  const found = difference(row, site, state.grid.sites);
+  const found: Difference = site in state.grid.unreachable ? { kind: "same" } : difference(row, site, reached(state));
   const here = row.cells[site] ?? null;
   const { list, columns } = shape;
   if (here === null) return absent(row, site, found, list === undefined ? columns.length + 1 : 1, state);
@@ -119,7 +120,7 @@ export function grid(shape: Shape, state: State): VNode {
   const view = { ...state, active };
   const { list } = shape;
   return h("div.scroll", { role: "region", "aria-label": `Rows of ${shape.table.name}`, tabindex: "-1" },
-    h("table.grid", { class: list === undefined ? "wide" : "list", role: "grid", "aria-label": `${shape.table.name} at ${shape.sites.join(", ")}`, "aria-busy": String(state.grid.loading), onkeydown: onGridKey, onfocusin: onGridFocus },
+    h("table.grid", { class: `${list === undefined ? "wide" : "list"} ${shape.sites.length > 6 ? "many" : ""}`, role: "grid", "aria-label": `${shape.table.name} at ${shape.sites.join(", ")}`, "aria-busy": String(state.grid.loading), onkeydown: onGridKey, onfocusin: onGridFocus },
       head(shape, view),
       h("tbody", null, list === undefined ? null : addRow(shape, list, view),
         rows.map((row) => h("tr", { key: `row ${row.key_path}`, "data-row": row.key_path, class: row.equal ? "" : "uneven-row" }, keyCell(row, shape, view), shape.sites.map((site) => siteCells(row, site, shape, view)))))));

@@ -34,7 +34,8 @@ function convergence(cluster: Cluster): VNode {
       fact("Since", since === null ? null : time(since)),
       fact("Last heal took", heal_seconds === null ? null : duration(heal_seconds * 1000)),
     ),
-    detail === null ? null : h("p.detail", null, detail),
+    // Converged says the same in its facts.
+    detail === null || word === "Converged" ? null : h("p.detail", null, detail),
   );
 }
 

@@ -50,6 +50,7 @@ function line(message: Message, withTopic: boolean): VNode {
       h("summary", null,
         h("span.offset", null, withTopic ? h("b", null, message.topic) : null, ` ${message.partition}:${message.offset}`), time(message.at, { fractions: true }), kind,
         h("span.grow", null, h("b", null, message.table ?? ""), " ", shownKey(message.key), " ", h("span.hint", null, summary)), h("span.hint", null, bytes(message.size))),
+      message.truncated === true ? h("p.hint", null, "This message is larger than what is shown of it.") : null,
       beforeAfter(message),
       message.tombstone ? h("p.hint", null, "This message has no value.") : h("div.raw", null, h("pre", { tabindex: "0", "aria-label": "The message as JSON" }, all), button("Copy JSON", { icon: "copy", onclick: () => copy(all, "the message as JSON") }))));
 }

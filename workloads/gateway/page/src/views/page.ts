@@ -41,7 +41,7 @@ export function page(state: State): Child {
     header(state),
     navigation(state),
     away(state),
-    h("main", { id: "main", tabindex: "-1" }, h("h1.aloud", null, `${title}: ${state.route.view}`), problemBox(state.cluster.problem, live.again.bind(live)), VIEWS[state.route.view](state)),
+    h("main", { id: "main", tabindex: "-1" }, h("h1.aloud", null, `${title}: ${state.route.view}`), state.cluster.problem?.kind === "not-in-kubernetes" ? null : problemBox(state.cluster.problem, () => live.again()), VIEWS[state.route.view](state)),
     dialogs(state),
     toasts(state),
   ];

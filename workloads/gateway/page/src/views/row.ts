@@ -1,7 +1,7 @@
 //! One row in full: its way with times, and what every site holds of it. Opened by the address, so that a link shows it.
 
 import { look } from "../actions/navigate.ts";
-import { rowAt, table } from "../actions/rows.ts";
+import { reached, rowAt, table } from "../actions/rows.ts";
 import type { Hop, SiteName } from "../api/types.ts";
 import { aloud, button, empty, modal, problemBox, tag, time, type Tone, version } from "../dom/parts.ts";
 import type { IconName } from "../dom/icons.ts";
@@ -56,5 +56,5 @@ export function rowDetails(state: State): Child {
   return modal("row", `Row ${shownKey(keyPath)} of ${table(state)?.name ?? ""}`, () => look({ row: undefined }, true),
     h("h3", null, "Its way"), way(state),
     h("h3", null, "At every site"),
-    row === undefined ? (state.grid.loading ? null : empty("Not among the rows that are shown", "It was deleted, or it is on another page or behind the filter.")) : versions(row, state.grid.sites, state));
+    row === undefined ? (state.grid.loading ? null : empty("Not among the rows that are shown", "It was deleted, or it is on another page or behind the filter.")) : versions(row, reached(state), state));
 }

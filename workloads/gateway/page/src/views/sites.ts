@@ -70,9 +70,11 @@ function toolbar(state: State, chosen: Table, list: Checklist | undefined, asLis
 function paging(state: State): Child {
   const { rows, next } = state.grid;
   const { after } = state.route.query;
+  const away = Object.entries(state.grid.unreachable);
   const uneven = rows.filter((row) => !row.equal).length;
   return h("footer.paging", null,
     h("p", { role: "status" }, `${rows.length} ${rows.length === 1 ? "row" : "rows"}${next === null ? "" : " of more"}, `, uneven === 0 ? "all the same at every site" : `${uneven} ${uneven === 1 ? "differs" : "differ"}`),
+    away.length === 0 ? null : h("p.trouble", null, `Not compared, since they cannot be reached: ${away.map(([site]) => site).join(", ")}`),
     after === undefined ? null : button("First page", { icon: "previous", onclick: () => look({ after: undefined }) }),
     next === null ? null : button(`Next ${PAGE}`, { onclick: () => look({ after: next }) }));
 }

@@ -3,7 +3,7 @@
 import { closeTail } from "../actions/topics.ts";
 import { look } from "../actions/navigate.ts";
 import { readTopics } from "../actions/refresh.ts";
-import type { Group, Topic } from "../api/types.ts";
+import type { Group, Message, Topic } from "../api/types.ts";
 import { button, empty, field, heading, loading, problemBox, tag } from "../dom/parts.ts";
 import { type Child, h, type VNode } from "../dom/vdom.ts";
 import type { State } from "../store.ts";
@@ -38,18 +38,17 @@ function list(state: State): Child {
 function lag(group: Group, state: State): Child {
   if (group.group !== state.route.query["group"] || group.offsets === undefined) return null;
   const row = (each: NonNullable<Group["offsets"]>[number]): VNode => {
-    const behind = each.lag === null ? "?" : String(each.lag);
-    return h("tr", { key: `${each.topic}${each.partition}` }, h("th", { scope: "row" }, `${each.topic} / ${each.partition}`), h("td.number", null, each.offset ?? "none"), h("td.number", null, each.end), h("td.number", null, behind === "0" ? "0" : h("strong", null, behind)));
+    const behind = each.lag ?? "?";
+    return h("tr", { key: `${each.topic}${each.partition}` }, h("th", { scope: "row" }, `${each.topic} / ${each.partition}`), h("td.number", null, each.offset ?? "none"), h("td.number", null, each.end ?? "?"), h("td.number", null, behind === "0" ? "0" : h("strong", null, behind)));
   };
   return h("tr.lag", { key: `${group.group} lag` }, h("td", { colspan: 4 }, h("table.plain", null, h("thead", null, h("tr", null, ["Topic / partition", "Read to", "End", "Lag"].map(heading))), h("tbody", null, group.offsets.map(row)))));
 }
 
 function groups(state: State): Child {
   const { value, problem } = state.groups;
-  const members = (group: Group): string => String(Array.isArray(group.members) ? group.members.length : group.members);
   const row = (group: Group): Child => {
     const open = state.route.query["group"] === group.group;
-    return [h("tr", { key: group.group }, h("th", { scope: "row" }, h("button.link", { type: "button", "aria-expanded": String(open), onclick: () => look({ group: open ? undefined : group.group }, true) }, group.group)), h("td", null, group.kind), h("td", null, group.state), h("td.number", null, members(group))), lag(group, state)];
+    return [h("tr", { key: group.group }, h("th", { scope: "row" }, h("button.link", { type: "button", "aria-expanded": String(open), onclick: () => look({ group: open ? undefined : group.group }, true) }, group.group)), h("td", null, group.kind), h("td", null, group.state), h("td.number", null, String(group.members))), lag(group, state)];
   };
   return h("section.panel", { "aria-labelledby": "groups" }, h("header", null, h("h2", { id: "groups" }, "Groups and their lag")), problemBox(problem, readTopics),
     value === undefined ? (problem === undefined ? loading("the groups") : null)
@@ -60,7 +59,16 @@ function groups(state: State): Child {
 function configuration(topic: Topic | undefined): Child {
   const own = topic?.configuration?.filter((entry) => !entry.default) ?? [];
   if (topic === undefined || own.length === 0) return null;
-  return h("details", null, h("summary", null, `${own.length} settings of its own`), h("dl.facts", null, own.map((entry) => h("div", { key: entry.name }, h("dt", null, entry.name), h("dd", null, entry.sensitive ? "hidden" : (entry.value ?? ""))))));
+  return h("details", null, h("summary", null, `${own.length} ${own.length === 1 ? "setting" : "settings"} of its own`), h("dl.facts", null, own.map((entry) => h("div", { key: entry.name }, h("dt", null, entry.name), h("dd", null, entry.sensitive ? "hidden" : (entry.value ?? ""))))));
+}
+
+/** The newest stand first at the end of a topic; from anywhere else messages are read in their order. */
+function pages({ messages: shown, next }: { readonly messages: readonly Message[]; readonly next: string | null }, from: string): VNode {
+  const first = shown[0]?.offset;
+  const before = first === undefined || BigInt(first) === 0n ? undefined : `offset:${BigInt(first) > 50n ? BigInt(first) - 50n : 0n}`;
+  return h("footer.paging", null, h("p", null, `${shown.length} ${shown.length === 1 ? "message" : "messages"}`),
+    before === undefined ? null : button("Earlier", { icon: "previous", onclick: () => look({ from: before }) }),
+    next === null || from === "end" ? null : button("Later", { onclick: () => look({ from: next }) }));
 }
 
 function messages(name: string, state: State): VNode {
@@ -76,14 +84,13 @@ function messages(name: string, state: State): VNode {
     h("header", null, h("h2", { id: "messages" }, name), button("Close", { icon: "close", bare: true, tone: "quiet", onclick: () => look({ topic: undefined }) })),
     configuration(state.topic.value?.name === name ? state.topic.value : undefined),
     h("form.toolbar", { onsubmit: submit },
-      field("from", "From", h("input", { id: "from", name: "from", value: from, list: "froms", autocomplete: "off" }), { hint: "end, beginning, offset:42 or time:2026-01-01T00:00:00Z" }), h("datalist", { id: "froms" }, ["end", "beginning"].map((value) => h("option", { value }))),
+      field("from", "From: end, beginning, offset:42, time:2026-01-01T00:00:00Z", h("input", { id: "from", name: "from", value: from, list: "froms", autocomplete: "off" }), { class: "grow" }), h("datalist", { id: "froms" }, ["end", "beginning"].map((value) => h("option", { value }))),
       field("message-key", "Key contains", h("input", { id: "message-key", name: "key", value: key, autocomplete: "off" })),
-      partitions.length < 2 ? null : field("partition", "Partition", h("select", { id: "partition", name: "partition", value: partition }, h("option", { value: "" }, "all"), partitions.map(({ id }) => h("option", { value: String(id) }, String(id))))),
+      partitions.length < 2 ? null : field("partition", "Partition", h("select", { id: "partition", name: "partition", value: partition === "" ? "0" : partition }, partitions.map(({ id }) => h("option", { value: String(id) }, String(id))))),
       button("Read", { type: "submit", tone: "primary" })),
     problemBox(problem, readTopics),
     value === undefined ? (problem === undefined ? loading("messages") : null)
-      : [value.messages.length === 0 ? empty("No message here") : messageTable(value.messages, `Messages of ${name}`),
-        h("footer.paging", null, h("p", null, `${value.messages.length} messages`), value.next === null ? null : button("Next", { onclick: () => look({ from: value.next ?? undefined }) }))]);
+      : [value.messages.length === 0 ? empty("No message here") : messageTable(from === "end" ? value.messages.toReversed() : value.messages, `Messages of ${name}`), pages(value, from)]);
 }
 
 function tail(state: State): Child {
