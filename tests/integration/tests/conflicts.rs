@@ -192,3 +192,41 @@ async fn rows_that_swap_a_unique_value_get_through() -> Result<()> {
     world.converged().await?;
     Ok(())
 }
+
+/// Deletes at client-1 and inserts again at client-2 the rows of `table`, each in a session with other settings.
+async fn deleted_and_inserted_again(world: &World, table: &str, row: &str) -> Result<()> {
+    let elsewhere = "set timezone = 'Asia/Tokyo'; set datestyle = 'SQL, DMY'; set intervalstyle = 'sql_standard'; set bytea_output = 'escape'";
+    let here = "set timezone = 'America/St_Johns'; set extra_float_digits = 0";
+    world
+        .run(SERVER, &format!("insert into {table} values ({row})"))
+        .await?;
+    let count = format!("select count(*) from {table}");
+    world.wait_for(ONE, &count, &["1"]).await?;
+    world.wait_for(TWO, &count, &["1"]).await?;
+    world.run(ONE, &format!("{elsewhere}; delete from {table}")).await?;
+    world.wait_for(TWO, &count, &["0"]).await?;
+    world
+        .run(TWO, &format!("{here}; insert into {table} values ({row})"))
+        .await?;
+    world.wait_for(ONE, &count, &["1"]).await?;
+    world.converged().await?;
+    let after_it = format!(
+        "select r.sync_parent = x.version and r.sync_version > x.version from {table} r, sync.tombstones x where x.relation = 'public.{table}'"
+    );
+    for site in [SERVER, ONE, TWO] {
+        let seen = world.ask(site, &after_it).await?;
+        assert_eq!(seen, ["t"], "{site}: one tombstone, and the row after it");
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_is_the_same_whatever_the_settings_of_the_session_that_deletes_it() -> Result<()> {
+    let schema = "create domain moment as timestamptz;
+        create table readings (at moment, site text, primary key (at, site) include (value), value int);
+        create table odd (i interval, b bytea, f float8, r tstzrange, a timestamptz[], primary key (i, b, f, r, a))";
+    let world = World::start(2, schema).await?;
+    deleted_and_inserted_again(&world, "readings", "'2024-01-01 00:00:00+00', 'x', 7").await?;
+    let odd = r"'1 year 2 days 03:00', '\x00ff41', 0.1::float8 + 0.2, '[2024-01-01 00:00+00,2024-01-02 00:00+00)', '{2024-01-01 00:00+00}'";
+    deleted_and_inserted_again(&world, "odd", odd).await
+}

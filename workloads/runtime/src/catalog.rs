@@ -49,7 +49,7 @@ const KEY: &str = "select a.attname
    from pg_index i
    cross join unnest(i.indkey::int2[]) with ordinality k(attnum, place)
    join pg_attribute a on a.attrelid = i.indrelid and a.attnum = k.attnum
-  where i.indrelid = $1 and i.indisprimary order by k.place";
+  where i.indrelid = $1 and i.indisprimary and k.place <= i.indnkeyatts order by k.place";
 
 const TYPES: &str = "select t.oid, b.oid, case when b.typsubscript = 'array_subscript_handler'::regproc then e.base end
    from pg_type t

@@ -1,7 +1,7 @@
 //! The SQL of one table. Pure. Every value is a parameter: one array of texts a column, cast to the column's type.
 
-use synccluster_protocol::event::VERSION_COLUMN;
-use synccluster_runtime::catalog::{CatalogTable, quote, quote_table};
+use synccluster_protocol::{codec::ColumnType, event::VERSION_COLUMN};
+use synccluster_runtime::catalog::{CatalogTable, Column, quote, quote_table};
 
 /// Where the keys of a statement come from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,11 +51,28 @@ impl Keys {
                 )
             }
             Self::Json => {
-                let columns: Vec<_> = table
-                    .key
-                    .iter()
-                    .map(|column| typed(column, format!("key ->> {}", literal(column))))
-                    .collect();
+                let of_array = |column: &String| {
+                    matches!(
+                        table.column(column),
+                        Some(Column {
+                            kind: ColumnType::Array(_),
+                            ..
+                        })
+                    )
+                };
+                let text = |column: &String| {
+                    if of_array(column) {
+                        // The text of a JSON array is no array of Postgres'.
+                        format!(
+                            "(jsonb_populate_record(null::{}, key)).{}",
+                            quote_table(&table.name),
+                            quote(column)
+                        )
+                    } else {
+                        format!("key ->> {}", literal(column))
+                    }
+                };
+                let columns: Vec<_> = table.key.iter().map(|column| typed(column, text(column))).collect();
                 format!(
                     "(select ord, key, {} from (select ord, k::jsonb as key from unnest(${first}::text[]) with ordinality u(k, ord)) j) i",
                     columns.join(", ")
