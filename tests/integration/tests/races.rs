@@ -91,6 +91,42 @@ async fn a_site_whose_clock_is_far_ahead_waits_alone_and_is_named() -> Result<()
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_waits_for_the_clock_fills_no_memory_and_makes_nobody_else_wait() -> Result<()> {
+    let world = World::start(2, COUNTERS).await?;
+    world.converged().await?;
+    let ahead = "do $$ begin
+        set local session_replication_role = replica;
+        for n in 1..8000 loop
+            insert into counters (id, n, note, sync_version) values (n, n, repeat('ahead', 100), (sync.now_micros() + 30000000) << 10 | 1);
+            if n % 10 = 0 then commit; set local session_replication_role = replica; end if;
+        end loop;
+    end $$";
+    world.at(ONE).postgres.superuser().await?.batch_execute(ahead).await?;
+    eventually(PATIENCE, async || {
+        let acknowledged = world.at(ONE).connector_status()?.records_acknowledged;
+        ensure!(acknowledged >= 8000, "{acknowledged} records were sent");
+        Ok(())
+    })
+    .await?;
+    for n in 1..4 {
+        world
+            .run(TWO, &format!("insert into counters values (-{n}, {n}, 'in time')"))
+            .await?;
+        world
+            .wait_for(SERVER, "select count(*) from counters where id > 0", &["0"])
+            .await?;
+        world
+            .wait_for(SERVER, "select count(*) from counters where id < 0", &[&n.to_string()])
+            .await?;
+    }
+    world
+        .wait_for(SERVER, "select count(*) from counters", &["8003"])
+        .await?;
+    world.converged().await?;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_write_after_seeing_a_row_is_the_later_one_though_the_clock_is_behind() -> Result<()> {
     let world = World::start(1, COUNTERS).await?;
     world.converged().await?;

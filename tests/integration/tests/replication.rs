@@ -1,5 +1,7 @@
 //! What is written at one site is at every site.
 
+use std::time::Duration;
+
 use anyhow::Result;
 use synccluster_integration::World;
 use synccluster_protocol::{Site, event::TableName};
@@ -203,6 +205,28 @@ async fn what_a_site_cannot_apply_yet_waits_and_nothing_else_does() -> Result<()
         .await?;
     world.resume(ONE)?;
     world.wait_for(ONE, "select body from notes", &["early"]).await?;
+    world.wait_for(ONE, "select count(*) from sync.parked", &["0"]).await?;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_parked_event_is_tried_at_once_when_somebody_asks() -> Result<()> {
+    const SOON: Duration = Duration::from_secs(5);
+    let world = World::start(1, TODOS).await?;
+    world.converged().await?;
+    world.write_migration("V2__notes.sql", "create table notes (id int primary key, body text)")?;
+    world.migrate(SERVER, None).await?;
+    world.run(SERVER, "insert into notes values (1, 'early')").await?;
+    world.wait_for(ONE, "select count(*) from sync.parked", &["1"]).await?;
+    // The tries by themselves come 2, 4, 8 and 16 seconds after one another.
+    tokio::time::sleep(Duration::from_secs(15)).await;
+    let asked = "update sync.parked set asked_at = clock_timestamp() returning clock_timestamp()";
+    let at = world.ask(ONE, asked).await?.join("");
+    let tried = format!("select asked_at is null and tried_at > '{at}' and reason like '%migration%' from sync.parked");
+    tokio::time::timeout(SOON, world.wait_for(ONE, &tried, &["t"])).await??;
+    world.migrate(ONE, None).await?;
+    world.ask(ONE, asked).await?;
+    tokio::time::timeout(SOON, world.wait_for(ONE, "select body from notes", &["early"])).await??;
     world.wait_for(ONE, "select count(*) from sync.parked", &["0"]).await?;
     Ok(())
 }

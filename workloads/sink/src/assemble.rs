@@ -5,7 +5,10 @@
 
 use synccluster_protocol::{Version, event::Transaction};
 
-/// A record, unread: a transaction may have more of them than fit into memory as rows.
+/// Bytes of records a transaction is held with; what is larger is read again while it is applied.
+pub const HELD: usize = 2 << 20;
+
+/// A record, unread: as rows the records of a transaction are many times what they are as text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Record {
     /// Its value.
@@ -17,16 +20,36 @@ pub struct Record {
 /// A transaction of the source, less what compaction has taken.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SourceTransaction {
-    /// Its records, in order.
-    pub records: Vec<Record>,
-    /// The offset behind the last.
+    /// What it consists of.
+    pub content: Content,
+    /// Its oldest and its newest version.
+    pub versions: Option<(Version, Version)>,
+    /// The offset behind the last record.
     pub next_offset: i64,
+}
+
+/// What a transaction consists of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Content {
+    /// These records, in order.
+    Held(Vec<Record>),
+    /// More than fits into memory: the records from this offset on.
+    InTopic(i64),
+}
+
+impl Default for Content {
+    fn default() -> Self {
+        Self::Held(Vec::new())
+    }
 }
 
 impl SourceTransaction {
     /// Bytes it holds.
     pub fn bytes(&self) -> usize {
-        self.records.iter().map(|record| record.raw.len()).sum()
+        match &self.content {
+            Content::Held(records) => records.iter().map(|record| record.raw.len()).sum(),
+            Content::InTopic(_) => 0,
+        }
     }
 }
 
@@ -46,6 +69,8 @@ pub struct Placed {
 #[derive(Default)]
 pub struct Assembler {
     id: Option<String>,
+    first: i64,
+    bytes: usize,
     pending: SourceTransaction,
 }
 
@@ -53,21 +78,36 @@ impl Assembler {
     /// Takes in a record; returns what it completes, oldest first (at most two).
     pub fn push(&mut self, placed: Placed, record: Option<Record>) -> Vec<SourceTransaction> {
         let mut complete = Vec::new();
-        let same =
-            placed.tombstone || (self.id.is_some() && self.id == placed.transaction.as_ref().map(|t| t.id.clone()));
+        let id = placed.transaction.as_ref().map(|t| &t.id);
+        let same = placed.tombstone || (self.id.is_some() && self.id.as_ref() == id);
         if !same {
             complete.extend(self.take());
-            self.id = placed.transaction.as_ref().map(|t| t.id.clone());
-        } else if placed.transaction.is_some_and(|t| t.total_order == 1) {
-            // The connector was interrupted in the middle and sends it again from its beginning.
-            self.pending = SourceTransaction::default();
+            self.id = id.cloned();
         }
-        self.pending.records.extend(record);
+        // The connector may have been interrupted in the middle: then it sends the transaction again from its beginning.
+        if !same || placed.transaction.is_some_and(|t| t.total_order == 1) {
+            (self.first, self.bytes, self.pending) = (placed.offset, 0, SourceTransaction::default());
+        }
+        if let Some(record) = record {
+            self.add(record);
+        }
         self.pending.next_offset = placed.offset + 1;
         if placed.last || self.id.is_none() {
             complete.extend(self.take());
         }
         complete
+    }
+
+    fn add(&mut self, record: Record) {
+        if let Some(version) = record.version {
+            let (oldest, newest) = self.pending.versions.unwrap_or((version, version));
+            self.pending.versions = Some((oldest.min(version), newest.max(version)));
+        }
+        self.bytes += record.raw.len();
+        match &mut self.pending.content {
+            Content::Held(records) if self.bytes <= HELD || records.is_empty() => records.push(record),
+            content => *content = Content::InTopic(self.first),
+        }
     }
 
     fn take(&mut self) -> Option<SourceTransaction> {
@@ -109,10 +149,11 @@ mod tests {
         complete
             .into_iter()
             .map(|t| {
-                (
-                    t.records.iter().filter_map(|r| r.version).map(|v| v.0).collect(),
-                    t.next_offset,
-                )
+                let Content::Held(records) = &t.content else {
+                    panic!("{t:?} is too large")
+                };
+                let versions = records.iter().filter_map(|record| record.version);
+                (versions.map(|v| v.0).collect(), t.next_offset)
             })
             .collect()
     }
@@ -160,5 +201,53 @@ mod tests {
         };
         let complete = assembler.push(tombstone, None);
         assert_eq!((complete.len(), complete[0].next_offset), (1, 7));
+    }
+
+    fn large(assembler: &mut Assembler, offset: i64, order: u64, last: bool) -> Vec<SourceTransaction> {
+        let transaction = Some(Transaction {
+            id: "1:1".to_owned(),
+            total_order: order,
+            data_collection_order: order,
+        });
+        let record = Record {
+            raw: "x".repeat(HELD / 2).into(),
+            version: Some(Version(offset)),
+        };
+        let placed = Placed {
+            offset,
+            transaction,
+            last,
+            tombstone: false,
+        };
+        assembler.push(placed, Some(record))
+    }
+
+    #[test]
+    fn a_transaction_that_does_not_fit_is_left_in_the_topic() {
+        let mut assembler = Assembler::default();
+        for order in 1..4 {
+            assert!(large(&mut assembler, 4 + i64::try_from(order).unwrap(), order, false).is_empty());
+        }
+        let left = SourceTransaction {
+            content: Content::InTopic(5),
+            versions: Some((Version(5), Version(8))),
+            next_offset: 9,
+        };
+        assert_eq!(large(&mut assembler, 8, 4, true), [left]);
+        assert_eq!(push(&mut assembler, 9, Some(("2:2", 1)), true), [(vec![9], 10)]);
+    }
+
+    #[test]
+    fn a_large_transaction_sent_again_is_read_from_where_it_was_sent_again() {
+        let mut assembler = Assembler::default();
+        for (offset, order) in [(5, 1), (6, 2), (7, 3), (8, 1), (9, 2)] {
+            large(&mut assembler, offset, order, false);
+        }
+        let left = SourceTransaction {
+            content: Content::InTopic(8),
+            versions: Some((Version(8), Version(10))),
+            next_offset: 11,
+        };
+        assert_eq!(large(&mut assembler, 10, 3, true), [left]);
     }
 }

@@ -1,15 +1,17 @@
 //! Downlink: topics to a site's tables.
 //!
-//! `event` reads records, `assemble` makes source transactions whole again, `rounds` divides them so that no key meets itself, `statements`
-//! writes the SQL, `apply` carries out what `synccluster-merge` decides, all in one transaction with the progress; `session` ties them
-//! together until the link is cut or something fails.
+//! `event` reads records, `assemble` makes source transactions whole again (`replay` reads what is too large to be held), `rounds` divides
+//! them so that no key meets itself, `statements` writes the SQL, `judge` carries out what `synccluster-merge` decides, `apply` does it in
+//! one transaction with the progress; `session` ties them together until the link is cut or something fails.
 
 pub mod apply;
 pub mod assemble;
 pub mod digest;
 pub mod event;
+pub mod judge;
 pub mod measure;
 pub mod park;
+pub mod replay;
 pub mod rounds;
 pub mod run;
 pub mod session;

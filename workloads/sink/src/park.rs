@@ -1,33 +1,33 @@
 //! The books nothing is lost from: events that cannot be applied yet, and writes that lost.
 
 use serde_json::Value;
-use synccluster_merge::Kind;
-use synccluster_protocol::{Site, Version, event::TableName};
+use synccluster_protocol::{ClusterName, Site, Version, event::TableName};
+use synccluster_runtime::postgres;
 
 use crate::{
-    apply,
-    event::{self, Content, Event},
-    rounds::Group,
+    apply, event,
     target::{Parameter, Target},
 };
 
 /// Parked events looked at in one go.
 const AT_ONCE: i64 = 500;
 
-/// Puts an event aside, with the reason; part of the transaction that passes it by.
+/// Puts events aside, with the reason; part of the transaction that passes them by.
 pub async fn park(
     target: &mut Target,
     topic: &str,
     relation: &str,
-    raw: &str,
+    raw: &[&str],
     reason: &str,
 ) -> Result<(), tokio_postgres::Error> {
-    tracing::warn!(topic, relation, reason, "parked an event");
+    tracing::warn!(topic, relation, events = raw.len(), reason, "parked");
     // What is not even JSON is kept as a JSON string.
-    let record: Value = serde_json::from_str(raw).unwrap_or_else(|_| raw.into());
-    let statement = "insert into sync.parked (topic, relation, event, reason) values ($1, $2, $3, $4)";
+    let record = |raw: &&str| serde_json::from_str(raw).unwrap_or_else(|_| Value::from(*raw));
+    let records: Vec<Value> = raw.iter().map(record).collect();
+    let statement = "insert into sync.parked (topic, relation, event, reason)
+                     select $1, $2, event, $4 from unnest($3::jsonb[]) with ordinality u(event, ord) order by ord";
     target
-        .execute(statement, &[&topic, &relation, &record, &reason])
+        .execute(statement, &[&topic, &relation, &records, &reason])
         .await
         .map(drop)
 }
@@ -60,61 +60,77 @@ pub async fn conflict(
     target.execute(statement, &parameters).await.map(drop)
 }
 
+/// Which of the parked events are tried.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Which {
+    /// Those that have waited longest for a try.
+    Oldest,
+    /// Those for which somebody asked for one.
+    Asked,
+}
+
+/// Whether somebody asked for a try. Only reads: a quiet cluster writes no WAL.
+pub async fn is_asked(target: &mut Target) -> Result<bool, tokio_postgres::Error> {
+    let statement = "select exists (select from sync.parked where asked_at is not null)";
+    Ok(target
+        .query(statement, &[])
+        .await?
+        .first()
+        .is_some_and(|row| row.get(0)))
+}
+
 /// Tries what is parked again, each event in a transaction of its own; returns how many got through. An event that has been overtaken is
 /// judged by its version like any other.
-pub async fn retry(
-    target: &mut Target,
-    cluster: &synccluster_protocol::ClusterName,
-) -> Result<u64, tokio_postgres::Error> {
-    let rows = target
-        .query(
-            "select id, topic, event from sync.parked order by id limit $1",
-            &[&AT_ONCE],
-        )
-        .await?;
-    let mut through = 0;
+pub async fn retry(target: &mut Target, cluster: &ClusterName, which: Which) -> Result<u64, tokio_postgres::Error> {
+    let statement =
+        "select id, topic, event from sync.parked where $1 or asked_at is not null order by tried_at, id limit $2";
+    let rows = target.query(statement, &[&(which == Which::Oldest), &AT_ONCE]).await?;
+    let (mut ids, mut reasons) = (Vec::new(), Vec::new());
+    let tried = rows.len();
     target.forget_tables();
     for row in rows {
         let (id, topic, raw): (i64, String, Value) = (row.get(0), row.get(1), row.get(2));
-        let Ok(Some(event)) = event::parse(&raw.to_string()) else {
-            continue;
-        };
-        target
-            .set_origin(cluster.site_of_topic(&topic).unwrap_or(Site::Server))
-            .await?;
+        let source = cluster.site_of_topic(&topic).unwrap_or(Site::Server);
+        target.set_origin(source).await?;
         target.execute_batch("begin").await?;
-        let group = group(&event);
-        let settled = match apply::try_event(target, &topic, &group, &event).await {
-            Ok(Ok(())) => target
-                .execute("delete from sync.parked where id = $1", &[&id])
-                .await
-                .map(|_| true),
-            Ok(Err(_)) => Ok(false),
-            Err(error) => Err(error),
-        };
-        match settled {
-            Ok(true) => {
+        match attempt(target, &topic, id, &raw).await {
+            Ok(Ok(())) => {
                 target.execute_batch("commit").await?;
-                through += 1;
+                continue;
             }
-            Ok(false) => target.execute_batch("rollback").await?,
-            Err(error) => {
-                let _ = target.execute_batch("rollback").await;
-                return Err(error);
-            }
+            Ok(Err(reason)) => reasons.push(reason),
+            // Somebody else's lock is waited for here and not by the events of the stream.
+            Err(error) if postgres::is_transient(&error) => reasons.push(postgres::describe(&error)),
+            Err(error) => return Err(error),
         }
+        ids.push(id);
+        target.execute_batch("rollback").await?;
     }
-    Ok(through)
+    let noted = "update sync.parked p set tried_at = clock_timestamp(), asked_at = null, reason = u.reason
+                   from unnest($1::int8[], $2::text[]) u(id, reason) where p.id = u.id";
+    if !ids.is_empty() {
+        target.execute(noted, &[&ids, &reasons]).await?;
+    }
+    Ok((tried - ids.len()) as u64)
 }
 
-fn group(event: &Event) -> Group {
-    let columns = match &event.content {
-        Content::Row(row) => row.keys().cloned().collect(),
-        Content::Tombstone(_) => Vec::new(),
+async fn attempt(
+    target: &mut Target,
+    topic: &str,
+    id: i64,
+    raw: &Value,
+) -> Result<Result<(), String>, tokio_postgres::Error> {
+    // What was no JSON was kept as a JSON string.
+    let raw = raw.as_str().map_or_else(|| raw.to_string(), str::to_owned);
+    let event = match event::parse(&raw) {
+        Ok(event) => event,
+        Err(error) => return Ok(Err(error.to_string())),
     };
-    Group {
-        table: event.table.clone(),
-        tombstones: event.incoming.kind == Kind::Tombstone,
-        columns,
+    if let Some(event) = event
+        && let Err(reason) = apply::try_event(target, topic, &event).await?
+    {
+        return Ok(Err(reason));
     }
+    target.execute("delete from sync.parked where id = $1", &[&id]).await?;
+    Ok(Ok(()))
 }

@@ -21,6 +21,20 @@ pub struct Group {
     pub columns: Vec<String>,
 }
 
+impl Group {
+    /// The group an event belongs to.
+    pub fn of(event: &Event) -> Self {
+        Self {
+            table: event.table.clone(),
+            tombstones: event.incoming.kind == Kind::Tombstone,
+            columns: match &event.content {
+                Content::Row(row) => row.keys().cloned().collect(),
+                Content::Tombstone(_) => Vec::new(),
+            },
+        }
+    }
+}
+
 /// Groups of indexes into the events, in rounds.
 pub fn divide(events: &[Event], keys: &BTreeMap<TableName, Vec<String>>) -> Vec<BTreeMap<Group, Vec<usize>>> {
     let mut rounds: Vec<BTreeMap<Group, Vec<usize>>> = vec![BTreeMap::new()];
@@ -39,19 +53,8 @@ pub fn divide(events: &[Event], keys: &BTreeMap<TableName, Vec<String>>) -> Vec<
         }
         seen.insert(key);
         kinds.insert((&event.table, tombstone));
-        let columns = match &event.content {
-            Content::Row(row) => row.keys().cloned().collect(),
-            Content::Tombstone(_) => Vec::new(),
-        };
         if let Some(round) = rounds.last_mut() {
-            round
-                .entry(Group {
-                    table: event.table.clone(),
-                    tombstones: tombstone,
-                    columns,
-                })
-                .or_default()
-                .push(index);
+            round.entry(Group::of(event)).or_default().push(index);
         }
     }
     rounds

@@ -5,7 +5,7 @@ use std::{collections::HashMap, time::Duration};
 use futures::FutureExt;
 use rdkafka::{consumer::StreamConsumer, error::KafkaError};
 use synccluster_protocol::{
-    ClusterName, Site, Version,
+    ClusterName, Site,
     status::{SinkPhase, SourceStatus},
 };
 use synccluster_runtime::{
@@ -16,9 +16,10 @@ use synccluster_runtime::{
 use tokio::time::{self, Instant};
 
 use crate::{
-    apply::{self, Batch},
-    assemble::SourceTransaction,
-    park,
+    apply::Transaction,
+    assemble::{Content, SourceTransaction},
+    park::{self, Which},
+    replay::{self, Replay},
     source::{Received, Source},
     state::State,
     target::Target,
@@ -26,14 +27,16 @@ use crate::{
 
 /// Events of one target transaction, unless one source transaction has more.
 const BATCH: usize = 1000;
-/// Bytes of records that may wait in memory, besides a transaction that is still coming.
-const WAITING: usize = 4 << 20;
+/// Bytes of records received in one go.
+const RECEIVED: usize = 4 << 20;
 /// Between two looks at Kafka's topics.
 const DISCOVER_EVERY: Duration = Duration::from_secs(1);
 /// The first pause before parked events are tried again; doubled while none gets through.
 const PARKED_AFTER: Duration = Duration::from_secs(2);
 /// The longest.
 const PARKED_AFTER_AT_MOST: Duration = Duration::from_mins(1);
+/// Between two looks whether somebody asked for a try.
+const ASKED_EVERY: Duration = Duration::from_secs(1);
 /// Tries of one batch against other people's locks.
 const TRANSIENT_TRIES: u32 = 5;
 
@@ -49,6 +52,9 @@ pub enum Error {
     /// Kafka refused.
     #[error("Kafka: {0}")]
     Kafka(#[from] KafkaError),
+    /// A large transaction could not be read to its end.
+    #[error(transparent)]
+    Replay(#[from] replay::Error),
 }
 
 /// What a session needs.
@@ -65,6 +71,17 @@ pub struct Settings {
     pub max_clock_skew: Duration,
 }
 
+impl Settings {
+    fn client_id(&self) -> String {
+        format!("{}.{}-sink", self.cluster, self.site)
+    }
+
+    fn replay(&self, topic: &str, first: i64, end: i64) -> Result<Replay, KafkaError> {
+        let client_id = format!("{}-replay", self.client_id());
+        Replay::start(&self.bootstrap_servers, &client_id, topic, first, end)
+    }
+}
+
 struct Session<'a> {
     settings: &'a Settings,
     state: &'a State,
@@ -73,14 +90,15 @@ struct Session<'a> {
     progress: HashMap<String, (i64, i64)>,
     parked_at: Instant,
     parked_after: Duration,
+    asked_at: Instant,
 }
 
 /// Applies until something fails. A transaction that is being applied when it is dropped is rolled back with its connection.
 pub async fn run(settings: &Settings, state: &State) -> Result<(), Error> {
     let mut target = Target::connect(&settings.postgres, settings.site).await?;
     let progress = target.progress().await?;
-    let client_id = format!("{}.{}-sink", settings.cluster, settings.site);
-    let consumer: StreamConsumer = kafka::consumer_config(&settings.bootstrap_servers, &client_id).create()?;
+    let consumer: StreamConsumer =
+        kafka::consumer_config(&settings.bootstrap_servers, &settings.client_id()).create()?;
     let source = Source::new(consumer);
     let mut session = Session {
         settings,
@@ -90,6 +108,7 @@ pub async fn run(settings: &Settings, state: &State) -> Result<(), Error> {
         progress,
         parked_at: Instant::now(),
         parked_after: PARKED_AFTER,
+        asked_at: Instant::now(),
     };
     let mut discovered: Option<Instant> = None;
     loop {
@@ -125,18 +144,20 @@ impl Session<'_> {
 
     /// Waits for a record, then takes what else is there.
     async fn receive(&mut self) -> Result<(), Error> {
-        if self.source.waiting() >= WAITING {
-            time::sleep(Duration::from_millis(20)).await;
-            return Ok(());
-        }
+        self.source.hold_back()?;
         let Ok(message) = time::timeout(Duration::from_millis(200), self.source.consumer().recv()).await else {
             return Ok(());
         };
-        let mut received = vec![Received::read(&message?)];
+        let first = Received::read(&message?);
+        let mut bytes = first.bytes();
+        let mut received = vec![first];
         while received.len() < BATCH
+            && bytes < RECEIVED
             && let Some(message) = self.source.consumer().recv().now_or_never()
         {
-            received.push(Received::read(&message?));
+            let next = Received::read(&message?);
+            bytes += next.bytes();
+            received.push(next);
         }
         self.state.probe().moved();
         for record in received {
@@ -165,7 +186,10 @@ impl Session<'_> {
         let in_time = |transaction: &&SourceTransaction| ahead(transaction, now).is_zero();
         let fits = |transaction: &&SourceTransaction| {
             let first = events == 0;
-            events += transaction.records.len().max(1);
+            events += match &transaction.content {
+                Content::Held(records) => records.len().max(1),
+                Content::InTopic(_) => BATCH + 1,
+            };
             first || events <= BATCH
         };
         let take = topic.ready.iter().take_while(in_time).take_while(fits).count();
@@ -174,49 +198,84 @@ impl Session<'_> {
             .front()
             .map(|transaction| ahead(transaction, now))
             .filter(|ahead| !ahead.is_zero());
-        if take == 0 {
-            return Ok(false);
-        }
         // Taken out for good: where applying fails the session ends, and the next begins at the stored progress.
         let batch: Vec<SourceTransaction> = topic.ready.drain(..take).collect();
-        let work = Batch {
-            topic: name,
-            source: topic.site,
-            transactions: &batch,
-            seen_lsn: topic.lsn,
+        let Some(next_offset) = batch.last().map(|last| last.next_offset) else {
+            return Ok(false);
         };
+        let (source, seen) = (topic.site, topic.lsn);
         let mut tries = 0;
         let lsn = loop {
-            match apply::apply(&mut self.target, &work).await {
+            match self.attempt(name, source, seen, &batch).await {
                 Ok(lsn) => break lsn,
-                Err(error) if postgres::is_transient(&error) && tries < TRANSIENT_TRIES => tries += 1,
-                Err(error) => return Err(error.into()),
+                Err(Error::Postgres(error)) if postgres::is_transient(&error) && tries < TRANSIENT_TRIES => tries += 1,
+                Err(error) => return Err(error),
             }
+            self.target.execute_batch("rollback").await?;
         };
-        topic.lsn = lsn;
-        if let Some(last) = batch.last() {
-            topic.offset = last.next_offset;
-            self.progress.insert(name.to_owned(), (last.next_offset, lsn));
+        if let Some(topic) = self.source.topics.get_mut(name) {
+            (topic.offset, topic.lsn) = (next_offset, lsn);
         }
+        self.progress.insert(name.to_owned(), (next_offset, lsn));
         self.state.edit().transactions_applied += batch.len() as u64;
         Ok(true)
     }
 
-    async fn retry_parked(&mut self) -> Result<(), Error> {
-        if self.parked_at.elapsed() < self.parked_after {
-            return Ok(());
+    /// Applies a batch in one transaction of the target; returns the highest commit seen. After an error that transaction is still open.
+    async fn attempt(
+        &mut self,
+        topic: &str,
+        source: Site,
+        seen: i64,
+        batch: &[SourceTransaction],
+    ) -> Result<i64, Error> {
+        let mut open = Transaction::begin(&mut self.target, topic, source, seen).await?;
+        let mut next_offset = 0;
+        let mut held = Vec::new();
+        for transaction in batch {
+            next_offset = transaction.next_offset;
+            match &transaction.content {
+                Content::Held(records) => held.extend(records.iter().map(|record| &*record.raw)),
+                Content::InTopic(first) => {
+                    let mut replay = self.settings.replay(topic, *first, next_offset)?;
+                    loop {
+                        let piece = replay.piece().await?;
+                        if piece.is_empty() {
+                            break;
+                        }
+                        open.apply(piece.iter().map(|raw| &**raw)).await?;
+                        self.state.alive();
+                    }
+                }
+            }
         }
-        let through = park::retry(&mut self.target, &self.settings.cluster).await?;
+        open.apply(held.into_iter()).await?;
+        Ok(open.commit(next_offset).await?)
+    }
+
+    async fn retry_parked(&mut self) -> Result<(), Error> {
+        let due = self.parked_at.elapsed() >= self.parked_after;
+        if !due {
+            if self.asked_at.elapsed() < ASKED_EVERY {
+                return Ok(());
+            }
+            self.asked_at = Instant::now();
+            if !park::is_asked(&mut self.target).await? {
+                return Ok(());
+            }
+        }
+        let which = if due { Which::Oldest } else { Which::Asked };
+        let through = park::retry(&mut self.target, &self.settings.cluster, which).await?;
         if through > 0 {
             tracing::info!(through, "parked events were applied");
+            self.parked_after = PARKED_AFTER;
+        } else if due {
+            // A try that fails writes WAL all the same, so it becomes rarer; a quiet cluster stays quiet.
+            self.parked_after = (self.parked_after * 2).min(PARKED_AFTER_AT_MOST);
         }
-        // A try that fails writes WAL all the same, so it becomes rarer; a quiet cluster stays quiet.
-        self.parked_after = if through > 0 {
-            PARKED_AFTER
-        } else {
-            (self.parked_after * 2).min(PARKED_AFTER_AT_MOST)
-        };
-        self.parked_at = Instant::now();
+        if due {
+            self.parked_at = Instant::now();
+        }
         Ok(())
     }
 
@@ -241,9 +300,8 @@ impl Session<'_> {
             .topics
             .values()
             .filter_map(|topic| topic.ready.front())
-            .flat_map(|t| &t.records)
-            .filter_map(|record| record.version)
-            .map(Version::micros)
+            .filter_map(|transaction| transaction.versions)
+            .map(|(oldest, _)| oldest.micros())
             .min();
         let mut status = self.state.edit();
         status.sources = sources;
@@ -258,12 +316,6 @@ impl Session<'_> {
 /// How far the transaction's newest version is ahead of `now` (microseconds since the Unix epoch). It is not applied before, so that a write
 /// made here after seeing it is the later one on every key.
 fn ahead(transaction: &SourceTransaction, now: i64) -> Duration {
-    let newest = transaction
-        .records
-        .iter()
-        .filter_map(|record| record.version)
-        .map(Version::micros)
-        .max()
-        .unwrap_or_default();
+    let newest = transaction.versions.map_or(0, |(_, newest)| newest.micros());
     Duration::from_micros(u64::try_from(newest - now).unwrap_or_default())
 }

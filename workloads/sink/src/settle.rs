@@ -5,17 +5,17 @@
 //! server says of it next.
 
 use serde_json::Value;
-use synccluster_merge::{Incoming, Kind, own_version};
 use synccluster_protocol::{Site, Version, codec, event::Row};
-use synccluster_runtime::{catalog::CatalogTable, clock::now_micros};
+use synccluster_runtime::catalog::CatalogTable;
 use tokio_postgres::Error;
 
 use crate::{
     apply,
     event::{Content, Event},
+    judge::{self, KeyArrays},
     park,
     statements::{self, Keys},
-    target::{Parameter, Target},
+    target::Target,
 };
 
 /// Unique constraints of a table besides its key that are plain columns.
@@ -47,13 +47,22 @@ pub async fn unique(
         return Ok(Err(reason.to_owned()));
     };
     if target.site == Site::Server && newest.version > event.version() {
-        return bury_incoming(target, topic, &table, event, newest).await.map(Ok);
+        let Ok(key) = judge::key_arrays(&table, Keys::Columns, &[event]) else {
+            return Ok(Err(reason.to_owned()));
+        };
+        let sides = (
+            (Some(newest.row.clone()), newest.version),
+            (event.row(), event.version()),
+        );
+        return bury(target, topic, &table, &key, sides).await.map(Ok);
     }
-    for obstacle in &in_the_way {
+    for obstacle in in_the_way {
         if target.site == Site::Server {
-            bury_obstacle(target, topic, &table, event, obstacle).await?;
+            let sides = ((event.row(), event.version()), (Some(obstacle.row), obstacle.version));
+            bury(target, topic, &table, &obstacle.key, sides).await?;
         } else {
-            remove(target, &table, obstacle).await?;
+            let key = judge::parameters(&obstacle.key);
+            target.execute(&statements::delete(&table, Keys::Columns), &key).await?;
         }
     }
     // The way is clear now; anything else that is wrong with the event shows as before.
@@ -79,101 +88,45 @@ async fn obstacles(
         return Ok(Vec::new());
     };
     let rows = target
-        .query(&statements::obstacles(table, &columns), &apply::parameters(&texts))
+        .query(&statements::obstacles(table, &columns), &judge::parameters(&texts))
         .await?;
     let obstacle = |row: &tokio_postgres::Row| Obstacle {
-        key: row.get(0),
+        key: row
+            .get::<_, Vec<Option<String>>>(0)
+            .into_iter()
+            .map(|text| vec![text])
+            .collect(),
         version: Version(row.get(1)),
         row: row.get(2),
     };
     Ok(rows.iter().map(obstacle).collect())
 }
 
+/// A row that stands in the way; its key as the parameters of a statement.
 struct Obstacle {
-    key: Vec<String>,
+    key: Vec<Vec<Option<String>>>,
     version: Version,
     row: Value,
 }
 
-async fn remove(target: &mut Target, table: &CatalogTable, obstacle: &Obstacle) -> Result<(), Error> {
-    let arrays: Vec<Vec<String>> = obstacle.key.iter().map(|text| vec![text.clone()]).collect();
-    target
-        .execute(&statements::delete(table, Keys::Columns), &apply::parameters(&arrays))
-        .await
-        .map(drop)
-}
+/// What won or lost, as `sync.conflicts` has it.
+type Side = (Option<Value>, Version);
 
-async fn bury_obstacle(
+/// Deletes the losing row everywhere, and records it.
+async fn bury(
     target: &mut Target,
     topic: &str,
     table: &CatalogTable,
-    event: &Event,
-    obstacle: &Obstacle,
+    key: &KeyArrays,
+    (winner, loser): (Side, Side),
 ) -> Result<(), Error> {
-    let version = own_version(target.site, now_micros(), &[obstacle.version, event.version()]);
-    let arrays: Vec<Vec<String>> = obstacle.key.iter().map(|text| vec![text.clone()]).collect();
-    let keys = apply::parameters(&arrays);
-    let rows = target.query(&statements::row_json(table, Keys::Columns), &keys).await?;
-    let key: Value = rows.first().map(|row| row.get(0)).unwrap_or_default();
-    remove(target, table, obstacle).await?;
-    let (name, versions, parents) = (table.name.to_string(), vec![version.0], vec![Some(obstacle.version.0)]);
-    let mut all = keys.clone();
-    all.extend([&name as Parameter<'_>, &versions, &parents]);
-    target.execute(&statements::bury(table, Keys::Columns), &all).await?;
-    let loser = (Some(obstacle.row.clone()), obstacle.version);
-    park::conflict(
-        target,
-        topic,
-        &table.name,
-        &key,
-        ("unique", "LastWriterWins"),
-        (event.row(), event.version()),
-        loser,
-    )
-    .await
-}
-
-async fn bury_incoming(
-    target: &mut Target,
-    topic: &str,
-    table: &CatalogTable,
-    event: &Event,
-    winner: &Obstacle,
-) -> Result<(), Error> {
-    let version = own_version(target.site, now_micros(), &[winner.version, event.version()]);
-    let incoming = Incoming {
-        kind: Kind::Row,
-        version,
-        parent: Some(event.version()),
-        resent: false,
-    };
-    let buried = Event {
-        incoming,
-        ..event.clone()
-    };
-    let Ok(arrays) = apply::key_arrays(table, Keys::Columns, &[&buried]) else {
-        return Ok(());
-    };
     let rows = target
-        .query(&statements::row_json(table, Keys::Columns), &apply::parameters(&arrays))
+        .query(&statements::row_json(table, Keys::Columns), &judge::parameters(key))
         .await?;
-    let key: Value = rows.first().map(|row| row.get(0)).unwrap_or_default();
-    apply::bury(
-        target,
-        table,
-        Keys::Columns,
-        &[(&buried, version, Some(event.version()))],
-    )
-    .await?;
-    let loser = (event.row(), event.version());
-    park::conflict(
-        target,
-        topic,
-        &table.name,
-        &key,
-        ("unique", "LastWriterWins"),
-        (Some(winner.row.clone()), winner.version),
-        loser,
-    )
-    .await
+    let key_json: Value = rows.first().map(|row| row.get(0)).unwrap_or_default();
+    // Right behind what it deletes, and not now: what the losing site wrote after it, perhaps to correct it, is the later.
+    let version = Version::next(0, target.site.node(), Some(loser.1));
+    judge::bury(target, table, Keys::Columns, key, [(version, Some(loser.1))]).await?;
+    let words = ("unique", "LastWriterWins");
+    park::conflict(target, topic, &table.name, &key_json, words, winner, loser).await
 }

@@ -17,10 +17,17 @@ use synccluster_protocol::{
 };
 use synccluster_runtime::clock::now_millis;
 
-use crate::assemble::{Assembler, Placed, Record, SourceTransaction};
+use crate::{
+    assemble::{Assembler, Placed, Record, SourceTransaction},
+    replay,
+};
 
 /// How long Kafka may take to answer a question about its topics.
 const ANSWER: Duration = Duration::from_secs(3);
+/// Bytes of records that may wait for the clock, of all topics together.
+const WAITING: usize = 4 << 20;
+/// What each topic may have of them, however many topics there are.
+const SHARE_AT_LEAST: usize = 64 << 10;
 
 /// One topic that is read.
 pub struct Topic {
@@ -36,6 +43,7 @@ pub struct Topic {
     pub end: Option<(i64, Millis)>,
     /// Ahead of the site's clock by this much; not applied until it has passed.
     pub ahead: Option<Duration>,
+    held_back: bool,
     assembler: Assembler,
 }
 
@@ -97,6 +105,7 @@ impl Source {
                 lsn,
                 end: None,
                 ahead: None,
+                held_back: false,
                 assembler: Assembler::default(),
             };
             self.topics.insert(name.to_owned(), topic);
@@ -117,10 +126,24 @@ impl Source {
         Ok(())
     }
 
-    /// Bytes of records that wait, of all topics.
-    pub fn waiting(&self) -> usize {
-        let ready = self.topics.values().flat_map(|topic| &topic.ready);
-        ready.map(SourceTransaction::bytes).sum()
+    /// Stops reading topics whose transactions wait for the clock and fill their share of memory, and goes on when they were applied:
+    /// no site makes others wait.
+    pub fn hold_back(&mut self) -> Result<(), KafkaError> {
+        let share = (WAITING / self.topics.len().max(1)).max(SHARE_AT_LEAST);
+        for (name, topic) in &mut self.topics {
+            let full = topic.ready.iter().map(SourceTransaction::bytes).sum::<usize>() >= share;
+            if full != topic.held_back {
+                topic.held_back = full;
+                let mut partition = TopicPartitionList::new();
+                partition.add_partition(name, 0);
+                if full {
+                    self.consumer.pause(&partition)?;
+                } else {
+                    self.consumer.resume(&partition)?;
+                }
+            }
+        }
+        Ok(())
     }
 }
 
@@ -173,7 +196,7 @@ impl Received {
         let last = message
             .headers()
             .is_some_and(|headers| headers.iter().any(|header| header.key == TRANSACTION_END_HEADER));
-        let raw = message.payload().map(String::from_utf8_lossy);
+        let raw = replay::raw(message);
         let head: Head = raw
             .as_deref()
             .and_then(|raw| serde_json::from_str(raw).ok())
@@ -187,11 +210,13 @@ impl Received {
                 last,
                 tombstone: raw.is_none(),
             },
-            record: raw.map(|raw| Record {
-                raw: raw.into(),
-                version,
-            }),
+            record: raw.map(|raw| Record { raw, version }),
         }
+    }
+
+    /// Bytes it holds.
+    pub fn bytes(&self) -> usize {
+        self.record.as_ref().map_or(0, |record| record.raw.len())
     }
 
     /// Hands it to its topic.
