@@ -20,6 +20,7 @@ use crate::{
     problem::Problem,
     rows::Catalogues,
     sites::Sites,
+    sockets,
 };
 
 /// What requests share.
@@ -46,6 +47,8 @@ pub struct App {
     pub tails: Limit,
     /// Streams of server-sent events.
     pub events: Limit,
+    /// Socket.IO sessions.
+    pub sockets: Limit,
     /// What happens at the sites, as it happens.
     pub live: Live,
     /// Cancelled when the process is asked to stop: streams end then.
@@ -70,6 +73,7 @@ impl App {
             connections: Limit::new("connections", 16_384),
             tails: Limit::new("live tails", 16),
             events: Limit::new("streams of events", 512),
+            sockets: Limit::new("Socket.IO sessions", sockets::MOST),
             live: Live::new(rand::random()),
             stop: CancellationToken::new(),
         }
@@ -90,19 +94,22 @@ pub fn routes() -> OpenApiRouter<Shared> {
         .merge(api::partition::routes())
         .merge(api::components::routes())
         .merge(api::topics::routes())
-        .merge(api::parked::routes())
-        .merge(api::conflicts::routes())
-        .merge(api::difference::routes())
         .merge(api::tail::routes())
         .merge(api::groups::routes())
         .merge(api::tables::routes())
         .merge(api::rows::routes())
+        .merge(api::parked::routes())
+        .merge(api::conflicts::routes())
+        .merge(api::difference::routes())
+        .merge(api::way::routes())
+        .merge(api::events::routes())
 }
 
 /// Everything the web port answers.
 pub fn router(app: Shared) -> Router {
     let (router, _) = routes().split_for_parts();
     router
+        .merge(sockets::router(&app))
         .fallback(assets::serve)
         .method_not_allowed_fallback(assets::method_not_allowed)
         .layer(DefaultBodyLimit::max(MAX_BODY))

@@ -20,3 +20,4 @@ pub mod problem;
 pub mod rows;
 pub mod serve;
 pub mod sites;
+pub mod sockets;

@@ -1,11 +1,10 @@
 //! `synccluster-gateway run`: what people look at.
 
-use std::{net::SocketAddr, process::ExitCode, sync::Arc};
+use std::{process::ExitCode, sync::Arc};
 
 use clap::{Parser, Subcommand};
 use synccluster_gateway::{api::openapi, config::Config, health::Gateway, live, serve};
 use synccluster_runtime::{health, telemetry};
-use tokio::net::TcpListener;
 
 /// Shows every site of a SyncCluster: a page, a REST API, events and Socket.IO.
 #[derive(Parser)]
@@ -53,25 +52,17 @@ async fn run(config: Config) -> ExitCode {
     };
     let health = Arc::new(Gateway::new(app.clone()));
     let stop = app.stop.clone();
-    let Some(listener) = bind(web_listen).await else {
-        return ExitCode::FAILURE;
+    let listener = match serve::bind(web_listen) {
+        Ok(listener) => listener,
+        Err(error) => {
+            tracing::error!(%error, listen = %web_listen, "cannot serve the page; is the port taken?");
+            return ExitCode::FAILURE;
+        }
     };
+    tracing::info!(listen = %web_listen, "serving the page and the API");
     health.bound();
     let work = tokio::spawn(async move {
         tokio::join!(serve::serve(app.clone(), listener), live::run(app, copies));
     });
     health::run(listen, health, work, stop).await
-}
-
-async fn bind(listen: SocketAddr) -> Option<TcpListener> {
-    match TcpListener::bind(listen).await {
-        Ok(listener) => {
-            tracing::info!(%listen, "serving the page and the API");
-            Some(listener)
-        }
-        Err(error) => {
-            tracing::error!(%error, %listen, "cannot serve the page; is the port taken?");
-            None
-        }
-    }
 }

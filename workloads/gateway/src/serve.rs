@@ -1,6 +1,6 @@
 //! Connections of the web port: many that say nothing cost little and are closed, and at the end of the process every one is ended in order.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{io, net::SocketAddr, time::Duration};
 
 use axum::{Router, extract::ConnectInfo};
 use hyper::{
@@ -18,7 +18,7 @@ use rustix::{
     process::{Resource, Rlimit, getrlimit, setrlimit},
 };
 use tokio::{
-    net::{TcpListener, TcpStream},
+    net::{TcpListener, TcpSocket, TcpStream},
     time,
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -28,6 +28,8 @@ use crate::{
     limit::Pass,
 };
 
+/// Connections that may wait to be accepted: thousands come at once when a replica ends. One too many would be tried again a second later.
+const WAITING: u32 = 4096;
 /// How long a connection may take for the head of a request, or say nothing between two.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 /// The largest head of a request, and what is kept of an answer that is not taken.
@@ -38,6 +40,18 @@ const UNACKNOWLEDGED_MILLIS: u32 = 30_000;
 const GRACE: Duration = Duration::from_secs(5);
 /// How often the tokens are looked at. Kubernetes takes up to a minute to bring a changed Secret here.
 const REFRESH: Duration = Duration::from_secs(2);
+
+/// Binds the web port.
+pub fn bind(listen: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if listen.is_ipv4() {
+        TcpSocket::new_v4()?
+    } else {
+        TcpSocket::new_v6()?
+    };
+    socket.set_reuseaddr(true)?;
+    socket.bind(listen)?;
+    socket.listen(WAITING)
+}
 
 /// Serves until `app.stop` is cancelled and the connections have ended.
 pub async fn serve(app: Shared, listener: TcpListener) {
@@ -72,11 +86,16 @@ async fn connection(router: Router, stream: TcpStream, peer: SocketAddr, stop: C
     let _pass = pass;
     let _ = stream.set_nodelay(true);
     let _ = set_tcp_user_timeout(&stream, UNACKNOWLEDGED_MILLIS);
-    // Until its first byte a connection has no buffer: thousands of silent ones are cheap.
     tokio::select! {
         () = stop.cancelled() => return,
         spoke = time::timeout(HEAD_TIMEOUT, stream.readable()) => if !matches!(spoke, Ok(Ok(()))) { return },
     }
+    // Until its first byte a connection has neither a buffer nor what it takes to serve it: thousands of silent ones are cheap.
+    Box::pin(requests(router, stream, peer, stop)).await;
+}
+
+/// Answers the requests of a connection, one after another.
+async fn requests(router: Router, stream: TcpStream, peer: SocketAddr, stop: CancellationToken) {
     let router = TowerToHyperService::new(router);
     let service = service_fn(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(ConnectInfo(peer));

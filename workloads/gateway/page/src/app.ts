@@ -8,18 +8,26 @@ import { signIn, takeToken, whoAmI } from "./actions/session.ts";
 import { recallTheme } from "./actions/theme.ts";
 import { onUnauthorized } from "./api/client.ts";
 import { render } from "./dom/vdom.ts";
-import { onChange, set, state } from "./store.ts";
+import { onChange, set, type State, state } from "./store.ts";
 import { page } from "./views/page.ts";
 
 /** From this width on sites stand side by side. */
 const WIDE = matchMedia("(min-width: 720px)");
+
+/** In the browser's tab: the word first, so that it can be seen from another one. */
+function title({ cluster: { value } }: State): string {
+  return value === undefined ? "SyncCluster" : `${value.convergence.word} · ${value.name} · SyncCluster`;
+}
 
 async function start(): Promise<void> {
   const container = document.querySelector("#app");
   if (container === null) return;
   recallTheme();
   const token = takeToken();
-  onChange(() => render(container, page(state)));
+  onChange(() => {
+    render(container, page(state));
+    document.title = title(state);
+  });
   set({ narrow: !WIDE.matches });
   WIDE.addEventListener("change", () => set({ narrow: !WIDE.matches }));
   onUnauthorized(() => {

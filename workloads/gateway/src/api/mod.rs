@@ -2,14 +2,16 @@
 
 pub mod cluster;
 pub mod components;
+pub mod conflicts;
+pub mod difference;
+pub mod events;
 pub mod groups;
 pub mod openapi;
+pub mod parked;
 pub mod partition;
 pub mod rows;
 pub mod session;
 pub mod tables;
 pub mod tail;
-pub mod difference;
-pub mod conflicts;
-pub mod parked;
 pub mod topics;
+pub mod way;

@@ -94,7 +94,7 @@ pub fn way(version: Version, sites: &BTreeMap<Site, Has>, seen: Option<&Times>, 
     let applied: Vec<Hop> = sites
         .iter()
         .filter(|(site, _)| **site != home)
-        .map(|(site, has)| applied(version, *site, has, seen.at.get(site).copied()))
+        .map(|(site, has)| applied(version, *site, has, seen.at(*site)))
         .collect();
     let elsewhere = applied
         .iter()
@@ -120,7 +120,7 @@ pub fn way(version: Version, sites: &BTreeMap<Site, Has>, seen: Option<&Times>, 
         hop: Step::Local,
         site: home,
         state: State::Done,
-        at: seen.at.get(&home).copied().or(committed).map(rfc3339),
+        at: seen.at(home).or(committed).map(rfc3339),
         detail: None,
     };
     let captured = on_the_way(Step::Captured, seen.captured, seen.in_kafka.is_some());
@@ -204,7 +204,7 @@ mod tests {
             ..Times::default()
         };
         let applied = Times {
-            at: [(TWO, 1)].into(),
+            at: vec![(TWO, 1)],
             ..Times::default()
         };
         let all = Some(0);
@@ -245,7 +245,7 @@ mod tests {
     #[test]
     fn what_was_seen_is_more_exact_than_what_is_found() {
         let seen = Times {
-            at: [(ONE, 5), (TWO, 6)].into(),
+            at: vec![(ONE, 5), (TWO, 6)],
             ..Times::default()
         };
         let sites = [(ONE, has(200)), (TWO, has(NEW))].into();

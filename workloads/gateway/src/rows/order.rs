@@ -130,42 +130,41 @@ impl Order {
 
     /// The condition that a row comes after this position.
     pub fn after(&self, sql: &mut Sql, alias: &str, position: &[Option<String>]) -> String {
-        let bound: Vec<Bound<'_>> = self
-            .0
-            .iter()
-            .zip(position)
-            .map(|(term, value)| term.bound(sql, alias, value.as_deref()))
-            .collect();
-        let one_way = self
-            .0
-            .iter()
-            .all(|term| !term.column.nullable && term.descending == self.0.first().is_some_and(|t| t.descending));
-        if one_way && bound.iter().all(|b| b.value.is_some()) {
-            // One comparison of rows: an index on the columns answers it.
-            let sign = if self.0.first().is_some_and(|term| term.descending) {
-                "<"
-            } else {
-                ">"
-            };
-            let left: Vec<_> = bound.iter().map(|b| b.expression.as_str()).collect();
-            let right: Vec<_> = bound.iter().filter_map(|b| b.value.as_deref()).collect();
-            return format!("({}) {sign} ({})", left.join(", "), right.join(", "));
+        let bounds = self.bounds(sql, alias, position);
+        let descending = self.0.first().is_some_and(|term| term.descending);
+        let one_way = |term: &Term| !term.column.nullable && term.descending == descending;
+        if self.0.iter().all(one_way) && bounds.iter().all(|bound| bound.value.is_some()) {
+            return as_rows(&bounds, if descending { "<" } else { ">" });
         }
         let mut condition = "false".to_owned();
-        for b in bound.iter().rev() {
-            condition = format!("({} or ({} and {condition}))", b.after(), b.same());
+        for bound in bounds.iter().rev() {
+            condition = format!("({} or ({} and {condition}))", bound.after(), bound.same());
         }
-        match bound.first().and_then(Bound::at_or_after) {
+        match bounds.first().and_then(Bound::at_or_after) {
             // Says nothing new, but an index can use it.
             Some(at_or_after) => format!("({at_or_after} and {condition})"),
             None => condition,
         }
     }
 
-    /// The condition that a row does not come after this position; for the key's order, where nothing is null.
+    /// The condition that a row does not come after this position; for the key's order, which is ascending and without nulls.
     pub fn up_to(&self, sql: &mut Sql, alias: &str, position: &[Option<String>]) -> String {
-        format!("not ({})", self.after(sql, alias, position))
+        as_rows(&self.bounds(sql, alias, position), "<=")
     }
+
+    fn bounds(&self, sql: &mut Sql, alias: &str, position: &[Option<String>]) -> Vec<Bound<'_>> {
+        let terms = self.0.iter().zip(position);
+        terms
+            .map(|(term, value)| term.bound(sql, alias, value.as_deref()))
+            .collect()
+    }
+}
+
+/// One comparison of rows: an index on the columns answers it.
+fn as_rows(bounds: &[Bound<'_>], sign: &str) -> String {
+    let left: Vec<_> = bounds.iter().map(|bound| bound.expression.as_str()).collect();
+    let right: Vec<_> = bounds.iter().filter_map(|bound| bound.value.as_deref()).collect();
+    format!("({}) {sign} ({})", left.join(", "), right.join(", "))
 }
 
 impl Term {

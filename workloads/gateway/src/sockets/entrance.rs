@@ -67,7 +67,12 @@ struct Wish {
 
 impl Wish {
     fn of(uri: &Uri) -> Self {
-        let parameters = || uri.query().unwrap_or_default().split('&').filter_map(|pair| pair.split_once('='));
+        let parameters = || {
+            uri.query()
+                .unwrap_or_default()
+                .split('&')
+                .filter_map(|pair| pair.split_once('='))
+        };
         let find = |wanted: &str| parameters().find(|(name, _)| *name == wanted).map(|(_, value)| value);
         let session = find("sid");
         Self {
@@ -117,8 +122,16 @@ fn slim(request: Request) -> Request {
     let (mut slim, ()) = request::Request::default().into_parts();
     slim.method = parts.method;
     slim.uri = parts.uri.to_string().parse().unwrap_or_default();
-    for name in [header::CONTENT_TYPE, header::SEC_WEBSOCKET_KEY, header::SEC_WEBSOCKET_VERSION, header::UPGRADE] {
-        let copy = parts.headers.get(&name).and_then(|value| HeaderValue::from_bytes(value.as_bytes()).ok());
+    for name in [
+        header::CONTENT_TYPE,
+        header::SEC_WEBSOCKET_KEY,
+        header::SEC_WEBSOCKET_VERSION,
+        header::UPGRADE,
+    ] {
+        let copy = parts
+            .headers
+            .get(&name)
+            .and_then(|value| HeaderValue::from_bytes(value.as_bytes()).ok());
         if let Some(copy) = copy {
             slim.headers.insert(name, copy);
         }
@@ -131,7 +144,11 @@ fn slim(request: Request) -> Request {
 
 /// The answer to a websocket's handshake (RFC 6455, section 4.2.2), if it is one.
 fn accept(method: &Method, headers: &HeaderMap) -> Option<Response> {
-    let is = |name, wanted: &str| headers.get(name).is_some_and(|value: &HeaderValue| value.as_bytes().eq_ignore_ascii_case(wanted.as_bytes()));
+    let is = |name, wanted: &str| {
+        headers
+            .get(name)
+            .is_some_and(|value: &HeaderValue| value.as_bytes().eq_ignore_ascii_case(wanted.as_bytes()))
+    };
     if *method != Method::GET || !is(header::UPGRADE, "websocket") || !is(header::SEC_WEBSOCKET_VERSION, "13") {
         return None;
     }
@@ -157,7 +174,9 @@ async fn take_over(entrance: Entrance, upgrade: OnUpgrade, mut request: request:
         Err(_) => return,
     };
     let Ok(parts) = upgraded.downcast::<TokioIo<TcpStream>>() else {
-        return tracing::error!("websockets need the plain connection that serve.rs gives; put TLS into a proxy in front");
+        return tracing::error!(
+            "websockets need the plain connection that serve.rs gives; put TLS into a proxy in front"
+        );
     };
     let line = Line::new(parts.io.into_inner(), session.is_some(), entrance.dropped);
     // Held until the connection ends: while it is probed nobody else may know of this session's line.

@@ -99,12 +99,16 @@ mod tests {
     /// What a websocket client makes of these bytes.
     fn read(bytes: &[u8], count: usize) -> Vec<String> {
         let mut client = WebSocket::from_raw_socket(std::io::Cursor::new(bytes.to_vec()), Role::Client, None);
-        (0..count).map(|_| client.read().unwrap().into_text().unwrap().to_string()).collect()
+        (0..count)
+            .map(|_| client.read().unwrap().into_text().unwrap().to_string())
+            .collect()
     }
 
     #[test]
     fn a_websocket_reads_what_was_meant_whatever_its_length() {
-        for size in [0, 80, 85, 86, 87, 88, 89, 90, 91, 92, 200, 65_000, 65_509, 65_510, 65_511, 65_512, 200_000] {
+        for size in [
+            0, 80, 85, 86, 87, 88, 89, 90, 91, 92, 200, 65_000, 65_509, 65_510, 65_511, 65_512, 200_000,
+        ] {
             let frame = frame(size);
             let text = String::from_utf8(frame.text().to_vec()).unwrap();
             assert!(text.starts_with("42/sites,[\"change\",{\"row\":\"") && text.ends_with("\"}]"));
@@ -127,7 +131,10 @@ mod tests {
         let sizes: Vec<usize> = found.iter().map(|(block, _)| block.len()).collect();
         assert_eq!(sizes, [3, 1, 1, 2]);
         for (block, bytes) in &found {
-            let texts: Vec<String> = block.iter().map(|f| String::from_utf8(f.text().to_vec()).unwrap()).collect();
+            let texts: Vec<String> = block
+                .iter()
+                .map(|f| String::from_utf8(f.text().to_vec()).unwrap())
+                .collect();
             assert_eq!(read(bytes, block.len()), texts);
         }
         assert!(blocks(&[]).next().is_none());

@@ -226,7 +226,8 @@ impl AsyncWrite for Wire {
             Stage::Behind(_) | Stage::Direct => {}
             Stage::Ending | Stage::Closed => return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into())),
         }
-        self.line.put(&mut out, data, |sent| Bytes::copy_from_slice(&data[sent..]));
+        self.line
+            .put(&mut out, data, |sent| Bytes::copy_from_slice(&data[sent..]));
         Poll::Ready(Ok(data.len()))
     }
 

@@ -20,10 +20,7 @@ use std::{sync::Arc, time::Duration};
 use axum::{Router, routing::any};
 use socketioxide::{ParserConfig, SocketIo};
 
-use crate::{
-    app::Shared,
-    extract::MAX_BODY,
-};
+use crate::{app::Shared, extract::MAX_BODY};
 use entrance::{Entrance, Nowhere, enter};
 use session::Sessions;
 
@@ -51,7 +48,11 @@ pub fn router(app: &Shared) -> Router<Shared> {
         .with_parser(ParserConfig::common().max_incoming_binary_buf_size(MAX_BODY))
         .build_with_inner_svc(Nowhere);
     let sessions = Arc::new(Sessions::default());
-    let dropped = app.metrics.counter("synccluster_gateway_slow_sockets_total", "Socket.IO clients that were too slow", &[]);
+    let dropped = app.metrics.counter(
+        "synccluster_gateway_slow_sockets_total",
+        "Socket.IO clients that were too slow",
+        &[],
+    );
     sites::open(&io, app, &sessions, dropped.clone());
     tokio::spawn({
         let app = Arc::clone(app);

@@ -70,13 +70,19 @@ impl<K: Clone + Eq + Hash> Rooms<K> {
     /// Every room.
     pub fn all(&self) -> Vec<(K, Members)> {
         let inner = self.inner();
-        inner.rooms.iter().map(|(room, members)| (room.clone(), Arc::clone(members))).collect()
+        inner
+            .rooms
+            .iter()
+            .map(|(room, members)| (room.clone(), Arc::clone(members)))
+            .collect()
     }
 }
 
 impl<K: Clone + Eq + Hash> Inner<K> {
     fn leave(&mut self, sid: Sid) -> bool {
-        let Some(room) = self.room_of.remove(&sid) else { return false };
+        let Some(room) = self.room_of.remove(&sid) else {
+            return false;
+        };
         if let Some(members) = self.rooms.get_mut(&room) {
             let place = members.iter().position(|member| member.socket.id == sid);
             if let Some(place) = place {

@@ -99,7 +99,9 @@ impl Session {
             let queue = || socket.emit(frame.event, &*frame.data);
             let queued = match &line {
                 Some(line) => line.queued(frame.text(), queue),
-                None if self.unread.fetch_add(frame.wire().len(), Ordering::Relaxed) > MOST_UNREAD => return Err(TooSlow),
+                None if self.unread.fetch_add(frame.wire().len(), Ordering::Relaxed) > MOST_UNREAD => {
+                    return Err(TooSlow);
+                }
                 None => queue(),
             };
             // A closed one is told nothing; its end is on the way.

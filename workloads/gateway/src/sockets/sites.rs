@@ -56,7 +56,11 @@ pub fn open(io: &SocketIo, app: &Shared, sessions: &Arc<Sessions>, dropped: metr
     let listeners = Listeners::default();
     let connected = {
         let (app, sessions, listeners) = (Arc::clone(app), Arc::clone(sessions), Arc::clone(&listeners));
-        let there = app.metrics.gauge("synccluster_gateway_sockets", "Socket.IO clients", &[("namespace", NAMESPACE)]);
+        let there = app.metrics.gauge(
+            "synccluster_gateway_sockets",
+            "Socket.IO clients",
+            &[("namespace", NAMESPACE)],
+        );
         move |socket: SocketRef| {
             there.add(1);
             let line = socket.req_parts().extensions.get::<Arc<Line>>();
@@ -103,7 +107,9 @@ fn welcome(app: &Shared, member: Arc<Member>, listeners: &Listeners, there: metr
             async move {
                 let interest = match asked {
                     Ok(asked) => interest(&app, asked).await,
-                    Err(error) => Err(bad_subscription(&format!("{error}; send {{sites: [\"server\"], tables: [\"public.todos\"]}}"))),
+                    Err(error) => Err(bad_subscription(&format!(
+                        "{error}; send {{sites: [\"server\"], tables: [\"public.todos\"]}}"
+                    ))),
                 };
                 let answer = match interest {
                     Ok(interest) => {
@@ -152,11 +158,16 @@ fn bad_subscription(detail: &str) -> Problem {
 async fn interest(app: &Shared, asked: Asked) -> Result<Interest, Problem> {
     for named in [&asked.sites, &asked.tables].into_iter().flatten() {
         if named.len() > MOST_NAMED {
-            return Err(bad_subscription(&format!("one subscription names {MOST_NAMED} sites and tables at most; leave the list out for all")));
+            return Err(bad_subscription(&format!(
+                "one subscription names {MOST_NAMED} sites and tables at most; leave the list out for all"
+            )));
         }
     }
     let find = |name: &String| app.sites.find(name);
-    let sites = asked.sites.map(|names| names.iter().map(find).collect::<Result<_, _>>()).transpose()?;
+    let sites = asked
+        .sites
+        .map(|names| names.iter().map(find).collect::<Result<_, _>>())
+        .transpose()?;
     for name in asked.tables.iter().flatten() {
         match app.catalogues.table(&app.sites, Site::Server, name).await {
             Err(problem) if problem.kind.ends_with(":unknown-table") => return Err(problem),
@@ -181,9 +192,16 @@ async fn tell(app: Shared, listeners: Listeners, dropped: metrics::Value) {
             batch = news.next() => batch,
         };
         let frame = |news: &News| Frame::new(NAMESPACE, news.kind.name(), &news.data);
-        let batch: Vec<_> = batch.iter().filter_map(|event| Some((&event.news, frame(&event.news)?))).collect();
+        let batch: Vec<_> = batch
+            .iter()
+            .filter_map(|event| Some((&event.news, frame(&event.news)?)))
+            .collect();
         for (interest, members) in listeners.all() {
-            let wanted: Vec<&Frame> = batch.iter().filter(|(news, _)| interest.wants(news)).map(|(_, frame)| frame).collect();
+            let wanted: Vec<&Frame> = batch
+                .iter()
+                .filter(|(news, _)| interest.wants(news))
+                .map(|(_, frame)| frame)
+                .collect();
             told.add(i64::try_from(wanted.len() * members.len()).unwrap_or(i64::MAX));
             for slow in rooms::tell(&members, &wanted).await {
                 dropped.add(1);
@@ -196,7 +214,10 @@ async fn tell(app: Shared, listeners: Listeners, dropped: metrics::Value) {
 
 /// Disconnects a client that missed events, as soon as it takes so much as that. One that takes nothing at all ends with its next heartbeat.
 async fn farewell(socket: SocketRef) {
-    let _ = socket.emit("reset", &json!({ "reason": "this client was too slow; it is disconnected" }));
+    let _ = socket.emit(
+        "reset",
+        &json!({ "reason": "this client was too slow; it is disconnected" }),
+    );
     while socket.connected() && socket.clone().disconnect().is_err() {
         time::sleep(FAREWELL).await;
     }

@@ -14,8 +14,14 @@ import { onChanges, onHop, readRows, readRowsSoon, table } from "./rows.ts";
 const signedIn = (): boolean => typeof state.me === "object";
 
 export const live = new Live({
-  change: onChanges,
-  hop: onHop,
+  change: (changes) => {
+    onChanges(changes);
+    if (changes.some(({ key_path: key }) => key === state.route.query["row"])) readWaySoon();
+  },
+  hop: (hop) => {
+    onHop(hop);
+    if (hop.key_path === state.route.query["row"]) readWaySoon();
+  },
   cluster: (cluster) => {
     const before = counted(state.cluster.value);
     set({ cluster: { value: cluster, loading: false } });
@@ -74,6 +80,15 @@ export function readWay(): void {
   else void load("way", `/tables/${segment(chosen.name)}/rows/${rowSegment(row)}/way`, (way: Way) => way);
 }
 
+let waySoon: ReturnType<typeof setTimeout> | undefined;
+
+function readWaySoon(): void {
+  waySoon ??= setTimeout(() => {
+    waySoon = undefined;
+    readWay();
+  }, 200);
+}
+
 export function readConflicts(): void {
   const { site, table: name, kind, after } = state.route.query;
   void load("conflicts", `/conflicts${query({ site, table: name, kind, after, limit: 50 })}`);
@@ -120,5 +135,5 @@ export function slowly(): void {
   if (view === "components") readComponents();
   else if (view === "topics" && (looking["from"] ?? "end") === "end") readTopics();
   else if (view === "conflicts") readConflicts();
-  else if (view === "sites") void load("sites", "/sites", (sites: Site[]) => sites);
+  else void readTables();
 }

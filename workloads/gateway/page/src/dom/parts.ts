@@ -112,6 +112,11 @@ export async function copy(text: string, what: string): Promise<void> {
   }
 }
 
+/** Closes the dialog that is open, as Escape does: the focus goes back to where it was, and the dialog's `onclose` is called. */
+export function closeModal(): void {
+  document.querySelector<HTMLDialogElement>("dialog[open]")?.close();
+}
+
 /** A modal dialog while it is in the document. `onclose` takes it out again. */
 export function modal(name: string, title: string, onclose: () => void, ...content: Child[]): VNode {
   const id = `${name}-title`;
@@ -123,11 +128,11 @@ export function modal(name: string, title: string, onclose: () => void, ...conte
       ref: (element: Element) => (element as HTMLDialogElement).showModal(),
       onclose,
       onclick: (event: MouseEvent) => {
-        if (event.target === event.currentTarget) (event.currentTarget as HTMLDialogElement).close();
+        if (event.target === event.currentTarget) closeModal();
       },
     },
     h("div.dialog-body", null,
-      h("header", null, h("h2", { id }, title), button("Close", { icon: "close", bare: true, tone: "quiet", onclick: onclose })),
+      h("header", null, h("h2", { id }, title), button("Close", { icon: "close", bare: true, tone: "quiet", onclick: closeModal })),
       content,
     ),
   );

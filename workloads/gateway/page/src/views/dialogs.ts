@@ -3,7 +3,7 @@
 import { insert, removeNow, setValues } from "../actions/edit.ts";
 import { table } from "../actions/rows.ts";
 import type { Cell, Column, Values } from "../api/types.ts";
-import { button, field, modal, problemBox, select, version } from "../dom/parts.ts";
+import { button, closeModal, field, modal, problemBox, select, version } from "../dom/parts.ts";
 import { type Child, h, type VNode } from "../dom/vdom.ts";
 import { shownKey } from "../model/key.ts";
 import { insertable, isBoolean, isLong, makesItself, typed } from "../model/shape.ts";
@@ -11,19 +11,19 @@ import { type Dialog, set, type State } from "../store.ts";
 import { shown } from "./cell.ts";
 
 type Of<K extends Dialog["kind"]> = Extract<Dialog, { kind: K }>;
-const close = (): void => set({ dialog: null });
+const closed = (): void => set({ dialog: null });
 
 function changedSince({ site, keyPath, mine, current }: Of<"changed-since">): VNode {
   const write = (): void => {
-    close();
+    closeModal();
     void setValues(site, current, mine as Record<string, Cell>);
   };
-  return modal("changed", "This row was changed meanwhile", close,
+  return modal("changed", "This row was changed meanwhile", closed,
     h("p", null, `Row ${shownKey(keyPath)} at ${site} is not the row you began to change: it was written again `, version(current.version), ". Which value shall it have?"),
     h("table.plain", null,
       h("thead", null, h("tr", null, h("th", { scope: "col" }, "Column"), h("th", { scope: "col" }, "Yours"), h("th", { scope: "col" }, "There now"))),
       h("tbody", null, Object.entries(mine).map(([name, value]) => h("tr", { key: name }, h("th", { scope: "row" }, name), h("td", null, shown(value)), h("td", null, shown(current.values[name])))))),
-    h("div.actions", null, button("Write mine", { tone: "primary", edits: true, onclick: write }), button("Keep what is there", { onclick: close })));
+    h("div.actions", null, button("Write mine", { tone: "primary", edits: true, onclick: write }), button("Keep what is there", { onclick: closeModal })));
 }
 
 function control(column: Column): VNode {
@@ -52,25 +52,26 @@ function insertForm(dialog: Of<"insert">, state: State): Child {
     const values: Values = Object.fromEntries(all.map((column) => [column, String(given.get(column.name) ?? "")] as const).filter(([column, text]) => text !== "" || required.includes(column)).map(([column, text]) => [column.name, typed(column, text)]));
     set({ dialog: { kind: "insert", site: dialog.site, saving: true } });
     const problem = await insert(dialog.site, values);
-    set({ dialog: problem === undefined ? null : { kind: "insert", site: dialog.site, saving: false, problem } });
+    if (problem === undefined) closeModal();
+    else set({ dialog: { kind: "insert", site: dialog.site, saving: false, problem } });
   };
   const sites = (state.sites.value ?? []).map(({ name }) => ({ value: name, label: name }));
-  return modal("insert", `Insert into ${chosen.name}`, close,
+  return modal("insert", `Insert into ${chosen.name}`, closed,
     h("form", { onsubmit: submit },
       field("insert-site", "At", select("insert-site", dialog.site, sites, (site) => set({ dialog: { ...dialog, site } }))),
       required.map(control), optional.map(control),
       problemBox(dialog.problem),
-      h("div.actions", null, button(dialog.saving ? "Inserting…" : `Insert at ${dialog.site}`, { type: "submit", tone: "primary", edits: true, disabled: dialog.saving }), button("Cancel", { onclick: close }))));
+      h("div.actions", null, button(dialog.saving ? "Inserting…" : `Insert at ${dialog.site}`, { type: "submit", tone: "primary", edits: true, disabled: dialog.saving }), button("Cancel", { onclick: closeModal }))));
 }
 
 function deleteForm({ site, row }: Of<"delete">): VNode {
   const run = (): void => {
-    close();
+    closeModal();
     void removeNow(site, row);
   };
-  return modal("delete", `Delete row ${shownKey(row.key_path)} at ${site}?`, close,
+  return modal("delete", `Delete row ${shownKey(row.key_path)} at ${site}?`, closed,
     h("p", null, "The delete travels to every site. It cannot be undone here, since only the database gives this table its keys."),
-    h("div.actions", null, button("Delete", { tone: "danger", edits: true, icon: "trash", onclick: run }), button("Cancel", { onclick: close })));
+    h("div.actions", null, button("Delete", { tone: "danger", edits: true, icon: "trash", onclick: run }), button("Cancel", { onclick: closeModal })));
 }
 
 export function dialogs(state: State): Child {

@@ -1,0 +1,71 @@
+//! Measures the gateway side by side with other Socket.IO servers, on the same cores in the same run. `make bench-gateway` runs it.
+
+mod load;
+mod report;
+mod serve;
+mod server;
+mod wire;
+
+use std::{collections::BTreeMap, time::Duration};
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+use load::Plan;
+use server::{Kind, Server};
+
+/// Measures the gateway side by side with npm's socket.io and PyPI's python-socketio; prints min/median/max and writes
+/// target/bench/gateway.json.
+#[derive(Parser)]
+struct Args {
+    #[command(subcommand)]
+    command: Option<Command>,
+    /// Rounds; in each, every server has its turn.
+    #[arg(long, default_value_t = 3)]
+    rounds: usize,
+    /// Seconds that are measured of each turn.
+    #[arg(long, default_value_t = 5)]
+    seconds: u64,
+    /// Numbers of clients.
+    #[arg(long, value_delimiter = ',', default_value = "500,2000")]
+    clients: Vec<usize>,
+    /// Events on the way at once.
+    #[arg(long, value_delimiter = ',', default_value = "1,8")]
+    windows: Vec<u64>,
+    /// Leaves out python-socketio.
+    #[arg(long)]
+    without_python: bool,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// The gateway that is measured.
+    #[command(hide = true)]
+    Serve,
+}
+
+fn main() -> Result<()> {
+    let args = Args::parse();
+    if args.command.is_some() {
+        return tokio::runtime::Runtime::new()?.block_on(serve::run());
+    }
+    let kinds = [Kind::Gateway, Kind::Node, Kind::Python];
+    let mut seen: BTreeMap<(Plan, Kind), Vec<load::Seen>> = BTreeMap::new();
+    for round in 1..=args.rounds {
+        for &clients in &args.clients {
+            for &window in &args.windows {
+                let plan = Plan { clients, window };
+                for kind in kinds {
+                    if kind == Kind::Python && args.without_python {
+                        continue;
+                    }
+                    // A fresh process each time: its peak of memory is of this plan alone.
+                    let server = Server::start(kind)?;
+                    let found = load::run(&server, plan, Duration::from_secs(args.seconds))?;
+                    eprintln!("round {round}: {}", report::line(plan, kind, &found));
+                    seen.entry((plan, kind)).or_default().push(found);
+                }
+            }
+        }
+    }
+    report::finish(&seen)
+}

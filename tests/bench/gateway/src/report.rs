@@ -1,0 +1,123 @@
+//! What is printed and written.
+
+use std::{collections::BTreeMap, fs};
+
+use anyhow::Result;
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+
+use crate::{
+    load::{Plan, Seen},
+    server::Kind,
+    wire::FRAME,
+};
+
+/// Where it is written, from the repository's root.
+const FILE: &str = "target/bench/gateway.json";
+
+/// The smallest, the middle and the largest.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Spread {
+    min: f64,
+    median: f64,
+    max: f64,
+}
+
+impl Spread {
+    /// Of at least one number.
+    pub fn of(numbers: impl IntoIterator<Item = f64>) -> Self {
+        let mut sorted: Vec<f64> = numbers.into_iter().collect();
+        sorted.sort_by(f64::total_cmp);
+        let at = |place: usize| (sorted.get(place).copied().unwrap_or_default() * 100.0).round() / 100.0;
+        Self {
+            min: at(0),
+            median: at(sorted.len().saturating_sub(1) / 2),
+            max: at(sorted.len().saturating_sub(1)),
+        }
+    }
+}
+
+/// One turn.
+pub fn line(plan: Plan, kind: Kind, seen: &Seen) -> String {
+    format!(
+        "{:>5} clients, {:>2} on the way: {:<15} {:>7.0}/s, p50 {:>6.1} ms, p99 {:>6.1} ms, {:>7.0} per CPU second ({:.2} cores; clients {:.2}), peak {:.0} MB",
+        plan.clients,
+        plan.window,
+        kind.name(),
+        seen.rate,
+        seen.p50,
+        seen.p99,
+        seen.per_cpu_second,
+        seen.server_cores,
+        seen.clients_cores,
+        seen.peak_mb
+    )
+}
+
+/// Prints min/median/max and writes the file.
+pub fn finish(seen: &BTreeMap<(Plan, Kind), Vec<Seen>>) -> Result<()> {
+    let mut fanout = Vec::new();
+    let (mut ratio, mut ratio_cpu, mut p99_ratio, mut peak) = (f64::MAX, f64::MAX, 0.0f64, 0.0f64);
+    println!("clients  on the way  server           messages/s (min/median/max)    p99 ms                per CPU second              peak MB");
+    for ((plan, kind), runs) in seen {
+        let of = |what: fn(&Seen) -> f64| Spread::of(runs.iter().map(what));
+        let (rate, p50, p99) = (of(|seen| seen.rate), of(|seen| seen.p50), of(|seen| seen.p99));
+        let (per_cpu, memory) = (of(|seen| seen.per_cpu_second), of(|seen| seen.peak_mb));
+        println!(
+            "{:>7}  {:>10}  {:<15}  {:>8.0} / {:>8.0} / {:>8.0}  {:>5.1} / {:>5.1} / {:>5.1}  {:>7.0} / {:>7.0} / {:>7.0}  {:>3.0} / {:>3.0} / {:>3.0}",
+            plan.clients, plan.window, kind.name(), rate.min, rate.median, rate.max, p99.min, p99.median, p99.max,
+            per_cpu.min, per_cpu.median, per_cpu.max, memory.min, memory.median, memory.max
+        );
+        let mut entry = json!({
+            "clients": plan.clients, "on_the_way": plan.window, "server": kind, "messages_per_second": rate,
+            "p50_ms": p50, "p99_ms": p99, "messages_per_cpu_second": per_cpu, "peak_mb": memory,
+        });
+        if *kind == Kind::Gateway {
+            let best = best_peer(seen, *plan);
+            if let Some(best) = &best {
+                entry["ratio_to_best_peer"] = json!(hundredth(rate.median / best.rate));
+                entry["ratio_per_cpu_second"] = json!(hundredth(per_cpu.median / best.per_cpu_second));
+                ratio = ratio.min(rate.median / best.rate);
+                ratio_cpu = ratio_cpu.min(per_cpu.median / best.per_cpu_second);
+                p99_ratio = p99_ratio.max(p99.median / best.p99);
+            }
+            peak = peak.max(memory.max);
+        }
+        fanout.push(entry);
+    }
+    let mut document = Map::new();
+    document.insert("frame_bytes".to_owned(), json!(FRAME));
+    document.insert("ratio_to_best_peer".to_owned(), json!(hundredth(ratio)));
+    document.insert("ratio_to_best_peer_per_cpu_second".to_owned(), json!(hundredth(ratio_cpu)));
+    document.insert("p99_to_best_peer".to_owned(), json!(hundredth(p99_ratio)));
+    document.insert("peak_mb".to_owned(), json!(peak));
+    document.insert("fanout".to_owned(), Value::Array(fanout));
+    println!(
+        "At the least {ratio:.2} times the best peer's rate and {ratio_cpu:.2} times its rate per CPU second, at {p99_ratio:.2} times its p99 or less; peak {peak:.0} MB."
+    );
+    fs::create_dir_all("target/bench")?;
+    fs::write(FILE, serde_json::to_string_pretty(&document)? + "\n")?;
+    println!("Written to {FILE}.");
+    Ok(())
+}
+
+fn hundredth(number: f64) -> f64 {
+    (number * 100.0).round() / 100.0
+}
+
+struct Best {
+    rate: f64,
+    per_cpu_second: f64,
+    p99: f64,
+}
+
+/// The best of the others in each respect, by their medians.
+fn best_peer(seen: &BTreeMap<(Plan, Kind), Vec<Seen>>, plan: Plan) -> Option<Best> {
+    let peers: Vec<_> = seen.iter().filter(|((of, kind), _)| *of == plan && *kind != Kind::Gateway).map(|(_, runs)| runs).collect();
+    let medians = |what: fn(&Seen) -> f64| peers.iter().map(move |runs| Spread::of(runs.iter().map(what)).median);
+    (!peers.is_empty()).then(|| Best {
+        rate: medians(|seen| seen.rate).fold(0.0, f64::max),
+        per_cpu_second: medians(|seen| seen.per_cpu_second).fold(0.0, f64::max),
+        p99: medians(|seen| seen.p99).fold(f64::MAX, f64::min),
+    })
+}

@@ -1,0 +1,159 @@
+//! Too many, and too slow.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use hyper::Method;
+use synccluster_gateway::limit::Limit;
+use synccluster_harness::eventually;
+use synccluster_integration::gateway::Gateway;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpSocket, TcpStream},
+    time::{Instant, sleep},
+};
+
+use crate::client::{Client, Place, TOKEN, Who, change};
+
+const OPEN: &str = "/socket.io/?EIO=4&transport=polling";
+
+/// A websocket as bytes.
+struct Raw(TcpStream);
+
+impl Raw {
+    /// Connected to the namespace and subscribed to everything.
+    async fn subscribed(gateway: &Gateway) -> Result<Self> {
+        let socket = TcpSocket::new_v4()?;
+        // Small, so that what is not read is felt soon.
+        socket.set_recv_buffer_size(4096)?;
+        let mut raw = Self(socket.connect(gateway.address).await?);
+        let head = format!(
+            "GET /socket.io/?EIO=4&transport=websocket HTTP/1.1\r\nHost: {}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+             Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
+            gateway.address
+        );
+        raw.0.write_all(head.as_bytes()).await?;
+        raw.hears("\"maxPayload\"").await?;
+        raw.says(&format!("40/sites,{{\"token\":\"{TOKEN}\"}}")).await?;
+        raw.hears("40/sites,{").await?;
+        raw.says("42/sites,1[\"subscribe\",{}]").await?;
+        raw.hears("43/sites,1[{\"ok\":true").await?;
+        Ok(raw)
+    }
+
+    async fn says(&mut self, text: &str) -> Result<()> {
+        let mut frame = vec![0x81, 0x80 | u8::try_from(text.len())?, 0, 0, 0, 0];
+        frame.extend_from_slice(text.as_bytes());
+        Ok(self.0.write_all(&frame).await?)
+    }
+
+    async fn hears(&mut self, text: &str) -> Result<()> {
+        let (mut got, mut buffer) = (Vec::new(), [0; 4096]);
+        while !String::from_utf8_lossy(&got).contains(text) {
+            let size = self.0.read(&mut buffer).await?;
+            ensure!(size > 0, "closed before {text}: {}", String::from_utf8_lossy(&got));
+            got.extend_from_slice(&buffer[..size]);
+        }
+        Ok(())
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn beyond_the_limit_a_session_is_refused_with_a_problem_until_another_ends() -> Result<()> {
+    let place = Place::new()?;
+    let mut app = place.app()?;
+    app.sockets = Limit::new("Socket.IO sessions", 2);
+    let gateway = Gateway::serve(app).await?;
+    let first = Raw::subscribed(&gateway).await?;
+    let polling = gateway.get(OPEN).await?.text();
+    let sid = polling.split('"').nth(3).context("no session")?;
+    let upgrade = "/socket.io/?EIO=4&transport=websocket";
+    for path in [OPEN, upgrade] {
+        gateway.get(path).await?.problem(503, "limit-reached")?;
+    }
+    // What belongs to a session that is there already goes on.
+    let answer = gateway.get(&format!("{OPEN}&sid={sid}")).await;
+    drop(first);
+    eventually(Duration::from_secs(10), async || {
+        Ok(ensure!(gateway.app.sockets.taken() == 1))
+    })
+    .await?;
+    assert_eq!(gateway.get(OPEN).await?.status, 200);
+    drop(answer);
+    // A session that connects to no namespace is over after a while.
+    eventually(Duration::from_secs(20), async || {
+        Ok(ensure!(gateway.app.sockets.taken() == 0))
+    })
+    .await?;
+    let answer = gateway
+        .send(Method::GET, &format!("{OPEN}&sid={sid}"), &[], None)
+        .await?;
+    assert_eq!(answer.status, 400);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_websocket_that_takes_nothing_is_closed_and_the_others_miss_nothing() -> Result<()> {
+    let place = Place::new()?;
+    let gateway = Gateway::serve(place.app()?).await?;
+    let mut slow = Raw::subscribed(&gateway).await?;
+    let mut quick = Client::scenario(Who::Node, &gateway, "changes", "websocket")?;
+    quick.says("subscribed").await?;
+    let dropped = gateway
+        .app
+        .metrics
+        .counter("synccluster_gateway_slow_sockets_total", "", &[]);
+    let began = Instant::now();
+    let mut number = 0;
+    while dropped.get() == 0 {
+        ensure!(
+            began.elapsed() < Duration::from_secs(30),
+            "still there after {number} changes"
+        );
+        (number..number + 20).for_each(|number| gateway.app.live.bus.publish(change(number, false)));
+        number += 20;
+        sleep(Duration::from_millis(5)).await;
+    }
+    gateway.app.live.bus.publish(change(number, true));
+    let got: usize = quick.says("got").await?.parse()?;
+    assert_eq!(got, number + 1);
+    quick.done().await?;
+    eventually(Duration::from_secs(5), async || {
+        Ok(ensure!(gateway.app.sockets.taken() == 0))
+    })
+    .await?;
+    let mut rest = Vec::new();
+    // What was on its way, and then the end.
+    let ended = slow.0.read_to_end(&mut rest).await;
+    ensure!(
+        ended.is_err() || rest.len() < 8 << 20,
+        "{} bytes were kept for it",
+        rest.len()
+    );
+    assert_eq!(dropped.get(), 1);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_polls_too_seldom_is_told_and_disconnected() -> Result<()> {
+    let place = Place::new()?;
+    let gateway = Gateway::serve(place.app()?).await?;
+    let mut client = Client::scenario(Who::Node, &gateway, "slow", "polling")?;
+    client.says("subscribed").await?;
+    // Twice what may wait for a poll.
+    for number in 0..1000 {
+        gateway.app.live.bus.publish(change(number, false));
+        if number % 50 == 0 {
+            sleep(Duration::from_millis(5)).await;
+        }
+    }
+    client.says("awake").await?;
+    assert_eq!(client.says("disconnected").await?, "io-server-disconnect");
+    client.done().await?;
+    let dropped = gateway
+        .app
+        .metrics
+        .counter("synccluster_gateway_slow_sockets_total", "", &[]);
+    assert_eq!(dropped.get(), 1);
+    Ok(())
+}

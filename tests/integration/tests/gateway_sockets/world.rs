@@ -1,0 +1,1 @@
+//! From a real database to a real client.

@@ -1,0 +1,103 @@
+//! A transaction that does not fit into memory: the program itself.
+
+use std::{
+    process::{Child, Command},
+    time::Duration,
+};
+
+use anyhow::{Context, Result, ensure};
+use rdkafka::{
+    ClientConfig,
+    consumer::{BaseConsumer, Consumer},
+};
+use synccluster_harness::{Kafka, Postgres, Role, eventually};
+use synccluster_protocol::Site;
+use synccluster_runtime::postgres::PostgresSecret;
+use synccluster_schema::migrate::{Task, migrate};
+
+const PATIENCE: Duration = Duration::from_mins(3);
+const SCHEMA: &str = "create table notes (id int primary key, body text not null)";
+
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_transaction_of_300_000_rows_fits_into_a_connectors_memory() -> Result<()> {
+    let rows = 300_000;
+    let (postgres, kafka) = (Postgres::start().await?, Kafka::shared().await?);
+    let cluster = format!("t{}", rand::random::<u32>());
+    let migrations = postgres.secret_dir(Role::App).join("migrations");
+    std::fs::create_dir(&migrations)?;
+    std::fs::write(migrations.join("V1__schema.sql"), SCHEMA)?;
+    let secret = |role| PostgresSecret::read(&postgres.secret_dir(role));
+    let task = Task {
+        site: Site::Client(1),
+        admin: secret(Role::Admin)?,
+        app: secret(Role::App)?,
+        migrations: Some(migrations),
+        tables: None,
+    };
+    migrate(&task).await?;
+    let child = Command::new(env!("CARGO_BIN_EXE_synccluster-connector"))
+        .args([
+            "run",
+            "--site",
+            "client-1",
+            "--listen",
+            "127.0.0.1:0",
+            "--cluster",
+            &cluster,
+        ])
+        .args(["--bootstrap-servers", &kafka.bootstrap()])
+        .arg("--postgres-secret")
+        .arg(postgres.secret_dir(Role::Connector))
+        .env("RUST_LOG", "warn")
+        .spawn()?;
+    let pid = child.id();
+    let _running = Running(child);
+
+    let site = postgres.superuser().await?;
+    let holds = async |condition: &str| {
+        let query = format!("select exists (select from sync.snapshots, pg_replication_slots where {condition})");
+        eventually(PATIENCE, async || {
+            ensure!(
+                site.query_one(&query, &[]).await?.get::<_, bool>(0),
+                "not yet {condition}"
+            );
+            Ok(())
+        })
+        .await
+    };
+    holds("active").await?;
+    let all = format!("insert into notes select n, n || repeat(' x', 65) from generate_series(1, {rows}) n");
+    let app = postgres.connect(Role::App).await?;
+    ensure!(app.execute(&all, &[]).await? == rows);
+    let started = std::time::Instant::now();
+    let end: String = site.query_one("select pg_current_wal_lsn()::text", &[]).await?.get(0);
+    holds(&format!("confirmed_flush_lsn >= '{end}'")).await?;
+
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
+    let most = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmHWM:"))
+        .context("no VmHWM")?;
+    let most: u64 = most.trim().trim_end_matches(" kB").parse()?;
+    println!(
+        "{rows} rows in one transaction: {:?}, at most {} MB",
+        started.elapsed(),
+        most / 1024
+    );
+    let topic: BaseConsumer = ClientConfig::new()
+        .set("bootstrap.servers", kafka.bootstrap())
+        .create()?;
+    let (_, records) = topic.fetch_watermarks(&format!("{cluster}.client-1"), 0, Duration::from_secs(10))?;
+    ensure!(records.unsigned_abs() == rows, "{records} records");
+    ensure!(most < 96 * 1024, "{most} kB");
+    Ok(())
+}
