@@ -98,6 +98,6 @@ async fn a_transaction_of_300_000_rows_fits_into_a_connectors_memory() -> Result
         .create()?;
     let (_, records) = topic.fetch_watermarks(&format!("{cluster}.client-1"), 0, Duration::from_secs(10))?;
     ensure!(records.unsigned_abs() == rows, "{records} records");
-    ensure!(most < 96 * 1024, "{most} kB");
+    ensure!(most < 48 * 1024, "{most} kB");
     Ok(())
 }
