@@ -33,7 +33,7 @@ const WAITING: u32 = 4096;
 /// How long a connection may take for the head of a request, or say nothing between two.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 /// The largest head of a request, and what is kept of an answer that is not taken.
-const BUFFER: usize = 64 * 1024;
+const BUFFER: usize = 16 * 1024;
 /// How long somebody may take to acknowledge what was sent to him: who has vanished without a word is noticed by it.
 const UNACKNOWLEDGED_MILLIS: u32 = 30_000;
 /// What requests that are under way get when the process is asked to stop.
@@ -86,11 +86,12 @@ async fn connection(router: Router, stream: TcpStream, peer: SocketAddr, stop: C
     let _pass = pass;
     let _ = stream.set_nodelay(true);
     let _ = set_tcp_user_timeout(&stream, UNACKNOWLEDGED_MILLIS);
+    // Until its first byte a connection has neither a buffer nor what it takes to serve it: thousands of silent ones are cheap.
+    let mut first = [0];
     tokio::select! {
         () = stop.cancelled() => return,
-        spoke = time::timeout(HEAD_TIMEOUT, stream.readable()) => if !matches!(spoke, Ok(Ok(()))) { return },
+        spoke = time::timeout(HEAD_TIMEOUT, stream.peek(&mut first)) => if !matches!(spoke, Ok(Ok(1))) { return },
     }
-    // Until its first byte a connection has neither a buffer nor what it takes to serve it: thousands of silent ones are cheap.
     Box::pin(requests(router, stream, peer, stop)).await;
 }
 
