@@ -22,12 +22,14 @@ use std::sync::{
     atomic::{AtomicI64, Ordering},
 };
 
+use rdkafka::ClientConfig;
 use serde_json::{Map, Value, json};
 use synccluster_protocol::Site;
+use synccluster_runtime::kafka;
 use tokio::task::JoinSet;
 
 use crate::{
-    app::Shared,
+    app::{App, Shared},
     kubernetes::{Kubernetes, Seen as Known},
     rows::row::rfc3339,
 };
@@ -121,6 +123,16 @@ impl Live {
             relayed: false,
         });
     }
+}
+
+/// A consumer with little memory: many topics at once do not add up.
+fn consumer_config(app: &App, client_id: &str) -> ClientConfig {
+    let mut config = kafka::consumer_config(&app.bootstrap_servers, client_id);
+    config
+        .set("queued.max.messages.kbytes", "1024")
+        .set("fetch.message.max.bytes", "524288")
+        .set("fetch.max.bytes", "2097152");
+    config
 }
 
 /// Learns until `app.stop` is cancelled. The topic through which replicas tell each other is made with so many copies.

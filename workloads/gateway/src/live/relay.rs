@@ -25,6 +25,7 @@ use tokio::{task, time};
 use super::{
     Live,
     bus::{Event, Kind, News, Subscription},
+    consumer_config,
     hops::Write,
 };
 use crate::app::{App, Shared};
@@ -96,7 +97,7 @@ async fn begin(app: &App, topic: &str, replication: i32) -> Result<(Producer, St
     producing
         .set("message.timeout.ms", "0")
         .set("queue.buffering.max.kbytes", "1024");
-    let mut consuming = kafka::consumer_config(&app.bootstrap_servers, CLIENT_ID);
+    let mut consuming = consumer_config(app, CLIENT_ID);
     // Records that are gone are an error, for then something has been missed.
     consuming.set("auto.offset.reset", "error");
     let consumer: StreamConsumer = consuming.create()?;

@@ -9,13 +9,11 @@ use rdkafka::{
     message::BorrowedMessage,
 };
 use synccluster_protocol::Site;
-use synccluster_runtime::{
-    clock::{now_micros, now_millis},
-    kafka,
-};
+use synccluster_runtime::clock::{now_micros, now_millis};
 use tokio::{task, time};
 
 use super::{
+    consumer_config,
     hops::{Seen, Write},
     record::{self, RecordKey},
     tables::tombstone_key,
@@ -42,7 +40,7 @@ pub async fn run(app: Shared) {
 }
 
 async fn read(app: &App) -> Infallible {
-    let mut config = kafka::consumer_config(&app.bootstrap_servers, CLIENT_ID);
+    let mut config = consumer_config(app, CLIENT_ID);
     // A topic that was made anew, or whose old records are gone: what matters is what happens now.
     config.set("auto.offset.reset", "latest");
     let consumer: Arc<StreamConsumer> = loop {
