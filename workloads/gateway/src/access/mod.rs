@@ -143,14 +143,14 @@ impl Access {
         if let Some(caller) = self.session(headers, now) {
             return Ok(caller);
         }
-        match &self.identity {
-            Some(identity) => identity.caller(headers),
-            None => Err(unauthorized(
-                "no-token",
-                "send `Authorization: Bearer <token>`, or open the page with #token=<token>; the token is in the \
-                 Secret <cluster>-gateway",
-            )),
+        if let Some(identity) = &self.identity {
+            return identity.caller(headers);
         }
+        let detail = format!(
+            "send `Authorization: Bearer <token>`, or open the page with #token=<token>; it is `token` of the Secret {}-gateway",
+            self.cluster
+        );
+        Err(unauthorized("no-token", &detail))
     }
 
     /// Who knows this token.
@@ -160,10 +160,11 @@ impl Access {
         }
         let role = self.tokens.as_ref().and_then(|files| files.now().role(token));
         role.map(|role| known(role, Means::Token)).ok_or_else(|| {
-            unauthorized(
-                "wrong-token",
-                "this token is not, or no longer, one of the Secret <cluster>-gateway",
-            )
+            let detail = format!(
+                "this token is not, or no longer, one of the Secret {}-gateway",
+                self.cluster
+            );
+            unauthorized("wrong-token", &detail)
         })
     }
 
