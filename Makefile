@@ -56,14 +56,14 @@ lint: ## formatting and clippy
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked --quiet -- -D warnings
 
-unit: ## unit and property tests
+unit: page ## unit and property tests
 	@kind/tools.sh --tests
 	tests/harness/fetch.sh
 	# The tests of kind's stand-in network make network namespaces, which only root may.
 	[ "$$(id -u)" = 0 ] || echo "==> not root: the tests of kind/network are left out"
 	cargo test --workspace --locked --exclude synccluster-e2e --exclude synccluster-integration $$([ "$$(id -u)" = 0 ] || echo --exclude synccluster-kind-network)
 
-integration: ## sites against Postgres and Kafka as plain processes
+integration: page ## sites against Postgres and Kafka as plain processes
 	@tests/harness/fetch.sh
 	cargo test --locked -p synccluster-integration -- --test-threads 2
 
