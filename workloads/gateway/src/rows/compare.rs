@@ -1,15 +1,18 @@
 //! Rows of several sites side by side, and what differs between them.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     time::{Duration, Instant},
 };
 
+use synccluster_protocol::Site;
+
 use super::{
-    align::{Aligned, Ranking, side_by_side},
+    align::{Aligned, Cell, Next, Ranking, side_by_side},
+    key::Key,
     order::{Comparing, Order, Position},
     panel::{Panel, Request},
-    probe::{Candidates, Digest, Lookup, Range, Rank},
+    probe::{Candidates, Digest, Lookup, Question, Range, Rank},
     read,
 };
 use crate::{app::App, problem::Problem};
@@ -135,40 +138,29 @@ impl<'a> Comparison<'a> {
         let candidates = Candidates {
             question: &question,
             range,
+            // One more tells whether there is more.
             limit: limit + 1,
             skip: 0,
         };
-        let candidates = self.panel.ask(&candidates).await?;
-        let full = candidates.iter().filter(|(_, rows)| rows.len() > limit);
-        let horizons: Vec<Position> = full
-            .filter_map(|(_, rows)| rows.last().map(|(_, position)| position.clone()))
+        let told = self.panel.ask(&candidates).await?;
+        let horizons: Vec<Position> = told
+            .iter()
+            .filter_map(|(_, rows)| rows.get(limit).map(|row| row.position.clone()))
             .collect();
-        let keys: BTreeSet<_> = candidates
-            .into_iter()
-            .flat_map(|(_, rows)| rows)
-            .map(|(key, _)| key)
-            .collect();
-        let keys: Vec<_> = keys.into_iter().collect();
-        let cells = self
-            .panel
-            .ask(&Lookup {
-                question: &question,
-                keys: &keys,
-            })
-            .await?;
-        let ranking = Ranking::new(
-            cells.iter().flat_map(|(_, cells)| cells.values()),
-            range.after.as_ref(),
-            horizons.into_iter(),
-        );
-        let order = self
-            .panel
-            .ask_first(&Rank {
+        let next = agreed(&told, horizons.first());
+        let mut cells: Cells = told.into_iter().map(|(site, rows)| (site, by_key(rows))).collect();
+        let next = if let Some(next) = next {
+            next
+        } else {
+            self.complete(&question, &mut cells).await?;
+            let all = cells.iter().flat_map(|(_, rows)| rows.values());
+            let ranking = Ranking::new(all, range.after.as_ref(), horizons.into_iter());
+            let rank = Rank {
                 question: &question,
                 positions: &ranking.positions,
-            })
-            .await?;
-        let next = ranking.next(&order);
+            };
+            ranking.next(&self.panel.ask_first(&rank).await?)
+        };
         let (_, table) = self.panel.first()?;
         let rows = next
             .keys
@@ -179,6 +171,20 @@ impl<'a> Comparison<'a> {
             compared: 0,
             next: next.horizon,
         })
+    }
+
+    /// Asks for the rows of keys that some site told and another one did not: they may be elsewhere in its order, or not be taken.
+    async fn complete(&mut self, question: &Question, cells: &mut Cells) -> Result<(), Problem> {
+        let all: BTreeSet<&Key> = cells.iter().flat_map(|(_, rows)| rows.keys()).collect();
+        let untold = |key: &&Key| cells.iter().any(|(_, rows)| !rows.contains_key(*key));
+        let keys: Vec<Key> = all.into_iter().filter(untold).cloned().collect();
+        let lookup = Lookup { question, keys: &keys };
+        let mut found: BTreeMap<Site, BTreeMap<Key, Cell>> = self.panel.ask(&lookup).await?.into_iter().collect();
+        cells.retain(|(site, _)| found.contains_key(site));
+        for (site, rows) in cells {
+            rows.append(found.entry(*site).or_default());
+        }
+        Ok(())
     }
 
     /// Where the next block of keys ends; `None`: at the end.
@@ -194,7 +200,7 @@ impl<'a> Comparison<'a> {
             limit: 1,
             skip: BLOCK - 1,
         };
-        Ok(self.panel.ask_first(&last).await?.pop().map(|(_, position)| position))
+        Ok(self.panel.ask_first(&last).await?.pop().map(|row| row.position))
     }
 
     /// How many rows a range has, if all sites have the same ones there.
@@ -214,4 +220,26 @@ impl<'a> Comparison<'a> {
             .all(|sum| sum == first)
             .then(|| u64::try_from(first.0).unwrap_or_default()))
     }
+}
+
+/// What is known of each site.
+type Cells = Vec<(Site, BTreeMap<Key, Cell>)>;
+
+fn by_key(rows: Vec<Cell>) -> BTreeMap<Key, Cell> {
+    rows.into_iter().map(|row| (row.key.clone(), row)).collect()
+}
+
+/// What comes next where every site tells the same keys at the same places: nothing is left to be asked, and nothing to be ranked.
+fn agreed(told: &[(Site, Vec<Cell>)], horizon: Option<&Position>) -> Option<Next> {
+    let places = |rows: &[Cell]| {
+        rows.iter()
+            .map(|row| (row.key.clone(), row.position.clone()))
+            .collect::<Vec<_>>()
+    };
+    let mut all = told.iter().map(|(_, rows)| places(rows));
+    let first = all.next()?;
+    all.all(|other| other == first).then(|| Next {
+        keys: first,
+        horizon: horizon.cloned(),
+    })
 }

@@ -42,7 +42,7 @@ pub struct Range {
     pub up_to: Option<Position>,
 }
 
-/// The keys and places of the next rows.
+/// The next rows.
 #[derive(Debug)]
 pub struct Candidates<'a> {
     pub question: &'a Question,
@@ -110,23 +110,38 @@ impl Question {
 }
 
 impl Work for Candidates<'_> {
-    type Answer = Vec<(Key, Position)>;
+    type Answer = Vec<Cell>;
 
     async fn run(&self, client: &mut Object, table: &Table) -> Result<Self::Answer, Failure> {
         let order = self.question.order(table)?;
-        let mut sql = Sql::new(format!("select {}, {}", table.key_texts("i"), order.position("i")));
+        let mut sql = Sql::new(format!(
+            "select {}, {}, true from (select i.*",
+            row::columns(table, "t"),
+            order.position("t")
+        ));
         self.question.select(table, &order, self.range, &mut sql)?;
         let number = |sql: &mut Sql, n: usize| sql.number(i64::try_from(n).unwrap_or(i64::MAX));
         let (limit, skip) = (number(&mut sql, self.limit), number(&mut sql, self.skip));
-        sql.add(format_args!(" order by {} limit {limit} offset {skip}", order.by("i")));
+        sql.add(format_args!(
+            " order by {} limit {limit} offset {skip}) t order by {}",
+            order.by("i"),
+            order.by("t")
+        ));
         match sql.rows(&***client).await {
-            Ok(rows) => Ok(rows
-                .iter()
-                .map(|row| Ok((Key(row.try_get(0)?), row.try_get(1)?)))
-                .collect::<Result<_, Error>>()?),
+            Ok(rows) => Ok(rows.iter().map(|row| cell(table, row)).collect::<Result<_, _>>()?),
             Err(failure) => Err(self.question.explain(failure, client, table, self.range).await),
         }
     }
+}
+
+/// Reads a row's columns, its position, and whether the filter takes it.
+fn cell(table: &Table, row: &tokio_postgres::Row) -> Result<Cell, Error> {
+    Ok(Cell {
+        key: Key(row.try_get(1)?),
+        row: row::read(table, row)?,
+        position: row.try_get(4)?,
+        taken: row.try_get(5)?,
+    })
 }
 
 impl Work for Lookup<'_> {
@@ -154,15 +169,9 @@ impl Work for Lookup<'_> {
             equal.collect::<Vec<_>>().join(" and ")
         ));
         let mut cells = BTreeMap::new();
-        for found in sql.rows(&***client).await? {
-            let key = Key(found.try_get(1)?);
-            let cell = Cell {
-                key: key.clone(),
-                row: row::read(table, &found)?,
-                position: found.try_get(4)?,
-                taken: found.try_get(5)?,
-            };
-            cells.insert(key, cell);
+        for row in sql.rows(&***client).await? {
+            let cell = cell(table, &row)?;
+            cells.insert(cell.key.clone(), cell);
         }
         Ok(cells)
     }
