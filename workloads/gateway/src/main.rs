@@ -6,13 +6,12 @@ use clap::{Parser, Subcommand};
 use synccluster_gateway::{api::openapi, config::Config, health::Gateway, live, serve};
 use synccluster_runtime::{health, telemetry};
 
+const EXAMPLE: &str = "Example:\n  synccluster-gateway run --cluster demo --sites ./sites --bootstrap-servers localhost:9092 --access none\n  \
+                       then open http://localhost:8000/";
+
 /// Shows every site of a SyncCluster: a page, a REST API, events and Socket.IO.
 #[derive(Parser)]
-#[command(
-    version,
-    after_help = "Example:\n  synccluster-gateway run --cluster demo --sites ./sites --bootstrap-servers localhost:9092 --access none\n  \
-                  then open http://localhost:8000/"
-)]
+#[command(version, after_help = EXAMPLE)]
 struct Arguments {
     #[command(subcommand)]
     command: Command,
@@ -21,6 +20,7 @@ struct Arguments {
 #[derive(Subcommand)]
 enum Command {
     /// Run until stopped.
+    #[command(after_help = EXAMPLE)]
     Run(Box<Config>),
     /// Print the description of the API (OpenAPI 3.1) as JSON.
     Openapi,
