@@ -35,10 +35,10 @@ PAGE := workloads/gateway/page
 page: $(PAGE)/dist/index.html ## build the gateway's page, which its binary embeds
 $(PAGE)/dist/index.html: $(PAGE)/node_modules/.installed $(PAGE)/build.mjs $(PAGE)/tsconfig.json $(shell find workloads/gateway/page/src -type f)
 	@npm --prefix $(PAGE) run --silent build
-$(PAGE)/node_modules/.installed: $(PAGE)/package-lock.json $(PAGE)/package.json
+%/node_modules/.installed: %/package-lock.json %/package.json
 	@command -v npm >/dev/null || { echo "error: npm is missing: install Node.js 20 or newer (Debian: apt-get install nodejs npm), then run this again" >&2; exit 1; }
-	@npm --prefix $(PAGE) ci --silent --no-progress
-	@touch $@
+	npm --prefix $* ci --silent --no-progress
+	touch $@
 
 images: ## build the images and load what the nodes lack
 	@kind/images.sh
@@ -51,7 +51,7 @@ tour: ## apply examples/todo.yaml, show a partition and its heal, and say where 
 
 test: lint unit integration chart e2e ## everything: what .ci/run runs
 
-lint: ## formatting and clippy
+lint: page ## formatting and clippy
 	@kind/tools.sh
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked --quiet -- -D warnings
@@ -61,6 +61,7 @@ unit: page ## unit and property tests
 	tests/harness/fetch.sh
 	# The tests of kind's stand-in network make network namespaces, which only root may.
 	[ "$$(id -u)" = 0 ] || echo "==> not root: the tests of kind/network are left out"
+	npm --prefix $(PAGE) run --silent test
 	cargo test --workspace --locked --exclude synccluster-e2e --exclude synccluster-integration $$([ "$$(id -u)" = 0 ] || echo --exclude synccluster-kind-network)
 
 integration: page ## sites against Postgres and Kafka as plain processes
@@ -73,8 +74,9 @@ chart: ## lint and render the charts
 	charts/sync-crds.sh --check
 	charts/test.sh
 
-e2e: cluster binaries images install ## tests on the cluster
-	@$(ENV)
+e2e: cluster binaries images install tests/page/node_modules/.installed ## tests on the cluster
+	@kind/tools.sh --tests
+	$(ENV)
 	helm test synccluster $${KUBECONTEXT:+--kube-context "$$KUBECONTEXT"} --namespace $(SYSTEM)
 	cargo test --locked -p synccluster-e2e -- --test-threads 1
 
@@ -112,7 +114,7 @@ logs: ## make logs SITE=client-2
 bench-spine: ## measure Ready, latency, heal and memory on the cluster that runs
 	@tests/bench/spine.sh
 
-generate: ## write the generated files: the CRD and the chart's copy, the description of the gateway's API
+generate: page ## write the generated files: the CRD and the chart's copy, the description of the gateway's API
 	@cargo run --quiet --locked -p synccluster-operator -- crd > crds/synccluster.yaml
 	charts/sync-crds.sh
 	document=$$(cargo run --quiet --locked -p synccluster-gateway -- openapi)

@@ -5,6 +5,7 @@
 
 mod cluster;
 mod dump;
+mod forward;
 mod load;
 mod namespace;
 mod pods;
@@ -13,6 +14,7 @@ mod wait;
 mod web;
 
 pub use cluster::{Cluster, migrations, with_cluster, with_cluster_of};
+pub use forward::Forward;
 pub use load::{Load, Written};
 pub use namespace::{Namespace, with_namespace};
 pub use pods::Owned;

@@ -13,10 +13,9 @@ use serde_json::{Value, json};
 use synccluster_operator::names::{self, Component};
 use tokio::time::timeout;
 
+use crate::forward::WEB;
 use crate::{Cluster, PATIENCE, eventually};
 
-/// Port of the page and the API in the gateway's pod.
-const WEB: u16 = 8000;
 /// An answer takes longer only if the pod is gone.
 const ANSWER: std::time::Duration = std::time::Duration::from_secs(20);
 
@@ -96,6 +95,11 @@ impl Web<'_> {
         answer
             .and_then(|answer| answer)
             .with_context(|| format!("{method} {path}"))
+    }
+
+    /// The token that is shown, if one is.
+    pub fn token(&self) -> Option<&str> {
+        self.token.as_deref()
     }
 
     /// What is to be seen there.
