@@ -1,7 +1,7 @@
 // The tour on the page, step by step, each with a picture: a row travels, a client is cut, both sides write, the cut is healed, the
 // conflict is looked at and its loser made again. Then what else the page promises, and a restart of the gateway in the middle.
 import assert from "node:assert/strict";
-import { after, before, test } from "node:test";
+import { after, before, test as register } from "node:test";
 import { accessible, api, eventually, launch, open, picture, show } from "./browser.mjs";
 
 const TABLE = "public.todos";
@@ -10,7 +10,18 @@ const FILTERED = `#/sites?table=${TABLE}&filter=${encodeURIComponent(`title like
 // Verified cuts and heals take as long as the operator's measurements.
 const MINUTES = 180_000;
 
-let browser, page, key;
+let browser, page, key, failed;
+
+/** A step of the tour. They stand on one another: after one that failed the others would only wait. */
+function test(name, step) {
+  register(name, async () => {
+    assert.equal(failed, undefined, "an earlier step failed");
+    failed = name;
+    await step();
+    failed = undefined;
+  });
+}
+
 before(async () => {
   browser = await launch();
   page = await open(browser);
@@ -24,7 +35,7 @@ const fetchHeal = () => api("/partition", { method: "DELETE" }).catch(() => unde
 const cell = (site) => page.locator(`td[data-key="${key}"][data-site="${site}"][data-column="title"]`);
 const strip = () => page.locator(`tr[data-row="${key}"] .strip`);
 const link = (site) => page.locator(`li[data-site="${site}"]`);
-const reads = (site, title) => eventually(`${site} shows ${title}`, async () => (await cell(site).textContent()).includes(title));
+const reads = (site, title) => eventually(`${site} shows ${title}`, async () => (await cell(site).textContent({ timeout: 500 })).includes(title));
 const word = (expected, patience = MINUTES) => eventually(`the word ${expected}`, async () => (await page.locator(".word").getAttribute("data-word")) === expected, patience);
 const settled = () => eventually("the row is settled", async () => (await strip().getAttribute("data-settled")) === "true", MINUTES);
 
@@ -166,7 +177,7 @@ test("the grid is worked by keyboard alone", async () => {
   await page.keyboard.press("Enter");
   await page.keyboard.type(`${RUN} never saved`);
   await page.keyboard.press("Escape");
-  assert.equal(await page.evaluate(() => document.activeElement.dataset.column), "title", "the focus is back at the cell");
+  await eventually("the focus is back at the cell", () => page.evaluate(() => document.activeElement.dataset.column === "title"));
   await reads("client-1", `${RUN} theirs`);
   await page.keyboard.press("Enter");
   await page.keyboard.type(`${RUN} by keyboard`);

@@ -146,6 +146,11 @@ export function set(change: Partial<State>): void {
   else requestAnimationFrame(run);
 }
 
+/** Draws at once what has changed: where the next key must find what this one opened. */
+export function drawNow(): void {
+  draw();
+}
+
 /** Whether this person may change anything. */
 export function mayEdit(): boolean {
   return typeof state.me === "object" && state.me.role === "Editor";

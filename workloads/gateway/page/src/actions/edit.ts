@@ -2,9 +2,9 @@
 
 import { call, Problem, segment } from "../api/client.ts";
 import type { Cell, Change, Column, Row, SiteName, Table, Values } from "../api/types.ts";
-import { rowSegment, shownKey } from "../model/key.ts";
+import { rowSegment, shownKey, text } from "../model/key.ts";
 import { canUndo, restored, typed } from "../model/shape.ts";
-import { say, set, state } from "../store.ts";
+import { drawNow, say, set, state } from "../store.ts";
 import { onChanges, readRowsSoon, rowAt, table } from "./rows.ts";
 
 const rows = (name: string, site: SiteName): string => `/sites/${segment(site)}/tables/${segment(name)}/rows`;
@@ -15,16 +15,28 @@ function show(name: string, site: SiteName, op: Change["op"], row: Row): void {
   onChanges([{ site, table: name, op, key: row.key, key_path: row.key_path, version: row.version, parent: row.parent, row, at: row.written_at, applied: false }]);
 }
 
+/** What was typed in another cell is not thrown away by going on to the next. */
+function saveOpen(): void {
+  const { editing } = state;
+  const column = table()?.columns.find(({ name }) => name === editing?.column);
+  const control = document.querySelector<HTMLInputElement>(".editor :is(input, select, textarea)");
+  if (editing !== null && column !== undefined && control !== null && control.value !== text(editing.begun)) void saveCell(column, control.value);
+}
+
 export function edit(site: SiteName, keyPath: string, column: string): void {
   const row = rowAt(keyPath)?.cells[site];
-  if (row !== null && row !== undefined) set({ editing: { site, keyPath, column, version: row.version, begun: row.values[column] ?? null, saving: false } });
+  if (row === null || row === undefined) return;
+  saveOpen();
+  set({ editing: { site, keyPath, column, version: row.version, begun: row.values[column] ?? null, saving: false } });
+  drawNow();
 }
 
 /** Focus goes back to the cell, where the keyboard was. */
 export function stopEditing(): void {
   const { editing } = state;
   set({ editing: null });
-  if (editing !== null) requestAnimationFrame(() => focusCell(editing.site, editing.keyPath, editing.column));
+  drawNow();
+  if (editing !== null) focusCell(editing.site, editing.keyPath, editing.column);
 }
 
 function focusCell(site: SiteName, keyPath: string, column: string): void {
@@ -32,20 +44,23 @@ function focusCell(site: SiteName, keyPath: string, column: string): void {
     if (cell.dataset["site"] === site && cell.dataset["key"] === keyPath && cell.dataset["column"] === column) cell.focus();
 }
 
-export async function saveCell(column: Column, text: string | null): Promise<void> {
+const sayProblem = (problem: Problem): void => say("failed", `${problem.title}: ${problem.message}`);
+
+export async function saveCell(column: Column, given: string | null): Promise<void> {
   const { editing } = state;
   const chosen = table();
   if (editing === null || chosen === undefined || editing.saving) return;
   const row = rowAt(editing.keyPath)?.cells[editing.site];
   if (row === null || row === undefined) return stopEditing();
-  const value = text === null ? null : typed(column, text);
+  const value = given === null ? null : typed(column, given);
   if (row.version === editing.version && String(editing.begun) === String(value)) return stopEditing();
   set({ editing: { ...editing, saving: true } });
   const problem = await write(chosen, editing.site, { ...row, version: editing.version }, { [column.name]: value });
   const { editing: now } = state;
   const still = now !== null && now.site === editing.site && now.keyPath === editing.keyPath && now.column === editing.column;
-  if (!still) return;
-  if (problem === undefined) stopEditing();
+  if (!still) {
+    if (problem !== undefined) sayProblem(problem);
+  } else if (problem === undefined) stopEditing();
   else set({ editing: { ...editing, saving: false, problem } });
 }
 
@@ -69,7 +84,7 @@ export async function setValues(site: SiteName, row: Row, values: Record<string,
   const chosen = table();
   if (chosen === undefined) return;
   const problem = await write(chosen, site, row, values);
-  if (problem !== undefined) say("failed", `${problem.title}: ${problem.message}`);
+  if (problem !== undefined) sayProblem(problem);
 }
 
 /** Whether it is there afterwards. */
@@ -110,5 +125,5 @@ export async function removeNow(site: SiteName, row: Row): Promise<void> {
 
 async function bringBack(site: SiteName, values: Values): Promise<void> {
   const problem = await insert(site, values);
-  if (problem !== undefined) say("failed", `${problem.title}: ${problem.message}`);
+  if (problem !== undefined) sayProblem(problem);
 }

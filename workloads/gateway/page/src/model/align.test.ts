@@ -53,6 +53,13 @@ test("a row is extra where the server has none, and equal only if values and ver
   assert.equal(difference({ ...aligned, cells }, "client-1", SITES).kind, "version");
 });
 
+test("a generated column that an event does not have makes no difference", () => {
+  const full = row("a", "1");
+  const cells = { server: { ...full, values: { ...full.values, total: "5" } }, "client-1": full, "client-2": full };
+  assert.ok(isEqual(cells, SITES));
+  assert.equal(difference({ ...everywhere("a", "1"), cells }, "client-1", SITES).kind, "same");
+});
+
 test("new rows stand where their key belongs, as numbers", () => {
   const rows = ["2", "10", "1025"].map((id) => everywhere("x", "1", id));
   const at = (id: string, goesOn: boolean) => inserted(rows, everywhere("x", "1", id), ["id"], goesOn)?.map((found) => found.key_path);

@@ -17,9 +17,12 @@ export function reference(sites: readonly SiteName[]): SiteName | undefined {
   return sites.includes("server") ? "server" : sites[0];
 }
 
+/** Columns whose values are known on both sides and are not the same: an event has no generated columns. */
+const uneven = (a: Row, b: Row): string[] => Object.keys(a.values).filter((column) => column in b.values && a.values[column] !== b.values[column]);
+
 const same = (a: Row | null | undefined, b: Row | null | undefined): boolean => {
   if (a === null || a === undefined || b === null || b === undefined) return (a ?? null) === (b ?? null);
-  return a.version === b.version && Object.keys(a.values).every((column) => a.values[column] === b.values[column]);
+  return a.version === b.version && uneven(a, b).length === 0;
 };
 
 export function isEqual(cells: AlignedRow["cells"], sites: readonly SiteName[]): boolean {
@@ -48,7 +51,7 @@ export function difference(row: AlignedRow, site: SiteName, sites: readonly Site
   if (site === against || (mine === null && theirs === null)) return { kind: "same" };
   if (mine === null) return { kind: "missing" };
   if (theirs === null) return { kind: "extra" };
-  const columns = Object.keys(mine.values).filter((column) => mine.values[column] !== theirs.values[column]);
+  const columns = uneven(mine, theirs);
   if (columns.length > 0) return { kind: "columns", columns };
   return { kind: mine.version === theirs.version ? "same" : "version" };
 }

@@ -19,7 +19,9 @@ test("the marks follow a version from where it was written to every site", () =>
     "local@client-1:done", "captured@client-1:pending", "in_kafka@client-1:pending", "applied@server:pending", "applied@client-2:pending",
   ]);
   const hop = { table: "t", key: { id: "1" }, key_path: "1", version: VERSION, site: "client-1", at: AT } as const;
+  trail.hop({ ...hop, site: "server", hop: "in_kafka" });
   trail.hop({ ...hop, hop: "captured" });
+  assert.deepEqual(states(marks(aligned, SITES, {}, trail)).slice(1, 3), ["captured@client-1:done", "in_kafka@client-1:pending"]);
   trail.hop({ ...hop, hop: "in_kafka" });
   assert.deepEqual(states(marks(aligned, SITES, {}, trail)).slice(1, 4), ["captured@client-1:done", "in_kafka@client-1:done", "applied@server:pending"]);
   trail.change(change("server", true));

@@ -39,8 +39,9 @@ export class Trail {
     this.note(change.key_path, change.version, change.applied ? `applied@${change.site}` : "local", change.at);
   }
 
+  /** The server sends on what clients wrote, so a version passes two topics; its way is through the topic of where it was made. */
   hop(event: HopEvent): void {
-    this.note(event.key_path, event.version, event.hop, event.at);
+    if (decode(event.version)?.site === event.site) this.note(event.key_path, event.version, event.hop, event.at);
   }
 
   /** A way that was asked for. */

@@ -96,6 +96,6 @@ export function editor(place: Place, column: Column, editing: Editing): VNode {
     editing.problem === undefined ? null : h("p.trouble", { role: "alert" }, editing.problem.message));
 }
 
-export function deleteButton(site: SiteName, row: Row): VNode {
-  return button(`Delete this row at ${site}`, { icon: "trash", bare: true, tone: "quiet", edits: true, tabindex: "-1", class: "delete", onclick: (event: Event) => { event.stopPropagation(); remove(site, row); } });
+export function deleteButton(site: SiteName, row: Row): Child {
+  return mayEdit() && button(`Delete this row at ${site}`, { icon: "trash", bare: true, tone: "quiet", tabindex: "-1", class: "delete", onclick: (event: Event) => { event.stopPropagation(); remove(site, row); } });
 }

@@ -36,7 +36,7 @@ function logs(pod: Component, state: State): VNode {
 export function componentsView(state: State): Child {
   const { value, problem } = state.components;
   const pod = value?.find(({ name }) => name === state.route.query["pod"]);
-  const table = (pods: readonly Component[]): VNode => h("div.scroll", { tabindex: "0", role: "region", "aria-label": "Pods" }, h("table.plain", null,
+  const table = (pods: readonly Component[]): VNode => h("div.scroll", { tabindex: "0", role: "region", "aria-label": "Pods" }, h("table.plain.things", null,
     h("thead", null, h("tr", null, ["Pod", "Component", "Site", "State", "Restarts", "Started", "Node"].map(heading))),
     h("tbody", null, pods.map((each) => row(each, state)))));
   return [

@@ -23,7 +23,7 @@ function cell(value: unknown): Child {
 function sideBySide(conflict: Conflict): VNode {
   const rows = sides(conflict.winner, conflict.loser);
   const side = (name: string, row: Conflict["winner"], of: string): VNode => h("th", { scope: "col" }, name, h("small", null, row === null ? "a delete, " : "", version(of)));
-  return h("div.scroll", { tabindex: "0", role: "region", "aria-label": "Both sides" }, h("table.plain.sides", null,
+  return h("div.scroll", { tabindex: "0", role: "region", "aria-label": `Both sides of conflict ${conflict.id} at ${conflict.site}` }, h("table.plain.sides", null,
     h("thead", null, h("tr", null, h("th", { scope: "col" }, "Column"), side("Won", conflict.winner, conflict.winner_version), side("Lost", conflict.loser, conflict.loser_version))),
     h("tbody", null, rows.map(({ column, winner, loser, differs }) => h("tr", { key: column, class: differs ? "differs" : "" },
       h("th", { scope: "row" }, differs ? [h("span.sign", { "aria-hidden": "true" }, "≠"), aloud("differs: ")] : null, column), h("td", null, cell(winner)), h("td", null, cell(loser)))))));

@@ -32,7 +32,7 @@ function list(state: State): Child {
     h("header", null, h("h2", { id: "topics" }, "Topics"), h("label.check", null, h("input", { type: "checkbox", checked: !hidden, onchange: () => look({ internal: hidden ? "1" : undefined }, true) }), h("span", null, "internal too"))),
     problemBox(problem, readTopics),
     value === undefined ? (problem === undefined ? loading("the topics") : null)
-      : h("div.scroll", { tabindex: "0", role: "region", "aria-label": "List of topics" }, h("table.plain", null, h("thead", null, h("tr", null, ["Topic", "Partitions", "Messages", "Live"].map(heading))), h("tbody", null, shown.map((topic) => topicItem(topic, state))))));
+      : h("div.scroll", { tabindex: "0", role: "region", "aria-label": "List of topics" }, h("table.plain.things", null, h("thead", null, h("tr", null, ["Topic", "Partitions", "Messages", "Live"].map(heading))), h("tbody", null, shown.map((topic) => topicItem(topic, state))))));
 }
 
 function lag(group: Group, state: State): Child {
@@ -53,7 +53,7 @@ function groups(state: State): Child {
   return h("section.panel", { "aria-labelledby": "groups" }, h("header", null, h("h2", { id: "groups" }, "Groups and their lag")), problemBox(problem, readTopics),
     value === undefined ? (problem === undefined ? loading("the groups") : null)
       : value.length === 0 ? empty("Nobody reads", "Consumer groups and sinks appear here.")
-        : h("div.scroll", { tabindex: "0", role: "region", "aria-label": "List of groups" }, h("table.plain", null, h("thead", null, h("tr", null, ["Group", "Kind", "State", "Members"].map(heading))), h("tbody", null, value.map(row)))));
+        : h("div.scroll", { tabindex: "0", role: "region", "aria-label": "List of groups" }, h("table.plain.things", null, h("thead", null, h("tr", null, ["Group", "Kind", "State", "Members"].map(heading))), h("tbody", null, value.map(row)))));
 }
 
 function configuration(topic: Topic | undefined): Child {
