@@ -21,7 +21,10 @@ impl FromStr for Ordinal {
 
     /// `2`, or a pod's name that ends with it: `demo-counter-2`.
     fn from_str(text: &str) -> Result<Self, WordError> {
-        let digits = text.rsplit('-').next().unwrap_or_default();
+        let digits = match text.rsplit_once('-') {
+            Some((pod, digits)) if !pod.is_empty() => digits,
+            _ => text,
+        };
         let canonical = digits == "0" || !digits.starts_with(['0', '+']);
         let number = digits.parse().ok().filter(|_| canonical);
         number.map(Self).ok_or_else(|| WordError::Ordinal(text.to_owned()))
@@ -231,4 +234,14 @@ pub struct Void {
     pub at: i64,
     /// Its request, which from now on counts elsewhere.
     pub request: Request,
+}
+
+impl Entry {
+    /// The id it concerns.
+    pub fn id(&self) -> &Id {
+        match &self.what {
+            What::Add(add) => &add.id,
+            What::Void(void) => &void.id,
+        }
+    }
 }

@@ -1,0 +1,166 @@
+//! Single statements about the state.
+
+use std::time::Duration;
+
+use super::world::add;
+use crate::crdt::{Add, Entry, Gap, Group, Incarnation, Key, Ordinal, Origin, Position, Remember, Search, State, What};
+
+fn origin(ordinal: u16, incarnation: u64) -> Origin {
+    Origin {
+        ordinal: Ordinal(ordinal),
+        incarnation: Incarnation(incarnation),
+    }
+}
+
+fn state(ordinal: u16) -> State {
+    State::new(
+        origin(ordinal, 1),
+        Remember {
+            time: Duration::from_mins(10),
+            count: 10,
+        },
+    )
+}
+
+fn entry(position: u64, request: usize) -> Entry {
+    Entry {
+        position: Position(position),
+        at: 5,
+        what: What::Add(add(request)),
+    }
+}
+
+#[test]
+fn a_gap_is_not_applied_and_what_is_known_is_passed_over() {
+    let (mut state, peer) = (state(0), origin(1, 1));
+    let (learned, gap) = state.apply(peer, &[entry(2, 0)]);
+    assert_eq!(
+        gap,
+        Err(Gap {
+            known: Position(0),
+            begins: Position(2)
+        })
+    );
+    assert!(learned.changed.is_empty() && state.part(peer).is_none());
+    state.apply(peer, &[entry(1, 0), entry(2, 1)]).1.unwrap();
+    let before = state.digest();
+    state.apply(peer, &[entry(1, 0), entry(2, 1)]).1.unwrap();
+    assert_eq!((state.digest(), state.position(peer)), (before, Position(2)));
+    let (learned, gap) = state.apply(peer, &[entry(3, 2), entry(5, 3)]);
+    assert_eq!(
+        (learned.changed.len(), gap.is_err(), state.position(peer)),
+        (1, true, Position(3))
+    );
+}
+
+#[test]
+fn a_node_that_lost_its_disk_counts_beside_its_former_self() {
+    let mut state = state(0);
+    state.apply(origin(1, 1), &[entry(1, 0)]).1.unwrap();
+    state.apply(origin(1, 2), &[entry(1, 3)]).1.unwrap();
+    let total = state.total(add(0).id.as_str());
+    let sum = i64::from(add(0).n + add(3).n);
+    assert_eq!((total.total, total.nodes[&Ordinal(1)]), (sum, sum));
+}
+
+#[test]
+fn a_request_is_counted_once_in_a_group_and_once_over_all_nodes() {
+    let mut state = state(1);
+    state.apply(origin(0, 1), &[entry(1, 7)]).1.unwrap();
+    let mut group = Group::after(&state, 9);
+    assert_eq!(group.like(&state, add(7)), None);
+    assert_eq!(group.like(&state, add(8)), Some(Position(1)));
+    assert_eq!(group.like(&state, add(8)), None);
+    assert_eq!(group.entries().len(), 1);
+}
+
+#[test]
+fn ids_are_counted_before_a_new_one_is_taken_in() {
+    let state = state(0);
+    let mut group = Group::after(&state, 9);
+    assert!(group.has_room(&state, &[add(0)], 1) && !group.has_room(&state, &[add(0), add(1)], 1));
+    group.like(&state, add(0));
+    assert!(group.has_room(&state, &[add(0)], 1) && !group.has_room(&state, &[add(1)], 1));
+}
+
+#[test]
+fn what_was_taken_back_is_not_taken_back_again() {
+    let mut state = state(1);
+    state.apply(state.own(), &[entry(1, 7)]).1.unwrap();
+    let void = || {
+        let mut search = Search::new([Key::from(&add(7).request.unwrap())].into());
+        search.read(&entry(1, 7));
+        search.end().0
+    };
+    let mut group = Group::after(&state, 9);
+    group.take_back(&state, void());
+    group.take_back(&state, void());
+    assert_eq!(group.entries().len(), 1);
+    state.apply(state.own(), group.entries()).1.unwrap();
+    assert_eq!(state.total(add(7).id.as_str()).total, 0);
+    let mut group = Group::after(&state, 9);
+    group.take_back(&state, void());
+    assert!(group.entries().is_empty());
+}
+
+#[test]
+fn time_does_not_run_backwards_in_a_log() {
+    let mut state = state(0);
+    let write = |state: &mut State, now, request| {
+        let mut group = Group::after(state, now);
+        group.like(state, add(request));
+        let at = group.entries()[0].at;
+        state.apply(state.own(), group.entries()).1.unwrap();
+        at
+    };
+    assert_eq!(
+        [
+            write(&mut state, 100, 0),
+            write(&mut state, 50, 1),
+            write(&mut state, 200, 2)
+        ],
+        [100, 100, 200]
+    );
+}
+
+#[test]
+fn a_part_that_does_not_add_up_is_not_taken_in() {
+    let (mut state, mut teller, peer) = (state(0), state(1), origin(1, 1));
+    teller.apply(peer, &[entry(1, 0)]).1.unwrap();
+    let mut part = teller.part(peer).unwrap().clone();
+    part.sums.values_mut().for_each(|sums| sums.plus += 1);
+    assert!(state.merge(peer, part, true).changed.is_empty() && state.part(peer).is_none());
+}
+
+#[test]
+fn at_the_same_position_a_nodes_own_word_is_taken() {
+    let (mut state, mut teller, peer) = (state(0), state(1), origin(1, 1));
+    teller.apply(peer, &[entry(1, 0)]).1.unwrap();
+    state.apply(peer, &[entry(1, 1)]).1.unwrap();
+    let part = teller.part(peer).unwrap().clone();
+    assert!(state.merge(peer, part.clone(), false).changed.is_empty());
+    assert_eq!(state.merge(peer, part, true).changed.len(), 2);
+    assert_eq!(state.part(peer).unwrap().digest(), teller.part(peer).unwrap().digest());
+}
+
+#[test]
+fn ids_are_listed_in_order_page_after_page() {
+    let mut state = state(0);
+    let entries = ["b/2", "a", "b/1", "b/3", "c"]
+        .iter()
+        .enumerate()
+        .map(|(index, id)| Entry {
+            position: Position(index as u64 + 1),
+            at: 0,
+            what: What::Add(Add {
+                id: id.parse().unwrap(),
+                ..add(0)
+            }),
+        });
+    state.apply(origin(1, 1), &entries.collect::<Vec<_>>()).1.unwrap();
+    let page = |after, limit| -> Vec<_> { state.page("b/", after, limit).iter().map(ToString::to_string).collect() };
+    assert_eq!(page(None, 2), ["b/1", "b/2"]);
+    assert_eq!(page(Some("b/2"), 2), ["b/3"]);
+    assert_eq!(page(Some("a"), 9), ["b/1", "b/2", "b/3"]);
+    assert!(page(Some("c"), 9).is_empty());
+}

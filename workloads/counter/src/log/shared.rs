@@ -1,0 +1,115 @@
+//! What the writer, the readers and the housekeeping share of a log.
+
+use std::{
+    fs::{self, File},
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use tokio::sync::watch;
+
+use super::{
+    follow::{LogEnd, OwnLog},
+    reader::Reader,
+    segment::Segment,
+};
+use crate::crdt::{Origin, Position};
+
+/// A handle to the own log. Clones are the same log.
+#[derive(Clone)]
+pub struct Log(pub(super) Arc<Shared>);
+
+pub(super) struct Shared {
+    origin: Origin,
+    folder: PathBuf,
+    segments: Mutex<Vec<Segment>>,
+    end: watch::Sender<Position>,
+    published: watch::Sender<Option<Position>>,
+    _lock: File,
+}
+
+impl Shared {
+    pub(super) fn new(origin: Origin, folder: PathBuf, segments: Vec<Segment>, end: Position, lock: File) -> Self {
+        Self {
+            origin,
+            folder,
+            segments: Mutex::new(segments),
+            end: watch::Sender::new(end),
+            published: watch::Sender::new(None),
+            _lock: lock,
+        }
+    }
+
+    pub(super) fn segments(&self) -> MutexGuard<'_, Vec<Segment>> {
+        self.segments.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    pub(super) fn advance(&self, end: Position) {
+        self.end.send_replace(end);
+    }
+}
+
+impl Log {
+    pub(super) fn new(shared: Shared) -> Self {
+        Self(Arc::new(shared))
+    }
+
+    /// Bytes it has on disk.
+    pub fn bytes(&self) -> u64 {
+        self.0.segments().iter().map(|segment| segment.length).sum()
+    }
+
+    /// The first position that is still there.
+    pub fn begin(&self) -> Position {
+        self.0
+            .segments()
+            .first()
+            .map(|segment| segment.first)
+            .unwrap_or_default()
+    }
+
+    /// Where its files are.
+    pub fn folder(&self) -> &Path {
+        self.0.folder()
+    }
+
+    /// Up to where it is in Kafka; absent before that was told.
+    pub fn published_position(&self) -> Option<Position> {
+        *self.0.published.borrow()
+    }
+
+    /// Removes segments of which nothing after `stable` is left. The newest one stays.
+    pub fn truncate(&self, stable: Position) {
+        let mut segments = self.0.segments();
+        while segments.len() > 1 && segments[1].first <= stable.next() {
+            let segment = segments.remove(0);
+            if let Err(error) = fs::remove_file(&segment.path) {
+                tracing::warn!(%error, path = %segment.path.display(), "cannot remove a segment that nobody needs");
+            }
+        }
+    }
+}
+
+impl OwnLog for Log {
+    type Follower = Reader;
+
+    fn origin(&self) -> Origin {
+        self.0.origin
+    }
+
+    fn end(&self) -> LogEnd {
+        self.0.end.subscribe()
+    }
+
+    fn follow(&self, from: Position) -> Reader {
+        Reader::new(self.clone(), from)
+    }
+
+    fn published(&self, position: Position) {
+        self.0.published.send_replace(Some(position));
+    }
+}
