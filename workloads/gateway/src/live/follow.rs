@@ -65,22 +65,12 @@ fn slot_name(cluster: &ClusterName) -> String {
 
 /// Follows a site until `app.stop` is cancelled.
 pub async fn run(app: Shared, site: Site) {
-    let Some(secret) = app
-        .sites
-        .secrets()
-        .find(|(of, _)| *of == site)
-        .map(|(_, secret)| secret.clone())
-    else {
-        return;
-    };
-    let stop = app.stop.clone();
-    tokio::select! {
-        () = stop.cancelled() => {}
-        _ = again_and_again(app, site, secret) => {}
+    if let Some((_, secret)) = app.sites.secrets().find(|(of, _)| *of == site) {
+        app.stop.run_until_cancelled(again_and_again(&app, site, secret)).await;
     }
 }
 
-async fn again_and_again(app: Shared, site: Site, secret: PostgresSecret) -> Infallible {
+async fn again_and_again(app: &App, site: Site, secret: &PostgresSecret) -> Infallible {
     let following = app.metrics.gauge(
         "synccluster_gateway_following",
         "1 while this replica follows the site's WAL.",
@@ -94,7 +84,7 @@ async fn again_and_again(app: Shared, site: Site, secret: PostgresSecret) -> Inf
             following.set(1);
             since = Some(Instant::now());
         };
-        let Err(error) = session(&app, site, &secret, following_now).await;
+        let Err(error) = session(app, site, secret, following_now).await;
         following.set(0);
         // A session that ends as soon as it has begun is no success.
         if since.is_some_and(|since| since.elapsed() > BACKOFF[1]) {

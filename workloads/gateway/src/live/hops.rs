@@ -80,15 +80,12 @@ impl Hops {
             .writes
             .get_key_value(write)
             .map(|(write, (heard, _))| (Arc::clone(write), *heard));
-        let write = match known {
-            Some((write, heard)) => {
-                self.oldest.remove(&heard);
-                write
-            }
-            None => {
-                self.bytes += cost(write);
-                Arc::new(write.clone())
-            }
+        let write = if let Some((write, heard)) = known {
+            self.oldest.remove(&heard);
+            write
+        } else {
+            self.bytes += cost(write);
+            Arc::new(write.clone())
         };
         self.oldest.insert(self.clock, Arc::clone(&write));
         let (heard, times) = self.writes.entry(write).or_default();

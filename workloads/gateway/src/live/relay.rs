@@ -49,13 +49,9 @@ const ANSWER: Duration = Duration::from_secs(5);
 
 /// Relays until `app.stop` is cancelled; the topic is made with so many copies.
 pub async fn run(app: Shared, replication: i32) {
-    let stop = app.stop.clone();
     // From here on, however long it takes until Kafka is there.
     let told_here = app.live.bus.subscribe(None);
-    tokio::select! {
-        () = stop.cancelled() => {}
-        _ = relay(&app, replication, told_here) => {}
-    }
+    app.stop.run_until_cancelled(relay(&app, replication, told_here)).await;
 }
 
 async fn relay(app: &App, replication: i32, mut told_here: Subscription) -> Infallible {

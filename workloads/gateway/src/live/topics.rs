@@ -32,11 +32,7 @@ const ANSWER: Duration = Duration::from_secs(5);
 
 /// Reads until `app.stop` is cancelled.
 pub async fn run(app: Shared) {
-    let stop = app.stop.clone();
-    tokio::select! {
-        () = stop.cancelled() => {}
-        _ = read(&app) => {}
-    }
+    app.stop.run_until_cancelled(read(&app)).await;
 }
 
 async fn read(app: &App) -> Infallible {
