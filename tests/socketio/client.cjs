@@ -2,6 +2,7 @@
 // and acts on them; what is wrong ends it with a message and status 1.
 const assert = require('node:assert/strict');
 const { once } = require('node:events');
+const { NodeWebSocket, NodeXHR } = require('engine.io-client');
 const { io } = require('socket.io-client');
 
 const [scenario, url, token, transports = 'polling,websocket'] = process.argv.slice(2);
@@ -53,16 +54,24 @@ function count(socket, last) {
   );
 }
 
+/** A websocket that is tried for only after a while. */
+class LateWebSocket extends NodeWebSocket {
+  doOpen() {
+    setTimeout(() => super.doOpen(), 200);
+  }
+}
+
 const scenarios = {
   /** Changes while the transport is what it is, or is upgraded. */
   async changes() {
-    const socket = await connected();
+    const upgrades = transports === 'polling,websocket';
+    const socket = await connected(upgrades ? { transports: [NodeXHR, LateWebSocket] } : {});
     const counted = count(socket);
     const answer = await ask(socket, 'subscribe', { sites: ['client-1'], tables: ['public.todos'] });
     assert.deepEqual(answer, { ok: true, sites: ['client-1'], tables: ['public.todos'] });
     say('subscribed', socket.io.engine.transport.name);
-    if (transports === 'polling,websocket') {
-      if (socket.io.engine.transport.name !== 'websocket') await once(socket.io.engine, 'upgrade');
+    if (upgrades) {
+      await once(socket.io.engine, 'upgrade');
       say('upgraded');
     }
     const got = await counted;

@@ -4,7 +4,11 @@ prints and acts on them; what is wrong ends it with status 1."""
 import asyncio
 import sys
 
+import engineio.payload
 import socketio
+
+# What is polled may hold more packets than the 16 this client reads unless told otherwise.
+engineio.payload.Payload.max_decode_packets = 10_000
 
 SCENARIO, URL, TOKEN = sys.argv[1:4]
 TRANSPORTS = (sys.argv[4] if len(sys.argv) > 4 else "polling,websocket").split(",")

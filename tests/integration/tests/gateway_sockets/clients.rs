@@ -39,6 +39,7 @@ async fn every_change_arrives_once_and_in_order_over_every_transport_and_through
         let mut client = Client::scenario(who, &gateway, "changes", transports)?;
         let began = client.says("subscribed").await?;
         if matches!(who, Who::Node) {
+            // The other client upgrades before it says that it is connected.
             ensure!(
                 transports.starts_with(&began),
                 "{began} is not the first of {transports}"

@@ -18,6 +18,7 @@ use hyper::{service::Service, upgrade::OnUpgrade};
 use hyper_util::rt::TokioIo;
 use socketioxide::{service::SocketIoService, socket::Sid};
 use tokio::{net::TcpStream, time};
+use tokio_util::sync::CancellationToken;
 use tungstenite::handshake::derive_accept_key;
 
 use super::{
@@ -40,6 +41,8 @@ pub struct Entrance {
     pub sessions: Arc<Sessions>,
     /// Counts the clients that were too slow.
     pub dropped: Value,
+    /// Cancelled when the process is asked to stop.
+    pub stop: CancellationToken,
 }
 
 /// What the Socket.IO server gives other paths to; the route has none.
@@ -109,10 +112,18 @@ pub async fn enter(State(entrance): State<Entrance>, mut request: Request) -> Re
     {
         entrance.sessions.polled(sid);
     }
-    match Service::call(&entrance.service, request).await {
-        Ok(answer) => answer.map(Body::new),
-        Err(never) => match never {},
+    tokio::select! {
+        answer = Service::call(&entrance.service, request) => match answer {
+            Ok(answer) => answer.map(Body::new),
+            Err(never) => match never {},
+        },
+        // A poll that waits would hold the process; clients connect again, to another replica or to the next process.
+        () = entrance.stop.cancelled() => stopping().into_response(),
     }
+}
+
+fn stopping() -> Problem {
+    Problem::unavailable("stopping", "Stopping", "this replica of the gateway is being stopped; connect again")
 }
 
 /// The request with no more than the Socket.IO server needs, in memory of its own: it is kept as long as its session, and with it would be
@@ -189,7 +200,7 @@ async fn take_over(entrance: Entrance, upgrade: OnUpgrade, mut request: request:
         }
     }
     // What is wrong with the request ends the connection.
-    let wire = Wire::new(line, parts.read_buf, session);
+    let wire = Wire::new(line, parts.read_buf, session, entrance.stop);
     if let Err(error) = Service::call(&entrance.service, (wire, request)).await {
         tracing::debug!(%error, "a websocket was refused");
     }

@@ -21,6 +21,7 @@ use tokio::{
     net::TcpStream,
     time,
 };
+use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
 use super::session::Session;
 use crate::metrics::Value;
@@ -186,19 +187,26 @@ pub struct Wire {
     line: Arc<Line>,
     /// Was read together with the request.
     early: Bytes,
+    stop: Pin<Box<WaitForCancellationFutureOwned>>,
     #[expect(dead_code, reason = "held as long as the connection")]
     session: Option<Arc<Session>>,
 }
 
 impl Wire {
-    /// `early` comes before what the connection still has to say; `session` is the one it was upgraded from.
-    pub fn new(line: Arc<Line>, early: Bytes, session: Option<Arc<Session>>) -> Self {
-        Self { line, early, session }
+    /// `early` comes before what the connection still has to say; `session` is the one it was upgraded from. With `stop` it ends.
+    pub fn new(line: Arc<Line>, early: Bytes, session: Option<Arc<Session>>, stop: CancellationToken) -> Self {
+        let stop = Box::pin(stop.cancelled_owned());
+        Self { line, early, stop, session }
     }
 }
 
 impl AsyncRead for Wire {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if self.stop.as_mut().poll(cx).is_ready() {
+            // Without Engine.IO's word for it, which python-socketio takes for a wish that it stay away.
+            self.line.close();
+            return Poll::Ready(Ok(()));
+        }
         if !self.early.is_empty() {
             let size = self.early.len().min(buf.remaining());
             buf.put_slice(&self.early.split_to(size));

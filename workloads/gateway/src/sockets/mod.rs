@@ -54,19 +54,12 @@ pub fn router(app: &Shared) -> Router<Shared> {
         &[],
     );
     sites::open(&io, app, &sessions, dropped.clone());
-    tokio::spawn({
-        let app = Arc::clone(app);
-        async move {
-            app.stop.cancelled().await;
-            // Clients connect again at once, to another replica or to the next process.
-            io.close().await;
-        }
-    });
     let entrance = Entrance {
         service,
         limit: app.sockets.clone(),
         sessions,
         dropped,
+        stop: app.stop.clone(),
     };
     Router::new().route(PATH, any(enter).with_state(entrance))
 }

@@ -65,8 +65,7 @@ pub fn open(io: &SocketIo, app: &Shared, sessions: &Arc<Sessions>, dropped: metr
             there.add(1);
             let line = socket.req_parts().extensions.get::<Arc<Line>>();
             let session = line.map_or_else(|| sessions.of(socket.id), Session::direct);
-            let member = Arc::new(Member { socket, session });
-            welcome(&app, member, &listeners, there.clone());
+            welcome(&app, &socket, &session, &listeners, there.clone());
             async {}
         }
     };
@@ -96,14 +95,13 @@ fn admit(access: &Access, caller: Option<&Caller>, credentials: Credentials) -> 
     })
 }
 
-fn welcome(app: &Shared, member: Arc<Member>, listeners: &Listeners, there: metrics::Value) {
-    let socket = member.socket.clone();
+/// What a client may ask for. A handler is kept by its socket: it must not hold that.
+fn welcome(app: &Shared, socket: &SocketRef, session: &Arc<Session>, listeners: &Listeners, there: metrics::Value) {
     socket.on("subscribe", {
-        let (app, listeners) = (Arc::clone(app), Arc::clone(listeners));
+        let (app, session, listeners) = (Arc::clone(app), Arc::clone(session), Arc::clone(listeners));
         move |socket: SocketRef, TryData(asked): TryData<Asked>, ack: AckSender| {
             let (app, listeners) = (Arc::clone(&app), Arc::clone(&listeners));
-            // A client that does not wait for the answer has gone: it needs none.
-            let member = Arc::clone(&member);
+            let session = Arc::clone(&session);
             async move {
                 let interest = match asked {
                     Ok(asked) => interest(&app, asked).await,
@@ -114,7 +112,8 @@ fn welcome(app: &Shared, member: Arc<Member>, listeners: &Listeners, there: metr
                 let answer = match interest {
                     Ok(interest) => {
                         let answer = json!({ "ok": true, "sites": interest.sites, "tables": interest.tables });
-                        listeners.enter(member, Arc::new(interest));
+                        let socket = socket.clone();
+                        listeners.enter(Arc::new(Member { socket, session }), Arc::new(interest));
                         answer
                     }
                     Err(problem) => json!({ "error": problem }),
