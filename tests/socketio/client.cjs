@@ -173,6 +173,20 @@ const scenarios = {
     socket.close();
   },
 
+  /** A row that is written at one site shows at another. */
+  async live() {
+    const socket = await connected();
+    const { error } = await ask(socket, 'subscribe', { tables: ['public.nothing'] });
+    assert.equal(error.type, 'urn:synccluster:problem:unknown-table');
+    const seen = new Set();
+    socket.on('change', (change) => change.row.values.title === 'bought' && seen.add(`${change.site} ${change.op} ${change.applied}`));
+    await ask(socket, 'subscribe', { tables: ['public.todos'] });
+    say('subscribed');
+    while (seen.size < 3) await new Promise((resolve) => setTimeout(resolve, 10));
+    say('saw', [...seen].sort().join(', '));
+    socket.close();
+  },
+
   /** Takes nothing for a while; is told that it missed something, and disconnected. */
   async slow() {
     const socket = await connected();

@@ -2,6 +2,7 @@
 prints and acts on them; what is wrong ends it with status 1."""
 
 import asyncio
+import json
 import sys
 
 import engineio.payload
@@ -116,6 +117,23 @@ async def reconnect():
     await ask(client, "subscribe", {})
     say("subscribed")
     say("got", await counted)
+    await client.disconnect()
+
+
+async def live():
+    client, seen = socketio.AsyncClient(reconnection=False), set()
+
+    @client.on("change", namespace=SITES)
+    async def change(data):
+        if data["row"]["values"]["title"] == "bought":
+            seen.add(f"{data['site']} {data['op']} {json.dumps(data['applied'])}")
+
+    await connected(client)
+    await ask(client, "subscribe", {"tables": ["public.todos"]})
+    say("subscribed")
+    while len(seen) < 3:
+        await asyncio.sleep(0.01)
+    say("saw", ", ".join(sorted(seen)))
     await client.disconnect()
 
 
