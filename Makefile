@@ -14,7 +14,7 @@ CLUSTER ?= demo
 SYSTEM := synccluster-system
 BINARIES := synccluster-operator synccluster-connector synccluster-sink synccluster-schema synccluster-gateway
 
-.PHONY: help page demo test unit integration chart e2e lint down clean-cache cluster binaries images install tour cut heal ports logs status generate bench-spine
+.PHONY: help page demo test unit integration chart e2e lint down clean-cache cluster binaries images install tour cut heal ports logs status generate bench-spine bench-gateway
 
 help: ## list the targets
 	@grep -E '^[a-z0-9-]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 16
@@ -66,6 +66,7 @@ unit: page ## unit and property tests
 
 integration: page ## sites against Postgres and Kafka as plain processes
 	@tests/harness/fetch.sh
+	@tests/socketio/fetch.sh
 	cargo test --locked -p synccluster-integration -- --test-threads 2
 
 chart: ## lint and render the charts
@@ -113,6 +114,12 @@ logs: ## make logs SITE=client-2
 
 bench-spine: ## measure Ready, latency, heal and memory on the cluster that runs
 	@tests/bench/spine.sh
+
+bench-gateway: page ## measure the gateway side by side with other Socket.IO servers
+	@tests/harness/fetch.sh
+	@tests/socketio/fetch.sh
+	cargo build --release --locked --quiet -p synccluster-bench-gateway
+	"$${CARGO_TARGET_DIR:-target}/release/synccluster-bench-gateway"
 
 generate: page ## write the generated files: the CRD and the chart's copy, the description of the gateway's API
 	@cargo run --quiet --locked -p synccluster-operator -- crd > crds/synccluster.yaml
