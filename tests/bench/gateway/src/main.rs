@@ -2,6 +2,7 @@
 
 mod load;
 mod report;
+mod rest;
 mod serve;
 mod server;
 mod wire;
@@ -31,6 +32,9 @@ struct Args {
     /// Events on the way at once.
     #[arg(long, value_delimiter = ',', default_value = "1,8")]
     windows: Vec<u64>,
+    /// Leaves out the list of rows over REST, which needs Postgres and Kafka.
+    #[arg(long)]
+    without_rest: bool,
     /// Leaves out python-socketio.
     #[arg(long)]
     without_python: bool,
@@ -45,9 +49,15 @@ enum Command {
 
 fn main() -> Result<()> {
     let args = Args::parse();
+    let runtime = || tokio::runtime::Runtime::new();
     if args.command.is_some() {
-        return tokio::runtime::Runtime::new()?.block_on(serve::run());
+        return runtime()?.block_on(serve::run());
     }
+    let listed = if args.without_rest {
+        Vec::new()
+    } else {
+        runtime()?.block_on(rest::measure(args.rounds))?
+    };
     let kinds = [Kind::Gateway, Kind::Node, Kind::Python];
     let mut seen: BTreeMap<(Plan, Kind), Vec<load::Seen>> = BTreeMap::new();
     for round in 1..=args.rounds {
@@ -67,5 +77,5 @@ fn main() -> Result<()> {
             }
         }
     }
-    report::finish(&seen)
+    report::finish(&seen, &listed)
 }

@@ -8,6 +8,7 @@ use serde_json::{Map, Value, json};
 
 use crate::{
     load::{Plan, Seen},
+    rest::Listed,
     server::Kind,
     wire::FRAME,
 };
@@ -55,18 +56,33 @@ pub fn line(plan: Plan, kind: Kind, seen: &Seen) -> String {
 }
 
 /// Prints min/median/max and writes the file.
-pub fn finish(seen: &BTreeMap<(Plan, Kind), Vec<Seen>>) -> Result<()> {
+pub fn finish(seen: &BTreeMap<(Plan, Kind), Vec<Seen>>, listed: &[Listed]) -> Result<()> {
     let mut fanout = Vec::new();
     let (mut ratio, mut ratio_cpu, mut p99_ratio, mut peak) = (f64::MAX, f64::MAX, 0.0f64, 0.0f64);
-    println!("clients  on the way  server           messages/s (min/median/max)    p99 ms                per CPU second              peak MB");
+    println!(
+        "clients  on the way  server           messages/s (min/median/max)    p99 ms                per CPU second              peak MB"
+    );
     for ((plan, kind), runs) in seen {
         let of = |what: fn(&Seen) -> f64| Spread::of(runs.iter().map(what));
         let (rate, p50, p99) = (of(|seen| seen.rate), of(|seen| seen.p50), of(|seen| seen.p99));
         let (per_cpu, memory) = (of(|seen| seen.per_cpu_second), of(|seen| seen.peak_mb));
         println!(
             "{:>7}  {:>10}  {:<15}  {:>8.0} / {:>8.0} / {:>8.0}  {:>5.1} / {:>5.1} / {:>5.1}  {:>7.0} / {:>7.0} / {:>7.0}  {:>3.0} / {:>3.0} / {:>3.0}",
-            plan.clients, plan.window, kind.name(), rate.min, rate.median, rate.max, p99.min, p99.median, p99.max,
-            per_cpu.min, per_cpu.median, per_cpu.max, memory.min, memory.median, memory.max
+            plan.clients,
+            plan.window,
+            kind.name(),
+            rate.min,
+            rate.median,
+            rate.max,
+            p99.min,
+            p99.median,
+            p99.max,
+            per_cpu.min,
+            per_cpu.median,
+            per_cpu.max,
+            memory.min,
+            memory.median,
+            memory.max
         );
         let mut entry = json!({
             "clients": plan.clients, "on_the_way": plan.window, "server": kind, "messages_per_second": rate,
@@ -88,13 +104,25 @@ pub fn finish(seen: &BTreeMap<(Plan, Kind), Vec<Seen>>) -> Result<()> {
     let mut document = Map::new();
     document.insert("frame_bytes".to_owned(), json!(FRAME));
     document.insert("ratio_to_best_peer".to_owned(), json!(hundredth(ratio)));
-    document.insert("ratio_to_best_peer_per_cpu_second".to_owned(), json!(hundredth(ratio_cpu)));
+    document.insert(
+        "ratio_to_best_peer_per_cpu_second".to_owned(),
+        json!(hundredth(ratio_cpu)),
+    );
     document.insert("p99_to_best_peer".to_owned(), json!(hundredth(p99_ratio)));
     document.insert("peak_mb".to_owned(), json!(peak));
     document.insert("fanout".to_owned(), Value::Array(fanout));
     println!(
         "At the least {ratio:.2} times the best peer's rate and {ratio_cpu:.2} times its rate per CPU second, at {p99_ratio:.2} times its p99 or less; peak {peak:.0} MB."
     );
+    if !listed.is_empty() {
+        let of = |what: fn(&Listed) -> f64| Spread::of(listed.iter().map(what));
+        let (p50, p99) = (of(|listed| listed.p50), of(|listed| listed.p99));
+        println!(
+            "100 rows over REST: p50 {:.1} / {:.1} / {:.1} ms, p99 {:.1} / {:.1} / {:.1} ms",
+            p50.min, p50.median, p50.max, p99.min, p99.median, p99.max
+        );
+        document.insert("rest_list_ms".to_owned(), json!({ "p50": p50, "p99": p99 }));
+    }
     fs::create_dir_all("target/bench")?;
     fs::write(FILE, serde_json::to_string_pretty(&document)? + "\n")?;
     println!("Written to {FILE}.");
@@ -113,7 +141,11 @@ struct Best {
 
 /// The best of the others in each respect, by their medians.
 fn best_peer(seen: &BTreeMap<(Plan, Kind), Vec<Seen>>, plan: Plan) -> Option<Best> {
-    let peers: Vec<_> = seen.iter().filter(|((of, kind), _)| *of == plan && *kind != Kind::Gateway).map(|(_, runs)| runs).collect();
+    let peers: Vec<_> = seen
+        .iter()
+        .filter(|((of, kind), _)| *of == plan && *kind != Kind::Gateway)
+        .map(|(_, runs)| runs)
+        .collect();
     let medians = |what: fn(&Seen) -> f64| peers.iter().map(move |runs| Spread::of(runs.iter().map(what)).median);
     (!peers.is_empty()).then(|| Best {
         rate: medians(|seen| seen.rate).fold(0.0, f64::max),

@@ -17,7 +17,11 @@ use tokio::{
 
 /// Serves until its standard input ends: it does not outlive the bench.
 pub async fn run() -> Result<()> {
-    let app = Arc::new(App::new("bench".parse()?, Sites::new([].into()), "127.0.0.1:1".to_owned()));
+    let app = Arc::new(App::new(
+        "bench".parse()?,
+        Sites::new([].into()),
+        "127.0.0.1:1".to_owned(),
+    ));
     let web = TcpListener::bind("127.0.0.1:0").await?;
     let control = TcpListener::bind("127.0.0.1:0").await?;
     println!("{} {}", web.local_addr()?.port(), control.local_addr()?.port());

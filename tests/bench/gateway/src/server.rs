@@ -41,12 +41,17 @@ impl Kind {
             Self::Gateway => {
                 let mut command = Command::new(std::env::current_exe()?);
                 // As in the pod: the operator sets both for every workload.
-                command.arg("serve").env("MALLOC_ARENA_MAX", "1").env("MALLOC_TRIM_THRESHOLD_", "131072");
+                command
+                    .arg("serve")
+                    .env("MALLOC_ARENA_MAX", "1")
+                    .env("MALLOC_TRIM_THRESHOLD_", "131072");
                 command
             }
             Self::Node => {
                 let mut command = Command::new("node");
-                command.arg(peers.join("server.js")).env("NODE_PATH", parts.join("node_modules"));
+                command
+                    .arg(peers.join("server.js"))
+                    .env("NODE_PATH", parts.join("node_modules"));
                 command.env("NODE_ENV", "production");
                 command
             }
@@ -61,7 +66,10 @@ impl Kind {
 
 /// Where tests/socketio/fetch.sh puts what comes from npm and PyPI.
 fn parts() -> Result<PathBuf> {
-    let cache = match (std::env::var_os("SYNCCLUSTER_CACHE"), std::env::var_os("XDG_CACHE_HOME")) {
+    let cache = match (
+        std::env::var_os("SYNCCLUSTER_CACHE"),
+        std::env::var_os("XDG_CACHE_HOME"),
+    ) {
         (Some(cache), _) => PathBuf::from(cache),
         (None, Some(home)) => PathBuf::from(home).join("synccluster"),
         (None, None) => PathBuf::from(std::env::var_os("HOME").context("HOME is not set")?).join(".cache/synccluster"),
@@ -133,10 +141,16 @@ pub fn usage(pid: u32) -> Result<Usage> {
     let after = stat.rsplit_once(')').map(|(_, after)| after).unwrap_or_default();
     let fields: Vec<&str> = after.split_whitespace().collect();
     let field = |number: usize| fields.get(number - 3).and_then(|text| text.parse::<f64>().ok());
-    let ticks = field(14).zip(field(15)).map(|(user, system)| user + system).context("/proc/PID/stat")?;
+    let ticks = field(14)
+        .zip(field(15))
+        .map(|(user, system)| user + system)
+        .context("/proc/PID/stat")?;
     let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
     let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    let kib: f64 = peak.and_then(|text| text.split_whitespace().next()).context("VmHWM")?.parse()?;
+    let kib: f64 = peak
+        .and_then(|text| text.split_whitespace().next())
+        .context("VmHWM")?
+        .parse()?;
     #[expect(clippy::cast_precision_loss, reason = "100, mostly")]
     let per_second = rustix::param::clock_ticks_per_second() as f64;
     Ok(Usage {

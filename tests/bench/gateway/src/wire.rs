@@ -40,7 +40,10 @@ pub fn masked(text: &str) -> Vec<u8> {
 pub fn first(data: &[u8]) -> Option<(&[u8], usize)> {
     let (length, head) = match data.get(1)? & 127 {
         126 => (usize::from(u16::from_be_bytes([*data.get(2)?, *data.get(3)?])), 4),
-        127 => (usize::try_from(u64::from_be_bytes(data.get(2..10)?.try_into().ok()?)).ok()?, 10),
+        127 => (
+            usize::try_from(u64::from_be_bytes(data.get(2..10)?.try_into().ok()?)).ok()?,
+            10,
+        ),
         short => (usize::from(short), 2),
     };
     Some((data.get(head..head + length)?, head + length))
@@ -60,7 +63,13 @@ mod tests {
 
     #[test]
     fn frames_are_found_one_after_the_other() {
-        let data = [&[0x81, 1, b'2'][..], &[0x81, 126, 0, 130], &[b'x'; 130], &[0x81, 5, b'y']].concat();
+        let data = [
+            &[0x81, 1, b'2'][..],
+            &[0x81, 126, 0, 130],
+            &[b'x'; 130],
+            &[0x81, 5, b'y'],
+        ]
+        .concat();
         assert_eq!(first(&data), Some((PING, 3)));
         assert_eq!(first(&data[3..]), Some((&[b'x'; 130][..], 134)));
         assert_eq!(first(&data[137..]), None);

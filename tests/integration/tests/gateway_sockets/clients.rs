@@ -47,7 +47,7 @@ async fn every_change_arrives_once_and_in_order_over_every_transport_and_through
         }
         let mut number = 0;
         let tell = |from: usize, count: usize| {
-            (from..from + count).for_each(|number| gateway.app.live.bus.publish(change(number, false)))
+            (from..from + count).for_each(|number| gateway.app.live.bus.publish(change(number, false)));
         };
         if transports == UPGRADE {
             // Something is told in every stage of the upgrade.

@@ -58,6 +58,16 @@ impl Raw {
     }
 }
 
+/// There are so many, within so many seconds.
+async fn sessions(gateway: &Gateway, wanted: usize, within: u64) -> Result<()> {
+    eventually(Duration::from_secs(within), async || {
+        let taken = gateway.app.sockets.taken();
+        ensure!(taken == wanted, "there are {taken} sessions");
+        Ok(())
+    })
+    .await
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn beyond_the_limit_a_session_is_refused_with_a_problem_until_another_ends() -> Result<()> {
     let place = Place::new()?;
@@ -74,17 +84,11 @@ async fn beyond_the_limit_a_session_is_refused_with_a_problem_until_another_ends
     // What belongs to a session that is there already goes on.
     let answer = gateway.get(&format!("{OPEN}&sid={sid}")).await;
     drop(first);
-    eventually(Duration::from_secs(10), async || {
-        Ok(ensure!(gateway.app.sockets.taken() == 1))
-    })
-    .await?;
+    sessions(&gateway, 1, 10).await?;
     assert_eq!(gateway.get(OPEN).await?.status, 200);
     drop(answer);
     // A session that connects to no namespace is over after a while.
-    eventually(Duration::from_secs(20), async || {
-        Ok(ensure!(gateway.app.sockets.taken() == 0))
-    })
-    .await?;
+    sessions(&gateway, 0, 20).await?;
     let answer = gateway
         .send(Method::GET, &format!("{OPEN}&sid={sid}"), &[], None)
         .await?;
@@ -118,10 +122,7 @@ async fn a_websocket_that_takes_nothing_is_closed_and_the_others_miss_nothing() 
     let got: usize = quick.says("got").await?.parse()?;
     assert_eq!(got, number + 1);
     quick.done().await?;
-    eventually(Duration::from_secs(5), async || {
-        Ok(ensure!(gateway.app.sockets.taken() == 0))
-    })
-    .await?;
+    sessions(&gateway, 0, 5).await?;
     let mut rest = Vec::new();
     // What was on its way, and then the end.
     let ended = slow.0.read_to_end(&mut rest).await;

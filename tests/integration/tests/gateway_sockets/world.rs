@@ -23,10 +23,19 @@ async fn a_write_is_seen_at_every_site_by_the_clients_of_every_replica() -> Resu
     eventually(PATIENCE, async || {
         for at in &world.sites {
             let labels = [("site", &*at.site.to_string())];
-            let of = |gateway: &Gateway| gateway.app.metrics.gauge("synccluster_gateway_following", "", &labels).get();
+            let of = |gateway: &Gateway| {
+                gateway
+                    .app
+                    .metrics
+                    .gauge("synccluster_gateway_following", "", &labels)
+                    .get()
+            };
             ensure!(gateways.iter().map(of).sum::<i64>() == 1, "{} is not followed", at.site);
         }
-        ensure!(gateways.iter().all(|gateway| gateway.app.live.listening().is_some()), "topics are not read yet");
+        ensure!(
+            gateways.iter().all(|gateway| gateway.app.live.listening().is_some()),
+            "topics are not read yet"
+        );
         Ok(())
     })
     .await?;
@@ -38,9 +47,14 @@ async fn a_write_is_seen_at_every_site_by_the_clients_of_every_replica() -> Resu
             clients.push(client);
         }
     }
-    world.run(Site::Client(1), "insert into todos (title) values ('bought')").await?;
+    world
+        .run(Site::Client(1), "insert into todos (title) values ('bought')")
+        .await?;
     for mut client in clients {
-        assert_eq!(client.says("saw").await?, "client-1 c false, client-2 c true, server c true");
+        assert_eq!(
+            client.says("saw").await?,
+            "client-1 c false, client-2 c true, server c true"
+        );
         client.done().await?;
     }
     Ok(())

@@ -123,7 +123,11 @@ pub async fn enter(State(entrance): State<Entrance>, mut request: Request) -> Re
 }
 
 fn stopping() -> Problem {
-    Problem::unavailable("stopping", "Stopping", "this replica of the gateway is being stopped; connect again")
+    Problem::unavailable(
+        "stopping",
+        "Stopping",
+        "this replica of the gateway is being stopped; connect again",
+    )
 }
 
 /// The request with no more than the Socket.IO server needs, in memory of its own: it is kept as long as its session, and with it would be

@@ -81,7 +81,9 @@ pub fn blocks<'a>(frames: &'a [&'a Frame]) -> impl Iterator<Item = (&'a [&'a Fra
             return Some((block, first.wire.clone()));
         }
         let mut joined = BytesMut::with_capacity(block.iter().map(|frame| frame.wire.len()).sum());
-        block.iter().for_each(|frame| joined.extend_from_slice(&frame.wire));
+        for frame in block {
+            joined.extend_from_slice(&frame.wire);
+        }
         Some((block, joined.freeze()))
     })
 }

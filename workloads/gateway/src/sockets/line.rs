@@ -196,7 +196,12 @@ impl Wire {
     /// `early` comes before what the connection still has to say; `session` is the one it was upgraded from. With `stop` it ends.
     pub fn new(line: Arc<Line>, early: Bytes, session: Option<Arc<Session>>, stop: CancellationToken) -> Self {
         let stop = Box::pin(stop.cancelled_owned());
-        Self { line, early, stop, session }
+        Self {
+            line,
+            early,
+            stop,
+            session,
+        }
     }
 }
 
