@@ -13,33 +13,58 @@ import { chromium } from "playwright-core";
 
 export function needed(name) {
   const value = process.env[name];
-  assert.ok(value, `${name} is not set; tests/page/browser.mjs says what the tests need`);
+  assert.ok(
+    value,
+    `${name} is not set; tests/page/browser.mjs says what the tests need`,
+  );
   return value;
 }
 
 export const GATEWAY = new URL(needed("GATEWAY_URL")).origin;
 export const TOKEN = needed("GATEWAY_TOKEN");
-const SCREENSHOTS = process.env.SCREENSHOTS ?? join(import.meta.dirname, "screenshots");
+const SCREENSHOTS =
+  process.env.SCREENSHOTS ?? join(import.meta.dirname, "screenshots");
 mkdirSync(SCREENSHOTS, { recursive: true });
 
 // A browser of tests has no business with its maker's servers.
-const QUIET = ["--disable-background-networking", "--disable-component-update", "--disable-sync", "--no-first-run", "--disable-quic"];
+const QUIET = [
+  "--disable-background-networking",
+  "--disable-component-update",
+  "--disable-sync",
+  "--no-first-run",
+  "--disable-quic",
+];
 
 export async function launch() {
-  return chromium.launch({ executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium", args: ["--no-sandbox", "--disable-gpu", ...QUIET] });
+  return chromium.launch({
+    executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
+    args: ["--no-sandbox", "--disable-gpu", ...QUIET],
+  });
 }
 
 /** A page of its own, signed in by its address as people are. What went wrong in it is in `page.faults`. */
-export async function open(browser, { token = TOKEN, hash = "", ...options } = {}) {
-  const context = await browser.newContext({ viewport: { width: 1440, height: 1000 }, ...options });
+export async function open(
+  browser,
+  { token = TOKEN, hash = "", ...options } = {},
+) {
+  const context = await browser.newContext({
+    viewport: { width: 1440, height: 1000 },
+    ...options,
+  });
   const page = await context.newPage();
   page.setDefaultTimeout(60_000);
   page.faults = [];
   page.on("pageerror", (error) => page.faults.push(`error: ${error.message}`));
-  page.on("console", (message) => /Content Security Policy/.test(message.text()) && page.faults.push(message.text()));
+  page.on(
+    "console",
+    (message) =>
+      /Content Security Policy/.test(message.text()) &&
+      page.faults.push(message.text()),
+  );
   page.on("request", (request) => {
     const { protocol, origin } = new URL(request.url());
-    if (protocol.startsWith("http") && origin !== GATEWAY) page.faults.push(`a request to ${origin}`);
+    if (protocol.startsWith("http") && origin !== GATEWAY)
+      page.faults.push(`a request to ${origin}`);
   });
   await page.goto(`${GATEWAY}/#token=${token}`);
   await page.locator(".word").waitFor();
@@ -55,7 +80,11 @@ export async function show(page, hash) {
 export async function picture(page, name) {
   // What is sticky would stand in the middle of it.
   await page.evaluate(() => scrollTo(0, 0));
-  await page.screenshot({ path: join(SCREENSHOTS, `${name}.png`), fullPage: true, animations: "disabled" });
+  await page.screenshot({
+    path: join(SCREENSHOTS, `${name}.png`),
+    fullPage: true,
+    animations: "disabled",
+  });
 }
 
 /** No finding of axe, in both themes. */
@@ -63,7 +92,10 @@ export async function accessible(page, view) {
   for (const colorScheme of ["light", "dark"]) {
     await page.emulateMedia({ colorScheme });
     const { violations } = await new AxeBuilder({ page }).analyze();
-    const found = violations.map(({ id, nodes }) => `${id}: ${nodes.map((node) => `${node.target.join(" ")} (${node.failureSummary})`).join("; ")}`);
+    const found = violations.map(
+      ({ id, nodes }) =>
+        `${id}: ${nodes.map((node) => `${node.target.join(" ")} (${node.failureSummary})`).join("; ")}`,
+    );
     assert.deepEqual(found, [], `${view}, ${colorScheme}`);
   }
   await page.emulateMedia({ colorScheme: "light" });
@@ -80,14 +112,25 @@ export async function eventually(what, probe, patience = 60_000) {
     } catch (error) {
       last = error.message;
     }
-    assert.ok(Date.now() < end, `${what}: not within ${patience / 1000} s; last seen: ${JSON.stringify(last)}`);
+    assert.ok(
+      Date.now() < end,
+      `${what}: not within ${patience / 1000} s; last seen: ${JSON.stringify(last)}`,
+    );
     await new Promise((then) => setTimeout(then, 50));
   }
 }
 
 /** The REST API as a program uses it. */
 export async function api(path, { method = "GET", body, headers = {} } = {}) {
-  const answer = await fetch(`${GATEWAY}/api/v1${path}`, { method, headers: { Authorization: `Bearer ${TOKEN}`, "Content-Type": "application/json", ...headers }, body: body && JSON.stringify(body) });
+  const answer = await fetch(`${GATEWAY}/api/v1${path}`, {
+    method,
+    headers: {
+      Authorization: `Bearer ${TOKEN}`,
+      "Content-Type": "application/json",
+      ...headers,
+    },
+    body: body && JSON.stringify(body),
+  });
   const text = await answer.text();
   assert.ok(answer.ok, `${method} ${path}: ${answer.status} ${text}`);
   return text === "" ? undefined : JSON.parse(text);

@@ -1,15 +1,18 @@
 //! The page: wires state, address, events and drawing.
 
 import "./style/index.css";
-import { closeTail, openTail } from "./actions/topics.ts";
+import { closeTail } from "./actions/topics.ts";
 import { onArrival } from "./actions/navigate.ts";
-import { arrive, live, slowly, viewed } from "./actions/refresh.ts";
+import { arrive, everything, live, slowly, viewed } from "./actions/refresh.ts";
 import { signIn, takeToken, whoAmI } from "./actions/session.ts";
 import { recallTheme } from "./actions/theme.ts";
 import { onUnauthorized } from "./api/client.ts";
 import { render } from "./dom/vdom.ts";
 import { onChange, set, type State, state } from "./store.ts";
 import { page } from "./views/page.ts";
+
+/** Between two attempts to reach a gateway that has not answered yet. */
+const PAUSE = 2000;
 
 /** From this width on sites stand side by side. */
 const WIDE = matchMedia("(min-width: 720px)");
@@ -35,16 +38,21 @@ async function start(): Promise<void> {
     closeTail();
     set({ me: "out" });
   });
-  onArrival(() => {
-    closeTail();
-    viewed();
-    if (state.route.view === "topics" && state.route.query["tail"] !== undefined) openTail();
-  });
+  onArrival(viewed);
   // Ages and countdowns go on though nothing happens.
   setInterval(() => set({ now: Date.now() }), 1000);
   setInterval(slowly, 5000);
-  const known = token === undefined ? await whoAmI() : await signIn(token);
-  if (known) arrive();
+  if (token !== undefined) {
+    if (await signIn(token)) arrive();
+    return;
+  }
+  // There may be a session: what it may see is asked for together with whose it is.
+  everything();
+  while (!(await whoAmI()) && state.me !== "out") {
+    set({ connection: { state: "away", retryAt: Date.now() + PAUSE } });
+    await new Promise((then) => setTimeout(then, PAUSE));
+  }
+  if (state.me !== "out") live.open();
 }
 
 void start();

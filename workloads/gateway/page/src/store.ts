@@ -1,7 +1,24 @@
 //! All that the page knows, in one place; whoever changes it has it drawn again with the next frame.
 
 import type { Problem } from "./api/client.ts";
-import type { Book, Cell, Cluster, Component, Conflict, Group, Me, Message, Parked, Partition, Row, Site, SiteName, Table, Topic, Way } from "./api/types.ts";
+import type {
+  Book,
+  Cell,
+  Cluster,
+  Component,
+  Conflict,
+  Group,
+  Me,
+  Message,
+  Parked,
+  Partition,
+  Row,
+  Site,
+  SiteName,
+  Table,
+  Topic,
+  Way,
+} from "./api/types.ts";
 import type { LiveRow } from "./model/align.ts";
 import { parseRoute, type Route } from "./model/route.ts";
 
@@ -43,7 +60,14 @@ export interface Editing {
 }
 
 export type Dialog =
-  | { readonly kind: "changed-since"; readonly table: string; readonly site: SiteName; readonly keyPath: string; readonly mine: Record<string, Cell>; readonly current: Row }
+  | {
+      readonly kind: "changed-since";
+      readonly table: string;
+      readonly site: SiteName;
+      readonly keyPath: string;
+      readonly mine: Record<string, Cell>;
+      readonly current: Row;
+    }
   | { readonly kind: "insert"; readonly site: SiteName; readonly saving: boolean; readonly problem?: Problem }
   | { readonly kind: "delete"; readonly site: SiteName; readonly row: Row };
 
@@ -70,7 +94,12 @@ export interface State {
   readonly cluster: Loaded<Cluster>;
   readonly sites: Loaded<readonly Site[]>;
   readonly tables: Loaded<readonly Table[]>;
-  readonly partition: { readonly busy: boolean; readonly value?: Partition | null; readonly kubectl?: string; readonly problem?: Problem };
+  readonly partition: {
+    readonly busy: boolean;
+    readonly value?: Partition | null;
+    readonly kubectl?: string;
+    readonly problem?: Problem;
+  };
   /** For the next cut: how long, null for until it is healed by hand. */
   readonly healAfter: string | null;
   readonly grid: Grid;
@@ -79,7 +108,17 @@ export interface State {
   readonly active: string | null;
   readonly way: Loaded<Way>;
   readonly conflicts: Loaded<Book & { readonly conflicts: readonly Conflict[] }>;
-  readonly reapplied: Readonly<Record<string, { readonly busy: boolean; readonly row?: Row | null; readonly leftOut?: readonly string[]; readonly problem?: Problem }>>;
+  readonly reapplied: Readonly<
+    Record<
+      string,
+      {
+        readonly busy: boolean;
+        readonly row?: Row | null;
+        readonly leftOut?: readonly string[];
+        readonly problem?: Problem;
+      }
+    >
+  >;
   readonly parked: Loaded<Book & { readonly parked: readonly Parked[] }>;
   readonly topics: Loaded<readonly Topic[]>;
   readonly topic: Loaded<Topic>;

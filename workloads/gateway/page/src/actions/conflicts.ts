@@ -7,10 +7,14 @@ import { readConflicts } from "./refresh.ts";
 
 export async function reapply(conflict: Conflict): Promise<void> {
   const id = `${conflict.site}:${conflict.id}`;
-  const note = (result: (typeof state.reapplied)[string]): void => set({ reapplied: { ...state.reapplied, [id]: result } });
+  const note = (result: (typeof state.reapplied)[string]): void =>
+    set({ reapplied: { ...state.reapplied, [id]: result } });
   note({ busy: true });
   try {
-    const { row, left_out: leftOut } = await call<{ row: Row | null; left_out: string[] }>(`/sites/${segment(conflict.site)}/conflicts/${segment(conflict.id)}/reapply`, { method: "POST" });
+    const { row, left_out: leftOut } = await call<{ row: Row | null; left_out: string[] }>(
+      `/sites/${segment(conflict.site)}/conflicts/${segment(conflict.id)}/reapply`,
+      { method: "POST" },
+    );
     note({ busy: false, row, leftOut });
     readConflicts();
   } catch (thrown) {

@@ -12,7 +12,20 @@ const rowPath = (name: string, site: SiteName, keyPath: string): string => `${ro
 
 /** The answer to a write is shown at once; the event that comes of it changes nothing more. */
 function show(name: string, site: SiteName, op: Change["op"], row: Row): void {
-  onChanges([{ site, table: name, op, key: row.key, key_path: row.key_path, version: row.version, parent: row.parent, row, at: row.written_at, applied: false }]);
+  onChanges([
+    {
+      site,
+      table: name,
+      op,
+      key: row.key,
+      key_path: row.key_path,
+      version: row.version,
+      parent: row.parent,
+      row,
+      at: row.written_at,
+      applied: false,
+    },
+  ]);
 }
 
 /** What was typed in another cell is not thrown away by going on to the next. */
@@ -20,7 +33,8 @@ function saveOpen(): void {
   const { editing } = state;
   const column = table()?.columns.find(({ name }) => name === editing?.column);
   const control = document.querySelector<HTMLInputElement>(".editor :is(input, select, textarea)");
-  if (editing !== null && column !== undefined && control !== null && control.value !== text(editing.begun)) void saveCell(column, control.value);
+  if (editing !== null && column !== undefined && control !== null && control.value !== text(editing.begun))
+    void saveCell(column, control.value);
 }
 
 export function edit(site: SiteName, keyPath: string, column: string): void {
@@ -41,7 +55,8 @@ export function stopEditing(): void {
 
 function focusCell(site: SiteName, keyPath: string, column: string): void {
   for (const cell of document.querySelectorAll<HTMLElement>("td[data-column]"))
-    if (cell.dataset["site"] === site && cell.dataset["key"] === keyPath && cell.dataset["column"] === column) cell.focus();
+    if (cell.dataset["site"] === site && cell.dataset["key"] === keyPath && cell.dataset["column"] === column)
+      cell.focus();
 }
 
 const sayProblem = (problem: Problem): void => say("failed", `${problem.title}: ${problem.message}`);
@@ -57,7 +72,8 @@ export async function saveCell(column: Column, given: string | null): Promise<vo
   set({ editing: { ...editing, saving: true } });
   const problem = await write(chosen, editing.site, { ...row, version: editing.version }, { [column.name]: value });
   const { editing: now } = state;
-  const still = now !== null && now.site === editing.site && now.keyPath === editing.keyPath && now.column === editing.column;
+  const still =
+    now !== null && now.site === editing.site && now.keyPath === editing.keyPath && now.column === editing.column;
   if (!still) {
     if (problem !== undefined) sayProblem(problem);
   } else if (problem === undefined) stopEditing();
@@ -67,7 +83,16 @@ export async function saveCell(column: Column, given: string | null): Promise<vo
 /** Undefined when it is written, or when a dialog asks what to do about somebody else's change. */
 async function write(chosen: Table, site: SiteName, row: Row, values: Values): Promise<Problem | undefined> {
   try {
-    show(chosen.name, site, "u", await call<Row>(rowPath(chosen.name, site, row.key_path), { method: "PATCH", ifMatch: row.version, body: { values } }));
+    show(
+      chosen.name,
+      site,
+      "u",
+      await call<Row>(rowPath(chosen.name, site, row.key_path), {
+        method: "PATCH",
+        ifMatch: row.version,
+        body: { values },
+      }),
+    );
     return undefined;
   } catch (thrown) {
     const problem = Problem.of(thrown);
@@ -113,12 +138,30 @@ export async function removeNow(site: SiteName, row: Row): Promise<void> {
   try {
     await call(rowPath(chosen.name, site, row.key_path), { method: "DELETE", ifMatch: row.version });
     // The delete's own version comes with the event.
-    onChanges([{ site, table: chosen.name, op: "d", key: row.key, key_path: row.key_path, version: null, parent: row.version, row: null, at: new Date().toISOString(), applied: false }]);
+    onChanges([
+      {
+        site,
+        table: chosen.name,
+        op: "d",
+        key: row.key,
+        key_path: row.key_path,
+        version: null,
+        parent: row.version,
+        row: null,
+        at: new Date().toISOString(),
+        applied: false,
+      },
+    ]);
     const undo = { label: "Undo", run: () => void bringBack(site, restored(chosen, row.values)) };
     say("done", `Deleted ${what}.`, canUndo(chosen) ? undo : undefined);
   } catch (thrown) {
     const problem = Problem.of(thrown);
-    say("failed", problem.status === 412 ? `Not deleted: ${what} was changed since it was read.` : `${problem.title}: ${problem.message}`);
+    say(
+      "failed",
+      problem.status === 412
+        ? `Not deleted: ${what} was changed since it was read.`
+        : `${problem.title}: ${problem.message}`,
+    );
     readRowsSoon();
   }
 }

@@ -8,11 +8,18 @@ type LoadedField = { [K in keyof State]: State[K] extends Loaded<unknown> ? K : 
 
 const asked = new Map<string, AbortController>();
 
-export async function load<K extends LoadedField>(field: K, path: string, pick: (answer: never) => Value<K> = (answer) => answer): Promise<void> {
+export async function load<K extends LoadedField>(
+  field: K,
+  path: string,
+  pick: (answer: never) => Value<K> = (answer) => answer,
+): Promise<void> {
   await read(field, async (signal) => pick((await call<unknown>(path, { signal })) as never));
 }
 
-export async function read<K extends LoadedField>(field: K, from: (signal: AbortSignal) => Promise<Value<K>>): Promise<void> {
+export async function read<K extends LoadedField>(
+  field: K,
+  from: (signal: AbortSignal) => Promise<Value<K>>,
+): Promise<void> {
   asked.get(field)?.abort();
   const control = new AbortController();
   asked.set(field, control);
@@ -23,6 +30,7 @@ export async function read<K extends LoadedField>(field: K, from: (signal: Abort
     const found = await from(control.signal);
     if (!control.signal.aborted) set({ [field]: { value: found, loading: false } } as unknown as Partial<State>);
   } catch (thrown) {
-    if (!control.signal.aborted) set({ [field]: { ...kept, problem: Problem.of(thrown), loading: false } } as unknown as Partial<State>);
+    if (!control.signal.aborted)
+      set({ [field]: { ...kept, problem: Problem.of(thrown), loading: false } } as unknown as Partial<State>);
   }
 }

@@ -19,7 +19,9 @@ export async function applyCut(cut: Cut): Promise<void> {
   try {
     const healed = isHealed(cut);
     const body = { clients: cut.clients, server: cut.server, link: cut.link, heal_after: cut.healAfter };
-    const answer = await (healed ? call<PartitionAnswer | undefined>("/partition", { method: "DELETE" }) : call<PartitionAnswer>("/partition", { method: "PUT", body }));
+    const answer = await (healed
+      ? call<PartitionAnswer | undefined>("/partition", { method: "DELETE" })
+      : call<PartitionAnswer>("/partition", { method: "PUT", body }));
     // Shown until the cluster's document says the same.
     const shown = { busy: false, value: healed ? null : (answer?.partition ?? null) };
     set({ partition: shown });
@@ -46,6 +48,7 @@ export function commandFor(cut: Cut): string | undefined {
 
 export function copyCommand(cut: Cut): void {
   const command = commandFor(cut);
-  if (command === undefined) say("failed", "This cluster does not run in Kubernetes, so there is nothing for kubectl to do.");
+  if (command === undefined)
+    say("failed", "This cluster does not run in Kubernetes, so there is nothing for kubectl to do.");
   else void copy(command, command);
 }

@@ -9,9 +9,10 @@ import { set, state } from "../store.ts";
 import { load, read } from "./load.ts";
 import { whoAmI } from "./session.ts";
 import { partitionSeen } from "./partition.ts";
+import { followTail } from "./topics.ts";
 import { onChanges, onHop, readRows, readRowsSoon, table } from "./rows.ts";
 
-const signedIn = (): boolean => typeof state.me === "object";
+const signedIn = (): boolean => state.me !== "out";
 
 export const live = new Live({
   change: (changes) => {
@@ -34,7 +35,12 @@ export const live = new Live({
   state: (connection, retryAt) => {
     const was = state.connection.state;
     // Away until it is live again, however often it is tried.
-    set({ connection: { state: connection === "connecting" && was === "away" ? was : connection, ...(retryAt === undefined ? {} : { retryAt }) } });
+    set({
+      connection: {
+        state: connection === "connecting" && was === "away" ? was : connection,
+        ...(retryAt === undefined ? {} : { retryAt }),
+      },
+    });
     if (connection !== "live") return;
     // What has no events may have changed too; and what was read before the stream began may be older than it.
     if (was === "away") everything();
@@ -42,7 +48,8 @@ export const live = new Live({
   },
 });
 
-const counted = (cluster: Cluster | undefined): string => JSON.stringify(cluster?.sites.map((site) => [site.conflicts, site.parked]));
+const counted = (cluster: Cluster | undefined): string =>
+  JSON.stringify(cluster?.sites.map((site) => [site.conflicts, site.parked]));
 
 /** Begins once somebody is signed in. */
 export function arrive(): void {
@@ -50,22 +57,24 @@ export function arrive(): void {
   everything();
 }
 
-function everything(): void {
+/** Each as soon as it can be: asking the sites takes a while when one of them does not answer. */
+export function everything(): void {
   void load("cluster", "/cluster");
-  void readTables().then(viewed);
+  const tables = readSites();
+  if (state.route.view === "sites" && state.route.query["table"] === undefined) void tables.then(viewed);
+  else viewed();
 }
 
-async function readTables(): Promise<void> {
-  await Promise.all([
-    load("sites", "/sites", (sites: Site[]) => sites),
-    load("tables", "/tables", (tables: Table[]) => tables),
-  ]);
+function readSites(): Promise<void> {
+  void load("sites", "/sites", (sites: Site[]) => sites);
+  return load("tables", "/tables", (tables: Table[]) => tables);
 }
 
 /** What the view shows that is looked at now. */
 export function viewed(): void {
   if (!signedIn()) return;
   const { view } = state.route;
+  followTail();
   if (view === "sites") {
     void readRows();
     readWay();
@@ -75,9 +84,9 @@ export function viewed(): void {
 }
 
 export function readWay(): void {
-  const [chosen, row] = [table(), state.route.query["row"]];
-  if (chosen === undefined || row === undefined) set({ way: { loading: false } });
-  else void load("way", `/tables/${segment(chosen.name)}/rows/${rowSegment(row)}/way`, (way: Way) => way);
+  const { row, table: name = table()?.name } = state.route.query;
+  if (name === undefined || row === undefined) set({ way: { loading: false } });
+  else void load("way", `/tables/${segment(name)}/rows/${rowSegment(row)}/way`, (way: Way) => way);
 }
 
 let waySoon: ReturnType<typeof setTimeout> | undefined;
@@ -106,7 +115,11 @@ export function readTopics(): void {
   });
   if (topic === undefined) return;
   void load("topic", `/topics/${segment(topic)}`);
-  void load("messages", `/topics/${segment(topic)}/messages${query({ partition, from: from ?? "end", key, limit: 50 })}`, (answer: { messages: Message[]; next: string | null }) => answer);
+  void load(
+    "messages",
+    `/topics/${segment(topic)}/messages${query({ partition, from: from ?? "end", key, limit: 50 })}`,
+    (answer: { messages: Message[]; next: string | null }) => answer,
+  );
 }
 
 export function readComponents(): void {
@@ -118,7 +131,9 @@ let logsOf: string | undefined;
 
 function logsPath(): string | undefined {
   const { pod, container, lines, previous } = state.route.query;
-  return pod === undefined ? undefined : `/components/${segment(pod)}/logs${query({ container, lines: lines ?? "200", previous })}`;
+  return pod === undefined
+    ? undefined
+    : `/components/${segment(pod)}/logs${query({ container, lines: lines ?? "200", previous })}`;
 }
 
 export function readLogs(): void {
@@ -135,5 +150,5 @@ export function slowly(): void {
   if (view === "components") readComponents();
   else if (view === "topics" && (looking["from"] ?? "end") === "end") readTopics();
   else if (view === "conflicts") readConflicts();
-  else void readTables();
+  else void readSites();
 }

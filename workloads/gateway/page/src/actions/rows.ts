@@ -13,14 +13,16 @@ export const trail = new Trail();
 /** The table that is looked at: the one of the address, or the first. */
 export function table(of: State = state): Table | undefined {
   const tables = of.tables.value ?? [];
-  return tables.find((each) => each.name === of.route.query["table"]) ?? tables[0];
+  const named = of.route.query["table"];
+  return named === undefined ? tables[0] : tables.find((each) => each.name === named);
 }
 
 function question(): string | undefined {
-  const chosen = table();
-  if (chosen === undefined) return undefined;
+  // Where the address names it, nothing else need be known first.
+  const name = state.route.query["table"] ?? table()?.name;
+  if (name === undefined) return undefined;
   const { sites, filter, order, after, only } = state.route.query;
-  return `/tables/${segment(chosen.name)}/rows${query({ sites, filter, order, after, only, limit: PAGE })}`;
+  return `/tables/${segment(name)}/rows${query({ sites, filter, order, after, only, limit: PAGE })}`;
 }
 
 /** Changes that came while the rows were read: the answer may be older than they are. */
@@ -67,7 +69,10 @@ async function readWays(rows: readonly LiveRow[]): Promise<void> {
   // It is a POST, which a viewer may not make.
   if (keys.length === 0 || chosen === undefined || !mayEdit()) return;
   try {
-    const { ways } = await call<{ ways: Way[] }>(`/tables/${segment(chosen.name)}/ways`, { method: "POST", body: { keys } });
+    const { ways } = await call<{ ways: Way[] }>(`/tables/${segment(chosen.name)}/ways`, {
+      method: "POST",
+      body: { keys },
+    });
     for (const way of ways) trail.way(way);
     set({});
   } catch {
@@ -87,11 +92,14 @@ let lastRead = 0;
 
 /** Reads again: at once, and while reasons keep coming once a pause. */
 export function readRowsSoon(): void {
-  soon ??= setTimeout(() => {
-    soon = undefined;
-    lastRead = performance.now();
-    void readRows();
-  }, Math.max(0, lastRead + PAUSE - performance.now()));
+  soon ??= setTimeout(
+    () => {
+      soon = undefined;
+      lastRead = performance.now();
+      void readRows();
+    },
+    Math.max(0, lastRead + PAUSE - performance.now()),
+  );
 }
 
 /** Whether a row that appears can be placed here, or only the gateway knows if and where it belongs. */

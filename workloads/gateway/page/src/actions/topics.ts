@@ -8,10 +8,16 @@ const KEPT = 300;
 let source: EventSource | undefined;
 let waiting: Message[] = [];
 
-export function openTail(): void {
+/** Follows what the address asks for, and goes on with it where that is what is followed already. */
+export function followTail(): void {
+  const { tail: topics = "", contains = "" } = state.route.view === "topics" ? state.route.query : {};
+  if (state.tail?.topics === topics && state.tail.filter === contains) return;
   closeTail();
-  const { tail: topics = "", contains = "" } = state.route.query;
-  if (topics === "") return;
+  if (topics !== "") open(topics, contains);
+}
+
+function open(topics: string, contains: string): void {
+  closeTail();
   set({ tail: { topics, filter: contains, state: "connecting", messages: [], dropped: 0 } });
   const opened = new EventSource(`/api/v1/tail${query({ topics, filter: contains })}`);
   source = opened;
@@ -22,7 +28,7 @@ export function openTail(): void {
   opened.onerror = () => {
     become("away");
     // The browser gives up after an answer that is no stream, such as one too many tails.
-    if (opened.readyState === EventSource.CLOSED) setTimeout(() => source === opened && openTail(), 3000);
+    if (opened.readyState === EventSource.CLOSED) setTimeout(() => source === opened && open(topics, contains), 3000);
   };
   opened.addEventListener("message", (event) => {
     waiting.push(JSON.parse(event.data) as Message);
@@ -35,7 +41,9 @@ function show(): void {
   waiting = [];
   if (state.tail === null) return;
   const all = [...arrived.reverse(), ...state.tail.messages];
-  set({ tail: { ...state.tail, messages: all.slice(0, KEPT), dropped: state.tail.dropped + Math.max(0, all.length - KEPT) } });
+  set({
+    tail: { ...state.tail, messages: all.slice(0, KEPT), dropped: state.tail.dropped + Math.max(0, all.length - KEPT) },
+  });
 }
 
 export function closeTail(): void {

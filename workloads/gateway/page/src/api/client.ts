@@ -18,7 +18,12 @@ export class Problem extends Error {
 
   static of(thrown: unknown): Problem {
     if (thrown instanceof Problem) return thrown;
-    return new Problem(0, "unreachable", "No answer", `The gateway did not answer: ${thrown instanceof Error ? thrown.message : String(thrown)}`);
+    return new Problem(
+      0,
+      "unreachable",
+      "No answer",
+      `The gateway did not answer: ${thrown instanceof Error ? thrown.message : String(thrown)}`,
+    );
   }
 }
 
@@ -30,7 +35,12 @@ async function problem(response: Response): Promise<Problem> {
     const title = String(document["title"] ?? response.statusText);
     return new Problem(response.status, kind, title, String(document["detail"] ?? title), document);
   } catch {
-    return new Problem(response.status, "", response.statusText || `HTTP ${response.status}`, text.slice(0, 300) || `The gateway answered ${response.status}.`);
+    return new Problem(
+      response.status,
+      "",
+      response.statusText || `HTTP ${response.status}`,
+      text.slice(0, 300) || `The gateway answered ${response.status}.`,
+    );
   }
 }
 

@@ -37,7 +37,11 @@ export interface SiteStatus {
     probedAt?: string | null;
     evidence?: string;
   };
-  uplink?: { lagBytes?: number; lagSeconds?: number; slot?: { active: boolean; walStatus: string; retainedBytes: number } };
+  uplink?: {
+    lagBytes?: number;
+    lagSeconds?: number;
+    slot?: { active: boolean; walStatus: string; retainedBytes: number };
+  };
   downlink?: { lagRecords?: number; lagSeconds?: number };
   digest?: string;
   conflicts?: number;

@@ -28,11 +28,20 @@ export const READ_ONLY = "You are signed in as a viewer. Changing anything needs
 export function button(label: string, options: ButtonOptions = {}): VNode {
   const { icon: sign, bare, tone, edits, class: extra, ...props } = options;
   const forbidden = edits === true && !mayEdit();
-  const classes = ["button", tone ?? "", bare === true ? "bare" : "", typeof extra === "string" ? extra : ""].filter(Boolean).join(" ");
+  const classes = ["button", tone ?? "", bare === true ? "bare" : "", typeof extra === "string" ? extra : ""]
+    .filter(Boolean)
+    .join(" ");
   const title = forbidden ? READ_ONLY : (props["title"] ?? (bare === true ? label : undefined));
   return h(
     "button",
-    { type: "button", ...props, class: classes, title, disabled: forbidden || props["disabled"] === true, ...(bare === true ? { "aria-label": label } : {}) },
+    {
+      type: "button",
+      ...props,
+      class: classes,
+      title,
+      disabled: forbidden || props["disabled"] === true,
+      ...(bare === true ? { "aria-label": label } : {}),
+    },
     sign === undefined ? null : icon(sign),
     bare === true ? null : h("span", null, label),
   );
@@ -44,13 +53,18 @@ export function tag(tone: Tone, sign: IconName | null, label: string, title?: st
 }
 
 /** A time with its age as tooltip. */
-export function time(at: string | number | null | undefined, options: { fractions?: boolean; age?: boolean } = {}): Child {
+export function time(
+  at: string | number | null | undefined,
+  options: { fractions?: boolean; age?: boolean } = {},
+): Child {
   if (at === null || at === undefined) return null;
   const when = typeof at === "number" ? at : Date.parse(at);
   if (Number.isNaN(when)) return String(at);
   const [exact, age] = [moment(when, state.now, options.fractions), since(when, state.now)];
   const iso = new Date(when).toISOString();
-  return options.age === true ? h("time", { datetime: iso, title: exact }, age) : h("time", { datetime: iso, title: iso }, exact);
+  return options.age === true
+    ? h("time", { datetime: iso, title: exact }, age)
+    : h("time", { datetime: iso, title: iso }, exact);
 }
 
 /** When and where a version was written; the number itself is the tooltip. */
@@ -80,7 +94,12 @@ export function loading(what: string): VNode {
 }
 
 /** A control under its label. */
-export function field(id: string, label: string, control: VNode, options: { hint?: Child; class?: string } = {}): VNode {
+export function field(
+  id: string,
+  label: string,
+  control: VNode,
+  options: { hint?: Child; class?: string } = {},
+): VNode {
   const hint = options.hint === undefined ? null : h("span.hint", { id: `${id}-hint` }, options.hint);
   return h("div.field", { class: options.class }, h("label", { for: id }, label), control, hint);
 }
@@ -97,9 +116,19 @@ export interface Choice {
   readonly label: string;
 }
 
-export function select(id: string, value: string, choices: readonly Choice[], onchange: (value: string) => void, props: Props = {}): VNode {
+export function select(
+  id: string,
+  value: string,
+  choices: readonly Choice[],
+  onchange: (value: string) => void,
+  props: Props = {},
+): VNode {
   const options = choices.map((choice) => h("option", { value: choice.value, key: choice.value }, choice.label));
-  return h("select", { id, ...props, value, onchange: (event: Event) => onchange((event.target as HTMLSelectElement).value) }, options);
+  return h(
+    "select",
+    { id, ...props, value, onchange: (event: Event) => onchange((event.target as HTMLSelectElement).value) },
+    options,
+  );
 }
 
 export async function copy(text: string, what: string): Promise<void> {
@@ -131,8 +160,15 @@ export function modal(name: string, title: string, onclose: () => void, ...conte
         if (event.target === event.currentTarget) closeModal();
       },
     },
-    h("div.dialog-body", null,
-      h("header", null, h("h2", { id }, title), button("Close", { icon: "close", bare: true, tone: "quiet", onclick: closeModal })),
+    h(
+      "div.dialog-body",
+      null,
+      h(
+        "header",
+        null,
+        h("h2", { id }, title),
+        button("Close", { icon: "close", bare: true, tone: "quiet", onclick: closeModal }),
+      ),
       content,
     ),
   );

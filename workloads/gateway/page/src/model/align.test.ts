@@ -1,17 +1,50 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { Change, Row } from "../api/types.ts";
-import { appeared, changed, compareKeys, difference, differs, inserted, isEqual, live, newest, present, reference, versionAt } from "./align.ts";
+import {
+  appeared,
+  changed,
+  compareKeys,
+  difference,
+  differs,
+  inserted,
+  isEqual,
+  live,
+  newest,
+  present,
+  reference,
+  versionAt,
+} from "./align.ts";
 
 const SITES = ["server", "client-1", "client-2"];
 const row = (title: string, version: string, id = "1"): Row => ({
-  key: { id }, key_path: id, values: { id, title }, version, parent: null, written_at: "", written_at_site: "server",
+  key: { id },
+  key_path: id,
+  values: { id, title },
+  version,
+  parent: null,
+  written_at: "",
+  written_at_site: "server",
 });
 const change = (site: string, op: "c" | "u" | "d", version: string | null, title = "x", id = "1"): Change => ({
-  site, table: "public.todos", op, key: { id }, key_path: id, version, parent: null, row: op === "d" ? null : row(title, version ?? "0", id), at: "", applied: false,
+  site,
+  table: "public.todos",
+  op,
+  key: { id },
+  key_path: id,
+  version,
+  parent: null,
+  row: op === "d" ? null : row(title, version ?? "0", id),
+  at: "",
+  applied: false,
 });
 const everywhere = (title: string, version: string, id = "1") =>
-  live({ key: { id }, key_path: id, equal: true, cells: Object.fromEntries(SITES.map((site) => [site, row(title, version, id)])) });
+  live({
+    key: { id },
+    key_path: id,
+    equal: true,
+    cells: Object.fromEntries(SITES.map((site) => [site, row(title, version, id)])),
+  });
 
 test("a change at one site makes the row differ there, and the others' catching up makes it equal", () => {
   let aligned = changed(everywhere("milk", "10"), change("client-1", "u", "20", "oat milk"), SITES);
@@ -62,7 +95,8 @@ test("a generated column that an event does not have makes no difference", () =>
 
 test("new rows stand where their key belongs, as numbers", () => {
   const rows = ["2", "10", "1025"].map((id) => everywhere("x", "1", id));
-  const at = (id: string, goesOn: boolean) => inserted(rows, everywhere("x", "1", id), ["id"], goesOn)?.map((found) => found.key_path);
+  const at = (id: string, goesOn: boolean) =>
+    inserted(rows, everywhere("x", "1", id), ["id"], goesOn)?.map((found) => found.key_path);
   assert.deepEqual(at("3", true), ["2", "3", "10", "1025"]);
   assert.deepEqual(at("2049", false), ["2", "10", "1025", "2049"]);
   assert.equal(at("2049", true), undefined);

@@ -18,7 +18,8 @@ export function reference(sites: readonly SiteName[]): SiteName | undefined {
 }
 
 /** Columns whose values are known on both sides and are not the same: an event has no generated columns. */
-const uneven = (a: Row, b: Row): string[] => Object.keys(a.values).filter((column) => column in b.values && a.values[column] !== b.values[column]);
+const uneven = (a: Row, b: Row): string[] =>
+  Object.keys(a.values).filter((column) => column in b.values && a.values[column] !== b.values[column]);
 
 const same = (a: Row | null | undefined, b: Row | null | undefined): boolean => {
   if (a === null || a === undefined || b === null || b === undefined) return (a ?? null) === (b ?? null);
@@ -43,7 +44,9 @@ export function newest(row: LiveRow, sites: readonly SiteName[]): string | null 
 }
 
 /** How a site's row stands against the reference's: which columns differ, or that one of the two has no such row. */
-export type Difference = { readonly kind: "same" | "missing" | "extra" | "version" } | { readonly kind: "columns"; readonly columns: readonly string[] };
+export type Difference =
+  | { readonly kind: "same" | "missing" | "extra" | "version" }
+  | { readonly kind: "columns"; readonly columns: readonly string[] };
 
 export function difference(row: AlignedRow, site: SiteName, sites: readonly SiteName[]): Difference {
   const against = reference(sites);
@@ -56,12 +59,14 @@ export function difference(row: AlignedRow, site: SiteName, sites: readonly Site
   return { kind: mine.version === theirs.version ? "same" : "version" };
 }
 
-export const differs = (found: Difference, column: string): boolean => found.kind === "columns" && found.columns.includes(column);
+export const differs = (found: Difference, column: string): boolean =>
+  found.kind === "columns" && found.columns.includes(column);
 
 /** The row after a change at a site. An older change than what is there does nothing: reading and events overlap. */
 export function changed(row: LiveRow, change: Change, sites: readonly SiteName[]): LiveRow {
   const has = versionAt(row, change.site);
-  const overtaken = change.version === null ? (row.cells[change.site] ?? null) === null : compare(change.version, has) < 0;
+  const overtaken =
+    change.version === null ? (row.cells[change.site] ?? null) === null : compare(change.version, has) < 0;
   if (overtaken) return row;
   const cells = { ...row.cells, [change.site]: change.op === "d" ? null : change.row };
   const gone = { ...row.gone };
@@ -72,25 +77,38 @@ export function changed(row: LiveRow, change: Change, sites: readonly SiteName[]
 
 /** A row that is new to the page, by the change that brought it. */
 export function appeared(change: Change, sites: readonly SiteName[]): LiveRow {
-  const empty: LiveRow = { key: change.key, key_path: change.key_path, equal: false, cells: Object.fromEntries(sites.map((site) => [site, null])), gone: {} };
+  const empty: LiveRow = {
+    key: change.key,
+    key_path: change.key_path,
+    equal: false,
+    cells: Object.fromEntries(sites.map((site) => [site, null])),
+    gone: {},
+  };
   return changed(empty, change, sites);
 }
 
-const isInteger = (cell: Cell | undefined): boolean => Number.isSafeInteger(cell) || (typeof cell === "string" && /^-?\d+$/.test(cell));
+const isInteger = (cell: Cell | undefined): boolean =>
+  Number.isSafeInteger(cell) || (typeof cell === "string" && /^-?\d+$/.test(cell));
 
 /** The order of keys as Postgres sorts them where that is certain (integers, uuids); the rest by code points. */
 export function compareKeys(a: AlignedRow, b: AlignedRow, key: readonly string[]): number {
   for (const column of key) {
     const [left, right] = [a.key[column], b.key[column]];
     if (left === right) continue;
-    if (isInteger(left) && isInteger(right)) return BigInt(left as string | number) < BigInt(right as string | number) ? -1 : 1;
+    if (isInteger(left) && isInteger(right))
+      return BigInt(left as string | number) < BigInt(right as string | number) ? -1 : 1;
     return String(left) < String(right) ? -1 : 1;
   }
   return 0;
 }
 
 /** Sets a new row where its key belongs. Undefined where it lies behind the end of a page that goes on. */
-export function inserted(rows: readonly LiveRow[], row: LiveRow, key: readonly string[], goesOn: boolean): readonly LiveRow[] | undefined {
+export function inserted(
+  rows: readonly LiveRow[],
+  row: LiveRow,
+  key: readonly string[],
+  goesOn: boolean,
+): readonly LiveRow[] | undefined {
   const index = rows.findIndex((other) => compareKeys(row, other, key) < 0);
   if (index >= 0) return [...rows.slice(0, index), row, ...rows.slice(index)];
   return goesOn ? undefined : [...rows, row];

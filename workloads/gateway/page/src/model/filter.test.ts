@@ -11,7 +11,14 @@ test("a value becomes a condition that finds it", () => {
 });
 
 test("names that are not plain are quoted", () => {
-  assert.deepEqual(["title", "Title", "a b", 'a"b', "and", "_x1"].map(name), ["title", '"Title"', '"a b"', '"a""b"', '"and"', "_x1"]);
+  assert.deepEqual(["title", "Title", "a b", 'a"b', "and", "_x1"].map(name), [
+    "title",
+    '"Title"',
+    '"a b"',
+    '"a""b"',
+    '"and"',
+    "_x1",
+  ]);
 });
 
 test("conditions are joined, and not twice", () => {

@@ -7,7 +7,9 @@ const WORDS = new Set(["and", "or", "not", "is", "in", "null", "like", "ilike", 
 
 /** A column's name as the filter reads it. */
 export function name(column: string): string {
-  return PLAIN.test(column) && column === column.toLowerCase() && !WORDS.has(column) ? column : `"${column.replaceAll('"', '""')}"`;
+  return PLAIN.test(column) && column === column.toLowerCase() && !WORDS.has(column)
+    ? column
+    : `"${column.replaceAll('"', '""')}"`;
 }
 
 /** A value: numbers and booleans bare, texts in single quotes. */

@@ -7,7 +7,10 @@ test("the command names every field, since a merge patch keeps what it does not 
     kubectl("demo", "demo", withSite(CONNECTED, "client-2", "Uplink", "5m")),
     `kubectl -n demo patch synccluster demo --type merge -p '{"spec":{"partition":{"clients":[2],"server":false,"link":"Uplink","healAfter":"5m"}}}'`,
   );
-  assert.equal(kubectl("ns", "c", CONNECTED), `kubectl -n ns patch synccluster c --type merge -p '{"spec":{"partition":null}}'`);
+  assert.equal(
+    kubectl("ns", "c", CONNECTED),
+    `kubectl -n ns patch synccluster c --type merge -p '{"spec":{"partition":null}}'`,
+  );
 });
 
 test("a client joins and leaves a cut, and the last one to leave heals it", () => {
@@ -26,6 +29,11 @@ test("the server is cut beside clients", () => {
 });
 
 test("what the resource asks for is read, and nobody is cut where it asks for nothing", () => {
-  assert.deepEqual(cutOf({ clients: [3, 1], server: true, link: "Downlink", heal_after: "2h" }), { clients: [1, 3], server: true, link: "Downlink", healAfter: "2h" });
+  assert.deepEqual(cutOf({ clients: [3, 1], server: true, link: "Downlink", heal_after: "2h" }), {
+    clients: [1, 3],
+    server: true,
+    link: "Downlink",
+    healAfter: "2h",
+  });
   assert.deepEqual(cutOf(null), CONNECTED);
 });

@@ -40,6 +40,8 @@ export function withSite(cut: Cut, site: string, link: Link | null, healAfter: s
 
 export function kubectl(namespace: string, cluster: string, cut: Cut): string {
   // A merge patch keeps what it does not name, so everything is named.
-  const partition = isHealed(cut) ? null : { clients: cut.clients, server: cut.server, link: cut.link, healAfter: cut.healAfter };
+  const partition = isHealed(cut)
+    ? null
+    : { clients: cut.clients, server: cut.server, link: cut.link, healAfter: cut.healAfter };
   return `kubectl -n ${namespace} patch synccluster ${cluster} --type merge -p '${JSON.stringify({ spec: { partition } })}'`;
 }

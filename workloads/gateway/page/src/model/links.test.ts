@@ -3,7 +3,11 @@ import { test } from "node:test";
 import type { SiteStatus } from "../api/types.ts";
 import { links, sentence } from "./links.ts";
 
-const status = (connectivity: SiteStatus["connectivity"], more: Partial<SiteStatus> = {}): SiteStatus => ({ name: "client-2", connectivity: connectivity ?? {}, ...more });
+const status = (connectivity: SiteStatus["connectivity"], more: Partial<SiteStatus> = {}): SiteStatus => ({
+  name: "client-2",
+  connectivity: connectivity ?? {},
+  ...more,
+});
 
 test("a cut counts as cut only when it was measured", () => {
   assert.equal(links(status({ desired: "Cut", freshDial: "Open", established: "Open" })).word, "Cutting");
@@ -30,6 +34,9 @@ test("lag that is not known is a question mark, and idle WAL is not behind", () 
 });
 
 test("a site in one sentence", () => {
-  const cut = status({ desired: "UplinkCut", freshDial: "Blocked", established: "Closed" }, { uplink: { lagBytes: 2000, lagSeconds: 65 }, downlink: { lagRecords: 0 } });
+  const cut = status(
+    { desired: "UplinkCut", freshDial: "Blocked", established: "Closed" },
+    { uplink: { lagBytes: 2000, lagSeconds: 65 }, downlink: { lagRecords: 0 } },
+  );
   assert.equal(sentence(links(cut)), "client-2: cut; uplink cut, 2.0 kB for 1 min 5 s waiting; downlink lag 0 records");
 });

@@ -30,7 +30,8 @@ function word(status: SiteStatus): SiteLinks["word"] {
   return freshDial === "Blocked" ? "Healing" : "Unknown";
 }
 
-const late = (seconds: number | undefined): string => (seconds === undefined || seconds === 0 ? "" : duration(seconds * 1000));
+const late = (seconds: number | undefined): string =>
+  seconds === undefined || seconds === 0 ? "" : duration(seconds * 1000);
 
 /** WAL that holds no change of a table counts until it is confirmed, so a few bytes are no lag. */
 const QUIET_BYTES = 16_384;

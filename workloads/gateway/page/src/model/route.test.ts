@@ -3,7 +3,10 @@ import { test } from "node:test";
 import { formatRoute, parseRoute, tokenOf, withQuery } from "./route.ts";
 
 test("a route survives its own text", () => {
-  const route = { view: "sites", query: { table: "public.todos", filter: "title = 'a & b? c=d' and id > 5", only: "different" } } as const;
+  const route = {
+    view: "sites",
+    query: { table: "public.todos", filter: "title = 'a & b? c=d' and id > 5", only: "different" },
+  } as const;
   assert.deepEqual(parseRoute(formatRoute(route)), route);
 });
 

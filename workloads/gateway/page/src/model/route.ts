@@ -26,7 +26,9 @@ export function formatRoute(route: Route): string {
 /** The same view with other parameters; undefined or an empty text takes one away. */
 export function withQuery(route: Route, changes: Record<string, string | undefined>): Route {
   const query = { ...route.query, ...changes };
-  const kept = Object.entries(query).filter((entry): entry is [string, string] => entry[1] !== undefined && entry[1] !== "");
+  const kept = Object.entries(query).filter(
+    (entry): entry is [string, string] => entry[1] !== undefined && entry[1] !== "",
+  );
   return { view: route.view, query: Object.fromEntries(kept) };
 }
 

@@ -3,10 +3,24 @@ import { test } from "node:test";
 import type { Column, Table } from "../api/types.ts";
 import { canUndo, checklist, insertable, locked, restored, typed } from "./shape.ts";
 
-const column = (name: string, type: string, more: Partial<Column> = {}): Column => ({ name, type, nullable: false, default: null, generated: null, identity: null, in_key: false, ...more });
+const column = (name: string, type: string, more: Partial<Column> = {}): Column => ({
+  name,
+  type,
+  nullable: false,
+  default: null,
+  generated: null,
+  identity: null,
+  in_key: false,
+  ...more,
+});
 const table = (...columns: Column[]): Table => ({ name: "public.t", key: ["id"], columns });
 const id = column("id", "bigint", { in_key: true, identity: "by default" });
-const TODOS = table(id, column("title", "text"), column("done", "boolean", { default: "false" }), column("created_at", "timestamp with time zone", { default: "now()" }));
+const TODOS = table(
+  id,
+  column("title", "text"),
+  column("done", "boolean", { default: "false" }),
+  column("created_at", "timestamp with time zone", { default: "now()" }),
+);
 
 test("a text and one boolean are a checklist", () => {
   assert.deepEqual(checklist(TODOS), { text: "title", done: "done" });
@@ -14,15 +28,31 @@ test("a text and one boolean are a checklist", () => {
 
 test("any other table is not", () => {
   assert.equal(checklist(table(id, column("title", "text"))), undefined);
-  assert.equal(checklist(table(id, column("a", "boolean"), column("b", "boolean"), column("title", "text"))), undefined);
+  assert.equal(
+    checklist(table(id, column("a", "boolean"), column("b", "boolean"), column("title", "text"))),
+    undefined,
+  );
   assert.equal(checklist(table(column("name", "text", { in_key: true }), column("done", "boolean"))), undefined);
   assert.equal(checklist(table(id, column("n", "numeric(10,2)"), column("done", "boolean"))), undefined);
 });
 
 test("a new row is asked for what the database does not make itself", () => {
-  const { required, optional } = insertable(table(id, column("title", "text"), column("note", "text", { nullable: true }), column("total", "numeric", { generated: "a + b" })));
-  assert.deepEqual(required.map((each) => each.name), ["title"]);
-  assert.deepEqual(optional.map((each) => each.name), ["id", "note"]);
+  const { required, optional } = insertable(
+    table(
+      id,
+      column("title", "text"),
+      column("note", "text", { nullable: true }),
+      column("total", "numeric", { generated: "a + b" }),
+    ),
+  );
+  assert.deepEqual(
+    required.map((each) => each.name),
+    ["title"],
+  );
+  assert.deepEqual(
+    optional.map((each) => each.name),
+    ["id", "note"],
+  );
 });
 
 test("keys and generated columns are not edited, with the reason", () => {

@@ -11,7 +11,8 @@ const TEXT = /^(text|character varying|character|citext|varchar|bpchar)\b/;
 
 export const isText = (column: Column): boolean => TEXT.test(column.type);
 export const isBoolean = (column: Column): boolean => column.type === "boolean";
-export const isNumeric = (column: Column): boolean => /^(smallint|integer|bigint|numeric|real|double precision)\b/.test(column.type);
+export const isNumeric = (column: Column): boolean =>
+  /^(smallint|integer|bigint|numeric|real|double precision)\b/.test(column.type);
 export const isLong = (column: Column): boolean => /^(json|jsonb|xml)\b/.test(column.type);
 export const isGenerated = (column: Column): boolean => column.generated !== null;
 
@@ -20,14 +21,20 @@ export function checklist(table: Table): Checklist | undefined {
   const booleans = table.columns.filter((column) => isBoolean(column) && !isGenerated(column));
   const text = table.columns.find((column) => isText(column) && !column.in_key && !isGenerated(column));
   const [done] = booleans;
-  return booleans.length === 1 && done !== undefined && text !== undefined ? { text: text.name, done: done.name } : undefined;
+  return booleans.length === 1 && done !== undefined && text !== undefined
+    ? { text: text.name, done: done.name }
+    : undefined;
 }
 
 /** Postgres makes the value where none is given. */
-export const makesItself = (column: Column): boolean => column.default !== null || column.identity !== null || isGenerated(column);
+export const makesItself = (column: Column): boolean =>
+  column.default !== null || column.identity !== null || isGenerated(column);
 
 /** What a new row must be given, and what it may be given. */
-export function insertable(table: Table): { readonly required: readonly Column[]; readonly optional: readonly Column[] } {
+export function insertable(table: Table): {
+  readonly required: readonly Column[];
+  readonly optional: readonly Column[];
+} {
   const columns = table.columns.filter((column) => !isGenerated(column) && column.identity !== "always");
   const must = (column: Column): boolean => !column.nullable && !makesItself(column);
   return { required: columns.filter(must), optional: columns.filter((column) => !must(column)) };
@@ -47,7 +54,8 @@ export function typed(column: Column, text: string): Cell {
 }
 
 /** A deleted row can be brought back with its key, unless only the database may give keys. */
-export const canUndo = (table: Table): boolean => !table.columns.some((column) => column.in_key && column.identity === "always");
+export const canUndo = (table: Table): boolean =>
+  !table.columns.some((column) => column.in_key && column.identity === "always");
 
 /** The values with which a deleted row is inserted again. */
 export function restored(table: Table, values: Values): Values {

@@ -3,8 +3,25 @@ import { test } from "node:test";
 import { bytes, duration, moment, parseHealAfter, since } from "./time.ts";
 
 test("a duration is said with its two largest units", () => {
-  const said = [0, 42.4, 999, 999.6, 4240, 9949, 9951, 12_000, 59_600, 65_000, 3_600_000, 12_000_000, 187_200_000, -5].map(duration);
-  assert.deepEqual(said, ["0 ms", "42 ms", "999 ms", "1 s", "4.2 s", "9.9 s", "10 s", "12 s", "1 min", "1 min 5 s", "1 h", "3 h 20 min", "2 d 4 h", "0 ms"]);
+  const said = [
+    0, 42.4, 999, 999.6, 4240, 9949, 9951, 12_000, 59_600, 65_000, 3_600_000, 12_000_000, 187_200_000, -5,
+  ].map(duration);
+  assert.deepEqual(said, [
+    "0 ms",
+    "42 ms",
+    "999 ms",
+    "1 s",
+    "4.2 s",
+    "9.9 s",
+    "10 s",
+    "12 s",
+    "1 min",
+    "1 min 5 s",
+    "1 h",
+    "3 h 20 min",
+    "2 d 4 h",
+    "0 ms",
+  ]);
 });
 
 test("what is in the future by a skewed clock is just now", () => {
@@ -13,7 +30,16 @@ test("what is in the future by a skewed clock is just now", () => {
 });
 
 test("healAfter is read as the API server reads it", () => {
-  assert.deepEqual(["30s", "5m", "2h", "0s", "5", "1d", "1.5h", ""].map(parseHealAfter), [30_000, 300_000, 7_200_000, undefined, undefined, undefined, undefined, undefined]);
+  assert.deepEqual(["30s", "5m", "2h", "0s", "5", "1d", "1.5h", ""].map(parseHealAfter), [
+    30_000,
+    300_000,
+    7_200_000,
+    undefined,
+    undefined,
+    undefined,
+    undefined,
+    undefined,
+  ]);
 });
 
 test("a moment has its day only when it is not today", () => {

@@ -7,8 +7,27 @@ import { hopTitle, marks, spoken, Trail } from "./trail.ts";
 const SITES = ["server", "client-1", "client-2"];
 const VERSION = String((1795221267123456n << 10n) | 1n);
 const AT = "2026-11-21T00:34:27.200000Z";
-const row: Row = { key: { id: "1" }, key_path: "1", values: { id: "1" }, version: VERSION, parent: null, written_at: "", written_at_site: "client-1" };
-const change = (site: string, applied: boolean): Change => ({ site, table: "t", op: "c", key: { id: "1" }, key_path: "1", version: VERSION, parent: null, row, at: AT, applied });
+const row: Row = {
+  key: { id: "1" },
+  key_path: "1",
+  values: { id: "1" },
+  version: VERSION,
+  parent: null,
+  written_at: "",
+  written_at_site: "client-1",
+};
+const change = (site: string, applied: boolean): Change => ({
+  site,
+  table: "t",
+  op: "c",
+  key: { id: "1" },
+  key_path: "1",
+  version: VERSION,
+  parent: null,
+  row,
+  at: AT,
+  applied,
+});
 const states = (all: ReturnType<typeof marks>) => all.map((mark) => `${mark.hop}@${mark.site}:${mark.state}`);
 
 test("the marks follow a version from where it was written to every site", () => {
@@ -16,14 +35,25 @@ test("the marks follow a version from where it was written to every site", () =>
   trail.change(change("client-1", false));
   let aligned = appeared(change("client-1", false), SITES);
   assert.deepEqual(states(marks(aligned, SITES, {}, trail)), [
-    "local@client-1:done", "captured@client-1:pending", "in_kafka@client-1:pending", "applied@server:pending", "applied@client-2:pending",
+    "local@client-1:done",
+    "captured@client-1:pending",
+    "in_kafka@client-1:pending",
+    "applied@server:pending",
+    "applied@client-2:pending",
   ]);
   const hop = { table: "t", key: { id: "1" }, key_path: "1", version: VERSION, site: "client-1", at: AT } as const;
   trail.hop({ ...hop, site: "server", hop: "in_kafka" });
   trail.hop({ ...hop, hop: "captured" });
-  assert.deepEqual(states(marks(aligned, SITES, {}, trail)).slice(1, 3), ["captured@client-1:done", "in_kafka@client-1:pending"]);
+  assert.deepEqual(states(marks(aligned, SITES, {}, trail)).slice(1, 3), [
+    "captured@client-1:done",
+    "in_kafka@client-1:pending",
+  ]);
   trail.hop({ ...hop, hop: "in_kafka" });
-  assert.deepEqual(states(marks(aligned, SITES, {}, trail)).slice(1, 4), ["captured@client-1:done", "in_kafka@client-1:done", "applied@server:pending"]);
+  assert.deepEqual(states(marks(aligned, SITES, {}, trail)).slice(1, 4), [
+    "captured@client-1:done",
+    "in_kafka@client-1:done",
+    "applied@server:pending",
+  ]);
   trail.change(change("server", true));
   aligned = changed(aligned, change("server", true), SITES);
   const now = marks(aligned, SITES, {}, trail);
@@ -35,37 +65,77 @@ test("the marks follow a version from where it was written to every site", () =>
 
 test("what another site holds has been in Kafka, though no event said so", () => {
   const aligned = changed(appeared(change("client-1", false), SITES), change("server", true), SITES);
-  assert.deepEqual(states(marks(aligned, SITES, {}, new Trail())).slice(1, 3), ["captured@client-1:done", "in_kafka@client-1:done"]);
+  assert.deepEqual(states(marks(aligned, SITES, {}, new Trail())).slice(1, 3), [
+    "captured@client-1:done",
+    "in_kafka@client-1:done",
+  ]);
 });
 
 test("without events the hops between are unknown, not pending; so is a site that cannot be reached", () => {
   const all = marks(appeared(change("client-1", false), SITES), SITES, { "client-2": "no answer" }, new Trail());
-  assert.deepEqual(states(all).slice(1), ["captured@client-1:unknown", "in_kafka@client-1:unknown", "applied@server:pending", "applied@client-2:unknown"]);
-  assert.equal(spoken(all), "written at client-1, not seen in Kafka, pending at server, client-2");
+  assert.deepEqual(states(all).slice(1), [
+    "captured@client-1:unknown",
+    "in_kafka@client-1:unknown",
+    "applied@server:pending",
+    "applied@client-2:unknown",
+  ]);
+  assert.equal(spoken(all), "written at client-1, not seen in Kafka, pending at server, not known at client-2");
 });
 
 test("a way that was asked for tells what no event told", () => {
   const trail = new Trail();
-  const hop = (name: "local" | "captured" | "in_kafka" | "applied", state: "done" | "pending", site = "client-1") => ({ hop: name, site, state, at: name === "local" ? AT : null });
-  trail.way({ key: "1", version: VERSION, settled: false, hops: [hop("local", "done"), hop("captured", "done"), hop("in_kafka", "pending"), hop("applied", "pending", "server")] });
+  const hop = (name: "local" | "captured" | "in_kafka" | "applied", state: "done" | "pending", site = "client-1") => ({
+    hop: name,
+    site,
+    state,
+    at: name === "local" ? AT : null,
+  });
+  trail.way({
+    key: "1",
+    version: VERSION,
+    settled: false,
+    hops: [
+      hop("local", "done"),
+      hop("captured", "done"),
+      hop("in_kafka", "pending"),
+      hop("applied", "pending", "server"),
+    ],
+  });
   const all = marks(appeared(change("client-1", false), SITES), SITES, {}, trail);
-  assert.deepEqual(states(all).slice(0, 3), ["local@client-1:done", "captured@client-1:done", "in_kafka@client-1:pending"]);
-  assert.deepEqual(all.slice(0, 2).map(({ at }) => at), [AT, undefined]);
+  assert.deepEqual(states(all).slice(0, 3), [
+    "local@client-1:done",
+    "captured@client-1:done",
+    "in_kafka@client-1:pending",
+  ]);
+  assert.deepEqual(
+    all.slice(0, 2).map(({ at }) => at),
+    [AT, undefined],
+  );
 });
 
 test("a delete has a way too", () => {
   const version = String((1795221267999999n << 10n) | 2n);
-  let aligned = SITES.reduce((so, site) => changed(so, change(site, true), SITES), appeared(change("client-1", false), SITES));
+  let aligned = SITES.reduce(
+    (so, site) => changed(so, change(site, true), SITES),
+    appeared(change("client-1", false), SITES),
+  );
   aligned = changed(aligned, { ...change("client-2", false), op: "d", row: null, version }, SITES);
   assert.deepEqual(states(marks(aligned, SITES, {}, new Trail())), [
-    "local@client-2:done", "captured@client-2:unknown", "in_kafka@client-2:unknown", "applied@server:pending", "applied@client-1:pending",
+    "local@client-2:done",
+    "captured@client-2:unknown",
+    "in_kafka@client-2:unknown",
+    "applied@server:pending",
+    "applied@client-1:pending",
   ]);
 });
 
 test("old versions are forgotten", () => {
   const trail = new Trail(2);
   for (const id of ["1", "2", "3"]) trail.change({ ...change("client-1", false), key_path: id });
-  assert.deepEqual(["1", "2", "3"].map((id) => trail.knows(id, VERSION)), [false, true, true]);
+  assert.deepEqual(
+    ["1", "2", "3"].map((id) => trail.knows(id, VERSION)),
+    [false, true, true],
+  );
 });
 
 test("hops have names people read", () => {

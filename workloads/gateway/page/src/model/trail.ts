@@ -46,7 +46,8 @@ export class Trail {
 
   /** A way that was asked for. */
   way({ key, version, hops }: Way): void {
-    for (const { hop, site, state, at } of hops) if (state === "done") this.note(key, version, hop === "applied" ? `applied@${site}` : hop, at ?? "");
+    for (const { hop, site, state, at } of hops)
+      if (state === "done") this.note(key, version, hop === "applied" ? `applied@${site}` : hop, at ?? "");
   }
 
   at(keyPath: string, version: string, hop: HopName, site: SiteName): string | undefined {
@@ -66,7 +67,12 @@ export class Trail {
  * The way of a row's newest version: local, captured, in Kafka, applied at the server and at every client but where it was written.
  * What a site holds is certain. The two hops between are done as soon as another site holds the version; before that only events tell.
  */
-export function marks(row: LiveRow, sites: readonly SiteName[], unreachable: Readonly<Record<SiteName, string>>, trail: Trail): Mark[] {
+export function marks(
+  row: LiveRow,
+  sites: readonly SiteName[],
+  unreachable: Readonly<Record<SiteName, string>>,
+  trail: Trail,
+): Mark[] {
   const version = newest(row, sites);
   const written = decode(version);
   if (version === null || written === undefined) return [];
@@ -87,7 +93,12 @@ export function marks(row: LiveRow, sites: readonly SiteName[], unreachable: Rea
       const state = holds(site) ? "done" : site in unreachable ? "unknown" : "pending";
       return { hop: "applied", site, state, at: when("applied", site) || undefined };
     });
-  const local: Mark = { hop: "local", site: origin, state: "done", at: when("local", origin) || new Date(written.at).toISOString() };
+  const local: Mark = {
+    hop: "local",
+    site: origin,
+    state: "done",
+    at: when("local", origin) || new Date(written.at).toISOString(),
+  };
   return [local, between("captured", inKafka.state === "done"), inKafka, ...applied];
 }
 
@@ -105,10 +116,15 @@ export function hopTitle(mark: { readonly hop: HopName; readonly site: SiteName 
 export function spoken(all: readonly Mark[]): string {
   const [local] = all;
   if (local === undefined) return "way unknown";
-  const sites = all.filter((mark) => mark.hop === "applied");
-  const pending = sites.filter((mark) => mark.state !== "done").map((mark) => mark.site);
-  if (pending.length === 0) return `written at ${local.site}, settled at every site`;
-  const inKafka = all.find((mark) => mark.hop === "in_kafka");
-  const carried = inKafka?.state === "done" ? "in Kafka" : inKafka?.state === "pending" ? "not in Kafka yet" : "not seen in Kafka";
-  return `written at ${local.site}, ${carried}, pending at ${pending.join(", ")}`;
+  const at = (state: Mark["state"]): string =>
+    all
+      .filter((mark) => mark.hop === "applied" && mark.state === state)
+      .map(({ site }) => site)
+      .join(", ");
+  const [pending, unknown] = [at("pending"), at("unknown")];
+  if (pending === "" && unknown === "") return `written at ${local.site}, settled at every site`;
+  const inKafka = all.find((mark) => mark.hop === "in_kafka")?.state;
+  const carried = inKafka === "done" ? "in Kafka" : inKafka === "pending" ? "not in Kafka yet" : "not seen in Kafka";
+  const waits = pending === "" ? "" : `, pending at ${pending}`;
+  return `written at ${local.site}, ${carried}${waits}${unknown === "" ? "" : `, not known at ${unknown}`}`;
 }

@@ -9,7 +9,8 @@ test("a version says when and where it was made, beyond what a double holds", ()
 });
 
 test("what is no version is not decoded", () => {
-  for (const bad of [null, undefined, "", "x", "1.5", "-5", "99999999999999999999"]) assert.equal(decode(bad), undefined);
+  for (const bad of [null, undefined, "", "x", "1.5", "-5", "99999999999999999999"])
+    assert.equal(decode(bad), undefined);
 });
 
 test("versions compare as integers, not as text or doubles", () => {

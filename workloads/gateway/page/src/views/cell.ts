@@ -20,7 +20,15 @@ export const placeId = (place: Place): string => `${place.keyPath} ${place.site}
 /** What the grid's keyboard needs to know of a cell; `data-act` says what Enter does. */
 export function cellProps(place: Place, state: State, more: Record<string, unknown> = {}): Record<string, unknown> {
   const id = placeId(place);
-  return { key: `${place.site} ${place.column}`, role: "gridcell", "data-site": place.site, "data-key": place.keyPath, "data-column": place.column, tabindex: state.active === id ? "0" : "-1", ...more };
+  return {
+    key: `${place.site} ${place.column}`,
+    role: "gridcell",
+    "data-site": place.site,
+    "data-key": place.keyPath,
+    "data-column": place.column,
+    tabindex: state.active === id ? "0" : "-1",
+    ...more,
+  };
 }
 
 export function shown(value: Cell | undefined): Child {
@@ -32,14 +40,20 @@ export function shown(value: Cell | undefined): Child {
 }
 
 export function isEdited(editing: Editing | null, place: Place): editing is Editing {
-  return editing !== null && editing.site === place.site && editing.keyPath === place.keyPath && editing.column === place.column;
+  return (
+    editing !== null &&
+    editing.site === place.site &&
+    editing.keyPath === place.keyPath &&
+    editing.column === place.column
+  );
 }
 
 /** Begins with a boolean by turning it, with anything else by opening a field. */
 export function act(place: Place, row: Row, column: Column): void {
   if (!mayEdit() || locked(column) !== undefined) return;
   const value = row.values[column.name];
-  if (isBoolean(column) && typeof value === "boolean" && !column.nullable) void setValues(place.site, row, { [column.name]: !value });
+  if (isBoolean(column) && typeof value === "boolean" && !column.nullable)
+    void setValues(place.site, row, { [column.name]: !value });
   else edit(place.site, place.keyPath, column.name);
 }
 
@@ -48,8 +62,21 @@ export function valueCell(place: Place, row: Row, column: Column, differs: boole
   const value = row.values[column.name];
   const why = locked(column);
   const editing = isEdited(state.editing, place) ? state.editing : null;
-  const classes = [differs ? "differs" : "", why === undefined && mayEdit() ? "editable" : "", isNumeric(column) ? "number" : "", editing === null ? "" : "editing"].filter(Boolean).join(" ");
-  const props = cellProps(place, state, { class: classes, title: why ?? null, "aria-readonly": String(why !== undefined || !mayEdit()), onclick: editing === null ? () => act(place, row, column) : null, onact: () => act(place, row, column) });
+  const classes = [
+    differs ? "differs" : "",
+    why === undefined && mayEdit() ? "editable" : "",
+    isNumeric(column) ? "number" : "",
+    editing === null ? "" : "editing",
+  ]
+    .filter(Boolean)
+    .join(" ");
+  const props = cellProps(place, state, {
+    class: classes,
+    title: why ?? null,
+    "aria-readonly": String(why !== undefined || !mayEdit()),
+    onclick: editing === null ? () => act(place, row, column) : null,
+    onact: () => act(place, row, column),
+  });
   return h("td", props, editing === null ? [differs ? mark() : null, shown(value)] : editor(place, column, editing));
 }
 
@@ -78,24 +105,75 @@ export function editor(place: Place, column: Column, editing: Editing): VNode {
   // What it began with, whatever arrives meanwhile: a change of it would replace what is being typed.
   const begun = text(editing.begun);
   const multiline = isLong(column) || begun.includes("\n");
-  const common = { "aria-label": label, "aria-invalid": editing.problem === undefined ? null : "true", disabled: editing.saving, ref: focus, onkeydown: onKey(column, multiline) };
+  const common = {
+    "aria-label": label,
+    "aria-invalid": editing.problem === undefined ? null : "true",
+    disabled: editing.saving,
+    ref: focus,
+    onkeydown: onKey(column, multiline),
+  };
   const choices = isBoolean(column) ? ["true", "false"] : column.enum_values;
   const control =
     choices !== undefined && choices !== null
-      ? h("select", { ...common, value: begun, key: "select" }, choices.map((choice) => h("option", { value: choice }, choice)))
+      ? h(
+          "select",
+          { ...common, value: begun, key: "select" },
+          choices.map((choice) => h("option", { value: choice }, choice)),
+        )
       : multiline
         ? h("textarea", { ...common, rows: 3, value: begun, key: "area" })
-        : h("input", { ...common, type: "text", value: begun, key: "input", autocomplete: "off", inputmode: isNumeric(column) ? "decimal" : null });
-  const typed = (event: Event): string => (event.currentTarget as HTMLElement).closest(".editor")?.querySelector<HTMLInputElement>("input, select, textarea")?.value ?? "";
-  return h("div.editor", { key: "editor", onclick: (event: Event) => event.stopPropagation() },
+        : h("input", {
+            ...common,
+            type: "text",
+            value: begun,
+            key: "input",
+            autocomplete: "off",
+            inputmode: isNumeric(column) ? "decimal" : null,
+          });
+  const typed = (event: Event): string =>
+    (event.currentTarget as HTMLElement).closest(".editor")?.querySelector<HTMLInputElement>("input, select, textarea")
+      ?.value ?? "";
+  return h(
+    "div.editor",
+    { key: "editor", onclick: (event: Event) => event.stopPropagation() },
     control,
-    h("div.editor-actions", null,
-      button("Save", { icon: "check", bare: true, tone: "primary", disabled: editing.saving, onclick: (event: Event) => saveCell(column, typed(event)) }),
-      column.nullable ? button("null", { tone: "quiet", title: "Save null", disabled: editing.saving, onclick: () => saveCell(column, null) }) : null,
-      button("Cancel", { icon: "close", bare: true, tone: "quiet", onclick: stopEditing })),
-    editing.problem === undefined ? null : h("p.trouble", { role: "alert" }, editing.problem.message));
+    h(
+      "div.editor-actions",
+      null,
+      button("Save", {
+        icon: "check",
+        bare: true,
+        tone: "primary",
+        disabled: editing.saving,
+        onclick: (event: Event) => saveCell(column, typed(event)),
+      }),
+      column.nullable
+        ? button("null", {
+            tone: "quiet",
+            title: "Save null",
+            disabled: editing.saving,
+            onclick: () => saveCell(column, null),
+          })
+        : null,
+      button("Cancel", { icon: "close", bare: true, tone: "quiet", onclick: stopEditing }),
+    ),
+    editing.problem === undefined ? null : h("p.trouble", { role: "alert" }, editing.problem.message),
+  );
 }
 
 export function deleteButton(site: SiteName, row: Row): Child {
-  return mayEdit() && button(`Delete this row at ${site}`, { icon: "trash", bare: true, tone: "quiet", tabindex: "-1", class: "delete", onclick: (event: Event) => { event.stopPropagation(); remove(site, row); } });
+  return (
+    mayEdit() &&
+    button(`Delete this row at ${site}`, {
+      icon: "trash",
+      bare: true,
+      tone: "quiet",
+      tabindex: "-1",
+      class: "delete",
+      onclick: (event: Event) => {
+        event.stopPropagation();
+        remove(site, row);
+      },
+    })
+  );
 }

@@ -15,7 +15,11 @@ const STATES: Record<SiteLinks["word"], readonly [Tone, IconName, string]> = {
   Connected: ["good", "check", "Fresh connections get through."],
   Cutting: ["busy", "moving", "A cut is wanted; it counts once fresh connections are blocked and old ones are closed."],
   Cut: ["cut", "cut", "Measured: fresh connections are blocked, none is left."],
-  Healing: ["busy", "moving", "Connected again as far as the resource says; a fresh connection does not get through yet."],
+  Healing: [
+    "busy",
+    "moving",
+    "Connected again as far as the resource says; a fresh connection does not get through yet.",
+  ],
   Unknown: ["plain", "unknown", "Nobody could be asked."],
 };
 
@@ -31,22 +35,51 @@ function site(state: State, found: SiteLinks): VNode {
   const now = isCut(cut, found.site) ? cut.link : null;
   const [tone, sign, meaning] = STATES[found.word];
   const choice = ([link, label, does]: (typeof CHOICES)[number]): VNode =>
-    h("button", {
-      key: label, type: "button", class: link === null ? "connected" : "", "aria-pressed": String(link === now), "aria-label": `${label}: ${does} ${found.site}`,
-      title: mayEdit() ? `${does} (${found.site})` : READ_ONLY, disabled: !mayEdit() || state.partition.busy,
-      onclick: () => void applyCut(withSite(cut, found.site, link, state.healAfter)),
-    }, label);
-  return h("li.connection", { key: found.site, "data-site": found.site, "data-word": found.word },
-    h("div.who", null, h("strong", null, found.site), tag(tone, sign, found.word, `${meaning} ${found.evidence}`),
-      found.word === "Cut" && found.since !== undefined ? h("span.since", null, "since ", time(found.since)) : null),
+    h(
+      "button",
+      {
+        key: label,
+        type: "button",
+        class: link === null ? "connected" : "",
+        "aria-pressed": String(link === now),
+        "aria-label": `${label}: ${does} ${found.site}`,
+        title: mayEdit() ? `${does} (${found.site})` : READ_ONLY,
+        disabled: !mayEdit() || state.partition.busy,
+        onclick: () => void applyCut(withSite(cut, found.site, link, state.healAfter)),
+      },
+      label,
+    );
+  return h(
+    "li.connection",
+    { key: found.site, "data-site": found.site, "data-word": found.word },
+    h(
+      "div.who",
+      null,
+      h("strong", null, found.site),
+      tag(tone, sign, found.word, `${meaning} ${found.evidence}`),
+      found.word === "Cut" && found.since !== undefined ? h("span.since", null, "since ", time(found.since)) : null,
+    ),
     h("div.switch", { role: "group", "aria-label": `Link of ${found.site}` }, CHOICES.map(choice)),
-    button(`Copy as kubectl: ${now === null ? "cut" : "connect"} ${found.site}`, { icon: "copy", bare: true, tone: "quiet", onclick: () => copyCommand(withSite(cut, found.site, now === null ? "Both" : null, state.healAfter)) }),
-    found.problem === undefined ? null : h("p.trouble", null, found.problem));
+    button(`Copy as kubectl: ${now === null ? "cut" : "connect"} ${found.site}`, {
+      icon: "copy",
+      bare: true,
+      tone: "quiet",
+      onclick: () => copyCommand(withSite(cut, found.site, now === null ? "Both" : null, state.healAfter)),
+    }),
+    found.problem === undefined ? null : h("p.trouble", null, found.problem),
+  );
 }
 
 const DURATIONS = [
   { value: "", label: "until it is healed by hand" },
-  ...["30s", "1m", "5m", "30m", "2h"].map((value) => ({ value, label: `for ${value.replace("s", " seconds").replace(/m$/, " minutes").replace("h", " hours").replace(/^1 minutes/, "1 minute")}` })),
+  ...["30s", "1m", "5m", "30m", "2h"].map((value) => ({
+    value,
+    label: `for ${value
+      .replace("s", " seconds")
+      .replace(/m$/, " minutes")
+      .replace("h", " hours")
+      .replace(/^1 minutes/, "1 minute")}`,
+  })),
 ];
 
 /** When the cut ends. */
@@ -54,15 +87,29 @@ function ends(state: State): Child {
   const cut = wanted(state);
   if (isHealed(cut)) return null;
   const end = state.cluster.value?.cut?.heal_at;
-  const left = cut.healAfter === null ? "The cut lasts until somebody heals it." : end === null || end === undefined ? `The operator heals the cut ${cut.healAfter} after it has seen it.` : `The operator heals the cut in ${duration(Math.max(0, Date.parse(end) - state.now))}.`;
-  return h("p.ends", null, left,
-    cut.clients.length + Number(cut.server) > 1 ? ` It has one link for everybody: ${cut.link}.` : "");
+  const left =
+    cut.healAfter === null
+      ? "The cut lasts until somebody heals it."
+      : end === null || end === undefined
+        ? `The operator heals the cut ${cut.healAfter} after it has seen it.`
+        : `The operator heals the cut in ${duration(Math.max(0, Date.parse(end) - state.now))}.`;
+  return h(
+    "p.ends",
+    null,
+    left,
+    cut.clients.length + Number(cut.server) > 1 ? ` It has one link for everybody: ${cut.link}.` : "",
+  );
 }
 
 function enforced(state: State): Child {
   const condition = state.cluster.value?.conditions.find(({ type }) => type === "PartitionEnforced");
   if (condition === undefined || isHealed(wanted(state))) return null;
-  const [tone, sign, word]: [Tone, IconName, string] = condition.status === "True" ? ["good", "check", "Enforced"] : condition.status === "False" ? ["busy", "moving", "Not enforced yet"] : ["plain", "unknown", "Enforcement unknown"];
+  const [tone, sign, word]: [Tone, IconName, string] =
+    condition.status === "True"
+      ? ["good", "check", "Enforced"]
+      : condition.status === "False"
+        ? ["busy", "moving", "Not enforced yet"]
+        : ["plain", "unknown", "Enforcement unknown"];
   const age = duration(state.now - Date.parse(condition.last_transition_time));
   return h("p.enforced", null, tag(tone, sign, word, `${condition.reason}, for ${age}`), " ", condition.message);
 }
@@ -72,14 +119,48 @@ export function connections(state: State): Child {
   if (cluster === undefined) return null;
   const cut = wanted(state);
   const command = commandFor(cut);
-  return h("section.panel.connections", { "aria-labelledby": "connections" },
-    h("header", null, h("h2", { id: "connections" }, "Connections"),
-      field("heal-after", "Cut", select("heal-after", state.healAfter ?? "", DURATIONS, (value) => set({ healAfter: value === "" ? null : value }), { disabled: !mayEdit() }), { class: "inline" }),
-      button("Heal all", { icon: "link", edits: true, disabled: isHealed(cut) || state.partition.busy, onclick: () => applyCut({ ...cut, clients: [], server: false }) })),
+  return h(
+    "section.panel.connections",
+    { "aria-labelledby": "connections" },
+    h(
+      "header",
+      null,
+      h("h2", { id: "connections" }, "Connections"),
+      field(
+        "heal-after",
+        "Cut",
+        select(
+          "heal-after",
+          state.healAfter ?? "",
+          DURATIONS,
+          (value) => set({ healAfter: value === "" ? null : value }),
+          { disabled: !mayEdit() },
+        ),
+        { class: "inline" },
+      ),
+      button("Heal all", {
+        icon: "link",
+        edits: true,
+        disabled: isHealed(cut) || state.partition.busy,
+        onclick: () => applyCut({ ...cut, clients: [], server: false }),
+      }),
+    ),
     mayEdit() ? null : h("p.reason", null, READ_ONLY),
-    h("ul.list", null, cluster.sites.map(links).map((each) => site(state, each))),
+    h(
+      "ul.list",
+      null,
+      cluster.sites.map(links).map((each) => site(state, each)),
+    ),
     problemBox(state.partition.problem),
     enforced(state),
     ends(state),
-    command === undefined ? null : h("div.command", null, h("code", { tabindex: "0", "aria-label": "The present partition as kubectl" }, command), button("Copy as kubectl", { icon: "copy", onclick: () => copy(command, "the present partition") })));
+    command === undefined
+      ? null
+      : h(
+          "div.command",
+          null,
+          h("code", { tabindex: "0", "aria-label": "The present partition as kubectl" }, command),
+          button("Copy as kubectl", { icon: "copy", onclick: () => copy(command, "the present partition") }),
+        ),
+  );
 }

@@ -18,25 +18,84 @@ function changedSince({ site, keyPath, mine, current }: Of<"changed-since">): VN
     closeModal();
     void setValues(site, current, mine as Record<string, Cell>);
   };
-  return modal("changed", "This row was changed meanwhile", closed,
-    h("p", null, `Row ${shownKey(keyPath)} at ${site} is not the row you began to change: it was written again `, version(current.version), ". Which value shall it have?"),
-    h("table.plain", null,
-      h("thead", null, h("tr", null, h("th", { scope: "col" }, "Column"), h("th", { scope: "col" }, "Yours"), h("th", { scope: "col" }, "There now"))),
-      h("tbody", null, Object.entries(mine).map(([name, value]) => h("tr", { key: name }, h("th", { scope: "row" }, name), h("td", null, shown(value)), h("td", null, shown(current.values[name])))))),
-    h("div.actions", null, button("Write mine", { tone: "primary", edits: true, onclick: write }), button("Keep what is there", { onclick: closeModal })));
+  return modal(
+    "changed",
+    "This row was changed meanwhile",
+    closed,
+    h(
+      "p",
+      null,
+      `Row ${shownKey(keyPath)} at ${site} is not the row you began to change: it was written again `,
+      version(current.version),
+      ". Which value shall it have?",
+    ),
+    h(
+      "table.plain",
+      null,
+      h(
+        "thead",
+        null,
+        h(
+          "tr",
+          null,
+          h("th", { scope: "col" }, "Column"),
+          h("th", { scope: "col" }, "Yours"),
+          h("th", { scope: "col" }, "There now"),
+        ),
+      ),
+      h(
+        "tbody",
+        null,
+        Object.entries(mine).map(([name, value]) =>
+          h(
+            "tr",
+            { key: name },
+            h("th", { scope: "row" }, name),
+            h("td", null, shown(value)),
+            h("td", null, shown(current.values[name])),
+          ),
+        ),
+      ),
+    ),
+    h(
+      "div.actions",
+      null,
+      button("Write mine", { tone: "primary", edits: true, onclick: write }),
+      button("Keep what is there", { onclick: closeModal }),
+    ),
+  );
 }
 
 function control(column: Column): VNode {
   const id = `insert-${column.name}`;
   const optional = column.nullable || makesItself(column);
   const choices = isBoolean(column) ? ["true", "false"] : column.enum_values;
-  const leave = column.default !== null ? `default: ${column.default}` : makesItself(column) ? "made by the database" : column.nullable ? "null" : "";
+  const leave =
+    column.default !== null
+      ? `default: ${column.default}`
+      : makesItself(column)
+        ? "made by the database"
+        : column.nullable
+          ? "null"
+          : "";
   const input =
     choices !== undefined && choices !== null
-      ? h("select", { id, name: column.name }, optional ? h("option", { value: "" }, leave) : null, choices.map((choice) => h("option", { value: choice }, choice)))
+      ? h(
+          "select",
+          { id, name: column.name },
+          optional ? h("option", { value: "" }, leave) : null,
+          choices.map((choice) => h("option", { value: choice }, choice)),
+        )
       : isLong(column)
         ? h("textarea", { id, name: column.name, rows: 3, placeholder: leave, required: !optional })
-        : h("input", { id, name: column.name, type: "text", autocomplete: "off", placeholder: leave, required: !optional });
+        : h("input", {
+            id,
+            name: column.name,
+            type: "text",
+            autocomplete: "off",
+            placeholder: leave,
+            required: !optional,
+          });
   return field(id, `${column.name}`, input, { hint: column.type });
 }
 
@@ -49,19 +108,46 @@ function insertForm(dialog: Of<"insert">, state: State): Child {
     const given = new FormData(event.target as HTMLFormElement);
     const all = [...required, ...optional];
     // What is left empty is left to the database, unless it has to be given.
-    const values: Values = Object.fromEntries(all.map((column) => [column, String(given.get(column.name) ?? "")] as const).filter(([column, text]) => text !== "" || required.includes(column)).map(([column, text]) => [column.name, typed(column, text)]));
+    const values: Values = Object.fromEntries(
+      all
+        .map((column) => [column, String(given.get(column.name) ?? "")] as const)
+        .filter(([column, text]) => text !== "" || required.includes(column))
+        .map(([column, text]) => [column.name, typed(column, text)]),
+    );
     set({ dialog: { kind: "insert", site: dialog.site, saving: true } });
     const problem = await insert(dialog.site, values);
     if (problem === undefined) closeModal();
     else set({ dialog: { kind: "insert", site: dialog.site, saving: false, problem } });
   };
   const sites = (state.sites.value ?? []).map(({ name }) => ({ value: name, label: name }));
-  return modal("insert", `Insert into ${chosen.name}`, closed,
-    h("form", { onsubmit: submit },
-      field("insert-site", "At", select("insert-site", dialog.site, sites, (site) => set({ dialog: { ...dialog, site } }))),
-      required.map(control), optional.map(control),
+  return modal(
+    "insert",
+    `Insert into ${chosen.name}`,
+    closed,
+    h(
+      "form",
+      { onsubmit: submit },
+      field(
+        "insert-site",
+        "At",
+        select("insert-site", dialog.site, sites, (site) => set({ dialog: { ...dialog, site } })),
+      ),
+      required.map(control),
+      optional.map(control),
       problemBox(dialog.problem),
-      h("div.actions", null, button(dialog.saving ? "Inserting…" : `Insert at ${dialog.site}`, { type: "submit", tone: "primary", edits: true, disabled: dialog.saving }), button("Cancel", { onclick: closeModal }))));
+      h(
+        "div.actions",
+        null,
+        button(dialog.saving ? "Inserting…" : `Insert at ${dialog.site}`, {
+          type: "submit",
+          tone: "primary",
+          edits: true,
+          disabled: dialog.saving,
+        }),
+        button("Cancel", { onclick: closeModal }),
+      ),
+    ),
+  );
 }
 
 function deleteForm({ site, row }: Of<"delete">): VNode {
@@ -69,9 +155,22 @@ function deleteForm({ site, row }: Of<"delete">): VNode {
     closeModal();
     void removeNow(site, row);
   };
-  return modal("delete", `Delete row ${shownKey(row.key_path)} at ${site}?`, closed,
-    h("p", null, "The delete travels to every site. It cannot be undone here, since only the database gives this table its keys."),
-    h("div.actions", null, button("Delete", { tone: "danger", edits: true, icon: "trash", onclick: run }), button("Cancel", { onclick: closeModal })));
+  return modal(
+    "delete",
+    `Delete row ${shownKey(row.key_path)} at ${site}?`,
+    closed,
+    h(
+      "p",
+      null,
+      "The delete travels to every site. It cannot be undone here, since only the database gives this table its keys.",
+    ),
+    h(
+      "div.actions",
+      null,
+      button("Delete", { tone: "danger", edits: true, icon: "trash", onclick: run }),
+      button("Cancel", { onclick: closeModal }),
+    ),
+  );
 }
 
 export function dialogs(state: State): Child {

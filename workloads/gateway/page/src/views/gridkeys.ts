@@ -6,7 +6,9 @@ import { mayEdit, set, state } from "../store.ts";
 
 type CellElement = HTMLTableCellElement;
 
-const cells = (row: Element | null | undefined): CellElement[] => [...(row?.querySelectorAll<CellElement>("td[data-column]") ?? [])];
+const cells = (row: Element | null | undefined): CellElement[] => [
+  ...(row?.querySelectorAll<CellElement>("td[data-column]") ?? []),
+];
 
 function rowsOf(cell: CellElement): HTMLTableRowElement[] {
   return [...(cell.closest("tbody")?.querySelectorAll<HTMLTableRowElement>("tr[data-row]") ?? [])];
@@ -16,22 +18,35 @@ function rowsOf(cell: CellElement): HTMLTableRowElement[] {
 function inRow(row: HTMLTableRowElement | undefined, from: CellElement): CellElement | undefined {
   const { site, column } = from.dataset;
   const all = cells(row);
-  return all.find((cell) => cell.dataset["site"] === site && cell.dataset["column"] === column) ?? all.find((cell) => cell.dataset["site"] === site) ?? all[0];
+  return (
+    all.find((cell) => cell.dataset["site"] === site && cell.dataset["column"] === column) ??
+    all.find((cell) => cell.dataset["site"] === site) ??
+    all[0]
+  );
 }
 
 function target(key: string, from: CellElement): CellElement | undefined {
   const [row, all, rows] = [from.closest("tr"), cells(from.closest("tr")), rowsOf(from)];
   const [index, at] = [all.indexOf(from), rows.indexOf(row as HTMLTableRowElement)];
   switch (key) {
-    case "ArrowLeft": return all[index - 1];
-    case "ArrowRight": return all[index + 1];
-    case "ArrowUp": return inRow(rows[at - 1], from);
-    case "ArrowDown": return inRow(rows[at + 1], from);
-    case "PageUp": return inRow(rows[Math.max(0, at - 10)], from);
-    case "PageDown": return inRow(rows[Math.min(rows.length - 1, at + 10)], from);
-    case "Home": return all[0];
-    case "End": return all.at(-1);
-    default: return undefined;
+    case "ArrowLeft":
+      return all[index - 1];
+    case "ArrowRight":
+      return all[index + 1];
+    case "ArrowUp":
+      return inRow(rows[at - 1], from);
+    case "ArrowDown":
+      return inRow(rows[at + 1], from);
+    case "PageUp":
+      return inRow(rows[Math.max(0, at - 10)], from);
+    case "PageDown":
+      return inRow(rows[Math.min(rows.length - 1, at + 10)], from);
+    case "Home":
+      return all[0];
+    case "End":
+      return all.at(-1);
+    default:
+      return undefined;
   }
 }
 
@@ -44,7 +59,8 @@ function space(cell: CellElement): void {
 
 export function onGridKey(event: KeyboardEvent): void {
   const cell = event.target as CellElement;
-  if (cell.tagName !== "TD" || cell.dataset["column"] === undefined || event.ctrlKey || event.metaKey || event.altKey) return;
+  if (cell.tagName !== "TD" || cell.dataset["column"] === undefined || event.ctrlKey || event.metaKey || event.altKey)
+    return;
   const { site = "", key = "" } = cell.dataset;
   const next = target(event.key, cell);
   if (next !== undefined) next.focus();

@@ -15,10 +15,19 @@ const STATES = { done: "done", pending: "pending", unknown: "not seen" } as cons
 function mark(each: Mark): VNode {
   const letter = each.hop === "local" || each.hop === "applied" ? site(each.site) : LETTERS[each.hop];
   const at = each.at === undefined ? "" : ` ${clock(Date.parse(each.at))}`;
-  return h(`i.mark.${each.state}.${each.hop}`, { key: `${each.hop}${each.site}`, title: `${hopTitle(each)}: ${STATES[each.state]}${at}`, "aria-hidden": "true" }, letter);
+  return h(
+    `i.mark.${each.state}.${each.hop}`,
+    { key: `${each.hop}${each.site}`, title: `${hopTitle(each)}: ${STATES[each.state]}${at}`, "aria-hidden": "true" },
+    letter,
+  );
 }
 
 export function strip(row: LiveRow, state: State): VNode {
   const all = marks(row, state.grid.sites, state.grid.unreachable, trail);
-  return h("span.strip", { "data-settled": String(all.every(({ state: each }) => each === "done")) }, all.map(mark), aloud(spoken(all)));
+  return h(
+    "span.strip",
+    { "data-settled": String(all.every(({ state: each }) => each === "done")) },
+    all.map(mark),
+    aloud(spoken(all)),
+  );
 }

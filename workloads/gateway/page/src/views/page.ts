@@ -18,30 +18,68 @@ const VIEWS = { sites: sitesView, conflicts: conflictsView, topics: topicsView, 
 
 function away({ connection: { state, retryAt }, now }: State): Child {
   if (state !== "away") return null;
-  const next = retryAt === undefined || retryAt <= now ? "Trying again…" : `Trying again in ${duration(retryAt - now)}.`;
-  return h("div.banner", { role: "alert", key: "away" }, icon("cut"), h("span.grow", null, "The gateway does not answer. What you see is how it was. ", h("span", { "aria-hidden": "true" }, next)),
-    button("Try now", { onclick: () => live.again() }));
+  const next =
+    retryAt === undefined || retryAt <= now ? "Trying again…" : `Trying again in ${duration(retryAt - now)}.`;
+  return h(
+    "div.banner",
+    { role: "alert", key: "away" },
+    icon("cut"),
+    h(
+      "span.grow",
+      null,
+      "The gateway does not answer. What you see is how it was. ",
+      h("span", { "aria-hidden": "true" }, next),
+    ),
+    button("Try now", { onclick: () => live.again() }),
+  );
 }
 
 function toasts(state: State): VNode {
-  return h("div.toasts", { role: "status", "aria-live": "polite" }, state.toasts.map((toast) => {
-    const { action } = toast;
-    const run = action === undefined ? null : button(action.label, { onclick: () => { dismiss(toast.id); action.run(); } });
-    return h(`div.toast.${toast.tone}`, { key: String(toast.id) }, icon(toast.tone === "done" ? "check" : "differs"), h("span.grow", null, toast.text), run,
-      button("Dismiss", { icon: "close", bare: true, tone: "quiet", onclick: () => dismiss(toast.id) }));
-  }));
+  return h(
+    "div.toasts",
+    { role: "status", "aria-live": "polite" },
+    state.toasts.map((toast) => {
+      const { action } = toast;
+      const run =
+        action === undefined
+          ? null
+          : button(action.label, {
+              onclick: () => {
+                dismiss(toast.id);
+                action.run();
+              },
+            });
+      return h(
+        `div.toast.${toast.tone}`,
+        { key: String(toast.id) },
+        icon(toast.tone === "done" ? "check" : "differs"),
+        h("span.grow", null, toast.text),
+        run,
+        button("Dismiss", { icon: "close", bare: true, tone: "quiet", onclick: () => dismiss(toast.id) }),
+      );
+    }),
+  );
 }
 
 export function page(state: State): Child {
   if (state.me === "out") return [signInForm(state), toasts(state)];
-  if (state.me === "unknown") return [away(state), h("main", { id: "main" }, h("h1.aloud", null, "SyncCluster"), loading("who you are"))];
+  if (state.me === "unknown")
+    return [away(state), h("main", { id: "main" }, h("h1.aloud", null, "SyncCluster"), loading("who you are"))];
   const title = state.cluster.value === undefined ? "SyncCluster" : `SyncCluster ${state.cluster.value.name}`;
   return [
     h("a.skip", { href: "#main", onclick: skip }, "Skip to the content"),
     header(state),
     navigation(state),
     away(state),
-    h("main", { id: "main", tabindex: "-1" }, h("h1.aloud", null, `${title}: ${state.route.view}`), state.cluster.problem?.kind === "not-in-kubernetes" ? null : problemBox(state.cluster.problem, () => live.again()), VIEWS[state.route.view](state)),
+    h(
+      "main",
+      { id: "main", tabindex: "-1" },
+      h("h1.aloud", null, `${title}: ${state.route.view}`),
+      state.cluster.problem?.kind === "not-in-kubernetes"
+        ? null
+        : problemBox(state.cluster.problem, () => live.again()),
+      VIEWS[state.route.view](state),
+    ),
     dialogs(state),
     toasts(state),
   ];

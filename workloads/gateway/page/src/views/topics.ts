@@ -1,15 +1,17 @@
 //! The topics console: what is in Kafka, message by message, and who has read how far.
 
-import { closeTail } from "../actions/topics.ts";
 import { look } from "../actions/navigate.ts";
 import { readTopics } from "../actions/refresh.ts";
-import type { Group, Message, Topic } from "../api/types.ts";
-import { button, empty, field, heading, loading, problemBox, tag } from "../dom/parts.ts";
+import type { Message, Topic } from "../api/types.ts";
+import { button, empty, field, heading, loading, problemBox } from "../dom/parts.ts";
 import { type Child, h, type VNode } from "../dom/vdom.ts";
 import type { State } from "../store.ts";
+import { groups } from "./groups.ts";
 import { messageTable } from "./messages.ts";
+import { tail } from "./tail.ts";
 
-const count = (topic: Topic): bigint => topic.partitions.reduce((sum, { low, high }) => sum + BigInt(high ?? 0) - BigInt(low ?? 0), 0n);
+const count = (topic: Topic): bigint =>
+  topic.partitions.reduce((sum, { low, high }) => sum + BigInt(high ?? 0) - BigInt(low ?? 0), 0n);
 
 function topicItem(topic: Topic, state: State): VNode {
   const { topic: chosen, tail } = state.route.query;
@@ -18,57 +20,127 @@ function topicItem(topic: Topic, state: State): VNode {
     const next = tailed.includes(topic.name) ? tailed.filter((name) => name !== topic.name) : [...tailed, topic.name];
     look({ tail: next.length === 0 ? undefined : next.join(","), topic: undefined });
   };
-  return h("tr", { key: topic.name, class: topic.name === chosen ? "chosen" : "" },
-    h("th", { scope: "row" }, h("button.link", { type: "button", "aria-pressed": String(topic.name === chosen), onclick: () => look({ topic: topic.name, tail: undefined, from: undefined, key: undefined, partition: undefined }) }, topic.name), topic.internal ? h("small", null, "internal") : null),
-    h("td.number", null, String(topic.partitions.length)), h("td.number", null, String(count(topic))),
-    h("td", null, h("label.check", null, h("input", { type: "checkbox", checked: tailed.includes(topic.name), onchange: toggle, "aria-label": `Live tail of ${topic.name}` }), h("span", { "aria-hidden": "true" }, "tail"))));
+  return h(
+    "tr",
+    { key: topic.name, class: topic.name === chosen ? "chosen" : "" },
+    h(
+      "th",
+      { scope: "row" },
+      h(
+        "button.link",
+        {
+          type: "button",
+          "aria-pressed": String(topic.name === chosen),
+          onclick: () =>
+            look({ topic: topic.name, tail: undefined, from: undefined, key: undefined, partition: undefined }),
+        },
+        topic.name,
+      ),
+      topic.internal ? h("small", null, "internal") : null,
+    ),
+    h("td.number", null, String(topic.partitions.length)),
+    h("td.number", null, String(count(topic))),
+    h(
+      "td",
+      null,
+      h(
+        "label.check",
+        null,
+        h("input", {
+          type: "checkbox",
+          checked: tailed.includes(topic.name),
+          onchange: toggle,
+          "aria-label": `Live tail of ${topic.name}`,
+        }),
+        h("span", { "aria-hidden": "true" }, "tail"),
+      ),
+    ),
+  );
 }
 
 function list(state: State): Child {
   const { value, problem } = state.topics;
   const hidden = state.route.query["internal"] === undefined;
   const shown = (value ?? []).filter((topic) => !hidden || !topic.internal);
-  return h("section.panel", { "aria-labelledby": "topics" },
-    h("header", null, h("h2", { id: "topics" }, "Topics"), h("label.check", null, h("input", { type: "checkbox", checked: !hidden, onchange: () => look({ internal: hidden ? "1" : undefined }, true) }), h("span", null, "internal too"))),
+  return h(
+    "section.panel",
+    { "aria-labelledby": "topics" },
+    h(
+      "header",
+      null,
+      h("h2", { id: "topics" }, "Topics"),
+      h(
+        "label.check",
+        null,
+        h("input", {
+          type: "checkbox",
+          checked: !hidden,
+          onchange: () => look({ internal: hidden ? "1" : undefined }, true),
+        }),
+        h("span", null, "internal too"),
+      ),
+    ),
     problemBox(problem, readTopics),
-    value === undefined ? (problem === undefined ? loading("the topics") : null)
-      : h("div.scroll", { tabindex: "0", role: "region", "aria-label": "List of topics" }, h("table.plain.things", null, h("thead", null, h("tr", null, ["Topic", "Partitions", "Messages", "Live"].map(heading))), h("tbody", null, shown.map((topic) => topicItem(topic, state))))));
-}
-
-function lag(group: Group, state: State): Child {
-  if (group.group !== state.route.query["group"] || group.offsets === undefined) return null;
-  const row = (each: NonNullable<Group["offsets"]>[number]): VNode => {
-    const behind = each.lag ?? "?";
-    return h("tr", { key: `${each.topic}${each.partition}` }, h("th", { scope: "row" }, `${each.topic} / ${each.partition}`), h("td.number", null, each.offset ?? "none"), h("td.number", null, each.end ?? "?"), h("td.number", null, behind === "0" ? "0" : h("strong", null, behind)));
-  };
-  return h("tr.lag", { key: `${group.group} lag` }, h("td", { colspan: 4 }, h("table.plain", null, h("thead", null, h("tr", null, ["Topic / partition", "Read to", "End", "Lag"].map(heading))), h("tbody", null, group.offsets.map(row)))));
-}
-
-function groups(state: State): Child {
-  const { value, problem } = state.groups;
-  const row = (group: Group): Child => {
-    const open = state.route.query["group"] === group.group;
-    return [h("tr", { key: group.group }, h("th", { scope: "row" }, h("button.link", { type: "button", "aria-expanded": String(open), onclick: () => look({ group: open ? undefined : group.group }, true) }, group.group)), h("td", null, group.kind), h("td", null, group.state), h("td.number", null, String(group.members))), lag(group, state)];
-  };
-  return h("section.panel", { "aria-labelledby": "groups" }, h("header", null, h("h2", { id: "groups" }, "Groups and their lag")), problemBox(problem, readTopics),
-    value === undefined ? (problem === undefined ? loading("the groups") : null)
-      : value.length === 0 ? empty("Nobody reads", "Consumer groups and sinks appear here.")
-        : h("div.scroll", { tabindex: "0", role: "region", "aria-label": "List of groups" }, h("table.plain.things", null, h("thead", null, h("tr", null, ["Group", "Kind", "State", "Members"].map(heading))), h("tbody", null, value.map(row)))));
+    value === undefined
+      ? problem === undefined
+        ? loading("the topics")
+        : null
+      : h(
+          "div.scroll",
+          { tabindex: "0", role: "region", "aria-label": "List of topics" },
+          h(
+            "table.plain.things",
+            null,
+            h("thead", null, h("tr", null, ["Topic", "Partitions", "Messages", "Live"].map(heading))),
+            h(
+              "tbody",
+              null,
+              shown.map((topic) => topicItem(topic, state)),
+            ),
+          ),
+        ),
+  );
 }
 
 function configuration(topic: Topic | undefined): Child {
   const own = topic?.configuration?.filter((entry) => !entry.default) ?? [];
   if (topic === undefined || own.length === 0) return null;
-  return h("details", null, h("summary", null, `${own.length} ${own.length === 1 ? "setting" : "settings"} of its own`), h("dl.facts", null, own.map((entry) => h("div", { key: entry.name }, h("dt", null, entry.name), h("dd", null, entry.sensitive ? "hidden" : (entry.value ?? ""))))));
+  return h(
+    "details",
+    null,
+    h("summary", null, `${own.length} ${own.length === 1 ? "setting" : "settings"} of its own`),
+    h(
+      "dl.facts",
+      null,
+      own.map((entry) =>
+        h(
+          "div",
+          { key: entry.name },
+          h("dt", null, entry.name),
+          h("dd", null, entry.sensitive ? "hidden" : (entry.value ?? "")),
+        ),
+      ),
+    ),
+  );
 }
 
 /** The newest stand first at the end of a topic; from anywhere else messages are read in their order. */
-function pages({ messages: shown, next }: { readonly messages: readonly Message[]; readonly next: string | null }, from: string): VNode {
+function pages(
+  { messages: shown, next }: { readonly messages: readonly Message[]; readonly next: string | null },
+  from: string,
+): VNode {
   const first = shown[0]?.offset;
-  const before = first === undefined || BigInt(first) === 0n ? undefined : `offset:${BigInt(first) > 50n ? BigInt(first) - 50n : 0n}`;
-  return h("footer.paging", null, h("p", null, `${shown.length} ${shown.length === 1 ? "message" : "messages"}`),
+  const before =
+    first === undefined || BigInt(first) === 0n
+      ? undefined
+      : `offset:${BigInt(first) > 50n ? BigInt(first) - 50n : 0n}`;
+  return h(
+    "footer.paging",
+    null,
+    h("p", null, `${shown.length} ${shown.length === 1 ? "message" : "messages"}`),
     before === undefined ? null : button("Earlier", { icon: "previous", onclick: () => look({ from: before }) }),
-    next === null || from === "end" ? null : button("Later", { onclick: () => look({ from: next }) }));
+    next === null || from === "end" ? null : button("Later", { onclick: () => look({ from: next }) }),
+  );
 }
 
 function messages(name: string, state: State): VNode {
@@ -78,39 +150,79 @@ function messages(name: string, state: State): VNode {
   const submit = (event: SubmitEvent): void => {
     event.preventDefault();
     const given = new FormData(event.target as HTMLFormElement);
-    look({ from: String(given.get("from")).trim() || undefined, key: String(given.get("key")), partition: given.get("partition") === null ? undefined : String(given.get("partition")) });
+    look({
+      from: String(given.get("from")).trim() || undefined,
+      key: String(given.get("key")),
+      partition: given.get("partition") === null ? undefined : String(given.get("partition")),
+    });
   };
-  return h("section.panel", { key: "messages", "aria-labelledby": "messages" },
-    h("header", null, h("h2", { id: "messages" }, name), button("Close", { icon: "close", bare: true, tone: "quiet", onclick: () => look({ topic: undefined }) })),
+  return h(
+    "section.panel",
+    { key: "messages", "aria-labelledby": "messages" },
+    h(
+      "header",
+      null,
+      h("h2", { id: "messages" }, name),
+      button("Close", { icon: "close", bare: true, tone: "quiet", onclick: () => look({ topic: undefined }) }),
+    ),
     configuration(state.topic.value?.name === name ? state.topic.value : undefined),
-    h("form.toolbar", { onsubmit: submit },
-      field("from", "From: end, beginning, offset:42, time:2026-01-01T00:00:00Z", h("input", { id: "from", name: "from", value: from, list: "froms", autocomplete: "off" }), { class: "grow" }), h("datalist", { id: "froms" }, ["end", "beginning"].map((value) => h("option", { value }))),
-      field("message-key", "Key contains", h("input", { id: "message-key", name: "key", value: key, autocomplete: "off" })),
-      partitions.length < 2 ? null : field("partition", "Partition", h("select", { id: "partition", name: "partition", value: partition === "" ? "0" : partition }, partitions.map(({ id }) => h("option", { value: String(id) }, String(id))))),
-      button("Read", { type: "submit", tone: "primary" })),
+    h(
+      "form.toolbar",
+      { onsubmit: submit },
+      field(
+        "from",
+        "From: end, beginning, offset:42, time:2026-01-01T00:00:00Z",
+        h("input", { id: "from", name: "from", value: from, list: "froms", autocomplete: "off" }),
+        { class: "grow" },
+      ),
+      h(
+        "datalist",
+        { id: "froms" },
+        ["end", "beginning"].map((value) => h("option", { value })),
+      ),
+      field(
+        "message-key",
+        "Key contains",
+        h("input", { id: "message-key", name: "key", value: key, autocomplete: "off" }),
+      ),
+      partitions.length < 2
+        ? null
+        : field(
+            "partition",
+            "Partition",
+            h(
+              "select",
+              { id: "partition", name: "partition", value: partition === "" ? "0" : partition },
+              partitions.map(({ id }) => h("option", { value: String(id) }, String(id))),
+            ),
+          ),
+      button("Read", { type: "submit", tone: "primary" }),
+    ),
     problemBox(problem, readTopics),
-    value === undefined ? (problem === undefined ? loading("messages") : null)
-      : [value.messages.length === 0 ? empty("No message here") : messageTable(from === "end" ? value.messages.toReversed() : value.messages, `Messages of ${name}`), pages(value, from)]);
-}
-
-function tail(state: State): Child {
-  const { tail: live } = state;
-  if (live === null) return null;
-  const submit = (event: SubmitEvent): void => {
-    event.preventDefault();
-    look({ contains: String(new FormData(event.target as HTMLFormElement).get("contains")) });
-  };
-  const stateTag = live.state === "live" ? tag("good", "link", "Live") : live.state === "connecting" ? tag("busy", "moving", "Connecting") : tag("cut", "cut", "Not connected");
-  return h("section.panel", { key: "tail", "aria-labelledby": "tail" },
-    h("header", null, h("h2", { id: "tail" }, `Live tail of ${live.topics.split(",").join(", ")}`), stateTag, button("Stop", { onclick: () => { closeTail(); look({ tail: undefined }); } })),
-    h("form.toolbar", { onsubmit: submit }, field("contains", "Contains", h("input", { id: "contains", name: "contains", value: live.filter, autocomplete: "off" })), button("Filter", { type: "submit" })),
-    live.messages.length === 0 ? empty("Waiting for messages", "They appear here as they are written, newest first.") : messageTable(live.messages, "Live messages"),
-    live.dropped === 0 ? null : h("p.hint", null, `${live.dropped} older messages are not shown any more.`));
+    value === undefined
+      ? problem === undefined
+        ? loading("messages")
+        : null
+      : [
+          value.messages.length === 0
+            ? empty("No message here")
+            : messageTable(from === "end" ? value.messages.toReversed() : value.messages, `Messages of ${name}`),
+          pages(value, from),
+        ],
+  );
 }
 
 export function topicsView(state: State): Child {
   const { topic, tail: tailed } = state.route.query;
-  const detail = tailed !== undefined ? tail(state) : topic !== undefined ? messages(topic, state) : h("section.panel", { key: "none" }, empty("Choose a topic", "Open one to read its messages, or tick several to follow them live."));
+  const detail =
+    tailed !== undefined
+      ? tail(state)
+      : topic !== undefined
+        ? messages(topic, state)
+        : h(
+            "section.panel",
+            { key: "none" },
+            empty("Choose a topic", "Open one to read its messages, or tick several to follow them live."),
+          );
   return h("div.console", { key: "topics" }, h("div.aside", null, list(state), groups(state)), detail);
 }
-
