@@ -18,7 +18,7 @@ use tokio::time::sleep;
 
 use crate::parts;
 use crate::place::{self, Folder, PATIENCE};
-use crate::process::{End, Process};
+use crate::process::{End, Process, Restartable};
 use crate::proxy::Proxy;
 
 const REQUEST: Duration = Duration::from_secs(10);
@@ -26,7 +26,7 @@ const REQUEST: Duration = Duration::from_secs(10);
 /// A running Kafka (KRaft, broker and controller in one); ended and removed on drop. Topics are not made by themselves, as in a SyncCluster.
 #[derive(Debug)]
 pub struct Kafka {
-    process: Option<Process>,
+    process: Restartable,
     folder: Folder,
     jars: PathBuf,
     port: u16,
@@ -84,7 +84,7 @@ impl Kafka {
             properties(&folder.join("data"), controller, &listeners),
         )?;
         let mut kafka = Self {
-            process: None,
+            process: Restartable::default(),
             folder,
             jars,
             port,
@@ -110,19 +110,12 @@ impl Kafka {
 
     /// As Kubernetes ends a pod.
     pub async fn stop(&mut self) -> Result<()> {
-        if let Some(mut process) = self.process.take() {
-            process.signal(Signal::TERM)?;
-            process.ended(Duration::from_secs(30)).await?;
-        }
-        Ok(())
+        self.process.stop(Signal::TERM).await
     }
 
     /// `kill -9`; `restart` recovers it.
     pub async fn kill(&mut self) -> Result<()> {
-        match self.process.take() {
-            Some(mut process) => process.crash().await,
-            None => Ok(()),
-        }
+        self.process.kill().await
     }
 
     /// Stops it if it runs, and starts it at the same addresses with the same data.
@@ -137,7 +130,7 @@ impl Kafka {
                 .arg("kafka.Kafka")
                 .arg(&properties);
         })?;
-        let process = self.process.insert(process);
+        let process = self.process.started(process);
         answering(process, self.port).await
     }
 

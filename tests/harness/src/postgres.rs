@@ -12,7 +12,7 @@ use tokio_postgres::{Client, Config, NoTls};
 
 use crate::parts;
 use crate::place::{self, Folder, PATIENCE, Unprivileged};
-use crate::process::{End, Process, wrapped};
+use crate::process::{End, Process, Restartable, wrapped};
 use crate::role::{self, Role};
 
 const BOOTSTRAP: &str = include_str!("../../../workloads/schema/sql/bootstrap.sql");
@@ -31,7 +31,7 @@ host replication sync_connector 127.0.0.1/32 scram-sha-256
 #[derive(Debug)]
 pub struct Postgres {
     // Before the folder: fields are dropped in this order, and the process must be gone when its files go.
-    process: Option<Process>,
+    process: Restartable,
     folder: Folder,
     binaries: PathBuf,
     user: Option<Unprivileged>,
@@ -54,7 +54,7 @@ impl Postgres {
             role::write_secret(&folder.join(role.name()), *role, port, password)?;
         }
         let mut postgres = Self {
-            process: None,
+            process: Restartable::default(),
             folder,
             binaries,
             user,
@@ -106,19 +106,12 @@ impl Postgres {
 
     /// Fast shutdown: sessions are ended, and what they committed is checkpointed.
     pub async fn stop(&mut self) -> Result<()> {
-        if let Some(mut process) = self.process.take() {
-            process.signal(Signal::INT)?;
-            process.ended(Duration::from_secs(30)).await?;
-        }
-        Ok(())
+        self.process.stop(Signal::INT).await
     }
 
     /// `kill -9` for the server and all its sessions at once; `restart` recovers it.
     pub async fn kill(&mut self) -> Result<()> {
-        match self.process.take() {
-            Some(mut process) => process.crash().await,
-            None => Ok(()),
-        }
+        self.process.kill().await
     }
 
     /// Stops it if it runs, and starts it on the same port with the same data.
@@ -126,7 +119,7 @@ impl Postgres {
         self.stop().await?;
         let (data, log) = (self.folder.join("data"), self.folder.join("log"));
         let process = serve(&self.binaries, self.user, &data, &log, self.port)?;
-        let process = self.process.insert(process);
+        let process = self.process.started(process);
         answering(process, &superuser(self.port, DATABASE)).await
     }
 }

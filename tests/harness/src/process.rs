@@ -109,11 +109,18 @@ impl Process {
     pub async fn crash(&mut self) -> Result<()> {
         let pid = self.pid()?;
         self.signal(Signal::STOP)?;
-        for child in children(pid) {
-            let _ = kill_process(child, Signal::KILL);
+        let children = children(pid);
+        for child in &children {
+            let _ = kill_process(*child, Signal::KILL);
         }
         self.signal(Signal::KILL)?;
-        self.ended(Duration::from_secs(10)).await.map(drop)
+        self.ended(Duration::from_secs(10)).await?;
+        // A child that is still being taken apart holds the memory they shared.
+        let end = Instant::now() + Duration::from_secs(10);
+        while children.iter().any(|child| is_running(*child)) && Instant::now() < end {
+            sleep(POLL).await;
+        }
+        Ok(())
     }
 
     fn pid(&self) -> Result<Pid> {
@@ -132,6 +139,34 @@ impl Process {
             .fold(String::from("; the end of its log:"), |words, line| {
                 words + "\n    " + line
             })
+    }
+}
+
+/// A process that is stopped, killed and started again.
+#[derive(Debug, Default)]
+pub struct Restartable(Option<Process>);
+
+impl Restartable {
+    /// Takes the place of the one before.
+    pub fn started(&mut self, process: Process) -> &mut Process {
+        self.0.insert(process)
+    }
+
+    /// Asks it to end, and waits until it has.
+    pub async fn stop(&mut self, signal: Signal) -> Result<()> {
+        if let Some(mut process) = self.0.take() {
+            process.signal(signal)?;
+            process.ended(Duration::from_secs(30)).await?;
+        }
+        Ok(())
+    }
+
+    /// `kill -9`, with all its children.
+    pub async fn kill(&mut self) -> Result<()> {
+        match self.0.take() {
+            Some(mut process) => process.crash().await,
+            None => Ok(()),
+        }
     }
 }
 
@@ -179,6 +214,17 @@ fn spawn_from_lasting_thread(command: Command) -> Result<Child> {
         .send((command, answer))
         .map_err(|_| anyhow!("the spawning thread is gone"))?;
     Ok(answered.recv()??)
+}
+
+fn is_running(pid: Pid) -> bool {
+    fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero())).is_ok_and(|stat| {
+        !stat
+            .rsplit(')')
+            .next()
+            .unwrap_or_default()
+            .trim_start()
+            .starts_with('Z')
+    })
 }
 
 /// By /proc/*/stat, `pid (name) state parent …`, whose name may hold anything.

@@ -7,18 +7,20 @@ pub mod topic;
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use anyhow::{Context, Result, ensure};
-use synccluster_connector::{
-    run::Uplink, session::Settings as ConnectorSettings, slot, state::State as ConnectorState, topic::TopicSpec,
-};
+use synccluster_connector::{run::Uplink, slot, topic::TopicSpec};
 use synccluster_harness::{Kafka, Postgres, Role, eventually};
 use synccluster_protocol::{
     ClusterName, Site, convergence,
     event::TableName,
     status::{ConnectorStatus, SinkStatus},
 };
-use synccluster_runtime::{health::Health, link::Probe, postgres::PostgresSecret, supervise::supervise};
+use synccluster_runtime::{
+    health::Health,
+    postgres::PostgresSecret,
+    workload::{State, supervise},
+};
 use synccluster_schema::migrate::{Task, migrate};
-use synccluster_sink::{measure, run::Downlink, session::Settings as SinkSettings, state::State as SinkState};
+use synccluster_sink::run::Downlink;
 use tokio::task::JoinHandle;
 use tokio_postgres::Client;
 use tokio_util::sync::CancellationToken;
@@ -49,10 +51,9 @@ pub struct SiteUnderTest {
 
 struct Running {
     stop: CancellationToken,
-    connector: Arc<ConnectorState>,
-    sink: Arc<SinkState>,
+    connector: Arc<State<Uplink>>,
+    sink: Arc<State<Downlink>>,
     tasks: Vec<JoinHandle<()>>,
-    measuring: JoinHandle<()>,
 }
 
 impl World {
@@ -133,7 +134,6 @@ impl World {
     pub async fn pause(&mut self, site: Site) {
         if let Some(running) = self.at_mut(site).running.take() {
             running.stop.cancel();
-            running.measuring.abort();
             for task in running.tasks {
                 let _ = task.await;
             }
@@ -146,9 +146,9 @@ impl World {
         let at = self.at_mut(site);
         let secret = |role| PostgresSecret::read(&at.postgres.secret_dir(role));
         let stop = CancellationToken::new();
-        let connector = Arc::new(ConnectorState::new(cluster.clone(), site, Probe::start(&at.bootstrap)));
-        let sink = Arc::new(SinkState::new(cluster.clone(), site, Probe::start(&at.bootstrap)));
-        let uplink = ConnectorSettings {
+        let connector = Arc::new(State::new(cluster.clone(), site, &at.bootstrap));
+        let sink = Arc::new(State::new(cluster.clone(), site, &at.bootstrap));
+        let uplink = Uplink {
             site,
             postgres: secret(Role::Connector)?,
             bootstrap_servers: at.bootstrap.clone(),
@@ -159,36 +159,23 @@ impl World {
                 config: vec!["cleanup.policy=compact".parse().map_err(anyhow::Error::msg)?],
             },
         };
-        let downlink = SinkSettings {
+        let downlink = Downlink {
             cluster,
             site,
             postgres: secret(Role::Sink)?,
             bootstrap_servers: at.bootstrap.clone(),
             max_clock_skew: Duration::from_secs(10),
+            digest_interval: DIGEST_INTERVAL,
         };
-        let measuring = tokio::spawn(measure::run(secret(Role::Sink)?, Arc::clone(&sink), DIGEST_INTERVAL));
         let tasks = vec![
-            tokio::spawn(supervise(
-                Uplink {
-                    settings: uplink,
-                    state: Arc::clone(&connector),
-                },
-                stop.clone(),
-            )),
-            tokio::spawn(supervise(
-                Downlink {
-                    settings: downlink,
-                    state: Arc::clone(&sink),
-                },
-                stop.clone(),
-            )),
+            tokio::spawn(supervise(uplink, Arc::clone(&connector), stop.clone())),
+            tokio::spawn(supervise(downlink, Arc::clone(&sink), stop.clone())),
         ];
         at.running = Some(Running {
             stop,
             connector,
             sink,
             tasks,
-            measuring,
         });
         Ok(())
     }

@@ -1,19 +1,14 @@
 //! `synccluster-connector run`: a site's uplink.
 
-use std::{process::ExitCode, sync::Arc};
+use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use synccluster_connector::{
     run::Uplink,
-    session::Settings,
     slot,
-    state::State,
     topic::{Setting, TopicSpec},
 };
-use synccluster_runtime::{
-    config::Common, health, link::Probe, postgres::PostgresSecret, supervise::supervise, telemetry,
-};
-use tokio_util::sync::CancellationToken;
+use synccluster_runtime::{config::Common, workload};
 
 /// Sends what is committed at a site to the site's topic, as Debezium's change events.
 #[derive(Parser)]
@@ -51,39 +46,18 @@ struct Run {
 
 #[tokio::main(worker_threads = 2)]
 async fn main() -> ExitCode {
-    telemetry::init();
     let Command::Run(arguments) = Arguments::parse().command;
-    let common = arguments.common;
-    let postgres = match PostgresSecret::read(&common.postgres_secret) {
-        Ok(secret) => secret,
-        Err(error) => {
-            tracing::error!(%error, "cannot start");
-            return ExitCode::FAILURE;
-        }
+    let topic_spec = TopicSpec {
+        replication: arguments.topic_replication,
+        config: arguments.topic_config,
     };
-    let stop = CancellationToken::new();
-    let state = Arc::new(State::new(
-        common.cluster.clone(),
-        common.site,
-        Probe::start(&common.bootstrap_servers),
-    ));
-    let settings = Settings {
+    workload::run(arguments.common, |common, postgres| Uplink {
         site: common.site,
         postgres,
         slot: slot::name(&common.cluster, common.site),
         topic: common.cluster.topic(common.site),
         bootstrap_servers: common.bootstrap_servers,
-        topic_spec: TopicSpec {
-            replication: arguments.topic_replication,
-            config: arguments.topic_config,
-        },
-    };
-    let work = tokio::spawn(supervise(
-        Uplink {
-            settings,
-            state: Arc::clone(&state),
-        },
-        stop.clone(),
-    ));
-    health::run(common.listen, state, work, stop).await
+        topic_spec,
+    })
+    .await
 }

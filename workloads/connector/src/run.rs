@@ -1,69 +1,125 @@
-//! The uplink, session after session.
+//! The uplink as a workload: what it needs, what it tells, and what it does while the link is cut.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
-use synccluster_protocol::status::ConnectorPhase;
+use synccluster_protocol::{
+    ClusterName, Site,
+    status::{ConnectorPhase, ConnectorStatus, LinkStatus},
+};
 use synccluster_runtime::{
-    link::{Probe, Verdict},
-    postgres,
-    supervise::Sessions,
+    clock::now_millis,
+    health::Metric,
+    postgres::{self, PostgresSecret},
+    workload::{Parts, Phases, State, Workload},
 };
 use tokio::time;
 
-use crate::{
-    session::{self, Settings},
-    slot,
-    state::State,
-};
+use crate::{session, slot, topic::TopicSpec};
 
 /// How often the slot is looked at while the link is cut: its WAL grows.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 
-/// A site's uplink.
+/// A site's uplink: from where, to where.
 pub struct Uplink {
-    /// From where, to where.
-    pub settings: Settings,
-    /// What it tells of itself.
-    pub state: Arc<State>,
+    /// The site.
+    pub site: Site,
+    /// Its Postgres.
+    pub postgres: PostgresSecret,
+    /// Kafka.
+    pub bootstrap_servers: String,
+    /// The slot.
+    pub slot: String,
+    /// The topic.
+    pub topic: String,
+    /// How it is made.
+    pub topic_spec: TopicSpec,
 }
 
-impl Sessions for Uplink {
+impl Workload for Uplink {
+    type Status = ConnectorStatus;
+    type Phase = ConnectorPhase;
     type Error = session::Error;
 
-    fn probe(&self) -> &Probe {
-        self.state.probe()
-    }
+    const NAME: &'static str = "connector";
+    const PHASES: Phases<ConnectorPhase> = Phases {
+        starting: ConnectorPhase::Starting,
+        working: ConnectorPhase::Streaming,
+        cut: ConnectorPhase::Cut,
+        failing: ConnectorPhase::Failing,
+    };
 
-    async fn session(&self) -> Result<(), session::Error> {
-        session::run(&self.settings, &self.state).await
-    }
-
-    async fn wait(&self, verdict: Verdict) {
-        if verdict == Verdict::Cut {
-            self.state.phase(ConnectorPhase::Cut);
+    fn status(cluster: ClusterName, site: Site) -> ConnectorStatus {
+        ConnectorStatus {
+            cluster,
+            site,
+            phase: ConnectorPhase::Starting,
+            link: LinkStatus::default(),
+            slot: None,
+            lag_bytes: None,
+            lag_seconds: 0,
+            records_acknowledged: 0,
+            snapshot_rows: 0,
+            error: None,
+            measured_at: None,
         }
-        look(&self.settings, &self.state).await;
     }
 
-    fn failed(&self, error: &session::Error) {
-        self.state.edit().error = Some(error.to_string());
-        self.state.phase(ConnectorPhase::Failing);
+    fn parts(status: &mut ConnectorStatus) -> Parts<'_, ConnectorPhase> {
+        Parts {
+            phase: &mut status.phase,
+            link: &mut status.link,
+            error: &mut status.error,
+        }
     }
-}
 
-/// The slot keeps what is written during a cut; how much is said all along.
-async fn look(settings: &Settings, state: &State) {
-    state.alive();
-    if let Ok(client) = postgres::connect_once(&settings.postgres, "synccluster-connector").await
-        && let Ok(Some(slot)) = slot::status(&client, &settings.slot).await
-    {
-        let lag = slot::lag_bytes(&client, slot.confirmed_flush_lsn.unwrap_or_default())
-            .await
-            .ok();
-        let mut status = state.edit();
-        status.lag_bytes = lag;
-        status.slot = Some(slot);
-        status.measured_at = Some(synccluster_runtime::clock::now_millis());
+    fn metrics(status: &ConnectorStatus) -> Vec<Metric> {
+        let retained = status.slot.as_ref().map(|slot| slot.retained_bytes);
+        vec![
+            Metric::counter(
+                "synccluster_uplink_records_acknowledged_total",
+                "Records Kafka has acknowledged.",
+                status.records_acknowledged,
+            ),
+            Metric::gauge(
+                "synccluster_uplink_lag_bytes",
+                "WAL written and not yet in Kafka.",
+                status.lag_bytes.unwrap_or_default(),
+            ),
+            Metric::gauge(
+                "synccluster_uplink_lag_seconds",
+                "Age of the oldest change read and not yet in Kafka.",
+                status.lag_seconds,
+            ),
+            Metric::gauge(
+                "synccluster_uplink_slot_retained_bytes",
+                "WAL kept for the slot.",
+                retained.unwrap_or_default(),
+            ),
+            Metric::gauge(
+                "synccluster_uplink_connected",
+                "1 while a connection to Kafka is established.",
+                u64::from(status.link.established > 0),
+            ),
+        ]
     }
-    time::sleep(LOOK_EVERY).await;
+
+    async fn session(&self, state: &State<Self>) -> Result<(), session::Error> {
+        session::run(self, state).await
+    }
+
+    /// The slot keeps what is written during a cut; how much is said all along.
+    async fn wait(&self, state: &State<Self>) {
+        if let Ok(client) = postgres::connect_once(&self.postgres, "synccluster-connector").await
+            && let Ok(Some(slot)) = slot::status(&client, &self.slot).await
+        {
+            let lag = slot::lag_bytes(&client, slot.confirmed_flush_lsn.unwrap_or_default())
+                .await
+                .ok();
+            let mut status = state.edit();
+            status.lag_bytes = lag;
+            status.slot = Some(slot);
+            status.measured_at = Some(now_millis());
+        }
+        time::sleep(LOOK_EVERY).await;
+    }
 }

@@ -22,8 +22,8 @@ use synccluster_replication::{
 };
 use synccluster_runtime::{
     clock::{now_micros, now_millis},
-    kafka,
-    postgres::{self, PostgresSecret},
+    kafka, postgres,
+    workload::State,
 };
 use tokio::{sync::Notify, time};
 use tokio_postgres::Client;
@@ -31,10 +31,9 @@ use tokio_postgres::Client;
 use crate::{
     envelope::{self, Change, Open, Origin, Record},
     progress::Progress,
+    run::Uplink,
     slot::{self, Need, PUBLICATION},
-    snapshot,
-    state::State,
-    topic::{self, TopicSpec},
+    snapshot, topic,
 };
 
 /// How often Postgres is told what Kafka has, and the lag is measured.
@@ -69,22 +68,6 @@ pub enum Error {
     /// A change outside of a transaction.
     #[error("the stream has a change outside of a transaction")]
     NoTransaction,
-}
-
-/// What a session needs.
-pub struct Settings {
-    /// The site.
-    pub site: Site,
-    /// Its Postgres.
-    pub postgres: PostgresSecret,
-    /// Kafka.
-    pub bootstrap_servers: String,
-    /// The slot.
-    pub slot: String,
-    /// The topic.
-    pub topic: String,
-    /// How it is made.
-    pub topic_spec: TopicSpec,
 }
 
 /// Acknowledgements, as the producer's thread brings them.
@@ -137,8 +120,8 @@ impl ProducerContext for Context {
 }
 
 struct Session<'a> {
-    settings: &'a Settings,
-    state: &'a State,
+    uplink: &'a Uplink,
+    state: &'a State<Uplink>,
     sql: Client,
     producer: ThreadedProducer<Context>,
     acknowledged: Arc<Acknowledged>,
@@ -150,28 +133,28 @@ struct Session<'a> {
 }
 
 /// Streams until something fails.
-pub async fn run(settings: &Settings, state: &State) -> Result<(), Error> {
-    let sql = postgres::connect_once(&settings.postgres, "synccluster-connector").await?;
-    let client_id = format!("{}-connector", settings.topic);
+pub async fn run(uplink: &Uplink, state: &State<Uplink>) -> Result<(), Error> {
+    let sql = postgres::connect_once(&uplink.postgres, "synccluster-connector").await?;
+    let client_id = format!("{}-connector", uplink.topic);
     topic::ensure(
-        &kafka::client_config(&settings.bootstrap_servers, &client_id),
-        &settings.topic,
-        &settings.topic_spec,
+        &kafka::client_config(&uplink.bootstrap_servers, &client_id),
+        &uplink.topic,
+        &uplink.topic_spec,
     )
     .await?;
     let acknowledged = Arc::new(Acknowledged::default());
-    let mut config = kafka::producer_config(&settings.bootstrap_servers, &client_id);
+    let mut config = kafka::producer_config(&uplink.bootstrap_servers, &client_id);
     // Kafka being down is waited out: giving a record up would only mean to read it again.
     config
         .set("message.timeout.ms", "0")
         .set("message.max.bytes", "10000000");
     let producer = config.create_with_context(Context(Arc::clone(&acknowledged)))?;
     let origin = Origin {
-        topic: settings.topic.clone(),
-        database: settings.postgres.dbname.clone(),
+        topic: uplink.topic.clone(),
+        database: uplink.postgres.dbname.clone(),
     };
     let mut session = Session {
-        settings,
+        uplink,
         state,
         sql,
         producer,
@@ -181,15 +164,15 @@ pub async fn run(settings: &Settings, state: &State) -> Result<(), Error> {
         open: None,
         held: None,
     };
-    let mut replication = ReplicationConnection::connect(&settings.postgres, "synccluster-connector").await?;
-    if slot::prepare(&session.sql, &settings.slot).await? == Need::Snapshot {
+    let mut replication = ReplicationConnection::connect(&uplink.postgres, "synccluster-connector").await?;
+    if slot::prepare(&session.sql, &uplink.slot).await? == Need::Snapshot {
         session.snapshot(&mut replication).await?;
     }
     replication
         .start(
-            &settings.slot,
+            &uplink.slot,
             PUBLICATION,
-            if settings.site == Site::Server {
+            if uplink.site == Site::Server {
                 Origins::Any
             } else {
                 Origins::Local
@@ -203,10 +186,8 @@ pub async fn run(settings: &Settings, state: &State) -> Result<(), Error> {
 impl Session<'_> {
     async fn snapshot(&mut self, replication: &mut ReplicationConnection) -> Result<(), Error> {
         self.state.phase(ConnectorPhase::Snapshotting);
-        let (lsn, name) = replication
-            .create_slot(&self.settings.slot, Lifetime::Permanent)
-            .await?;
-        let reading = postgres::connect_once(&self.settings.postgres, "synccluster-connector snapshot").await?;
+        let (lsn, name) = replication.create_slot(&self.uplink.slot, Lifetime::Permanent).await?;
+        let reading = postgres::connect_once(&self.uplink.postgres, "synccluster-connector snapshot").await?;
         snapshot::begin(&reading, &name).await?;
         let mut sent = 0;
         let whole = self.acknowledged.progress().begin(now_millis());
@@ -216,6 +197,7 @@ impl Session<'_> {
                 let record = envelope::snapshot_record(&self.origin, &table, &values, lsn, now_millis())?;
                 self.send(&record, whole, None).await?;
                 sent += 1;
+                self.state.alive();
                 self.state.edit().snapshot_rows = sent;
             }
         }
@@ -226,7 +208,7 @@ impl Session<'_> {
             self.state.alive();
             let _ = time::timeout(REPORT_EVERY, self.acknowledged.changed.notified()).await;
         }
-        slot::complete(&self.sql, &self.settings.slot).await?;
+        slot::complete(&self.sql, &self.uplink.slot).await?;
         tracing::info!(rows = sent, %lsn, "snapshot is in Kafka");
         Ok(())
     }
@@ -314,7 +296,7 @@ impl Session<'_> {
         self.acknowledged.progress().sent(transaction);
         let end_of = end_of.map(|events| events.to_string());
         loop {
-            let mut message = BaseRecord::with_opaque_to(&self.settings.topic, Box::new(transaction))
+            let mut message = BaseRecord::with_opaque_to(&self.uplink.topic, Box::new(transaction))
                 .key(&record.key)
                 .partition(0);
             if let Some(value) = &record.value {
@@ -345,9 +327,10 @@ impl Session<'_> {
     }
 
     async fn measure(&self, confirmed: Lsn) -> Result<(), Error> {
-        let slot = slot::status(&self.sql, &self.settings.slot).await?;
+        let slot = slot::status(&self.sql, &self.uplink.slot).await?;
         let lag = slot::lag_bytes(&self.sql, confirmed).await?;
         let oldest = self.acknowledged.progress().oldest();
+        self.state.alive();
         let mut status = self.state.edit();
         status.slot = slot;
         status.lag_bytes = (confirmed > Lsn(0)).then_some(lag);

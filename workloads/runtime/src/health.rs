@@ -116,11 +116,46 @@ pub async fn run<H: Health>(
     }
 }
 
-/// One metric in Prometheus' text format.
-pub fn metric(out: &mut String, name: &str, kind: &str, help: &str, labels: &str, value: impl std::fmt::Display) {
-    use std::fmt::Write;
-    let _ = write!(
-        out,
-        "# HELP {name} {help}\n# TYPE {name} {kind}\n{name}{{{labels}}} {value}\n"
-    );
+/// One number a workload tells.
+#[derive(Clone, Copy, Debug)]
+pub struct Metric {
+    name: &'static str,
+    kind: &'static str,
+    help: &'static str,
+    value: u64,
+}
+
+impl Metric {
+    /// A number that goes up and down.
+    pub fn gauge(name: &'static str, help: &'static str, value: u64) -> Self {
+        let kind = "gauge";
+        Self {
+            name,
+            kind,
+            help,
+            value,
+        }
+    }
+
+    /// A number that only grows, from the start of the process.
+    pub fn counter(name: &'static str, help: &'static str, value: u64) -> Self {
+        let kind = "counter";
+        Self {
+            name,
+            kind,
+            help,
+            value,
+        }
+    }
+
+    /// In Prometheus' text format.
+    pub fn text(self, labels: &str) -> String {
+        let Self {
+            name,
+            kind,
+            help,
+            value,
+        } = self;
+        format!("# HELP {name} {help}\n# TYPE {name} {kind}\n{name}{{{labels}}} {value}\n")
+    }
 }

@@ -9,5 +9,5 @@ pub mod kafka;
 pub mod link;
 pub mod postgres;
 pub mod sockets;
-pub mod supervise;
 pub mod telemetry;
+pub mod workload;

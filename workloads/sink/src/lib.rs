@@ -17,6 +17,5 @@ pub mod run;
 pub mod session;
 pub mod settle;
 pub mod source;
-pub mod state;
 pub mod statements;
 pub mod target;

@@ -1,18 +1,13 @@
 //! `synccluster-sink run`: a site's downlink.
 
-use std::{process::ExitCode, sync::Arc, time::Duration};
+use std::{process::ExitCode, time::Duration};
 
 use clap::{Parser, Subcommand};
 use synccluster_runtime::{
     config::{Common, parse_duration},
-    health,
-    link::Probe,
-    postgres::PostgresSecret,
-    supervise::supervise,
-    telemetry,
+    workload,
 };
-use synccluster_sink::{measure, run::Downlink, session::Settings, state::State};
-use tokio_util::sync::CancellationToken;
+use synccluster_sink::run::Downlink;
 
 /// Applies change events to a site's tables: the server takes every client's topic, a client the server's.
 #[derive(Parser)]
@@ -45,40 +40,14 @@ struct Run {
 
 #[tokio::main(worker_threads = 2)]
 async fn main() -> ExitCode {
-    telemetry::init();
     let Command::Run(arguments) = Arguments::parse().command;
-    let common = arguments.common;
-    let postgres = match PostgresSecret::read(&common.postgres_secret) {
-        Ok(secret) => secret,
-        Err(error) => {
-            tracing::error!(%error, "cannot start");
-            return ExitCode::FAILURE;
-        }
-    };
-    let stop = CancellationToken::new();
-    let state = Arc::new(State::new(
-        common.cluster.clone(),
-        common.site,
-        Probe::start(&common.bootstrap_servers),
-    ));
-    tokio::spawn(measure::run(
-        postgres.clone(),
-        Arc::clone(&state),
-        arguments.digest_interval,
-    ));
-    let settings = Settings {
+    workload::run(arguments.common, |common, postgres| Downlink {
         cluster: common.cluster,
         site: common.site,
         postgres,
         bootstrap_servers: common.bootstrap_servers,
         max_clock_skew: arguments.max_clock_skew,
-    };
-    let work = tokio::spawn(supervise(
-        Downlink {
-            settings,
-            state: Arc::clone(&state),
-        },
-        stop.clone(),
-    ));
-    health::run(common.listen, state, work, stop).await
+        digest_interval: arguments.digest_interval,
+    })
+    .await
 }

@@ -6,20 +6,21 @@ use synccluster_protocol::{Lsn, status::DigestStatus};
 use synccluster_runtime::{
     clock::now_millis,
     postgres::{self, PostgresSecret},
+    workload::State,
 };
 use tokio::time::{self, Instant};
 use tokio_postgres::Client;
 
 use crate::{
     digest::{Moment, is_due},
-    state::State,
+    run::Downlink,
 };
 
 /// Between two looks; a look at rest writes no WAL and reads no table.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// Runs until the process ends; a connection that breaks is made again. Goes on while the link to Kafka is cut.
-pub async fn run(secret: PostgresSecret, state: Arc<State>, interval: Duration) {
+pub async fn run(secret: PostgresSecret, state: Arc<State<Downlink>>, interval: Duration) {
     loop {
         if let Ok(client) = postgres::connect_once(&secret, "synccluster-sink measure").await
             && let Err(error) = look(&client, &state, interval).await
@@ -30,7 +31,7 @@ pub async fn run(secret: PostgresSecret, state: Arc<State>, interval: Duration) 
     }
 }
 
-async fn look(client: &Client, state: &State, interval: Duration) -> Result<(), tokio_postgres::Error> {
+async fn look(client: &Client, state: &State<Downlink>, interval: Duration) -> Result<(), tokio_postgres::Error> {
     let mut before = None;
     let mut of_last = None;
     let mut computed_at = Instant::now();
@@ -80,7 +81,7 @@ async fn position(client: &Client) -> Result<Lsn, tokio_postgres::Error> {
     Ok(text.parse().unwrap_or_default())
 }
 
-async fn count(client: &Client, state: &State) -> Result<(), tokio_postgres::Error> {
+async fn count(client: &Client, state: &State<Downlink>) -> Result<(), tokio_postgres::Error> {
     let statement = "select (select count(*) from sync.conflicts), (select count(*) from sync.parked),
                             (select reason from sync.parked order by id desc limit 1)";
     let row = client.query_one(statement, &[]).await?;

@@ -6,9 +6,9 @@
 use std::time::Duration;
 
 use rdkafka::{
-    Message, Offset, TopicPartitionList,
-    consumer::{Consumer, StreamConsumer},
-    error::KafkaError,
+    ClientContext, Message, Offset, TopicPartitionList,
+    consumer::{Consumer, ConsumerContext, StreamConsumer},
+    error::{KafkaError, RDKafkaErrorCode},
     message::BorrowedMessage,
 };
 use synccluster_runtime::kafka;
@@ -30,9 +30,22 @@ pub enum Error {
     Silence,
 }
 
+/// The end of a topic is none of the errors that are logged.
+struct Quiet;
+
+impl ClientContext for Quiet {
+    fn error(&self, error: KafkaError, reason: &str) {
+        if !matches!(error, KafkaError::Global(RDKafkaErrorCode::PartitionEOF)) {
+            tracing::error!(%error, reason, "librdkafka");
+        }
+    }
+}
+
+impl ConsumerContext for Quiet {}
+
 /// The records of a part of a topic.
 pub struct Replay {
-    consumer: StreamConsumer,
+    consumer: StreamConsumer<Quiet>,
     next: i64,
     end: i64,
 }
@@ -49,7 +62,7 @@ impl Replay {
         let mut config = kafka::consumer_config(bootstrap_servers, client_id);
         // Compaction may have taken the last records meanwhile; then the end of the topic is the end.
         config.set("enable.partition.eof", "true");
-        let consumer: StreamConsumer = config.create()?;
+        let consumer = config.create_with_context::<_, StreamConsumer<Quiet>>(Quiet)?;
         let mut part = TopicPartitionList::new();
         part.add_partition_offset(topic, 0, Offset::Offset(first))?;
         consumer.assign(&part)?;

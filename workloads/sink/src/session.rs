@@ -5,13 +5,13 @@ use std::{collections::HashMap, time::Duration};
 use futures::FutureExt;
 use rdkafka::{consumer::StreamConsumer, error::KafkaError};
 use synccluster_protocol::{
-    ClusterName, Site,
+    Site,
     status::{SinkPhase, SourceStatus},
 };
 use synccluster_runtime::{
     clock::{now_micros, now_millis},
-    kafka,
-    postgres::{self, PostgresSecret},
+    kafka, postgres,
+    workload::State,
 };
 use tokio::time::{self, Instant};
 
@@ -19,9 +19,9 @@ use crate::{
     apply::Transaction,
     assemble::{Content, SourceTransaction},
     park::{self, Which},
-    replay::{self, Replay},
+    replay,
+    run::Downlink,
     source::{Received, Source},
-    state::State,
     target::Target,
 };
 
@@ -57,34 +57,9 @@ pub enum Error {
     Replay(#[from] replay::Error),
 }
 
-/// What a session needs.
-pub struct Settings {
-    /// The cluster.
-    pub cluster: ClusterName,
-    /// The site.
-    pub site: Site,
-    /// Its Postgres.
-    pub postgres: PostgresSecret,
-    /// Kafka.
-    pub bootstrap_servers: String,
-    /// How far ahead a version may be and still be waited for.
-    pub max_clock_skew: Duration,
-}
-
-impl Settings {
-    fn client_id(&self) -> String {
-        format!("{}.{}-sink", self.cluster, self.site)
-    }
-
-    fn replay(&self, topic: &str, first: i64, end: i64) -> Result<Replay, KafkaError> {
-        let client_id = format!("{}-replay", self.client_id());
-        Replay::start(&self.bootstrap_servers, &client_id, topic, first, end)
-    }
-}
-
 struct Session<'a> {
-    settings: &'a Settings,
-    state: &'a State,
+    downlink: &'a Downlink,
+    state: &'a State<Downlink>,
     source: Source,
     target: Target,
     progress: HashMap<String, (i64, i64)>,
@@ -94,14 +69,14 @@ struct Session<'a> {
 }
 
 /// Applies until something fails. A transaction that is being applied when it is dropped is rolled back with its connection.
-pub async fn run(settings: &Settings, state: &State) -> Result<(), Error> {
-    let mut target = Target::connect(&settings.postgres, settings.site).await?;
+pub async fn run(downlink: &Downlink, state: &State<Downlink>) -> Result<(), Error> {
+    let mut target = Target::connect(&downlink.postgres, downlink.site).await?;
     let progress = target.progress().await?;
     let consumer: StreamConsumer =
-        kafka::consumer_config(&settings.bootstrap_servers, &settings.client_id()).create()?;
+        kafka::consumer_config(&downlink.bootstrap_servers, &downlink.client_id()).create()?;
     let source = Source::new(consumer);
     let mut session = Session {
-        settings,
+        downlink,
         state,
         source,
         target,
@@ -115,7 +90,8 @@ pub async fn run(settings: &Settings, state: &State) -> Result<(), Error> {
         if discovered.is_none_or(|at| at.elapsed() >= DISCOVER_EVERY) {
             discovered = Some(Instant::now());
             if !session.target.own_writes_are_kept().await? {
-                state.wait("its connector has not made the site's slot and snapshot yet: what is overwritten before that would be lost");
+                let reason = "its connector has not made the site's slot and snapshot yet: what is overwritten before that would be lost";
+                state.explain(SinkPhase::Starting, reason.to_owned());
                 time::sleep(DISCOVER_EVERY).await;
                 continue;
             }
@@ -131,11 +107,11 @@ pub async fn run(settings: &Settings, state: &State) -> Result<(), Error> {
 impl Session<'_> {
     /// Blocking calls of librdkafka, bounded by their time limit; the other worker thread serves /status meanwhile.
     fn look_at_kafka(&mut self) -> Result<(), Error> {
-        let (settings, progress) = (self.settings, &self.progress);
+        let (downlink, progress) = (self.downlink, &self.progress);
         let source = &mut self.source;
         tokio::task::block_in_place(|| {
             source
-                .discover(&settings.cluster, settings.site, progress)
+                .discover(&downlink.cluster, downlink.site, progress)
                 .and_then(|()| source.measure())
         })?;
         self.state.phase(SinkPhase::Applying);
@@ -237,7 +213,7 @@ impl Session<'_> {
             match &transaction.content {
                 Content::Held(records) => held.extend(records.iter().map(|record| &*record.raw)),
                 Content::InTopic(first) => {
-                    let mut replay = self.settings.replay(topic, *first, next_offset)?;
+                    let mut replay = self.downlink.replay(topic, *first, next_offset)?;
                     loop {
                         let piece = replay.piece().await?;
                         if piece.is_empty() {
@@ -265,7 +241,7 @@ impl Session<'_> {
             }
         }
         let which = if due { Which::Oldest } else { Which::Asked };
-        let through = park::retry(&mut self.target, &self.settings.cluster, which).await?;
+        let through = park::retry(&mut self.target, &self.downlink.cluster, which).await?;
         if through > 0 {
             tracing::info!(through, "parked events were applied");
             self.parked_after = PARKED_AFTER;
@@ -280,7 +256,7 @@ impl Session<'_> {
     }
 
     fn tell(&self) {
-        let skew = self.settings.max_clock_skew;
+        let skew = self.downlink.max_clock_skew;
         let sources = self.source.topics.iter().map(|(name, topic)| SourceStatus {
             topic: name.clone(),
             offset: topic.offset,
