@@ -189,7 +189,56 @@ async fn rows_that_swap_a_unique_value_get_through() -> Result<()> {
     world
         .wait_for(ONE, "select seat from seats order by id", &["20", "10"])
         .await?;
+    world.run(ONE, "update seats set seat = 30 - seat").await?;
+    world
+        .wait_for(SERVER, "select seat from seats order by id", &["10", "20"])
+        .await?;
     world.converged().await?;
+    assert_eq!(world.ask(SERVER, "select count(*) from sync.conflicts").await?, ["0"]);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_two_rows_that_collide_the_later_stays_whatever_the_constraint() -> Result<()> {
+    let schema = r#"
+        create table expression (id int primary key, email text); create unique index on expression (lower(email), (id > 0));
+        create table partial (id int primary key, "the room" int, gone bool not null); create unique index on partial ("the room") where not gone;
+        create table generated (id int primary key, email text, canonical text generated always as (lower(email)) stored unique);
+        create table nulls (id int primary key, a int, b text, unique nulls not distinct (a, b));
+        create table excluded (id int primary key, ord tsrange, gone bool, exclude using gist (ord with &&) where (gone is not true));
+        create table deferred (id int primary key, seat int unique deferrable initially deferred)"#;
+    let write = |id: u8, name: &str| {
+        format!(
+            "insert into expression values ({id}, '{name}@B.c'); insert into generated values ({id}, '{name}@B.c'); insert into nulls values ({id}, null, 'x');
+             insert into partial values ({id}, 101, false), ({id} + 10, 101, true); insert into deferred values ({id}, 7);
+             insert into excluded values ({id}, '[2024-01-0{id},2024-01-09)', null), ({id} + 10, '[2024-01-0{id},2024-01-09)', true)"
+        )
+    };
+    let mut world = World::start(2, schema).await?;
+    world.converged().await?;
+    world.pause(ONE).await;
+    world.pause(TWO).await;
+    world.run(ONE, &write(1, "a")).await?;
+    world.run(TWO, &write(2, "A")).await?;
+    world.resume(ONE)?;
+    world.wait_for(SERVER, "select id from deferred", &["1"]).await?;
+    world.resume(TWO)?;
+    world.converged().await?;
+    for (table, expected) in [
+        ("expression", &["2"][..]),
+        ("generated", &["2"]),
+        ("nulls", &["2"]),
+        ("deferred", &["2"]),
+        ("partial", &["2", "11", "12"]),
+        ("excluded", &["2", "11", "12"]),
+    ] {
+        let left = world.ask(ONE, &format!("select id from {table} order by id")).await?;
+        assert_eq!(left, expected, "{table}");
+    }
+    let lost = "select relation || ' ' || (loser ->> 'id') from sync.conflicts where kind = 'unique' order by 1";
+    let expected = ["deferred", "excluded", "expression", "generated", "nulls", "partial"]
+        .map(|table| format!("public.{table} 1"));
+    assert_eq!(world.ask(SERVER, lost).await?, expected);
     Ok(())
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use synccluster_integration::World;
 use synccluster_protocol::{Site, event::TableName};
 
@@ -206,6 +206,19 @@ async fn what_a_site_cannot_apply_yet_waits_and_nothing_else_does() -> Result<()
     world.resume(ONE)?;
     world.wait_for(ONE, "select body from notes", &["early"]).await?;
     world.wait_for(ONE, "select count(*) from sync.parked", &["0"]).await?;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_that_is_deferrable_is_refused_with_the_remedy() -> Result<()> {
+    let mut world = World::prepare("create table todos (id int primary key deferrable, title text)")?;
+    let bootstrap = synccluster_harness::Kafka::shared().await?.bootstrap();
+    let refused = world.add(SERVER, &bootstrap).await.err().context("it was enrolled")?;
+    let words = format!("{refused:#}");
+    anyhow::ensure!(
+        words.contains("todos") && words.contains("without deferrable"),
+        "{words}"
+    );
     Ok(())
 }
 

@@ -145,6 +145,11 @@ begin
     raise exception 'table % has no primary key, so its rows cannot be told apart between sites', full_name
       using hint = format('add one in a migration (alter table %s add primary key (…)) or take the table off spec.schema.tables', quoted);
   end if;
+  -- No insert can leave alone what is there (`on conflict`) on such a key.
+  if exists (select from pg_index where indrelid = target and indisprimary and not indimmediate) then
+    raise exception 'the primary key of table % is deferrable, and rows from other sites cannot be inserted beside it', full_name
+      using hint = format('make it anew in a migration without deferrable (alter table %s drop constraint …, add primary key (…))', quoted);
+  end if;
 
   select 'jsonb_build_object(' || string_agg(format('%L, new.%I', c, c), ', ') || ')',
          'jsonb_build_object(' || string_agg(format('%L, old.%I', c, c), ', ') || ')',

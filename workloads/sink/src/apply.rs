@@ -16,6 +16,10 @@ use crate::{
 /// Records applied in one go, and their bytes: as rows and parameters they are many times what they are as records.
 const PIECE: (usize, usize) = (500, 1 << 20);
 
+/// Events of tables with deferrable constraints that are kept until the commit. Of more, swaps that are further apart are settled as they
+/// come, which leaves the same rows and a conflict in the books.
+const UNCHECKED: usize = 2000;
+
 /// Why nothing was applied; all of it is tried again.
 pub type Error = tokio_postgres::Error;
 
@@ -27,6 +31,8 @@ pub struct Transaction<'a> {
     seen: i64,
     /// The highest commit of the source so far.
     lsn: i64,
+    /// Applied, and to be asked about before the commit.
+    unchecked: Vec<Event>,
 }
 
 impl<'a> Transaction<'a> {
@@ -39,6 +45,7 @@ impl<'a> Transaction<'a> {
             topic,
             seen,
             lsn: seen,
+            unchecked: Vec::new(),
         })
     }
 
@@ -54,11 +61,29 @@ impl<'a> Transaction<'a> {
             }
             bytes += raw.len();
             if events.len() >= PIECE.0 || bytes >= PIECE.1 {
-                apply_events(self.target, self.topic, &events).await?;
-                (events, bytes) = (Vec::new(), 0);
+                self.piece(std::mem::take(&mut events)).await?;
+                bytes = 0;
             }
         }
-        apply_events(self.target, self.topic, &events).await
+        self.piece(events).await
+    }
+
+    async fn piece(&mut self, events: Vec<Event>) -> Result<(), Error> {
+        apply_events(self.target, self.topic, &events).await?;
+        for event in events {
+            if settle::may_collide_silently(self.target, &event).await? {
+                self.unchecked.push(event);
+            }
+        }
+        if self.unchecked.len() > UNCHECKED {
+            self.check().await?;
+        }
+        Ok(())
+    }
+
+    async fn check(&mut self) -> Result<(), Error> {
+        let events = std::mem::take(&mut self.unchecked);
+        check(self.target, self.topic, &events).await
     }
 
     fn placed(&mut self, mut event: Event) -> Event {
@@ -73,7 +98,8 @@ impl<'a> Transaction<'a> {
     }
 
     /// Stores that the topic was applied up to before `next_offset`, and commits; returns the highest commit of the source seen.
-    pub async fn commit(self, next_offset: i64) -> Result<i64, Error> {
+    pub async fn commit(mut self, next_offset: i64) -> Result<i64, Error> {
+        self.check().await?;
         let progress = "insert into sync.progress as p (topic, partition, \"offset\", lsn) values ($1, 0, $2, $3)
                         on conflict (topic, partition) do update set \"offset\" = excluded.\"offset\", lsn = excluded.lsn";
         self.target
@@ -85,7 +111,7 @@ impl<'a> Transaction<'a> {
 }
 
 /// Applies events inside a transaction; what cannot be applied is parked.
-pub async fn apply_events(target: &mut Target, topic: &str, events: &[Event]) -> Result<(), Error> {
+async fn apply_events(target: &mut Target, topic: &str, events: &[Event]) -> Result<(), Error> {
     let mut keys: BTreeMap<TableName, Vec<String>> = BTreeMap::new();
     for event in events {
         if !keys.contains_key(&event.table) {
@@ -139,14 +165,37 @@ async fn try_round(
     target.execute_batch("release savepoint round").await.map(Ok)
 }
 
-/// Tries one event, and settles what stands in its way on a unique constraint. `Err` inside: why it has to be parked.
+/// Tries one event, and clears its way where another row stands in it. `Err` inside: why it has to be parked.
 pub async fn try_event(target: &mut Target, topic: &str, event: &Event) -> Result<Result<(), String>, Error> {
     target.execute_batch("savepoint event").await?;
-    match judge::group(target, topic, &Group::of(event), &[event]).await {
+    let reason = match judge::group(target, topic, &Group::of(event), &[event]).await {
+        Ok(()) => return target.execute_batch("release savepoint event").await.map(Ok),
+        Err(Failure::Collision(reason)) => reason,
+        Err(failure) => return undo(target, "event", failure).await.map(Err),
+    };
+    target.execute_batch("rollback to savepoint event").await?;
+    match settle::collision(target, topic, event, &reason).await {
         Ok(()) => target.execute_batch("release savepoint event").await.map(Ok),
+        Err(failure) => undo(target, "event", failure).await.map(Err),
+    }
+}
+
+/// Settles what the session did not notice: rows that collide on a constraint that is deferrable.
+pub async fn check(target: &mut Target, topic: &str, events: &[Event]) -> Result<(), Error> {
+    if events.is_empty() {
+        return Ok(());
+    }
+    target.execute_batch("savepoint checked").await?;
+    match settle::deferred(target, topic, events).await {
+        Ok(()) => target.execute_batch("release savepoint checked").await,
         Err(failure) => {
-            let reason = undo(target, "event", failure).await?;
-            settle::unique(target, topic, event, &reason).await
+            let reason = undo(target, "checked", failure).await?;
+            tracing::warn!(
+                topic,
+                reason,
+                "cannot tell which rows collide on a deferrable constraint"
+            );
+            Ok(())
         }
     }
 }
@@ -155,7 +204,7 @@ pub async fn try_event(target: &mut Target, topic: &str, event: &Event) -> Resul
 async fn undo(target: &mut Target, savepoint: &str, failure: Failure) -> Result<String, Error> {
     match failure {
         Failure::Batch(error) => Err(error),
-        Failure::Event(reason) => {
+        Failure::Event(reason) | Failure::Collision(reason) => {
             let back = format!("rollback to savepoint {savepoint}; release savepoint {savepoint}");
             target.execute_batch(&back).await.map(|()| reason)
         }

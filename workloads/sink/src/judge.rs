@@ -11,7 +11,7 @@ use synccluster_protocol::{
     codec::{self, DecodeError},
 };
 use synccluster_runtime::{catalog::CatalogTable, clock::now_micros, postgres};
-use tokio_postgres::Error;
+use tokio_postgres::{Error, error::SqlState};
 
 use crate::{
     event::{Content, Event},
@@ -31,20 +31,24 @@ const RACES: usize = 5;
 pub enum Failure {
     /// The event itself: it is parked with this reason.
     Event(String),
-    /// The connection, or somebody else's lock: the whole transaction is tried again.
+    /// Another row that cannot be beside it.
+    Collision(String),
+    /// The connection, the server, or somebody else's lock: the whole transaction is tried again.
     Batch(Error),
 }
 
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
-        // Errors of the data have an SQLSTATE of class 22, 23, 42 or are raised by a trigger or constraint; the rest is not the event's fault.
-        let of_data = error
-            .code()
-            .is_some_and(|code| ["22", "23", "42", "P0", "54"].contains(&&code.code()[..2]));
-        if of_data && !postgres::is_transient(&error) {
-            Self::Event(postgres::describe(&error))
-        } else {
-            Self::Batch(error)
+        // Classes of SQLSTATE: connection, transaction rollback, resources, intervention, system, internal. All others are about the data
+        // and what is made of it, and would be the same the next time.
+        let of_server = |code: &SqlState| ["08", "40", "53", "57", "58", "XX"].contains(&&code.code()[..2]);
+        match error.code() {
+            None => Self::Batch(error),
+            Some(code) if of_server(code) || postgres::is_transient(&error) => Self::Batch(error),
+            Some(code) if [SqlState::UNIQUE_VIOLATION, SqlState::EXCLUSION_VIOLATION].contains(code) => {
+                Self::Collision(postgres::describe(&error))
+            }
+            Some(_) => Self::Event(postgres::describe(&error)),
         }
     }
 }
@@ -134,24 +138,11 @@ async fn once<'a>(
         .unzip();
     let of_reburied = key_arrays(table, keys, &reburied)?;
     bury(target, table, keys, &of_reburied, tombstones).await?;
+    let columns = &group.columns;
     let updates = chosen(&|decision, local| decision.action == Action::Apply && local.row.is_some());
-    write(
-        target,
-        table,
-        &statements::update(table, &group.columns),
-        &group.columns,
-        &updates,
-    )
-    .await?;
+    write(target, table, &statements::update(table, columns), columns, &updates).await?;
     let inserts = chosen(&|decision, local| decision.action == Action::Apply && local.row.is_none());
-    write(
-        target,
-        table,
-        &statements::insert(table, &group.columns),
-        &group.columns,
-        &inserts,
-    )
-    .await?;
+    write(target, table, &statements::insert(table, columns), columns, &inserts).await?;
     lost_races(target, table, &inserts).await
 }
 
@@ -302,7 +293,8 @@ pub fn key_arrays(
     }
 }
 
-fn value_arrays(
+/// One array of texts for each column, in the order of the events.
+pub fn value_arrays(
     table: &CatalogTable,
     columns: &[String],
     events: &[&Event],

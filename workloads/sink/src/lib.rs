@@ -6,6 +6,7 @@
 
 pub mod apply;
 pub mod assemble;
+pub mod constraints;
 pub mod digest;
 pub mod event;
 pub mod judge;

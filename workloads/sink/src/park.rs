@@ -5,7 +5,7 @@ use synccluster_protocol::{ClusterName, Site, Version, event::TableName};
 use synccluster_runtime::postgres;
 
 use crate::{
-    apply, event,
+    apply, event, settle,
     target::{Parameter, Target},
 };
 
@@ -126,10 +126,13 @@ async fn attempt(
         Ok(event) => event,
         Err(error) => return Ok(Err(error.to_string())),
     };
-    if let Some(event) = event
-        && let Err(reason) = apply::try_event(target, topic, &event).await?
-    {
-        return Ok(Err(reason));
+    if let Some(event) = event {
+        if let Err(reason) = apply::try_event(target, topic, &event).await? {
+            return Ok(Err(reason));
+        }
+        if settle::may_collide_silently(target, &event).await? {
+            apply::check(target, topic, &[event]).await?;
+        }
     }
     target.execute("delete from sync.parked where id = $1", &[&id]).await?;
     Ok(Ok(()))

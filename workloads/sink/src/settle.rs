@@ -1,112 +1,153 @@
-//! Two rows that cannot both be: they collide on a unique constraint other than the key.
+//! Two rows that cannot both be: they collide on a constraint other than the key.
 //!
 //! At the server that is a conflict between two rows: the loser is deleted everywhere, by a tombstone of the server's, and recorded. At a
 //! client the row in the way is displaced: removed without a tombstone (its own write is in the WAL already) and set again by whatever the
 //! server says of it next.
+//!
+//! A constraint that is deferrable is not checked in the sink's session, which fires no triggers: who collides on it is asked for before the
+//! commit, where a swap inside the transaction is over.
+
+use std::collections::BTreeMap;
 
 use serde_json::Value;
-use synccluster_protocol::{Site, Version, codec, event::Row};
+use synccluster_protocol::{Site, Version};
 use synccluster_runtime::catalog::CatalogTable;
 use tokio_postgres::Error;
 
 use crate::{
-    apply,
     event::{Content, Event},
-    judge::{self, KeyArrays},
+    judge::{self, Failure, KeyArrays},
     park,
+    rounds::Group,
     statements::{self, Keys},
     target::Target,
 };
 
-/// Unique constraints of a table besides its key that are plain columns.
-const UNIQUE: &str = "select array_agg(a.attname::text order by k.place)
-   from pg_index i
-   cross join unnest(i.indkey::int2[]) with ordinality k(attnum, place)
-   join pg_attribute a on a.attrelid = i.indrelid and a.attnum = k.attnum
-  where i.indrelid = format('%I.%I', $1::text, $2::text)::regclass and i.indisunique and not i.indisprimary
-    and i.indpred is null and i.indexprs is null and k.place <= i.indnkeyatts
-  group by i.indexrelid";
+/// How often something new may stand in the way of one event.
+const TRIES: usize = 5;
 
-/// Settles what stands in an event's way and applies it. `Err` inside: nothing plain stands in its way, so it has to wait, for `reason`.
-pub async fn unique(
-    target: &mut Target,
-    topic: &str,
-    event: &Event,
-    reason: &str,
-) -> Result<Result<(), String>, Error> {
-    let (Some(table), Content::Row(row)) = (target.table(&event.table).await?, &event.content) else {
-        return Ok(Err(reason.to_owned()));
-    };
-    let constraints = target.query(UNIQUE, &[&event.table.schema, &event.table.table]).await?;
-    let mut in_the_way = Vec::new();
-    for constraint in constraints {
-        in_the_way.extend(obstacles(target, &table, row, constraint.get(0)).await?);
-    }
-    // All of them before any is removed: nothing may lose to a row that itself loses to another.
-    let Some(newest) = in_the_way.iter().max_by_key(|obstacle| obstacle.version) else {
-        return Ok(Err(reason.to_owned()));
-    };
-    if target.site == Site::Server && newest.version > event.version() {
-        let Ok(key) = judge::key_arrays(&table, Keys::Columns, &[event]) else {
-            return Ok(Err(reason.to_owned()));
-        };
-        let sides = (
-            (Some(newest.row.clone()), newest.version),
-            (event.row(), event.version()),
-        );
-        return bury(target, topic, &table, &key, sides).await.map(Ok);
-    }
-    for obstacle in in_the_way {
-        if target.site == Site::Server {
-            let sides = ((event.row(), event.version()), (Some(obstacle.row), obstacle.version));
-            bury(target, topic, &table, &obstacle.key, sides).await?;
-        } else {
-            let key = judge::parameters(&obstacle.key);
-            target.execute(&statements::delete(&table, Keys::Columns), &key).await?;
+/// Clears the way for an event that collides, and applies it; at the server it may be the one that loses.
+pub async fn collision(target: &mut Target, topic: &str, event: &Event, reason: &str) -> Result<(), Failure> {
+    let unsettled = || Failure::Event(reason.to_owned());
+    let group = Group::of(event);
+    let table = judge::table(target, &group).await?.map_err(Failure::Event)?;
+    for _ in 0..TRIES {
+        let found = obstacles(target, &table, &group.columns, &[event], false).await?;
+        if found.is_empty() {
+            return Err(unsettled());
+        }
+        if !clear(target, topic, &table, event, found).await? {
+            return Ok(());
+        }
+        match judge::group(target, topic, &group, &[event]).await {
+            Err(Failure::Collision(_)) => {}
+            outcome => {
+                tracing::info!(site = %target.site, table = %event.table, reason, "cleared the way for a row");
+                return outcome;
+            }
         }
     }
-    // The way is clear now; anything else that is wrong with the event shows as before.
-    tracing::info!(site = %target.site, table = %event.table, reason, "cleared the way for a row");
-    Box::pin(apply::apply_events(target, topic, std::slice::from_ref(event)))
-        .await
-        .map(Ok)
+    Err(unsettled())
 }
 
-/// The rows that hold the event's values of `columns`, which are unique together, under another key.
-async fn obstacles(
-    target: &mut Target,
-    table: &CatalogTable,
-    row: &Row,
-    columns: Vec<String>,
-) -> Result<Vec<Obstacle>, Error> {
-    let texts = columns.iter().chain(&table.key).map(|column| {
-        let kind = table.column(column).map(|known| &known.kind)?;
-        codec::decode(kind, row.get(column).unwrap_or(&Value::Null)).ok()?
-    });
-    // A NULL collides with nothing.
-    let Some(texts) = texts.collect::<Option<Vec<String>>>() else {
-        return Ok(Vec::new());
-    };
-    let rows = target
-        .query(&statements::obstacles(table, &columns), &judge::parameters(&texts))
-        .await?;
-    let obstacle = |row: &tokio_postgres::Row| Obstacle {
-        key: row
-            .get::<_, Vec<Option<String>>>(0)
-            .into_iter()
-            .map(|text| vec![text])
-            .collect(),
-        version: Version(row.get(1)),
-        row: row.get(2),
-    };
-    Ok(rows.iter().map(obstacle).collect())
+/// Whether rows of the table could collide without an error.
+pub async fn may_collide_silently(target: &mut Target, event: &Event) -> Result<bool, Error> {
+    let row = matches!(event.content, Content::Row(_));
+    Ok(row && target.table(&event.table).await?.is_some() && {
+        let constraints = target.constraints(&event.table).await?;
+        constraints.all.iter().any(|constraint| constraint.deferrable)
+    })
 }
 
-/// A row that stands in the way; its key as the parameters of a statement.
+/// Settles those of the events just applied that collide with another row on a deferrable constraint.
+pub async fn deferred(target: &mut Target, topic: &str, events: &[Event]) -> Result<(), Failure> {
+    let mut groups: BTreeMap<Group, Vec<&Event>> = BTreeMap::new();
+    for event in events {
+        groups.entry(Group::of(event)).or_default().push(event);
+    }
+    for (group, events) in groups {
+        let Ok(table) = judge::table(target, &group).await? else {
+            continue;
+        };
+        let found = obstacles(target, &table, &group.columns, &events, true).await?;
+        let mut places: Vec<usize> = found.iter().map(|obstacle| obstacle.of).collect();
+        places.sort_unstable();
+        places.dedup();
+        for event in places.into_iter().filter_map(|place| events.get(place)) {
+            // Once more: what was settled for one may have settled it for another.
+            let found = obstacles(target, &table, &group.columns, &[event], true).await?;
+            clear(target, topic, &table, event, found).await?;
+        }
+    }
+    Ok(())
+}
+
+/// A row that stands in the way of an event; its key as the parameters of a statement.
 struct Obstacle {
+    of: usize,
     key: Vec<Vec<Option<String>>>,
     version: Version,
     row: Value,
+}
+
+/// The rows that stand in the way of these events on the constraints that are deferrable, or on those that are not.
+async fn obstacles(
+    target: &mut Target,
+    table: &CatalogTable,
+    columns: &[String],
+    events: &[&Event],
+    deferrable: bool,
+) -> Result<Vec<Obstacle>, Failure> {
+    let constraints = target.constraints(&table.name).await?;
+    let values = judge::value_arrays(table, columns, events)?;
+    let mut found = Vec::new();
+    for constraint in constraints.all.iter().filter(|one| one.deferrable == deferrable) {
+        let statement = statements::obstacles(table, columns, constraint, &constraints.generated);
+        let rows = target.query(&statement, &judge::parameters(&values)).await?;
+        found.extend(rows.iter().map(|row| {
+            Obstacle {
+                of: usize::try_from(row.get::<_, i64>(0) - 1).unwrap_or_default(),
+                key: row
+                    .get::<_, Vec<Option<String>>>(1)
+                    .into_iter()
+                    .map(|text| vec![text])
+                    .collect(),
+                version: Version(row.get(2)),
+                row: row.get(3),
+            }
+        }));
+    }
+    Ok(found)
+}
+
+/// Removes what stands in the way of an event, or at the server the event's own row where that is the older; whether the way is clear.
+async fn clear(
+    target: &mut Target,
+    topic: &str,
+    table: &CatalogTable,
+    event: &Event,
+    found: Vec<Obstacle>,
+) -> Result<bool, Failure> {
+    // All of them before any is removed: nothing may lose to a row that itself loses to another.
+    let newest = found.iter().max_by_key(|obstacle| obstacle.version);
+    if target.site == Site::Server
+        && let Some(newest) = newest.filter(|newest| newest.version > event.version())
+    {
+        let key = judge::key_arrays(table, Keys::Columns, &[event])?;
+        let winner = (Some(newest.row.clone()), newest.version);
+        bury(target, topic, table, &key, (winner, (event.row(), event.version()))).await?;
+        return Ok(false);
+    }
+    for obstacle in found {
+        if target.site == Site::Server {
+            let sides = ((event.row(), event.version()), (Some(obstacle.row), obstacle.version));
+            bury(target, topic, table, &obstacle.key, sides).await?;
+        } else {
+            let key = judge::parameters(&obstacle.key);
+            target.execute(&statements::delete(table, Keys::Columns), &key).await?;
+        }
+    }
+    Ok(true)
 }
 
 /// What won or lost, as `sync.conflicts` has it.

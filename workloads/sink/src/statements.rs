@@ -3,6 +3,8 @@
 use synccluster_protocol::{codec::ColumnType, event::VERSION_COLUMN};
 use synccluster_runtime::catalog::{CatalogTable, Column, quote, quote_table};
 
+use crate::constraints::Constraint;
+
 /// Where the keys of a statement come from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Keys {
@@ -174,39 +176,76 @@ pub fn bury(table: &CatalogTable, keys: Keys) -> String {
     )
 }
 
-/// Key and version of the rows that hold the values of `columns`, which are unique together, under another key.
-pub fn obstacles(table: &CatalogTable, columns: &[String]) -> String {
+/// For rows of these columns: their place, and the rows that stand in their way on a constraint, as key, version and JSON. On a deferrable
+/// one they got past it, and the question is about those of them that are in the table. What the rows do not say is NULL.
+pub fn obstacles(
+    table: &CatalogTable,
+    columns: &[String],
+    constraint: &Constraint,
+    generated: &[(String, String)],
+) -> String {
+    let unsaid = table.columns.iter().filter(|column| !columns.contains(&column.name));
+    let mut said = vec!["\"sync place\"".to_owned(), typed(table, columns)];
+    said.extend(unsaid.map(|column| format!("null::{} as {}", column.sql_type, quote(&column.name))));
+    let mut whole = vec!["*".to_owned()];
+    whole.extend(
+        generated
+            .iter()
+            .map(|(column, of)| format!("({of}) as {}", quote(column))),
+    );
+    let predicate = constraint.predicate.as_deref().unwrap_or("true");
+    let (name, version) = (quote_table(&table.name), quote(VERSION_COLUMN));
+    let mut row = vec![
+        "\"sync place\"".to_owned(),
+        format!("{version} as \"sync version\""),
+        format!("({predicate}) as \"sync if\""),
+    ];
+    row.extend(numbered(&constraint.parts).map(|(n, part)| format!("({part}) as \"sync part {n}\"")));
+    row.extend(numbered(&table.key).map(|(n, column)| format!("{} as \"sync key {n}\"", quote(column))));
+    let collide: Vec<_> = numbered(&constraint.parts)
+        .zip(&constraint.operators)
+        .map(|((n, part), operator)| {
+            let operator = if constraint.nulls_collide {
+                "is not distinct from"
+            } else {
+                operator
+            };
+            format!("({part}) {operator} n.\"sync part {n}\"")
+        })
+        .collect();
+    let same_key = |alias: &str| {
+        let pairs: Vec<_> = numbered(&table.key)
+            .map(|(n, column)| format!("{alias}.{} = n.\"sync key {n}\"", quote(column)))
+            .collect();
+        pairs.join(" and ")
+    };
     let key_text: Vec<_> = table
         .key
         .iter()
         .map(|column| format!("t.{}::text", quote(column)))
         .collect();
-    let values: Vec<_> = columns
-        .iter()
-        .enumerate()
-        .map(|(n, column)| format!("t.{} = ${}::text::{}", quote(column), n + 1, sql_type(table, column)))
-        .collect();
-    let others: Vec<_> = table
-        .key
-        .iter()
-        .enumerate()
-        .map(|(n, column)| {
-            format!(
-                "t.{} = ${}::text::{}",
-                quote(column),
-                columns.len() + n + 1,
-                sql_type(table, column)
-            )
-        })
-        .collect();
+    let is_written = format!(
+        "exists (select from {name} w where {} and w.{version} = n.\"sync version\")",
+        same_key("w")
+    );
     format!(
-        "select array[{}], t.{}, to_jsonb(t) from {} t where {} and not ({}) for update",
-        key_text.join(", "),
-        quote(VERSION_COLUMN),
-        quote_table(&table.name),
-        values.join(" and "),
-        others.join(" and ")
+        "select n.\"sync place\", array[{key_text}], t.{version}, to_jsonb(t)
+           from (select {row} from (select {whole} from (select {said} from {values}) v) v) n
+           join {name} t on {collide} and ({predicate})
+          where n.\"sync if\" and not ({same_key}) and {is_asked} for update of t",
+        key_text = key_text.join(", "),
+        row = row.join(", "),
+        whole = whole.join(", "),
+        said = said.join(", "),
+        values = unnest(columns),
+        collide = collide.join(" and "),
+        same_key = same_key("t"),
+        is_asked = if constraint.deferrable { &is_written } else { "true" },
     )
+}
+
+fn numbered<T>(of: &[T]) -> impl Iterator<Item = (usize, &T)> {
+    (1..).zip(of)
 }
 
 fn matches(table: &CatalogTable) -> String {
@@ -221,7 +260,11 @@ fn matches(table: &CatalogTable) -> String {
 fn unnest(columns: &[String]) -> String {
     let arrays: Vec<_> = (1..=columns.len()).map(|n| format!("${n}::text[]")).collect();
     let names: Vec<_> = (0..columns.len()).map(|n| format!("c{n}")).collect();
-    format!("unnest({}) u({})", arrays.join(", "), names.join(", "))
+    format!(
+        "unnest({}) with ordinality u({}, \"sync place\")",
+        arrays.join(", "),
+        names.join(", ")
+    )
 }
 
 fn typed(table: &CatalogTable, columns: &[String]) -> String {

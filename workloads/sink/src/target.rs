@@ -1,6 +1,6 @@
 //! The connection that applies: its settings, its origin, its prepared statements, what its tables look like.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, sync::Arc};
 
 use synccluster_protocol::{Site, codec::SESSION_SETTINGS, event::TableName};
 use synccluster_runtime::{
@@ -9,6 +9,8 @@ use synccluster_runtime::{
 };
 use tokio_postgres::{Client, Error, Row, Statement, types::ToSql};
 
+use crate::constraints::{self, Constraints};
+
 /// A session that writes what was decided elsewhere: no trigger fires, and the site's uplink does not send it back.
 pub struct Target {
     client: Client,
@@ -16,6 +18,7 @@ pub struct Target {
     pub site: Site,
     statements: HashMap<String, Statement>,
     tables: HashMap<TableName, CatalogTable>,
+    constraints: HashMap<TableName, Arc<Constraints>>,
     origin: Option<Site>,
 }
 
@@ -42,6 +45,7 @@ impl Target {
             site,
             statements: HashMap::new(),
             tables: HashMap::new(),
+            constraints: HashMap::new(),
             origin: None,
         })
     }
@@ -107,9 +111,20 @@ impl Target {
         Ok(table)
     }
 
+    /// What can stand in the way of the table's rows; asked once.
+    pub async fn constraints(&mut self, name: &TableName) -> Result<Arc<Constraints>, Error> {
+        if let Some(constraints) = self.constraints.get(name) {
+            return Ok(Arc::clone(constraints));
+        }
+        let constraints = Arc::new(constraints::load(&self.client, name).await?);
+        self.constraints.insert(name.clone(), Arc::clone(&constraints));
+        Ok(constraints)
+    }
+
     /// Forgets what tables look like: a migration may have changed them.
     pub fn forget_tables(&mut self) {
         self.tables.clear();
+        self.constraints.clear();
         self.statements.clear();
     }
 
