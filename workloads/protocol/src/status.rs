@@ -175,3 +175,62 @@ pub struct SinkStatus {
     /// When the counts were measured.
     pub measured_at: Option<Millis>,
 }
+
+/// A counter node's way to another.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CounterPeerStatus {
+    /// Which node.
+    pub ordinal: u16,
+    /// The way to it. `established` counts the connections to its mesh port and those it holds to this node's.
+    pub link: LinkStatus,
+    /// Whether it was heard within the last 1.5 s.
+    pub alive: bool,
+    /// Up to which position of this node's log it knows, as it said last; absent until it said so.
+    pub known: Option<u64>,
+}
+
+/// Whom a counter node takes for the leader.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CounterLeaderStatus {
+    /// Which node.
+    pub node: u16,
+    /// In which term.
+    pub term: u64,
+}
+
+/// `GET /status` of a counter node.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CounterStatus {
+    /// The cluster it belongs to.
+    pub cluster: ClusterName,
+    /// Its ordinal.
+    pub node: u16,
+    /// The life of its log, sixteen hexadecimal digits; another one after it has lost its disk.
+    pub incarnation: String,
+    /// The last position of its log.
+    pub position: u64,
+    /// Up to which position its log is in Kafka; absent until that is known.
+    pub published: Option<u64>,
+    /// Up to which position nobody needs its log any more.
+    pub stable: u64,
+    /// Bytes its log has on disk.
+    pub log_bytes: u64,
+    /// All other nodes.
+    pub peers: Vec<CounterPeerStatus>,
+    /// Sixteen hexadecimal digits over all totals: equal on two nodes that know the same.
+    pub digest: String,
+    /// How many ids there are.
+    pub ids: u64,
+    /// Its way to Kafka; absent where it has none.
+    pub kafka: Option<LinkStatus>,
+    /// Whom it takes for the leader; absent while there is none.
+    pub leader: Option<CounterLeaderStatus>,
+    /// Clients connected by WebSocket.
+    pub clients: u32,
+    /// Likes acknowledged in the last second.
+    pub likes_per_second: u32,
+    /// What is wrong, with what to do; absent while all is well.
+    pub error: Option<String>,
+    /// When all this was measured.
+    pub measured_at: Option<Millis>,
+}

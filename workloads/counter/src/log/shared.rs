@@ -82,10 +82,18 @@ impl Log {
         *self.0.published.borrow()
     }
 
+    /// Whether a segment could go if all up to `stable` may.
+    pub fn could_truncate(&self, stable: Position) -> bool {
+        self.0
+            .segments()
+            .get(1)
+            .is_some_and(|second| second.first <= stable.next())
+    }
+
     /// Removes segments of which nothing after `stable` is left. The newest one stays.
     pub fn truncate(&self, stable: Position) {
         let mut segments = self.0.segments();
-        while segments.len() > 1 && segments[1].first <= stable.next() {
+        while segments.get(1).is_some_and(|second| second.first <= stable.next()) {
             let segment = segments.remove(0);
             if let Err(error) = fs::remove_file(&segment.path) {
                 tracing::warn!(%error, path = %segment.path.display(), "cannot remove a segment that nobody needs");

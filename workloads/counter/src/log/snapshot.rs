@@ -31,6 +31,11 @@ pub fn encode(origin: Origin, part: &Part) -> Result<Vec<u8>, Error> {
     postcard::to_allocvec(&(origin, part)).map_err(Error::Encode)
 }
 
+/// What [`encode`] has made. Whether the part is sound is left to who takes it in.
+pub fn decode(bytes: &[u8]) -> Result<(Origin, Part), postcard::Error> {
+    postcard::from_bytes(bytes)
+}
+
 /// Replaces the snapshot by these parts; the old one stays if that fails.
 pub fn write(folder: &Path, parts: &[Vec<u8>]) -> Result<(), Error> {
     let mut content = Vec::with_capacity(12 + parts.iter().map(|part| part.len() + 8).sum::<usize>());
@@ -64,7 +69,7 @@ fn parse(content: &[u8]) -> Option<Vec<(Origin, Part)>> {
     let mut parts = Vec::new();
     while let Some((length, bytes)) = rest.split_first_chunk::<8>() {
         let (part, after) = bytes.split_at_checked(usize::try_from(u64::from_le_bytes(*length)).ok()?)?;
-        let (origin, part): (Origin, Part) = postcard::from_bytes(part).ok()?;
+        let (origin, part) = decode(part).ok()?;
         if !part.sound() {
             return None;
         }

@@ -1,0 +1,231 @@
+//! A node: what it knows, what it is asked, what it tells. `writer` is the one way into its own log; `mesh` brings what peers say.
+
+mod keep;
+mod order;
+mod stable;
+mod start;
+mod writer;
+
+use std::{
+    collections::HashSet,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU32, AtomicU64, Ordering},
+    },
+};
+
+use synccluster_protocol::ClusterName;
+use tokio::sync::{Notify, broadcast, mpsc, watch};
+
+use crate::{
+    crdt::{Add, Entry, Gap, Id, Key, Learned, Origin, Part, Position, State, Summary},
+    log::{Log, OwnLog},
+    mesh::members::Members,
+};
+
+use order::Order;
+pub use order::{Answer, Refused, Reply};
+use stable::Stable;
+pub use start::{Settings, StartError};
+
+/// A node, shared by all who serve it.
+pub struct Node {
+    settings: Settings,
+    state: Mutex<State>,
+    log: Log,
+    orders: mpsc::Sender<Order>,
+    changes: broadcast::Sender<Arc<[Id]>>,
+    members: Members,
+    stable: Mutex<Stable>,
+    /// Requests of the own log that are counted elsewhere too, and not yet taken back.
+    doubled: Mutex<HashSet<Key>>,
+    doubles: Notify,
+    trouble: watch::Sender<Option<String>>,
+    failure: watch::Sender<Option<String>>,
+    acknowledged: AtomicU64,
+    clients: AtomicU32,
+}
+
+impl Node {
+    /// Counts likes, all or none of them; `reply` is told when they are on disk, or why not.
+    pub fn like(&self, adds: Vec<Add>, reply: Reply) {
+        if let Err(refused) = self.orders.try_send(Order::Likes { adds, reply }) {
+            let (order, reason) = match refused {
+                mpsc::error::TrySendError::Full(order) => (order, Refused::Busy),
+                mpsc::error::TrySendError::Closed(order) => (order, Refused::Stopping),
+            };
+            if let Order::Likes { reply, .. } = order {
+                reply(Err(reason));
+            }
+        }
+    }
+
+    /// What it knows. Held for short moments only.
+    pub fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The cluster it belongs to.
+    pub fn cluster(&self) -> &ClusterName {
+        &self.settings.cluster
+    }
+
+    /// Whose log it writes.
+    pub fn origin(&self) -> Origin {
+        self.log.origin()
+    }
+
+    /// Its own log.
+    pub fn log(&self) -> &Log {
+        &self.log
+    }
+
+    /// All nodes.
+    pub fn members(&self) -> &Members {
+        &self.members
+    }
+
+    /// Ids whose totals may be others, as it happens. Who falls behind is told so and has to look at everything.
+    pub fn changes(&self) -> broadcast::Receiver<Arc<[Id]>> {
+        self.changes.subscribe()
+    }
+
+    /// A client is connected until this is dropped.
+    pub fn client(self: &Arc<Self>) -> Client {
+        self.clients.fetch_add(1, Ordering::Relaxed);
+        Client(Arc::clone(self))
+    }
+
+    /// How many clients are connected.
+    pub fn clients(&self) -> u32 {
+        self.clients.load(Ordering::Relaxed)
+    }
+
+    /// Likes acknowledged since the start.
+    pub fn likes(&self) -> u64 {
+        self.acknowledged.load(Ordering::Relaxed)
+    }
+
+    /// Takes in entries of a peer's log.
+    pub fn learn(&self, origin: Origin, entries: &[Entry]) -> Result<(), Gap> {
+        let (learned, result) = self.state().apply(origin, entries);
+        self.learned(learned);
+        result
+    }
+
+    /// Takes in a whole part; `first_hand` when its own node tells it.
+    pub fn learn_whole(&self, origin: Origin, part: Part, first_hand: bool) {
+        let learned = self.state().merge(origin, part, first_hand);
+        self.learned(learned);
+    }
+
+    /// A peer says what it knows.
+    pub fn said(&self, peer: Origin, theirs: &[Summary]) {
+        let position = |origin| {
+            let summary = theirs.iter().find(|summary| summary.origin == origin);
+            summary.map(|summary| summary.position).unwrap_or_default()
+        };
+        let (knows, end) = (position(self.origin()), *self.log.end().borrow());
+        if knows > end {
+            self.fail(format!(
+                "{peer} knows this node's log up to position {knows}, and on disk it ends at {end}: the volume was put back to an older \
+                 state. Empty the folder; the node begins anew as another incarnation, and what its peers know stays counted"
+            ));
+            return;
+        }
+        let state = self.state();
+        self.stable()
+            .said(knows, (peer, position(peer)), |origin| state.position(origin));
+    }
+
+    /// Up to where nobody needs its log.
+    pub fn stable_position(&self) -> Position {
+        let mut stable = self.stable();
+        stable.published(self.log.published_position());
+        stable.position().min(*self.log.end().borrow())
+    }
+
+    /// What is wrong, if anything is.
+    pub fn error(&self) -> Option<String> {
+        self.failure.borrow().clone().or_else(|| self.trouble.borrow().clone())
+    }
+
+    /// Ends when the node cannot go on.
+    pub async fn failed(&self) -> String {
+        let mut failure = self.failure.subscribe();
+        match failure.wait_for(Option::is_some).await {
+            Ok(reason) => reason.clone().unwrap_or_default(),
+            Err(_) => std::future::pending().await,
+        }
+    }
+
+    fn stable(&self) -> MutexGuard<'_, Stable> {
+        self.stable.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn learned(&self, learned: Learned) {
+        if !learned.doubled.is_empty() {
+            let mut doubled = self.doubled.lock().unwrap_or_else(PoisonError::into_inner);
+            doubled.extend(learned.doubled);
+            self.doubles.notify_one();
+        }
+        if !learned.changed.is_empty() {
+            // Nobody watches: that is no error.
+            let _ = self.changes.send(learned.changed.into());
+        }
+    }
+
+    /// A group is on disk: from now on it counts.
+    fn count_group(&self, entries: &[Entry]) {
+        let (learned, gap) = self.state().apply(self.origin(), entries);
+        if let Err(gap) = gap {
+            self.fail(format!("the own log does not join: {gap}"));
+        }
+        self.trouble(None);
+        self.learned(learned);
+    }
+
+    /// Why nothing more is written, if that is so.
+    fn log_full(&self) -> Option<Refused> {
+        let bytes = self.log.bytes();
+        (bytes > self.settings.log_bytes).then(|| {
+            let mut stable = self.stable();
+            stable.published(self.log.published_position());
+            let behind = stable.behind();
+            Refused::LogFull { bytes, behind }
+        })
+    }
+
+    fn max_ids(&self) -> usize {
+        self.settings.max_ids
+    }
+
+    fn acknowledged(&self, likes: usize) {
+        self.acknowledged.fetch_add(likes as u64, Ordering::Relaxed);
+    }
+
+    fn trouble(&self, trouble: Option<String>) {
+        self.trouble.send_if_modified(|current| {
+            let changed = *current != trouble;
+            if changed {
+                tracing::warn!(trouble, "the log");
+                *current = trouble;
+            }
+            changed
+        });
+    }
+
+    fn fail(&self, reason: String) {
+        tracing::error!(reason, "the node cannot go on");
+        self.failure.send_replace(Some(reason));
+    }
+}
+
+/// Counts as one client while it lives.
+pub struct Client(Arc<Node>);
+
+impl Drop for Client {
+    fn drop(&mut self) {
+        self.0.clients.fetch_sub(1, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,72 @@
+//! What the writer is asked to do, and what it answers.
+
+use serde::Serialize;
+
+use crate::crdt::{Add, Id, Position, Void};
+
+/// What became of a like.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Answer {
+    /// Of what.
+    pub id: Id,
+    /// What the id has now over all nodes, as far as this one knows.
+    pub total: i64,
+    /// Where it stands in the node's log; absent when it was counted before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub position: Option<Position>,
+    /// The node that has answered.
+    pub node: u16,
+    /// Its request was counted before, and is not counted again.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub duplicate: bool,
+}
+
+/// Why likes were not taken.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refused {
+    /// More wait than can be held.
+    #[error(
+        "more likes are on their way to the disk than this node holds: send them again, with the same requests, in a moment"
+    )]
+    Busy,
+    /// The log has grown too large.
+    #[error(
+        "the log has {bytes} bytes because {behind} lacks its entries: bring that back, or remove a node that is away for good from spec.counter.nodes"
+    )]
+    LogFull {
+        /// How large it is.
+        bytes: u64,
+        /// For whom it is kept.
+        behind: String,
+    },
+    /// Nothing was written.
+    #[error("{0}: nothing was counted; make room on the node's volume, then send the likes again")]
+    VolumeFull(String),
+    /// The counter keeps all ids in memory.
+    #[error("there are {0} ids, and no more are taken; like one of those")]
+    TooManyIds(usize),
+    /// Whether it was written is not known.
+    #[error("{0}; whether this was counted is not known: send it again with the same request")]
+    Broken(String),
+    /// The process ends.
+    #[error("the node is stopping: send the likes to another, with the same requests")]
+    Stopping,
+}
+
+/// Called once, from the writer's thread.
+pub type Reply = Box<dyn FnOnce(Result<Vec<Answer>, Refused>) + Send>;
+
+/// What the writer does.
+pub enum Order {
+    /// Counts likes, all or none of them.
+    Likes {
+        /// The likes.
+        adds: Vec<Add>,
+        /// Who is told.
+        reply: Reply,
+    },
+    /// Takes back own entries.
+    TakeBack(Vec<Void>),
+    /// Ends.
+    Stop,
+}

@@ -1,0 +1,94 @@
+//! A node's process, from what it is told to its exit code.
+
+use std::{io, net::SocketAddr, process::ExitCode, sync::Arc};
+
+use synccluster_runtime::{
+    health::{self, Pulse},
+    link::Probe,
+};
+use tokio::{net::TcpListener, task::JoinSet};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    config,
+    crdt::Remember,
+    log,
+    mesh::{Mesh, members::Heartbeat},
+    node::{Node, Settings, StartError},
+    serve,
+    state::State,
+};
+
+/// Why a node does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// What it was told.
+    #[error("{0}")]
+    Config(String),
+    /// Its log.
+    #[error(transparent)]
+    Node(#[from] StartError),
+    /// A port.
+    #[error("cannot listen on {0}: {1}; is the port taken?")]
+    Listen(SocketAddr, io::Error),
+}
+
+/// Runs until the process is asked to stop, or the node cannot go on.
+pub async fn run(run: config::Run) -> Result<ExitCode, Error> {
+    run.check().map_err(Error::Config)?;
+    serve::allow_many_clients();
+    let node = Node::start(settings(&run))?;
+    let clients = listen(run.listen_clients).await?;
+    let peers = listen(run.listen_mesh).await?;
+    let mesh = Mesh::new(Arc::clone(&node), run.nodes);
+    let (stop, pulse) = (CancellationToken::new(), Arc::new(Pulse::default()));
+    let kafka = run.bootstrap_servers.as_deref().map(Probe::start);
+    let mut tasks = JoinSet::new();
+    tasks.spawn(Arc::clone(&node).keep(Arc::clone(&pulse), stop.clone()));
+    tasks.spawn(mesh.clone().run(peers, stop.clone()));
+    let serving = serve::run(Arc::clone(&node), clients, stop.clone());
+    tasks.spawn(async { drop(serving.await) });
+    let state = Arc::new(State {
+        node: Arc::clone(&node),
+        mesh,
+        kafka,
+        pulse,
+    });
+    let work = tokio::spawn(async move { while tasks.join_next().await.is_some() {} });
+    Ok(tokio::select! {
+        code = health::run(run.listen, state, work, stop) => code,
+        // Said where it happened.
+        _ = node.failed() => ExitCode::FAILURE,
+    })
+}
+
+fn settings(run: &config::Run) -> Settings {
+    let host = run.advertised();
+    Settings {
+        cluster: run.cluster.clone(),
+        ordinal: run.node,
+        nodes: run.nodes.iter().map(|node| node.ordinal).collect(),
+        data: run.data.clone(),
+        remember: Remember {
+            time: run.remember,
+            count: run.remember_requests,
+        },
+        max_ids: run.max_ids,
+        log: log::Settings {
+            segment_bytes: run.segment_bytes,
+        },
+        log_bytes: run.log_bytes,
+        publishes: run.bootstrap_servers.is_some(),
+        heartbeat: Heartbeat {
+            clients: format!("{host}:{}", run.listen_clients.port()),
+            leader_api: format!("{host}:{}", run.listen_leader.port()),
+            ..Heartbeat::default()
+        },
+    }
+}
+
+async fn listen(address: SocketAddr) -> Result<TcpListener, Error> {
+    TcpListener::bind(address)
+        .await
+        .map_err(|error| Error::Listen(address, error))
+}

@@ -1,0 +1,206 @@
+//! WebSocket `/ws`: likes in, many on their way at once, and totals out as they change.
+
+use std::{sync::Arc, time::Duration};
+
+use axum::{
+    extract::{
+        State, WebSocketUpgrade,
+        ws::{Message, WebSocket},
+    },
+    response::Response,
+};
+use futures::{SinkExt, StreamExt, stream::SplitSink};
+use serde::{Deserialize, Serialize};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore, mpsc},
+    time::{self, Instant},
+};
+
+use super::{
+    Shared,
+    like::{Direction, Like, unreadable},
+    problem::Problem,
+    totals::Total,
+    watch::{self, Wanted, Watch},
+};
+use crate::node::{self, Node};
+
+/// Likes of one client on their way at once; more are not read until some are answered.
+const IN_FLIGHT: usize = 1024;
+/// The largest message.
+const MESSAGE: usize = 512 * 1024;
+/// A total that changes often is told so often at most.
+const COALESCE: Duration = Duration::from_millis(20);
+/// How often a silent client is asked whether it is there.
+const PING: Duration = Duration::from_secs(10);
+/// A client that does not answer for so long is gone; so is one that does not take what it is told.
+const GONE: Duration = Duration::from_secs(30);
+
+const A_MESSAGE: &str =
+    r#"{"like": {"id", "by", "n"?, "request"?}}, {"unlike": the same}, or {"watch": ["id", …]}, or {"watch": "*"}"#;
+
+/// What a client says.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Said {
+    Like(Like),
+    Unlike(Like),
+    Watch(Wanted),
+}
+
+/// What a client is told.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Told {
+    Ack(Ack),
+    Error(Failure),
+    Total(Total),
+}
+
+#[derive(Debug, Serialize)]
+struct Ack {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    request: Option<String>,
+    #[serde(flatten)]
+    answer: node::Answer,
+}
+
+#[derive(Debug, Serialize)]
+struct Failure {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    request: Option<String>,
+    #[serde(flatten)]
+    problem: Problem,
+}
+
+/// On its way from the log to the client. Its place is free for another when it is sent.
+type Out = (Told, Option<OwnedSemaphorePermit>);
+
+/// `GET /ws`.
+pub async fn upgrade(State(shared): State<Shared>, upgrade: WebSocketUpgrade) -> Response {
+    let upgrade = upgrade.max_message_size(MESSAGE).max_frame_size(MESSAGE);
+    upgrade.on_upgrade(move |socket| async move {
+        let stop = shared.stop.clone();
+        tokio::select! {
+            () = stop.cancelled() => {}
+            () = talk(shared.node, socket) => {}
+        }
+    })
+}
+
+async fn talk(node: Arc<Node>, socket: WebSocket) {
+    let _client = node.client();
+    let (sink, mut stream) = socket.split();
+    // Bounded by the permits: one a like that is on its way, and one while something is read.
+    let (out, waiting) = mpsc::unbounded_channel();
+    let (watches, watched) = mpsc::channel(1);
+    let permits = Arc::new(Semaphore::new(IN_FLIGHT));
+    let hearing = async {
+        while let Ok(Some(Ok(message))) = time::timeout(GONE, stream.next()).await {
+            let Ok(permit) = Arc::clone(&permits).acquire_owned().await else {
+                return;
+            };
+            let text = match message {
+                Message::Text(text) => text,
+                Message::Close(_) => return,
+                Message::Binary(_) => {
+                    fail(&out, None, Problem::unreadable("binary: write JSON as text"), permit);
+                    continue;
+                }
+                Message::Ping(_) | Message::Pong(_) => continue,
+            };
+            match serde_json::from_str(&text) {
+                Ok(Said::Like(like)) => count(&node, like, Direction::Up, &out, permit),
+                Ok(Said::Unlike(like)) => count(&node, like, Direction::Down, &out, permit),
+                Ok(Said::Watch(Wanted::Some(ids))) if ids.len() > watch::MOST => {
+                    let detail = format!("{} ids: watch {} at most, or \"*\"", ids.len(), watch::MOST);
+                    fail(&out, None, Problem::too_large(detail), permit);
+                }
+                Ok(Said::Watch(wanted)) => {
+                    if watches.send(wanted).await.is_err() {
+                        return;
+                    }
+                }
+                Err(error) => fail(&out, None, unreadable(&error, A_MESSAGE), permit),
+            }
+        }
+    };
+    tokio::select! {
+        () = hearing => {}
+        _ = telling(&node, sink, waiting, watched) => {}
+    }
+}
+
+fn count(
+    node: &Node,
+    like: Like,
+    direction: Direction,
+    out: &mpsc::UnboundedSender<Out>,
+    permit: OwnedSemaphorePermit,
+) {
+    let request = like.request().map(str::to_owned);
+    match like.check(direction) {
+        Err(error) => fail(out, request, error.into(), permit),
+        Ok(add) => {
+            let out = out.clone();
+            let reply = move |answers: Result<Vec<node::Answer>, node::Refused>| match answers {
+                Ok(answers) => {
+                    if let Some(answer) = answers.into_iter().next() {
+                        // The client may be gone; its like counts all the same.
+                        let _ = out.send((Told::Ack(Ack { request, answer }), Some(permit)));
+                    }
+                }
+                Err(refused) => fail(&out, request, refused.into(), permit),
+            };
+            node.like(vec![add], Box::new(reply));
+        }
+    }
+}
+
+fn fail(out: &mpsc::UnboundedSender<Out>, request: Option<String>, problem: Problem, permit: OwnedSemaphorePermit) {
+    let _ = out.send((Told::Error(Failure { request, problem }), Some(permit)));
+}
+
+/// Sends until the client is gone.
+async fn telling(
+    node: &Node,
+    mut sink: SplitSink<WebSocket, Message>,
+    mut waiting: mpsc::UnboundedReceiver<Out>,
+    mut watched: mpsc::Receiver<Wanted>,
+) -> Result<(), axum::Error> {
+    let mut watch = Watch::new(node);
+    let (mut ping, mut next_round) = (time::interval(PING), Instant::now());
+    let mut batch = Vec::new();
+    loop {
+        tokio::select! {
+            count = waiting.recv_many(&mut batch, IN_FLIGHT) => {
+                if count == 0 {
+                    return Ok(());
+                }
+                let told = batch.iter().map(|(told, _)| told);
+                send(&mut sink, told).await?;
+                batch.clear();
+            }
+            Some(wanted) = watched.recv() => watch.set(wanted),
+            () = watch.next() => {}
+            () = time::sleep_until(next_round), if watch.is_due() => {
+                let totals: Vec<_> = watch.take(&node.state()).into_iter().map(Told::Total).collect();
+                send(&mut sink, totals.iter()).await?;
+                next_round = Instant::now() + COALESCE;
+            }
+            _ = ping.tick() => within(sink.send(Message::Ping(Vec::new().into()))).await?,
+        }
+    }
+}
+
+async fn send(sink: &mut SplitSink<WebSocket, Message>, told: impl Iterator<Item = &Told>) -> Result<(), axum::Error> {
+    for told in told {
+        let text = serde_json::to_string(told).map_err(axum::Error::new)?;
+        within(sink.feed(Message::Text(text.into()))).await?;
+    }
+    within(sink.flush()).await
+}
+
+async fn within(sending: impl Future<Output = Result<(), axum::Error>>) -> Result<(), axum::Error> {
+    time::timeout(GONE, sending).await.map_err(axum::Error::new)?
+}
