@@ -148,7 +148,9 @@ function paging(state: State): Child {
       "p",
       { role: "status" },
       `${rows.length} ${rows.length === 1 ? "row" : "rows"}${next === null ? "" : " of more"}, `,
-      uneven === 0 ? "all the same at every site" : `${uneven} ${uneven === 1 ? "differs" : "differ"}`,
+      uneven === 0
+        ? `all the same at every site${away.length === 0 ? "" : " that could be asked"}`
+        : `${uneven} ${uneven === 1 ? "differs" : "differ"}`,
     ),
     away.length === 0
       ? null
@@ -219,20 +221,26 @@ function data(state: State): Child {
   ];
 }
 
-export function sitesView(state: State): Child {
-  const many = (state.cluster.value?.sites.length ?? 0) > 6;
-  return [
+function overview(state: State): Child {
+  const sites = state.cluster.value?.sites;
+  // Outside Kubernetes there are only the rows.
+  if (sites === undefined) return null;
+  return h(
+    "div.overview",
+    { class: sites.length > 6 ? "many" : "", key: "overview" },
     h(
-      "div.overview",
-      { class: many ? "many" : "", key: "overview" },
-      h(
-        "section.panel",
-        { "aria-labelledby": "topology" },
-        h("header", null, h("h2", { id: "topology" }, "Topology")),
-        topology(state),
-      ),
-      connections(state),
+      "section.panel",
+      { "aria-labelledby": "topology" },
+      h("header", null, h("h2", { id: "topology" }, "Topology")),
+      topology(state),
     ),
+    connections(state),
+  );
+}
+
+export function sitesView(state: State): Child {
+  return [
+    overview(state),
     h("section.panel.rows", { "aria-labelledby": "rows", key: "rows" }, data(state)),
     rowDetails(state),
   ];
