@@ -116,7 +116,10 @@ async fn apply_events(target: &mut Target, topic: &str, events: &[Event]) -> Res
     for event in events {
         if !keys.contains_key(&event.table) {
             let table = target.table(&event.table).await?;
-            keys.insert(event.table.clone(), table.map(|table| table.key).unwrap_or_default());
+            keys.insert(
+                event.table.clone(),
+                table.map(|table| table.key.clone()).unwrap_or_default(),
+            );
         }
     }
     for round in rounds::divide(events, &keys) {

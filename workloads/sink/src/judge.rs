@@ -4,6 +4,8 @@
 //! nothing that is there (`on conflict do nothing`), and afterwards the key is looked at once more: while our row is uncommitted nobody
 //! else can insert the key, so a tombstone or another row seen then was there first, and the event is judged again.
 
+use std::sync::Arc;
+
 use serde_json::Value;
 use synccluster_merge::{Action, Conflict, Decision, Local, decide};
 use synccluster_protocol::{
@@ -60,7 +62,7 @@ impl From<DecodeError> for Failure {
 }
 
 /// The table of a group as it is here. `Err` inside: what has to come before its events can be applied.
-pub async fn table(target: &mut Target, group: &Group) -> Result<Result<CatalogTable, String>, Error> {
+pub async fn table(target: &mut Target, group: &Group) -> Result<Result<Arc<CatalogTable>, String>, Error> {
     let Some(table) = target.table(&group.table).await? else {
         let reason = "is not here or not enrolled: waiting for its migration";
         return Ok(Err(format!("table {} {reason}", group.table)));

@@ -17,7 +17,7 @@ pub struct Target {
     /// Whose tables these are.
     pub site: Site,
     statements: HashMap<String, Statement>,
-    tables: HashMap<TableName, CatalogTable>,
+    tables: HashMap<TableName, Arc<CatalogTable>>,
     constraints: HashMap<TableName, Arc<Constraints>>,
     origin: Option<Site>,
 }
@@ -97,16 +97,17 @@ impl Target {
     }
 
     /// The table, if it is here and enrolled; asked once.
-    pub async fn table(&mut self, name: &TableName) -> Result<Option<CatalogTable>, Error> {
+    pub async fn table(&mut self, name: &TableName) -> Result<Option<Arc<CatalogTable>>, Error> {
         if let Some(table) = self.tables.get(name) {
-            return Ok(Some(table.clone()));
+            return Ok(Some(Arc::clone(table)));
         }
         let table = catalog::table(&self.client, name).await?;
-        let table = table.filter(|table| {
+        let enrolled = |table: &CatalogTable| {
             !table.key.is_empty() && table.column(synccluster_protocol::event::VERSION_COLUMN).is_some()
-        });
+        };
+        let table = table.filter(enrolled).map(Arc::new);
         if let Some(table) = &table {
-            self.tables.insert(name.clone(), table.clone());
+            self.tables.insert(name.clone(), Arc::clone(table));
         }
         Ok(table)
     }

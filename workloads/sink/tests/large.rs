@@ -107,6 +107,13 @@ impl Server {
         }
     }
 
+    fn kill(&mut self) {
+        if let Some(mut sink) = self.sink.take() {
+            let _ = sink.kill();
+            let _ = sink.wait();
+        }
+    }
+
     async fn ask(&self, query: &str) -> Result<String> {
         let row = self.postgres.superuser().await?.query_one(query, &[]).await?;
         Ok(row.get::<_, Option<String>>(0).unwrap_or_default())
@@ -124,10 +131,7 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        if let Some(sink) = &mut self.sink {
-            let _ = sink.kill();
-            let _ = sink.wait();
-        }
+        self.kill();
     }
 }
 
@@ -229,6 +233,33 @@ async fn half_a_large_transaction_holds_nobody_up_and_is_applied_once_when_it_wa
     next.row("notes", json!({"id": -2, "body": "behind it"}), None, true)?;
     server
         .becomes("select count(*)::text from notes", &(rows + 2).to_string())
+        .await?;
+    ensure!(server.ask("select count(*)::text from sync.conflicts").await? == "0");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sink_killed_in_the_middle_leaves_nothing_and_the_next_begins_again() -> Result<()> {
+    let mut server = Server::prepare(1).await?;
+    let rows = 5 * ROWS_OF_A_LARGE_ONE;
+    server.transaction(1, 10).notes(1..=rows, Some(rows))?;
+    server.start()?;
+    let writing = "select count(*)::text from pg_stat_activity where application_name = 'synccluster-sink' and backend_xid is not null";
+    server.becomes(writing, "1").await?;
+    server.kill();
+    server
+        .becomes(
+            "select count(*)::text from pg_stat_activity where application_name = 'synccluster-sink'",
+            "0",
+        )
+        .await?;
+    ensure!(
+        server.ask("select count(*)::text from notes").await? == "0",
+        "a part is seen"
+    );
+    server.start()?;
+    server
+        .becomes("select count(*)::text from notes", &rows.to_string())
         .await?;
     ensure!(server.ask("select count(*)::text from sync.conflicts").await? == "0");
     Ok(())
