@@ -98,6 +98,7 @@ fn env(cluster: &ValidatedCluster, wanted: &Gateway) -> Value {
         ("SYNC_SITES_DIR", format!("{MOUNTS}/sites")),
         ("SYNC_ACCESS_DIR", format!("{MOUNTS}/access")),
         ("KAFKA_BOOTSTRAP_SERVERS", bootstrap_servers(cluster)),
+        ("SYNC_TOPIC_REPLICATION", cluster.kafka.brokers.to_string()),
         ("SYNC_LISTEN", format!("0.0.0.0:{HTTP_PORT}")),
         ("SYNC_WEB_LISTEN", format!("0.0.0.0:{WEB_PORT}")),
     ];

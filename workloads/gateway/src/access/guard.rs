@@ -31,6 +31,8 @@ const DRAIN_WITHIN: Duration = Duration::from_secs(10);
 const SOCKETS: &str = "/socket.io/";
 /// Where a token is traded for a session.
 const SESSION: &str = "/api/v1/session";
+/// Where all sites' tables are; what is asked there changes nothing.
+const TABLES: &str = "/api/v1/tables/";
 
 /// What a request needs to show.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,7 +43,9 @@ enum Door {
     Session,
     /// A token in its headers or in its first packet.
     Sockets,
-    /// Who asks.
+    /// Who asks, be it a viewer: a question too long for an address.
+    Question,
+    /// Who asks, and for changes an editor.
     Guarded,
 }
 
@@ -51,6 +55,7 @@ fn door(path: &str) -> Door {
         SESSION => Door::Session,
         _ if path.starts_with("/docs/") || assets::find(path).is_some() => Door::Public,
         _ if path.starts_with(SOCKETS) => Door::Sockets,
+        _ if path.starts_with(TABLES) && path.ends_with("/ways") => Door::Question,
         _ => Door::Guarded,
     }
 }
@@ -90,6 +95,10 @@ fn enter(access: &Access, path: &str, method: &Method, headers: &HeaderMap) -> R
             Err(_) if !headers.contains_key(header::AUTHORIZATION) => Ok(None),
             Err(problem) => Err(problem),
         },
+        Door::Question => {
+            let caller = access.authenticate(headers)?;
+            no_stranger(&caller, method, headers).map(|()| Some(caller))
+        }
         Door::Guarded => access.admit(method, headers).map(Some),
     }
 }
@@ -247,6 +256,8 @@ mod tests {
             assert_eq!(door(path), Door::Guarded, "{path}");
         }
         assert_eq!(door("/api/v1/session"), Door::Session);
+        assert_eq!(door("/api/v1/tables/public.todos/ways"), Door::Question);
+        assert_eq!(door("/api/v1/sites/server/tables/public.todos/rows/ways"), Door::Guarded);
         assert_eq!(door("/socket.io/"), Door::Sockets);
     }
 
