@@ -9,6 +9,8 @@ pub mod crdt;
 pub mod log;
 pub mod mesh;
 pub mod node;
+pub mod publish;
 pub mod run;
 pub mod serve;
 pub mod state;
+pub mod windows;

@@ -1,0 +1,139 @@
+//! Publishing, session after session.
+
+use std::{
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+        mpsc,
+    },
+    time::Duration,
+};
+
+use rdkafka::error::KafkaError;
+use synccluster_runtime::link::Probe;
+use tokio::{
+    sync::{oneshot, watch},
+    time,
+};
+
+use super::{Sessions, topics, transaction, writer::Writer};
+use crate::{
+    crdt::{Origin, Position},
+    log::{Follower, Missing},
+    windows::Settings,
+};
+
+/// Entries of one transaction.
+const BATCH: usize = 5000;
+/// Between transactions that were not full: few likes a second need not be a transaction each.
+const PAUSE: Duration = Duration::from_millis(20);
+/// Kafka forgets the offset of a group that nobody is in when it was not stored for a week (`offsets.retention.minutes`).
+const STORE_AGAIN_AFTER: Duration = Duration::from_hours(6);
+
+/// Why a session ended.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The topics could not be made.
+    #[error(transparent)]
+    Topics(#[from] topics::Error),
+    /// Kafka refused or was not in reach.
+    #[error("cannot publish: Kafka: {0}")]
+    Kafka(#[from] KafkaError),
+    /// A transaction was not committed.
+    #[error("cannot publish: {0}")]
+    Transaction(#[from] transaction::Error),
+    /// librdkafka has no group.
+    #[error("Kafka's client tells no consumer group")]
+    Group,
+    /// The log could not be read.
+    #[error("cannot publish: {0}")]
+    Log(#[from] Missing),
+    /// The log goes on elsewhere than where publishing ended.
+    #[error("the log goes on at position {1}, and position {0} is the last that is published")]
+    Gap(Position, Position),
+    /// No thread.
+    #[error("cannot start a thread: {0}")]
+    Thread(#[from] std::io::Error),
+    /// The thread is gone.
+    #[error("the publishing thread ended without a reason")]
+    Gone,
+}
+
+/// Publishes a node's own log. `Log` makes a follower that begins after a position.
+pub struct Publisher<Log> {
+    /// To where.
+    pub settings: Arc<Settings>,
+    /// Whose log.
+    pub origin: Origin,
+    /// The log.
+    pub log: Log,
+    /// The way to Kafka.
+    pub probe: Probe,
+    /// How far it came; absent until Kafka was asked.
+    pub published: watch::Sender<Option<Position>>,
+    /// Why it does not go on.
+    pub error: Mutex<Option<String>>,
+}
+
+/// Tells the thread, which waits for Kafka and not for a session, that it is over.
+struct StopOnDrop(Arc<AtomicBool>);
+
+impl Drop for StopOnDrop {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+impl<Log, F> Sessions for Publisher<Log>
+where
+    Log: Fn(Position) -> F + Send + Sync,
+    F: Follower,
+{
+    type Error = Error;
+
+    fn probe(&self) -> &Probe {
+        &self.probe
+    }
+
+    async fn session(&self) -> Result<(), Error> {
+        topics::ensure(&self.settings).await?;
+        let stop = StopOnDrop(Arc::default());
+        let (settings, origin, flag) = (Arc::clone(&self.settings), self.origin, Arc::clone(&stop.0));
+        let (orders, received) = mpsc::channel();
+        let (opened, open) = oneshot::channel();
+        let work = move || match Writer::open(settings, origin, flag) {
+            Ok(writer) => {
+                // Dropped where the session is over; then there are no orders either.
+                drop(opened.send(Ok(writer.published())));
+                writer.run(&received);
+            }
+            Err(error) => drop(opened.send(Err(error))),
+        };
+        std::thread::Builder::new().name("publish".to_owned()).spawn(work)?;
+        let mut position = open.await.map_err(|_| Error::Gone)??;
+        tracing::info!(%position, "publishing the log after this position");
+        self.published.send_replace(Some(position));
+        let mut follower = (self.log)(position);
+        loop {
+            let entries = match time::timeout(STORE_AGAIN_AFTER, follower.next(BATCH)).await {
+                Ok(entries) => entries?,
+                Err(_) => Arc::default(),
+            };
+            let is_full = entries.len() >= BATCH;
+            position = entries.last().map_or(position, |last| last.position);
+            let (done, result) = oneshot::channel();
+            orders.send((entries, done)).map_err(|_| Error::Gone)?;
+            result.await.map_err(|_| Error::Gone)??;
+            self.published.send_replace(Some(position));
+            self.probe.moved();
+            self.told(None);
+            if !is_full {
+                time::sleep(PAUSE).await;
+            }
+        }
+    }
+
+    fn told(&self, error: Option<String>) {
+        *self.error.lock().unwrap_or_else(PoisonError::into_inner) = error;
+    }
+}

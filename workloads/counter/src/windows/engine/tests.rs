@@ -1,0 +1,306 @@
+//! The engine against a naive recount, through commits, crashes and memory that is too small.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use proptest::prelude::*;
+
+use super::*;
+
+const GRACE: i64 = 30_000;
+const SKEW: i64 = 10_000;
+
+fn rules(sizes: &str, closed_counts: usize) -> Rules {
+    Rules {
+        sizes: sizes.parse().unwrap(),
+        grace: GRACE,
+        max_clock_skew: SKEW,
+        closed_counts,
+    }
+}
+
+#[derive(Clone, Debug)]
+struct Event {
+    id: String,
+    n: i64,
+    at: i64,
+    now: i64,
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    Event(Event),
+    Commit,
+    Crash,
+}
+
+type Key = (usize, String, i64);
+
+/// Count, late and final.
+type Counted = (i64, i64, bool);
+
+/// Where a worker's output goes, and what it left when it was killed.
+struct World {
+    rules: Rules,
+    events: Vec<Event>,
+    topics: Vec<Vec<(i64, Key, Counted)>>,
+    stored: Option<(usize, Checkpoint)>,
+    engine: Engine,
+    gap: i64,
+}
+
+impl World {
+    fn new(rules: Rules, gap: i64) -> Self {
+        Self {
+            events: Vec::new(),
+            topics: rules.sizes.iter().map(|_| Vec::new()).collect(),
+            stored: None,
+            engine: Engine::new(rules.clone()),
+            rules,
+            gap,
+        }
+    }
+
+    fn event(&mut self, event: Event) {
+        self.engine.add(&event.id, event.n, event.at, event.now);
+        self.events.push(event);
+    }
+
+    fn ends(&self) -> Vec<i64> {
+        self.topics
+            .iter()
+            .map(|topic| topic.last().map_or(0, |(offset, ..)| offset + self.gap))
+            .collect()
+    }
+
+    fn commit(&mut self) {
+        let missing = self.engine.missing();
+        if !missing.is_empty() {
+            for (size, from) in &missing {
+                for (_, key, counted) in &self.topics[*size] {
+                    if key.2 >= *from {
+                        self.engine.recall(&aggregate(key, *counted));
+                    }
+                }
+            }
+            self.engine.recalled(&missing);
+            assert!(self.engine.missing().is_empty());
+        }
+        let ends = self.ends();
+        let mut next = ends.clone();
+        let topics = &mut self.topics;
+        let checkpoint = self.engine.emit(&ends, |out| {
+            topics[out.size].push((
+                next[out.size],
+                (out.size, out.id.to_owned(), out.start),
+                (out.count, out.late, out.is_final),
+            ));
+            next[out.size] += 1;
+        });
+        self.stored = Some((self.events.len(), checkpoint));
+    }
+
+    fn crash(&mut self) {
+        let Some((counted, checkpoint)) = &self.stored else {
+            self.engine = Engine::new(self.rules.clone());
+            self.events
+                .iter()
+                .for_each(|e| self.engine.add(&e.id, e.n, e.at, e.now));
+            return;
+        };
+        let checkpoint: Checkpoint = serde_json::from_str(&serde_json::to_string(checkpoint).unwrap()).unwrap();
+        self.engine = Engine::resume(self.rules.clone(), &checkpoint);
+        for (size, topic) in self.rules.sizes.iter().zip(&self.topics) {
+            for (offset, key, counted) in topic
+                .iter()
+                .filter(|(offset, ..)| *offset >= checkpoint.from[&size.to_string()])
+            {
+                self.engine.restore(&aggregate(key, *counted), *offset);
+            }
+        }
+        self.events[*counted..]
+            .iter()
+            .for_each(|e| self.engine.add(&e.id, e.n, e.at, e.now));
+    }
+
+    fn emitted(&self) -> BTreeMap<Key, Counted> {
+        let records = self.topics.iter().flatten();
+        records.map(|(_, key, counted)| (key.clone(), *counted)).collect()
+    }
+}
+
+fn aggregate(key: &Key, (count, late, is_final): Counted) -> Aggregate<'_> {
+    Aggregate {
+        size: key.0,
+        id: &key.1,
+        start: key.2,
+        count,
+        late,
+        is_final,
+    }
+}
+
+/// Every event looked at once, windows by window, with nothing forgotten.
+fn recount(rules: &Rules, events: &[Event]) -> BTreeMap<Key, Counted> {
+    let mut counted: BTreeMap<Key, Counted> = BTreeMap::new();
+    let mut closed = i64::MIN;
+    for event in events {
+        if event.at <= event.now + SKEW {
+            closed = closed.max(event.at - GRACE);
+        }
+        for (index, size) in rules.sizes.iter().enumerate() {
+            let start = event.at.div_euclid(size.millis()) * size.millis();
+            let cell = counted.entry((index, event.id.clone(), start)).or_default();
+            if start + size.millis() <= closed {
+                cell.1 += event.n;
+            } else {
+                cell.0 += event.n;
+            }
+        }
+    }
+    for ((index, _, start), cell) in &mut counted {
+        cell.2 = *start + rules.sizes.iter().nth(*index).unwrap().millis() <= closed;
+    }
+    counted
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let event = (0u8..6, prop_oneof![1i64..5, -3i64..0], -1_500_000i64..60_000, 0i64..100);
+    let step = prop_oneof![
+        12 => event.prop_map(|(id, n, behind, clock)| {
+            // Most events are recent; some are far behind, a few ahead of the clock.
+            let behind = if clock < 70 { behind / 50 } else { behind };
+            Step::Event(Event { id: format!("id-{id}"), n, at: behind, now: 0 })
+        }),
+        2 => Just(Step::Commit),
+        1 => Just(Step::Crash),
+    ];
+    prop::collection::vec(step, 1..120).prop_map(|mut steps| {
+        // The wall clock goes on by 20 s a step; events are relative to it.
+        for (index, step) in steps.iter_mut().enumerate() {
+            if let Step::Event(event) = step {
+                event.now = 10_000_000 + i64::try_from(index).unwrap() * 20_000;
+                event.at += event.now;
+            }
+        }
+        steps
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(600))]
+
+    #[test]
+    fn windows_equal_a_naive_recount(
+        steps in steps(),
+        sizes in prop::sample::select(vec!["1m,5m,10m", "1m", "7s,90s", "10m,1h"]),
+        closed_counts in prop::sample::select(vec![0usize, 3, 1000]),
+        gap in prop::sample::select(vec![1i64, 2, 300_000]),
+    ) {
+        let rules = rules(sizes, closed_counts);
+        let mut world = World::new(rules.clone(), gap);
+        for step in steps {
+            match step {
+                Step::Event(event) => world.event(event),
+                Step::Commit => world.commit(),
+                Step::Crash => world.crash(),
+            }
+        }
+        world.commit();
+        prop_assert_eq!(world.emitted(), recount(&rules, &world.events));
+        // Once final, final for good.
+        let mut over = BTreeSet::new();
+        for (_, key, counted) in world.topics.iter().flatten() {
+            prop_assert!(counted.2 || !over.contains(key), "{:?} is open again", key);
+            if counted.2 {
+                over.insert(key);
+            }
+        }
+    }
+}
+
+fn event(at: i64, now: i64) -> Event {
+    Event {
+        id: "a".to_owned(),
+        n: 1,
+        at,
+        now,
+    }
+}
+
+#[test]
+fn what_did_not_change_is_not_emitted_again() {
+    let mut world = World::new(rules("1m,5m", 10), 1);
+    world.event(event(1000, 1000));
+    world.commit();
+    world.commit();
+    assert_eq!(world.topics.iter().map(Vec::len).collect::<Vec<_>>(), [1, 1]);
+}
+
+#[test]
+fn a_clock_from_the_future_closes_no_window() {
+    let mut world = World::new(rules("1m", 10), 1);
+    world.event(event(1000, 1000));
+    world.event(event(3_600_000, 1000));
+    world.event(event(2000, 2000));
+    world.commit();
+    assert_eq!(world.emitted()[&(0, "a".to_owned(), 0)], (2, 0, false));
+    assert_eq!(world.emitted()[&(0, "a".to_owned(), 3_600_000)], (1, 0, false));
+    assert_eq!(
+        world.engine.tally(),
+        Tally {
+            events: 3,
+            late: 0,
+            ahead: 1
+        }
+    );
+    assert_eq!(world.engine.stream_time(), Some(2000));
+}
+
+#[test]
+fn a_longer_grace_does_not_open_what_was_final() {
+    let mut world = World::new(rules("1m", 10), 1);
+    world.event(event(1000, 1000));
+    world.event(event(90_000, 90_000));
+    world.commit();
+    assert_eq!(world.emitted()[&(0, "a".to_owned(), 0)], (1, 0, true));
+    world.rules.grace = 3_600_000;
+    world.crash();
+    world.event(event(2000, 91_000));
+    world.commit();
+    assert_eq!(world.emitted()[&(0, "a".to_owned(), 0)], (1, 1, true));
+}
+
+#[test]
+fn a_restart_does_not_read_all_that_was_emitted_since_a_wrong_clock_opened_a_window() {
+    let mut world = World::new(rules("1m", 10), 400_000);
+    world.event(event(3_600_000, 1000));
+    for n in 0..6 {
+        world.event(event(1000 + n, 1000));
+        world.commit();
+    }
+    let (_, checkpoint) = world.stored.clone().unwrap();
+    let end = world.ends()[0];
+    assert!(end - checkpoint.from["1m"] <= 1_600_000, "{checkpoint:?} of {end}");
+}
+
+#[test]
+fn memory_is_given_back_when_windows_are_over() {
+    let mut world = World::new(rules("1m,5m,10m", 100), 1);
+    for minute in 0..600 {
+        for id in 0..50 {
+            let at = minute * 60_000 + id;
+            world.event(Event {
+                id: format!("{minute}-{id}"),
+                n: 1,
+                at,
+                now: at,
+            });
+        }
+        world.commit();
+    }
+    let (counts, ids) = world.engine.held();
+    assert!(
+        counts <= 50 * 3 + 50 * 7 + 50 * 12 + 300 && ids <= 50 * 12 + 200,
+        "{counts} counts of {ids} ids"
+    );
+}

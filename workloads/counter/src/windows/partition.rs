@@ -1,0 +1,243 @@
+//! The thread beside one partition's engine. It waits for Kafka, so that the worker never does.
+//!
+//! Exactly once: whoever takes a partition over first fences its former owner by the partition's transactional id, and only then reads the
+//! offset and the windows that belong to it. Both were written by one transaction, or neither.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, AtomicI64, Ordering},
+    mpsc,
+};
+
+use rdkafka::{
+    ClientContext, Message, Offset, TopicPartitionList,
+    consumer::ConsumerGroupMetadata,
+    error::KafkaError,
+    producer::{BaseProducer, BaseRecord, DeliveryResult, Producer, ProducerContext},
+};
+
+use super::{checkpoint::Checkpoint, engine::Engine, outgoing::Outgoing, readback::Readback, settings::Settings};
+use crate::publish::transaction::{self, TICK, until_done};
+
+/// Why a partition is not counted for the moment.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Kafka refused or was not in reach.
+    #[error("Kafka: {0}")]
+    Kafka(#[from] KafkaError),
+    /// A transaction was not committed.
+    #[error(transparent)]
+    Transaction(#[from] transaction::Error),
+    /// librdkafka has no group.
+    #[error("Kafka's client tells no consumer group")]
+    Group,
+    /// Somebody else committed offsets for the group.
+    #[error(
+        "the offset of group {group} for partition {partition} has no checkpoint with it ({error}): only these workers may commit for this group; delete the group to count all likes again from the first that is kept"
+    )]
+    Checkpoint {
+        /// The group.
+        group: String,
+        /// The partition.
+        partition: i32,
+        /// What is wrong with it.
+        error: serde_json::Error,
+    },
+    /// The worker ends.
+    #[error("stopped")]
+    Stopped,
+}
+
+/// What the worker asks for.
+pub enum Order {
+    /// To store these and that all likes before `next` were counted.
+    Commit {
+        /// Records of the topics of aggregations.
+        records: Outgoing,
+        /// The offset of the next like.
+        next: i64,
+        /// Stored with it.
+        checkpoint: Checkpoint,
+    },
+    /// To read back windows that late likes came for; the engine waits meanwhile.
+    Recall(Box<Engine>),
+}
+
+/// What it gets.
+pub enum Answer {
+    /// An engine to count with.
+    Ready {
+        /// The windows as they were committed, or as they were handed in for a recall.
+        engine: Box<Engine>,
+        /// After a start, the offset to read from.
+        next: Option<i64>,
+        /// Where the topics of aggregations end.
+        ends: Vec<i64>,
+    },
+    /// It is stored.
+    Committed {
+        /// Their memory, to be used again.
+        records: Outgoing,
+        /// Where the topics of aggregations end.
+        ends: Vec<i64>,
+    },
+    /// Nothing that was not stored counts; the partition has to begin again.
+    Failed(Error),
+}
+
+/// Whom an answer is for: the partition, and which of its beginnings.
+pub type Address = (i32, u64);
+
+/// One partition's thread.
+pub struct Partition {
+    settings: Arc<Settings>,
+    number: i32,
+    stop: Arc<AtomicBool>,
+}
+
+impl Partition {
+    /// Starts it; it ends when its orders are dropped, or when `stop` is set.
+    pub fn spawn(
+        settings: &Arc<Settings>,
+        (partition, beginning): Address,
+        stop: &Arc<AtomicBool>,
+        answers: mpsc::Sender<(Address, Answer)>,
+    ) -> std::io::Result<mpsc::Sender<Order>> {
+        let (orders, received) = mpsc::channel();
+        let this = Self {
+            settings: Arc::clone(settings),
+            number: partition,
+            stop: Arc::clone(stop),
+        };
+        let work = move || {
+            // Nobody listens any more once the worker has given the partition up.
+            let answer = |answer| drop(answers.send(((partition, beginning), answer)));
+            if let Err(error) = this.run(&received, answer) {
+                answer(Answer::Failed(error));
+            }
+        };
+        std::thread::Builder::new()
+            .name(format!("windows-{partition}"))
+            .spawn(work)?;
+        Ok(orders)
+    }
+
+    fn run(&self, orders: &mpsc::Receiver<Order>, answer: impl Fn(Answer)) -> Result<(), Error> {
+        let producer = self.producer()?;
+        transaction::fence(&producer, &self.stop)?;
+        let readback = self.readback()?;
+        let group = readback.group()?;
+        let (engine, next) = readback.engine()?;
+        let first = readback.first_like()?;
+        if let Some(next) = next.filter(|next| *next < first) {
+            let (partition, lost) = (self.number, first - next);
+            tracing::error!(
+                partition,
+                lost,
+                "likes were deleted from the topic before they were counted; give the topic a longer retention"
+            );
+        }
+        producer.context().end_at_least(&readback.ends()?);
+        let ends = producer.context().ends();
+        drop(readback);
+        answer(Answer::Ready {
+            engine: Box::new(engine),
+            next: Some(next.map_or(first, |next| next.max(first))),
+            ends,
+        });
+        for order in orders {
+            match order {
+                Order::Commit {
+                    records,
+                    next,
+                    checkpoint,
+                } => {
+                    self.commit(&producer, &group, &records, next, &checkpoint)?;
+                    let ends = producer.context().ends();
+                    answer(Answer::Committed { records, ends });
+                }
+                Order::Recall(mut engine) => {
+                    let missing = engine.missing();
+                    self.readback()?.recall(&mut engine, &missing)?;
+                    let ends = producer.context().ends();
+                    answer(Answer::Ready {
+                        engine,
+                        next: None,
+                        ends,
+                    });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn readback(&self) -> Result<Readback<'_>, Error> {
+        Ok(Readback::new(&self.settings, self.number, &self.stop)?)
+    }
+
+    fn producer(&self) -> Result<BaseProducer<Ends>, Error> {
+        let id = format!("{}-windows-{}", self.settings.cluster, self.number);
+        let ends = self
+            .settings
+            .topics
+            .aggregations
+            .iter()
+            .map(|_| AtomicI64::new(0))
+            .collect();
+        Ok(transaction::config(&self.settings.bootstrap_servers, &id).create_with_context(Ends(ends))?)
+    }
+
+    fn commit(
+        &self,
+        producer: &BaseProducer<Ends>,
+        group: &ConsumerGroupMetadata,
+        records: &Outgoing,
+        next: i64,
+        checkpoint: &Checkpoint,
+    ) -> Result<(), Error> {
+        producer.begin_transaction()?;
+        let topics = &self.settings.topics;
+        for (size, key, value) in records.records() {
+            let record = BaseRecord::with_opaque_to(&topics.aggregations[size], size);
+            let record = record.partition(self.number).key(key).payload(value);
+            transaction::send(producer, record, &self.stop)?;
+        }
+        let mut offsets = TopicPartitionList::new();
+        let mut likes = offsets.add_partition(&topics.likes, self.number);
+        likes.set_offset(Offset::Offset(next))?;
+        likes.set_metadata(checkpoint.to_metadata());
+        until_done(&self.stop, || {
+            producer.send_offsets_to_transaction(&offsets, group, TICK)
+        })?;
+        until_done(&self.stop, || producer.commit_transaction(TICK))?;
+        Ok(())
+    }
+}
+
+/// Where each topic of aggregations ends, as delivery reports tell.
+struct Ends(Vec<AtomicI64>);
+
+impl Ends {
+    fn ends(&self) -> Vec<i64> {
+        self.0.iter().map(|end| end.load(Ordering::Relaxed)).collect()
+    }
+
+    fn end_at_least(&self, ends: &[i64]) {
+        for (known, end) in self.0.iter().zip(ends) {
+            known.fetch_max(*end, Ordering::Relaxed);
+        }
+    }
+}
+
+impl ClientContext for Ends {}
+
+impl ProducerContext for Ends {
+    type DeliveryOpaque = usize;
+
+    /// A record that was not delivered fails its transaction; nothing has to be noted here.
+    fn delivery(&self, delivered: &DeliveryResult<'_>, size: usize) {
+        if let Ok(message) = delivered {
+            self.0[size].fetch_max(message.offset() + 1, Ordering::Relaxed);
+        }
+    }
+}

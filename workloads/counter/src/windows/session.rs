@@ -1,0 +1,68 @@
+//! Counting, session after session.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
+
+use synccluster_runtime::link::Probe;
+use tokio::sync::oneshot;
+
+use super::{settings::Settings, state::State, worker};
+use crate::publish::{Sessions, topics};
+
+/// Why a session ended.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The topics could not be made.
+    #[error(transparent)]
+    Topics(#[from] topics::Error),
+    /// The worker could not go on.
+    #[error(transparent)]
+    Worker(#[from] worker::Error),
+    /// No thread.
+    #[error("cannot start a thread: {0}")]
+    Thread(#[from] std::io::Error),
+    /// The worker's thread is gone.
+    #[error("the worker ended without a reason")]
+    Gone,
+}
+
+/// Counts the partitions that the consumer group gives it.
+pub struct Windows {
+    /// From where, to where, and what.
+    pub settings: Arc<Settings>,
+    /// What it tells of itself.
+    pub state: Arc<State>,
+}
+
+/// librdkafka's calls block, so the worker has threads of its own; they end when the session is dropped.
+struct StopOnDrop(Arc<AtomicBool>);
+
+impl Drop for StopOnDrop {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+impl Sessions for Windows {
+    type Error = Error;
+
+    fn probe(&self) -> &Probe {
+        self.state.probe()
+    }
+
+    async fn session(&self) -> Result<(), Error> {
+        topics::ensure(&self.settings).await?;
+        let stop = StopOnDrop(Arc::default());
+        let (ended, end) = oneshot::channel();
+        let (settings, state, flag) = (Arc::clone(&self.settings), Arc::clone(&self.state), Arc::clone(&stop.0));
+        let work = move || drop(ended.send(worker::run(&settings, &state, &flag)));
+        std::thread::Builder::new().name("windows".to_owned()).spawn(work)?;
+        end.await.map_err(|_| Error::Gone)?.map_err(Error::from)
+    }
+
+    fn told(&self, error: Option<String>) {
+        self.state.edit().error = error;
+    }
+}

@@ -1,0 +1,181 @@
+//! One partition as the worker sees it: its engine while there is one, and what it waits for.
+
+use std::{
+    sync::{Arc, atomic::AtomicBool, mpsc},
+    time::{Duration, Instant},
+};
+
+use super::{
+    engine::{Engine, Tally},
+    like,
+    outgoing::Outgoing,
+    partition::{Address, Answer, Order, Partition},
+    settings::Settings,
+    state::PartitionStatus,
+};
+
+/// Before a partition that failed is begun again.
+const AGAIN_AFTER: Duration = Duration::from_millis(500);
+/// Uncommitted likes that are not waited for any longer: a crash makes all of them be counted again.
+const COMMIT_AT: u64 = 50_000;
+
+enum Phase {
+    /// The engine is with the thread: being read back.
+    Away,
+    /// The engine is here, and the consumer has to be set to this partition's next offset.
+    Here,
+    /// Likes are counted.
+    Counting,
+    /// To be begun again after that.
+    Failed(Instant),
+}
+
+/// A partition of the likes that this worker counts.
+pub struct Share {
+    beginning: u64,
+    orders: mpsc::Sender<Order>,
+    phase: Phase,
+    engine: Option<Box<Engine>>,
+    next: i64,
+    ends: Vec<i64>,
+    spare: Outgoing,
+    is_committing: bool,
+    uncommitted: u64,
+    since: Option<Instant>,
+    told: Tally,
+}
+
+impl Share {
+    /// Begins to read back its windows.
+    pub fn begin(
+        settings: &Arc<Settings>,
+        address: Address,
+        stop: &Arc<AtomicBool>,
+        answers: mpsc::Sender<(Address, Answer)>,
+    ) -> std::io::Result<Self> {
+        Ok(Self {
+            beginning: address.1,
+            orders: Partition::spawn(settings, address, stop, answers)?,
+            phase: Phase::Away,
+            engine: None,
+            next: 0,
+            ends: Vec::new(),
+            spare: Outgoing::default(),
+            is_committing: false,
+            uncommitted: 0,
+            since: None,
+            told: Tally::default(),
+        })
+    }
+
+    /// Which beginning of the partition it is.
+    pub fn beginning(&self) -> u64 {
+        self.beginning
+    }
+
+    /// What was counted up to the last look.
+    pub fn told(&self) -> Tally {
+        self.told
+    }
+
+    /// How it is, as committed.
+    pub fn status(&self) -> PartitionStatus {
+        let held = self.engine.as_ref().map(|engine| engine.held()).unwrap_or_default();
+        PartitionStatus {
+            next: self.next,
+            stream_time: self.engine.as_ref().and_then(|engine| engine.stream_time()),
+            counts: held.0,
+            ids: held.1,
+        }
+    }
+
+    /// Counts a record. While the engine is away it is left, and read again when it is here.
+    pub fn count(&mut self, offset: i64, value: &[u8], now: i64) -> Result<(), like::Error> {
+        let (Phase::Counting, Some(engine)) = (&self.phase, &mut self.engine) else {
+            return Ok(());
+        };
+        if offset < self.next {
+            return Ok(());
+        }
+        self.next = offset + 1;
+        self.uncommitted += 1;
+        let like = like::read(value)?;
+        engine.add(&like.id, like.n, like.at, now);
+        Ok(())
+    }
+
+    /// The engine is here, with the offset to begin at after a start.
+    pub fn ready(&mut self, engine: Box<Engine>, next: Option<i64>, ends: Vec<i64>) {
+        self.told = engine.tally();
+        self.engine = Some(engine);
+        self.next = next.unwrap_or(self.next);
+        self.ends = ends;
+        self.phase = Phase::Here;
+    }
+
+    /// Where the consumer has to be set to.
+    pub fn to_seek(&self) -> Option<i64> {
+        matches!(self.phase, Phase::Here).then_some(self.next)
+    }
+
+    /// It is set.
+    pub fn sought(&mut self) {
+        self.phase = Phase::Counting;
+    }
+
+    /// The last commit is stored.
+    pub fn committed(&mut self, records: Outgoing, ends: Vec<i64>) {
+        self.spare = records;
+        self.ends = ends;
+        self.is_committing = false;
+    }
+
+    /// Its thread ended; what was not committed is forgotten with the engine.
+    pub fn failed(&mut self) {
+        self.engine = None;
+        self.phase = Phase::Failed(Instant::now() + AGAIN_AFTER);
+    }
+
+    /// Whether it has to be begun again now.
+    pub fn is_over(&self) -> bool {
+        matches!(self.phase, Phase::Failed(after) if after <= Instant::now())
+    }
+
+    /// Commits when it is time to; whether the engine had to be sent away first.
+    pub fn commit_if_due(&mut self, settings: &Settings, now: i64) -> bool {
+        if self.uncommitted > 0 {
+            self.since.get_or_insert_with(Instant::now);
+        }
+        let due =
+            self.uncommitted >= COMMIT_AT || self.since.is_some_and(|since| since.elapsed() >= settings.commit_every);
+        if !due || self.is_committing || !matches!(self.phase, Phase::Counting) {
+            return false;
+        }
+        let Some(mut engine) = self.engine.take() else {
+            return false;
+        };
+        self.told = engine.tally();
+        if !engine.missing().is_empty() {
+            self.phase = Phase::Away;
+            // A thread that is gone has answered why.
+            drop(self.orders.send(Order::Recall(engine)));
+            return true;
+        }
+        let mut records = std::mem::take(&mut self.spare);
+        records.clear();
+        let sizes: Vec<_> = settings.rules.sizes.iter().collect();
+        let checkpoint = engine.emit(&self.ends, |aggregate| {
+            records.push(aggregate, sizes[aggregate.size], now)
+        });
+        self.engine = Some(engine);
+        (self.uncommitted, self.since) = (0, None);
+        self.is_committing = true;
+        let next = self.next;
+        drop(self.orders.send(Order::Commit {
+            records,
+            next,
+            checkpoint,
+        }));
+        false
+    }
+}
