@@ -1,5 +1,6 @@
 //! A server and its clients: real Postgres, real Kafka, the real workloads as tasks of this process.
 
+pub mod counter;
 pub mod gateway;
 pub mod sse;
 pub mod topic;

@@ -1,0 +1,7 @@
+//! The counter's binary, built with the tests that kill it.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    synccluster_counter::command::main()
+}

@@ -1,0 +1,342 @@
+//! Counter nodes as processes: killed, cut, with a full or a lost disk, no acknowledged like is lost and none is counted twice.
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, Result, ensure};
+use futures::{SinkExt, StreamExt};
+use hyper::Method;
+use serde_json::{Value, json};
+use synccluster_harness::{Link, eventually};
+use synccluster_integration::counter::{Nodes, bytes_of, like, send};
+use synccluster_protocol::status::Dial;
+use tokio::time::{sleep, timeout};
+use tokio_tungstenite::{connect_async, tungstenite::Message};
+
+const NODE: &str = env!("CARGO_BIN_EXE_counter_node");
+
+/// Clients that like one id each, request after request; whoever gets no answer asks the next node with the same request.
+async fn clients(nodes: &Nodes, count: usize, stop: &Arc<AtomicBool>) -> Vec<tokio::task::JoinHandle<i64>> {
+    let addresses: Vec<_> = nodes.nodes.iter().map(|node| node.clients).collect();
+    let client = |client: usize| {
+        let (addresses, stop) = (addresses.clone(), Arc::clone(stop));
+        async move {
+            let (mut number, mut node) = (0, client);
+            while !stop.load(Ordering::Relaxed) {
+                let body = like(&format!("id-{client}"), &format!("client-{client}/{number}"));
+                let address = addresses[node % addresses.len()];
+                match timeout(
+                    Duration::from_secs(2),
+                    send(address, Method::POST, "/likes", Some(&body)),
+                )
+                .await
+                {
+                    Ok(Ok(answer)) if answer.status.is_success() => number += 1,
+                    _ => {
+                        node += 1;
+                        sleep(Duration::from_millis(20)).await;
+                    }
+                }
+            }
+            // The last one may have been counted and not answered.
+            loop {
+                let body = like(&format!("id-{client}"), &format!("client-{client}/{number}"));
+                let sent = send(addresses[node % addresses.len()], Method::POST, "/likes", Some(&body)).await;
+                if sent.is_ok_and(|answer| answer.status.is_success()) {
+                    return number + 1;
+                }
+                node += 1;
+            }
+        }
+    };
+    (0..count).map(|index| tokio::spawn(client(index))).collect()
+}
+
+#[tokio::test]
+async fn any_node_killed_in_the_middle_of_a_load_no_like_is_lost_and_none_is_doubled() -> Result<()> {
+    let mut nodes = Nodes::start(NODE, 3, &["--segment-bytes", "20000"]).await?;
+    let stop = Arc::new(AtomicBool::new(false));
+    let load = clients(&nodes, 12, &stop).await;
+    for node in [0, 1, 2, 1] {
+        sleep(Duration::from_millis(700)).await;
+        nodes.kill(node).await?;
+        sleep(Duration::from_millis(300)).await;
+        nodes.run(node).await?;
+    }
+    stop.store(true, Ordering::Relaxed);
+    let mut expected = BTreeMap::new();
+    for (client, counted) in load.into_iter().enumerate() {
+        expected.insert(format!("id-{client}"), counted.await?);
+    }
+    ensure!(expected.values().all(|total| *total > 5), "{expected:?}");
+    nodes.agree(&expected).await
+}
+
+#[tokio::test]
+async fn requests_sent_again_to_another_node_during_a_cut_count_once_after_it() -> Result<()> {
+    let nodes = Nodes::start(NODE, 3, &[]).await?;
+    nodes.like(2, &like("before", "c/0")).await?;
+    nodes.agree(&BTreeMap::from([("before".to_owned(), 1)])).await?;
+    nodes.cut(2, Link::BlocksNew).await?;
+    // Established connections live on behind a policy: the nodes close them when fresh dials do not get through.
+    eventually(Duration::from_secs(15), async || {
+        ensure!(nodes.established(2) == 0, "{} connections", nodes.established(2));
+        for (node, others) in [(0, vec![2]), (1, vec![2]), (2, vec![0, 1])] {
+            let status = nodes.status(node).await?;
+            for peer in &status.peers {
+                let cut = peer.link.fresh_dial == Dial::Blocked && !peer.alive;
+                ensure!(cut == others.contains(&peer.ordinal), "node {node}: {peer:?}");
+            }
+        }
+        Ok(())
+    })
+    .await?;
+    let body = |name: &str| -> Vec<Value> {
+        (0..200)
+            .map(|n| like(&format!("id-{}", n % 7), &format!("{name}/{n}")))
+            .collect()
+    };
+    let mixed: Vec<_> = (0..50)
+        .map(|n| json!({"id": "text", "by": "b", "n": n + 1, "request": format!("request {n}")}))
+        .collect();
+    for requests in [body("a"), body("b"), mixed] {
+        let requests = Value::from(requests);
+        for node in [2, 0, 1, 2] {
+            for answer in nodes.like(node, &requests).await?.as_array().context("no array")? {
+                ensure!(answer["id"].is_string() && answer["total"].is_i64(), "{answer}");
+            }
+        }
+    }
+    let after_cut = nodes.status(2).await?;
+    ensure!(after_cut.position == 451, "{after_cut:?}");
+    nodes.cut(2, Link::Open).await?;
+    let mut expected = BTreeMap::from([("before".to_owned(), 1), ("text".to_owned(), 50 * 51 / 2)]);
+    for n in 0..200 {
+        *expected.entry(format!("id-{}", n % 7)).or_default() += 2;
+    }
+    nodes.agree(&expected).await?;
+    // The higher node has taken back its own: each with an entry.
+    let healed = nodes.status(2).await?;
+    ensure!(healed.position == 451 + 450, "{healed:?}");
+    let again = nodes.like(2, &like("id-0", "a/0")).await?;
+    ensure!(again["duplicate"] == true, "{again}");
+    nodes.agree(&expected).await
+}
+
+#[tokio::test]
+async fn a_like_is_seen_at_every_node_by_those_who_watch() -> Result<()> {
+    let nodes = Nodes::start(NODE, 3, &[]).await?;
+    let mut watchers = Vec::new();
+    for node in &nodes.nodes {
+        let (mut socket, _) = connect_async(format!("ws://{}/ws", node.clients)).await?;
+        socket.send(Message::text(r#"{"watch":["tea"]}"#)).await?;
+        ensure!(told(&mut socket).await?["total"]["total"] == 0);
+        watchers.push(socket);
+    }
+    let liked = json!({"like": {"id": "tea", "by": "somebody", "n": 3, "request": "c/1"}});
+    watchers[0].send(Message::text(liked.to_string())).await?;
+    let (mut acked, mut seen) = (None, None);
+    while acked.is_none() || seen.is_none() {
+        let told = told(&mut watchers[0]).await?;
+        acked = acked.or(told.get("ack").cloned());
+        seen = seen.or(told.get("total").cloned());
+    }
+    let ack = acked.context("no ack")?;
+    ensure!(
+        ack["request"] == "c/1" && ack["id"] == "tea" && ack["total"] == 3 && ack["position"] == 1,
+        "{ack}"
+    );
+    for watcher in &mut watchers[1..] {
+        let total = told(watcher).await?["total"].clone();
+        ensure!(total == json!({"id": "tea", "total": 3, "nodes": {"0": 3}}), "{total}");
+    }
+    watchers[1]
+        .send(Message::text(r#"{"unlike":{"id":"tea","by":"b"}}"#))
+        .await?;
+    let total = told(&mut watchers[2]).await?["total"].clone();
+    ensure!(
+        total == json!({"id": "tea", "total": 2, "nodes": {"0": 3, "1": -1}}),
+        "{total}"
+    );
+    watchers[2]
+        .send(Message::text(r#"{"like":{"id":"","by":"b","request":"x"}}"#))
+        .await?;
+    let error = told(&mut watchers[2]).await?["error"].clone();
+    ensure!(
+        error["request"] == "x" && error["type"] == "urn:synccluster:problem:bad-like",
+        "{error}"
+    );
+    watchers[2].send(Message::text(r#"{"watch":"*"}"#)).await?;
+    ensure!(told(&mut watchers[2]).await?["total"]["id"] == "tea");
+    Ok(())
+}
+
+type Socket = tokio_tungstenite::WebSocketStream<tokio_tungstenite::MaybeTlsStream<tokio::net::TcpStream>>;
+
+async fn told(socket: &mut Socket) -> Result<Value> {
+    loop {
+        let message = timeout(Duration::from_secs(10), socket.next())
+            .await?
+            .context("closed")??;
+        if let Message::Text(text) = message {
+            return Ok(serde_json::from_str(&text)?);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_full_volume_refuses_likes_and_loses_none_that_was_acknowledged() -> Result<()> {
+    let mut nodes = Nodes::start(NODE, 1, &[]).await?;
+    nodes.stop(0).await?;
+    // A limit of the file's size stands in for the volume's: the kernel's answer is as final.
+    nodes.run_as(0, &["trap '' XFSZ; ulimit -f 40;"]).await?;
+    let (acknowledged, refused) = (AtomicUsize::new(0), AtomicUsize::new(0));
+    for n in 0.. {
+        let likes: Vec<_> = (0..97).map(|m| like("tea", &format!("c/{}", n * 97 + m))).collect();
+        let answer = nodes.ask(0, Method::POST, "/likes", Some(&likes.into())).await?;
+        if answer.status.is_success() {
+            acknowledged.fetch_add(97, Ordering::Relaxed);
+        } else {
+            answer.problem(507, "volume-full")?;
+            if refused.fetch_add(1, Ordering::Relaxed) == 3 {
+                break;
+            }
+        }
+    }
+    let acknowledged = acknowledged.into_inner();
+    ensure!(acknowledged > 97, "{acknowledged}");
+    let expected = BTreeMap::from([("tea".to_owned(), i64::try_from(acknowledged)?)]);
+    nodes.agree(&expected).await?;
+    ensure!(nodes.status(0).await?.error.is_some_and(|error| error.contains("full")));
+    nodes.kill(0).await?;
+    nodes.run(0).await?;
+    nodes.agree(&expected).await?;
+    nodes.like(0, &like("tea", "d/1")).await.map(drop)
+}
+
+#[tokio::test]
+async fn a_log_that_waits_for_a_node_too_long_refuses_and_names_it() -> Result<()> {
+    let mut nodes = Nodes::start(NODE, 3, &["--segment-bytes", "4000", "--log-bytes", "20000"]).await?;
+    nodes.kill(2).await?;
+    let (mut count, started) = (0, Instant::now());
+    let detail = loop {
+        let likes: Vec<_> = (0..50).map(|m| like("tea", &format!("c/{}", count + m))).collect();
+        let answer = nodes.ask(0, Method::POST, "/likes", Some(&likes.into())).await?;
+        if !answer.status.is_success() {
+            break answer.problem(507, "log-full")?["detail"].to_string();
+        }
+        count += 50;
+        ensure!(started.elapsed() < Duration::from_secs(30), "{count} likes and no end");
+    };
+    ensure!(detail.contains("node 2"), "{detail}");
+    nodes.run(2).await?;
+    eventually(Duration::from_secs(20), async || {
+        nodes.like(0, &like("tea", "d/1")).await.map(drop)
+    })
+    .await?;
+    let data = &nodes.nodes[0].data;
+    eventually(Duration::from_secs(20), async || {
+        let bytes = bytes_of(data, ".log")?;
+        ensure!(bytes < 8000, "{bytes} bytes");
+        Ok(())
+    })
+    .await?;
+    nodes.agree(&BTreeMap::from([("tea".to_owned(), count + 1)])).await
+}
+
+#[tokio::test]
+async fn a_node_that_lost_its_disk_begins_anew_and_what_it_had_stays_counted() -> Result<()> {
+    let mut nodes = Nodes::start(NODE, 3, &["--segment-bytes", "2000"]).await?;
+    for node in 0..3 {
+        let likes: Vec<_> = (0..100)
+            .map(|n| like(&format!("id-{}", n % 5), &format!("c{node}/{n}")))
+            .collect();
+        nodes.like(node, &likes.into()).await?;
+    }
+    let mut expected: BTreeMap<_, _> = (0..5).map(|n| (format!("id-{n}"), 60)).collect();
+    nodes.agree(&expected).await?;
+    let before = nodes.status(1).await?.incarnation;
+    nodes.kill(1).await?;
+    std::fs::remove_dir_all(&nodes.nodes[1].data)?;
+    nodes.run(1).await?;
+    nodes.agree(&expected).await?;
+    ensure!(nodes.status(1).await?.incarnation != before);
+    let again = nodes.like(1, &like("id-0", "c1/0")).await?;
+    ensure!(again["duplicate"] == true, "{again}");
+    nodes.like(1, &like("id-0", "c1/100")).await?;
+    *expected.entry("id-0".to_owned()).or_default() += 1;
+    nodes.agree(&expected).await
+}
+
+#[tokio::test]
+async fn a_volume_put_back_to_an_older_state_is_noticed() -> Result<()> {
+    let mut nodes = Nodes::start(NODE, 2, &[]).await?;
+    nodes.like(0, &like("tea", "c/1")).await?;
+    nodes.stop(0).await?;
+    let (data, older) = (nodes.nodes[0].data.clone(), nodes.nodes[0].data.with_extension("older"));
+    let copy = |from: &std::path::Path, to: &std::path::Path| {
+        std::process::Command::new("cp").arg("-a").args([from, to]).status()
+    };
+    copy(&data, &older)?;
+    nodes.run(0).await?;
+    nodes.like(0, &like("tea", "c/2")).await?;
+    nodes.agree(&BTreeMap::from([("tea".to_owned(), 2)])).await?;
+    nodes.kill(0).await?;
+    std::fs::remove_dir_all(&data)?;
+    copy(&older, &data)?;
+    // It may end before it has answered once.
+    let _ = timeout(Duration::from_secs(5), nodes.run(0)).await;
+    ensure!(!nodes.ended(0).await?.success());
+    let said = nodes.said(0);
+    ensure!(
+        said.contains("put back to an older state") && said.contains("Empty the folder"),
+        "{said}"
+    );
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_cannot_be_counted_is_refused_with_a_problem() -> Result<()> {
+    let nodes = Nodes::start(NODE, 1, &["--max-ids", "2"]).await?;
+    let huge = "x".repeat(1 << 20);
+    for (path, body, status, kind) in [
+        ("/likes", json!({"id": "", "by": "b"}), 422, "bad-like"),
+        ("/likes", json!({"id": huge, "by": "b"}), 413, "too-large"),
+        ("/likes", json!({"id": "x".repeat(257), "by": "b"}), 422, "bad-like"),
+        ("/likes", json!({"id": "a", "by": "b", "n": 0}), 422, "bad-like"),
+        ("/unlikes", json!({"id": "a", "by": "b", "n": -5}), 422, "bad-like"),
+        ("/likes", json!({"id": "a", "by": "b", "n": 1e30}), 422, "bad-like"),
+        (
+            "/likes",
+            json!([{"id": "a", "by": "b"}, {"id": "b", "by": "b"}, {"id": "c", "by": "b"}]),
+            507,
+            "too-many-ids",
+        ),
+        ("/other", json!({}), 404, "not-found"),
+        ("/totals", json!({}), 405, "method-not-allowed"),
+    ] {
+        let answer = nodes.ask(0, Method::POST, path, Some(&body)).await?;
+        answer
+            .problem(status, kind)
+            .with_context(|| format!("{path} {status} {kind}"))?;
+    }
+    for path in [
+        "/totals?limit=0",
+        "/totals?limit=x",
+        "/totals?unknown=1",
+        "/totals?ids=a&prefix=b",
+    ] {
+        nodes
+            .ask(0, Method::GET, path, None)
+            .await?
+            .problem(400, "bad-parameter")
+            .context(path)?;
+    }
+    nodes.agree(&BTreeMap::new()).await
+}
