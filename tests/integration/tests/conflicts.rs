@@ -279,3 +279,19 @@ async fn a_key_is_the_same_whatever_the_settings_of_the_session_that_deletes_it(
     let odd = r"'1 year 2 days 03:00', '\x00ff41', 0.1::float8 + 0.2, '[2024-01-01 00:00+00,2024-01-02 00:00+00)', '{2024-01-01 00:00+00}'";
     deleted_and_inserted_again(&world, "odd", odd).await
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_lost_is_recorded_to_the_last_digit() -> Result<()> {
+    let mut world = World::start(1, "create table prices (id int primary key, price numeric)").await?;
+    world.pause(ONE).await;
+    world
+        .run(SERVER, "insert into prices values (1, 0.12345678901234567890)")
+        .await?;
+    world
+        .run(ONE, "insert into prices values (1, 9.98765432109876543210)")
+        .await?;
+    world.resume(ONE)?;
+    let recorded = "select (loser ->> 'price') || ' ' || (winner ->> 'price') from sync.conflicts";
+    let both = ["0.12345678901234567890 9.98765432109876543210"];
+    world.wait_for(SERVER, recorded, &both).await
+}

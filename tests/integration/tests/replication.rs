@@ -267,3 +267,21 @@ async fn a_quiet_cluster_writes_no_wal() -> Result<()> {
     }
     Ok(())
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_applied_has_the_time_it_was_applied_at() -> Result<()> {
+    let world = World::start(1, TODOS).await?;
+    let arrive = async |title: &str| -> Result<()> {
+        world
+            .run(ONE, &format!("insert into todos (title) values ('{title}')"))
+            .await?;
+        let seen = format!("select title from todos where title = '{title}'");
+        world.wait_for(SERVER, &seen, &[title]).await
+    };
+    arrive("first").await?;
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    arrive("second").await?;
+    let apart = "select extract(epoch from max(at) - min(at)) > 1.5 from (select pg_xact_commit_timestamp(xmin) at from todos) t";
+    assert_eq!(world.ask(Site::Server, apart).await?, ["t"]);
+    Ok(())
+}

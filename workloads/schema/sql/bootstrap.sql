@@ -42,6 +42,7 @@ grant pg_write_all_data to sync_sink;
 grant set on parameter session_replication_role, deadlock_timeout to sync_sink;
 grant execute on function
   pg_replication_origin_create(text), pg_replication_origin_oid(text), pg_replication_origin_session_setup(text),
-  pg_replication_origin_session_reset(), pg_replication_origin_session_is_setup()
+  pg_replication_origin_session_reset(), pg_replication_origin_session_is_setup(),
+  pg_replication_origin_xact_setup(pg_lsn, timestamptz)
   to sync_sink;
 alter database app owner to app;

@@ -105,7 +105,7 @@ impl<'a> Transaction<'a> {
         self.target
             .execute(progress, &[&self.topic, &next_offset, &self.lsn])
             .await?;
-        self.target.execute_batch("commit").await?;
+        self.target.commit().await?;
         Ok(self.lsn)
     }
 }

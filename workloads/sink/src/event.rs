@@ -98,10 +98,10 @@ impl Event {
         self.incoming.version
     }
 
-    /// The row as JSON, for `sync.conflicts`; a tombstone has none.
-    pub fn row(&self) -> Option<Value> {
+    /// The row as JSON text, for `sync.conflicts`; a tombstone has none.
+    pub fn row(&self) -> Option<String> {
         match &self.content {
-            Content::Row(row) => Some(Value::Object(row.clone())),
+            Content::Row(row) => serde_json::to_string(row).ok(),
             Content::Tombstone(_) => None,
         }
     }

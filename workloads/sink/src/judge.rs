@@ -249,7 +249,7 @@ async fn record(
     let rows = target
         .query(&statements::row_json(table, keys), &parameters(&arrays))
         .await?;
-    let (key, here): (Value, Option<Value>) = rows.first().map(|row| (row.get(0), row.get(1))).unwrap_or_default();
+    let (key, here): (String, Option<String>) = rows.first().map(|row| (row.get(0), row.get(1))).unwrap_or_default();
     let current = synccluster_merge::current(local).map_or(Version(0), |(version, _)| version);
     let there = (event.row(), event.version());
     let (winner, loser) = if action == Action::Apply {

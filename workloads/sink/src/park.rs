@@ -32,23 +32,23 @@ pub async fn park(
         .map(drop)
 }
 
-/// Writes a write down that lost.
+/// Writes a write down that lost. Key and rows are the text of jsonb.
 pub async fn conflict(
     target: &mut Target,
     topic: &str,
     table: &TableName,
-    key: &Value,
+    key: &str,
     (kind, policy): (&str, &str),
-    winner: (Option<Value>, Version),
-    loser: (Option<Value>, Version),
+    winner: (Option<String>, Version),
+    loser: (Option<String>, Version),
 ) -> Result<(), tokio_postgres::Error> {
     let statement =
         "insert into sync.conflicts (relation, key, kind, policy, winner, winner_version, loser, loser_version, topic)
-                     values ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
+                     values ($1, $2::text::jsonb, $3, $4, $5::text::jsonb, $6, $7::text::jsonb, $8, $9)";
     let relation = table.to_string();
     let parameters: [Parameter<'_>; 9] = [
         &relation,
-        key,
+        &key,
         &kind,
         &policy,
         &winner.0,
@@ -95,7 +95,7 @@ pub async fn retry(target: &mut Target, cluster: &ClusterName, which: Which) -> 
         target.execute_batch("begin").await?;
         match attempt(target, &topic, id, &raw).await {
             Ok(Ok(())) => {
-                target.execute_batch("commit").await?;
+                target.commit().await?;
                 continue;
             }
             Ok(Err(reason)) => reasons.push(reason),

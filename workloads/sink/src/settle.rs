@@ -9,7 +9,6 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::Value;
 use synccluster_protocol::{Site, Version};
 use synccluster_runtime::catalog::CatalogTable;
 use tokio_postgres::Error;
@@ -87,7 +86,7 @@ struct Obstacle {
     of: usize,
     key: Vec<Vec<Option<String>>>,
     version: Version,
-    row: Value,
+    row: String,
 }
 
 /// The rows that stand in the way of these events on the constraints that are deferrable, or on those that are not.
@@ -151,7 +150,7 @@ async fn clear(
 }
 
 /// What won or lost, as `sync.conflicts` has it.
-type Side = (Option<Value>, Version);
+type Side = (Option<String>, Version);
 
 /// Deletes the losing row everywhere, and records it.
 async fn bury(
@@ -164,7 +163,7 @@ async fn bury(
     let rows = target
         .query(&statements::row_json(table, Keys::Columns), &judge::parameters(key))
         .await?;
-    let key_json: Value = rows.first().map(|row| row.get(0)).unwrap_or_default();
+    let key_json: String = rows.first().map(|row| row.get(0)).unwrap_or_default();
     // Right behind what it deletes, and not now: what the losing site wrote after it, perhaps to correct it, is the later.
     let version = Version::next(0, target.site.node(), Some(loser.1));
     judge::bury(target, table, Keys::Columns, key, [(version, Some(loser.1))]).await?;

@@ -109,10 +109,10 @@ pub fn state(table: &CatalogTable, keys: Keys) -> String {
     )
 }
 
-/// The row of one key as JSON, and the key as jsonb.
+/// The key as jsonb, and the row of it, both as text: a JSON number read here would keep a double's digits only.
 pub fn row_json(table: &CatalogTable, keys: Keys) -> String {
     format!(
-        "select i.key, to_jsonb(t) from {} left join {} t on {}",
+        "select i.key::text, to_jsonb(t)::text from {} left join {} t on {}",
         keys.relation(table, 1),
         quote_table(&table.name),
         matches(table)
@@ -229,7 +229,7 @@ pub fn obstacles(
         same_key("w")
     );
     format!(
-        "select n.\"sync place\", array[{key_text}], t.{version}, to_jsonb(t)
+        "select n.\"sync place\", array[{key_text}], t.{version}, to_jsonb(t)::text
            from (select {row} from (select {whole} from (select {said} from {values}) v) v) n
            join {name} t on {collide} and ({predicate})
           where n.\"sync if\" and not ({same_key}) and {is_asked} for update of t",

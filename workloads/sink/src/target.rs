@@ -55,6 +55,13 @@ impl Target {
         self.client.batch_execute(sql).await
     }
 
+    /// Commits, as of now: without a time of its own a transaction under an origin gets the one that this session's first had
+    /// (PostgreSQL's `RecordTransactionCommit`), in `pg_xact_commit_timestamp` and in what a connector reads.
+    pub async fn commit(&self) -> Result<(), Error> {
+        self.execute_batch("select pg_replication_origin_xact_setup('0/0', clock_timestamp()); commit")
+            .await
+    }
+
     /// Marks what follows as coming from `source`; between transactions only.
     pub async fn set_origin(&mut self, source: Site) -> Result<(), Error> {
         if self.origin == Some(source) {

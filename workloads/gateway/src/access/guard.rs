@@ -257,7 +257,10 @@ mod tests {
         }
         assert_eq!(door("/api/v1/session"), Door::Session);
         assert_eq!(door("/api/v1/tables/public.todos/ways"), Door::Question);
-        assert_eq!(door("/api/v1/sites/server/tables/public.todos/rows/ways"), Door::Guarded);
+        assert_eq!(
+            door("/api/v1/sites/server/tables/public.todos/rows/ways"),
+            Door::Guarded
+        );
         assert_eq!(door("/socket.io/"), Door::Sockets);
     }
 
