@@ -5,7 +5,7 @@ use std::{net::SocketAddr, path::PathBuf, str::FromStr, time::Duration};
 use synccluster_protocol::ClusterName;
 use synccluster_runtime::config::parse_duration;
 
-use crate::crdt::Ordinal;
+use crate::{crdt::Ordinal, windows};
 
 /// A node of the mesh.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -91,6 +91,9 @@ pub struct Run {
     /// Bytes the log may have; beyond, likes are refused until what holds it back is gone.
     #[arg(long, env = "COUNTER_LOG_BYTES", default_value_t = 768 << 20)]
     pub log_bytes: u64,
+    /// What is published and counted.
+    #[command(flatten)]
+    pub windows: windows::Arguments,
 }
 
 impl Run {

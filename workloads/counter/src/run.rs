@@ -15,8 +15,10 @@ use crate::{
     log,
     mesh::{Mesh, members::Heartbeat},
     node::{Node, Settings, StartError},
+    publish::{Publisher, supervise},
     serve,
-    state::State,
+    state::{Kafka, State},
+    windows::{self, Windows},
 };
 
 /// Why a node does not start.
@@ -42,12 +44,25 @@ pub async fn run(run: config::Run) -> Result<ExitCode, Error> {
     let peers = listen(run.listen_mesh).await?;
     let mesh = Mesh::new(Arc::clone(&node), run.nodes);
     let (stop, pulse) = (CancellationToken::new(), Arc::new(Pulse::default()));
-    let kafka = run.bootstrap_servers.as_deref().map(Probe::start);
+    let kafka = run.bootstrap_servers.as_deref();
+    let kafka = kafka.map(|servers| (servers, Probe::start(servers)));
     let mut tasks = JoinSet::new();
     tasks.spawn(Arc::clone(&node).keep(Arc::clone(&pulse), stop.clone()));
     tasks.spawn(mesh.clone().run(peers, stop.clone()));
     let serving = serve::run(Arc::clone(&node), clients, stop.clone());
     tasks.spawn(async { drop(serving.await) });
+    let kafka = kafka.map(|(servers, probe)| {
+        let settings = Arc::new(run.windows.settings(&run.cluster, servers));
+        let publisher = Publisher::new(Arc::clone(&settings), node.log().clone(), probe.clone());
+        let windows = Arc::new(windows::State::new(&run.cluster, probe));
+        let kafka = Kafka {
+            publishing: publisher.error(),
+            windows: Arc::clone(&windows),
+        };
+        tasks.spawn(supervise(publisher, stop.clone()));
+        tasks.spawn(supervise(Windows::new(settings, windows), stop.clone()));
+        kafka
+    });
     let state = Arc::new(State {
         node: Arc::clone(&node),
         mesh,

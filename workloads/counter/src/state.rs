@@ -6,10 +6,9 @@ use synccluster_protocol::status::{CounterLeaderStatus, CounterStatus, LinkStatu
 use synccluster_runtime::{
     clock::now_millis,
     health::{Health, Metric, Pulse},
-    link::Probe,
 };
 
-use crate::{mesh::Mesh, node::Node};
+use crate::{mesh::Mesh, node::Node, publish::Reason, windows};
 
 /// Where it learns it from.
 pub struct State {
@@ -17,10 +16,24 @@ pub struct State {
     pub node: Arc<Node>,
     /// The ways to its peers.
     pub mesh: Mesh,
-    /// The way to Kafka, if it has one.
-    pub kafka: Option<Probe>,
+    /// What it does with Kafka, if it has one.
+    pub kafka: Option<Kafka>,
     /// Beats while it is kept.
     pub pulse: Arc<Pulse>,
+}
+
+/// What a node does with Kafka.
+pub struct Kafka {
+    /// Why the log is not published, if it is not.
+    pub publishing: Reason,
+    /// The windows it counts.
+    pub windows: Arc<windows::State>,
+}
+
+impl Kafka {
+    fn error(&self) -> Option<String> {
+        self.publishing.get().or_else(|| self.windows.status().error)
+    }
 }
 
 impl Health for State {
@@ -53,14 +66,14 @@ impl Health for State {
             peers: self.mesh.status(),
             digest: format!("{digest:016x}"),
             ids: ids as u64,
-            kafka: self.kafka.as_ref().map(Probe::status),
+            kafka: self.kafka.as_ref().map(|kafka| kafka.windows.probe().status()),
             leader: heartbeat.claim.map(|claim| CounterLeaderStatus {
                 node: claim.leader.0,
                 term: claim.term,
             }),
             clients: node.clients(),
             likes_per_second: heartbeat.load.likes_per_second,
-            error: node.error(),
+            error: node.error().or_else(|| self.kafka.as_ref().and_then(Kafka::error)),
             measured_at: Some(now_millis()),
         }
     }
@@ -106,7 +119,9 @@ impl Health for State {
                 status.clients.into(),
             ),
         ]
+        .into_iter()
+        .chain(self.kafka.iter().flat_map(|kafka| kafka.windows.status().metrics()))
         .map(|metric| metric.text(&labels))
-        .concat()
+        .collect()
     }
 }

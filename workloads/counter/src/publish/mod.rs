@@ -10,5 +10,5 @@ pub mod topics;
 pub mod transaction;
 mod writer;
 
-pub use session::{Error, Publisher};
+pub use session::{Error, Publisher, Reason};
 pub use sessions::{Sessions, supervise};

@@ -11,15 +11,12 @@ use std::{
 
 use rdkafka::error::KafkaError;
 use synccluster_runtime::link::Probe;
-use tokio::{
-    sync::{oneshot, watch},
-    time,
-};
+use tokio::{sync::oneshot, time};
 
 use super::{Sessions, topics, transaction, writer::Writer};
 use crate::{
-    crdt::{Origin, Position},
-    log::{Follower, Missing},
+    crdt::Position,
+    log::{Follower, Missing, OwnLog},
     windows::Settings,
 };
 
@@ -59,20 +56,44 @@ pub enum Error {
     Gone,
 }
 
-/// Publishes a node's own log. `Log` makes a follower that begins after a position.
+/// Publishes a node's own log.
 pub struct Publisher<Log> {
-    /// To where.
-    pub settings: Arc<Settings>,
-    /// Whose log.
-    pub origin: Origin,
-    /// The log.
-    pub log: Log,
-    /// The way to Kafka.
-    pub probe: Probe,
-    /// How far it came; absent until Kafka was asked.
-    pub published: watch::Sender<Option<Position>>,
-    /// Why it does not go on.
-    pub error: Mutex<Option<String>>,
+    settings: Arc<Settings>,
+    log: Log,
+    probe: Probe,
+    error: Reason,
+}
+
+/// Why it does not go on, if it does not.
+#[derive(Clone, Default)]
+pub struct Reason(Arc<Mutex<Option<String>>>);
+
+impl Reason {
+    /// What it is now.
+    pub fn get(&self) -> Option<String> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn set(&self, reason: Option<String>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = reason;
+    }
+}
+
+impl<Log> Publisher<Log> {
+    /// To where, what, and how Kafka is reached.
+    pub fn new(settings: Arc<Settings>, log: Log, probe: Probe) -> Self {
+        Self {
+            settings,
+            log,
+            probe,
+            error: Reason::default(),
+        }
+    }
+
+    /// To look at while it runs.
+    pub fn error(&self) -> Reason {
+        self.error.clone()
+    }
 }
 
 /// Tells the thread, which waits for Kafka and not for a session, that it is over.
@@ -84,11 +105,7 @@ impl Drop for StopOnDrop {
     }
 }
 
-impl<Log, F> Sessions for Publisher<Log>
-where
-    Log: Fn(Position) -> F + Send + Sync,
-    F: Follower,
-{
+impl<Log: OwnLog> Sessions for Publisher<Log> {
     type Error = Error;
 
     fn probe(&self) -> &Probe {
@@ -98,7 +115,7 @@ where
     async fn session(&self) -> Result<(), Error> {
         topics::ensure(&self.settings).await?;
         let stop = StopOnDrop(Arc::default());
-        let (settings, origin, flag) = (Arc::clone(&self.settings), self.origin, Arc::clone(&stop.0));
+        let (settings, origin, flag) = (Arc::clone(&self.settings), self.log.origin(), Arc::clone(&stop.0));
         let (orders, received) = mpsc::channel();
         let (opened, open) = oneshot::channel();
         let work = move || match Writer::open(settings, origin, flag) {
@@ -112,8 +129,8 @@ where
         std::thread::Builder::new().name("publish".to_owned()).spawn(work)?;
         let mut position = open.await.map_err(|_| Error::Gone)??;
         tracing::info!(%position, "publishing the log after this position");
-        self.published.send_replace(Some(position));
-        let mut follower = (self.log)(position);
+        self.log.published(position);
+        let mut follower = self.log.follow(position.next());
         loop {
             let entries = match time::timeout(STORE_AGAIN_AFTER, follower.next(BATCH)).await {
                 Ok(entries) => entries?,
@@ -124,7 +141,7 @@ where
             let (done, result) = oneshot::channel();
             orders.send((entries, done)).map_err(|_| Error::Gone)?;
             result.await.map_err(|_| Error::Gone)??;
-            self.published.send_replace(Some(position));
+            self.log.published(position);
             self.probe.moved();
             self.told(None);
             if !is_full {
@@ -134,6 +151,6 @@ where
     }
 
     fn told(&self, error: Option<String>) {
-        *self.error.lock().unwrap_or_else(PoisonError::into_inner) = error;
+        self.error.set(error);
     }
 }

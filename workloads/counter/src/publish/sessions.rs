@@ -9,6 +9,9 @@ use tokio_util::sync::CancellationToken;
 /// Between a failure and the next try.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
+/// A sign of life now and then, while there is no way to Kafka.
+const LOOK_AFTER: Duration = Duration::from_secs(5);
+
 /// What publishing and windows do while Kafka is in reach. Without Kafka they wait; nothing of the node waits with them.
 pub trait Sessions: Send + Sync {
     /// Why a session failed.
@@ -21,6 +24,9 @@ pub trait Sessions: Send + Sync {
     /// middle of begins again from what is stored.
     fn session(&self) -> impl Future<Output = Result<(), Self::Error>> + Send;
 
+    /// Called again and again while there is no session.
+    fn waits(&self) {}
+
     /// What is told: why there is no session, or nothing while there is one.
     fn told(&self, error: Option<String>);
 }
@@ -28,10 +34,12 @@ pub trait Sessions: Send + Sync {
 /// Runs until `stop`.
 pub async fn supervise(sessions: impl Sessions, stop: CancellationToken) {
     while !stop.is_cancelled() {
+        sessions.waits();
         if sessions.probe().verdict() != Verdict::Usable {
             tokio::select! {
                 () = stop.cancelled() => {}
                 () = sessions.probe().wait_for(Verdict::Usable) => {}
+                () = time::sleep(LOOK_AFTER) => {}
             }
             continue;
         }

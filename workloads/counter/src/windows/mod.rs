@@ -5,6 +5,7 @@
 
 mod aggregate;
 mod checkpoint;
+mod command;
 mod engine;
 mod like;
 mod names;
@@ -20,6 +21,7 @@ mod state;
 mod worker;
 
 pub use engine::Rules;
+pub use command::{Run, run};
 pub use session::Windows;
 pub use settings::{Arguments, Settings, Topics};
 pub use size::{Sizes, WindowSize};

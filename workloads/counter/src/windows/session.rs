@@ -30,10 +30,15 @@ pub enum Error {
 
 /// Counts the partitions that the consumer group gives it.
 pub struct Windows {
-    /// From where, to where, and what.
-    pub settings: Arc<Settings>,
-    /// What it tells of itself.
-    pub state: Arc<State>,
+    settings: Arc<Settings>,
+    state: Arc<State>,
+}
+
+impl Windows {
+    /// From where, to where, and what; and what it tells of itself.
+    pub fn new(settings: Arc<Settings>, state: Arc<State>) -> Self {
+        Self { settings, state }
+    }
 }
 
 /// librdkafka's calls block, so the worker has threads of its own; they end when the session is dropped.
@@ -60,6 +65,10 @@ impl Sessions for Windows {
         let work = move || drop(ended.send(worker::run(&settings, &state, &flag)));
         std::thread::Builder::new().name("windows".to_owned()).spawn(work)?;
         end.await.map_err(|_| Error::Gone)?.map_err(Error::from)
+    }
+
+    fn waits(&self) {
+        self.state.alive();
     }
 
     fn told(&self, error: Option<String>) {

@@ -165,7 +165,7 @@ impl Share {
         records.clear();
         let sizes: Vec<_> = settings.rules.sizes.iter().collect();
         let checkpoint = engine.emit(&self.ends, |aggregate| {
-            records.push(aggregate, sizes[aggregate.size], now)
+            records.push(aggregate, sizes[aggregate.size], now);
         });
         self.engine = Some(engine);
         (self.uncommitted, self.since) = (0, None);

@@ -6,7 +6,11 @@ use std::{
 };
 
 use serde::Serialize;
-use synccluster_runtime::link::Probe;
+use synccluster_protocol::ClusterName;
+use synccluster_runtime::{
+    health::{Health, Metric, Pulse},
+    link::Probe,
+};
 
 use super::engine::Tally;
 
@@ -45,14 +49,18 @@ pub struct Status {
 /// Written by the worker, read by whoever asks.
 pub struct State {
     probe: Probe,
+    labels: String,
+    pulse: Pulse,
     status: Mutex<Status>,
 }
 
 impl State {
     /// Of a worker that reaches Kafka as this probe measures.
-    pub fn new(probe: Probe) -> Self {
+    pub fn new(cluster: &ClusterName, probe: Probe) -> Self {
         Self {
             probe,
+            labels: format!("cluster=\"{cluster}\""),
+            pulse: Pulse::default(),
             status: Mutex::default(),
         }
     }
@@ -67,6 +75,11 @@ impl State {
         self.edit().clone()
     }
 
+    /// The worker, or whoever waits for Kafka in its place, goes round.
+    pub fn alive(&self) {
+        self.pulse.beat();
+    }
+
     /// To change it.
     pub(super) fn edit(&self) -> MutexGuard<'_, Status> {
         self.status.lock().unwrap_or_else(PoisonError::into_inner)
@@ -78,5 +91,63 @@ impl State {
         status.events += now.events - before.events;
         status.late += now.late - before.late;
         status.ahead += now.ahead - before.ahead;
+    }
+}
+
+impl Status {
+    /// As numbers.
+    pub fn metrics(&self) -> [Metric; 6] {
+        [
+            Metric::gauge(
+                "synccluster_counter_windows_partitions",
+                "Partitions of the likes that are counted here.",
+                self.partitions.len() as u64,
+            ),
+            Metric::counter(
+                "synccluster_counter_windows_likes_total",
+                "Records that were counted.",
+                self.events,
+            ),
+            Metric::counter(
+                "synccluster_counter_windows_late_total",
+                "Records too late for at least one of their windows.",
+                self.late,
+            ),
+            Metric::counter(
+                "synccluster_counter_windows_ahead_total",
+                "Records from a clock too far ahead.",
+                self.ahead,
+            ),
+            Metric::counter(
+                "synccluster_counter_windows_unreadable_total",
+                "Records that are no likes.",
+                self.unreadable,
+            ),
+            Metric::counter(
+                "synccluster_counter_windows_commits_total",
+                "Transactions committed.",
+                self.commits,
+            ),
+        ]
+    }
+}
+
+impl Health for State {
+    type Status = Status;
+
+    fn live(&self) -> Result<(), String> {
+        self.pulse.check()
+    }
+
+    fn ready(&self) -> Result<(), String> {
+        self.edit().error.clone().map_or(Ok(()), Err)
+    }
+
+    fn status(&self) -> Status {
+        self.status()
+    }
+
+    fn metrics(&self) -> String {
+        self.status().metrics().iter().map(|metric| metric.text(&self.labels)).collect()
     }
 }

@@ -70,6 +70,7 @@ pub fn run(settings: &Arc<Settings>, state: &State, stop: &Arc<AtomicBool>) -> R
         worker.follow_assignment()?;
         worker.take_answers();
         worker.look_after()?;
+        state.alive();
     }
     // Threads that wait for Kafka see `stop` themselves.
     Ok(())
