@@ -173,6 +173,15 @@ const scenarios = {
     socket.close();
   },
 
+  /** The token it came with opens nothing any more. */
+  async revoked() {
+    const socket = await connected();
+    await ask(socket, 'subscribe', {});
+    say('subscribed');
+    await once(socket, 'disconnect');
+    assert.match((await refused()).message, /no longer/);
+  },
+
   /** A row that is written at one site shows at another. */
   async live() {
     const socket = await connected();

@@ -137,8 +137,13 @@ impl Place {
             }
         }
         fs::create_dir_all(place.0.join("access"))?;
-        fs::write(place.0.join("access/viewer-token"), TOKEN)?;
+        place.token(TOKEN)?;
         Ok(place)
+    }
+
+    /// From now on this is the viewer's.
+    pub fn token(&self, token: &str) -> Result<()> {
+        Ok(fs::write(self.0.join("access/viewer-token"), token)?)
     }
 
     /// A gateway there, with a bus that the test feeds.

@@ -105,6 +105,20 @@ async fn who_has_no_token_may_not_connect_and_is_told_why() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn another_token_ends_what_the_old_one_opened() -> Result<()> {
+    for transports in [POLLING, WEBSOCKET, UPGRADE] {
+        let place = Place::new()?;
+        let gateway = Gateway::serve(place.app()?).await?;
+        let mut client = Client::scenario(Who::Node, &gateway, "revoked", transports)?;
+        client.says("subscribed").await?;
+        place.token("another-token-0123456789")?;
+        gateway.app.access.refresh();
+        client.done().await?;
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn clients_come_back_by_themselves_after_a_restart() -> Result<()> {
     for (who, transports) in ALL {
         let place = Place::new()?;

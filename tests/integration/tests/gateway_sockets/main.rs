@@ -4,4 +4,5 @@ mod bus;
 mod client;
 mod clients;
 mod limits;
+mod raw;
 mod world;

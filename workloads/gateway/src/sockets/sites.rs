@@ -16,7 +16,6 @@ use tokio::time;
 use super::{
     frame::Frame,
     interest::{Asked, Interest, MOST_NAMED},
-    line::Line,
     rooms::{self, Member, Rooms},
     session::{Session, Sessions},
 };
@@ -32,6 +31,9 @@ use crate::{
 pub const NAMESPACE: &str = "/sites";
 /// How often a slow client is tried to be told that it is out.
 const FAREWELL: Duration = Duration::from_secs(1);
+
+/// How long a socket may take to be connected after its client has been told so.
+const MOMENT: Duration = Duration::from_secs(5);
 
 /// Rooms by what is asked for.
 type Listeners = Arc<Rooms<Arc<Interest>>>;
@@ -54,31 +56,42 @@ impl fmt::Display for Refused {
 /// Opens the namespace, and tells its clients what comes over the bus until the process stops.
 pub fn open(io: &SocketIo, app: &Shared, sessions: &Arc<Sessions>, dropped: metrics::Value) {
     let listeners = Listeners::default();
-    let connected = {
+    let admitted = {
         let (app, sessions, listeners) = (Arc::clone(app), Arc::clone(sessions), Arc::clone(&listeners));
         let there = app.metrics.gauge(
             "synccluster_gateway_sockets",
             "Socket.IO clients",
             &[("namespace", NAMESPACE)],
         );
-        move |socket: SocketRef| {
-            there.add(1);
-            let line = socket.req_parts().extensions.get::<Arc<Line>>();
-            let session = line.map_or_else(|| sessions.of(socket.id), Session::direct);
-            welcome(&app, &socket, &session, &listeners, there.clone());
-            async {}
-        }
-    };
-    let admitted = {
-        let app = Arc::clone(app);
         move |socket: SocketRef, TryData(credentials): TryData<Credentials>| {
             let caller = socket.req_parts().extensions.get::<Caller>();
             let admitted = admit(&app.access, caller, credentials.unwrap_or_default());
+            // Here and not once it is connected: a client that is quick asks before what comes after that has run.
+            if admitted.is_ok() {
+                welcome(&app, &socket, &sessions, &listeners, Arc::new(Present::new(&there)));
+            }
             async { admitted.map(drop).map_err(|problem| Refused(problem.detail)) }
         }
     };
-    io.ns(NAMESPACE, connected.with(admitted));
+    io.ns(NAMESPACE, (async || {}).with(admitted));
     tokio::spawn(tell(Arc::clone(app), listeners, dropped));
+    tokio::spawn(ask_again(io.clone(), Arc::clone(app), Arc::clone(sessions)));
+}
+
+/// Ends every client's session when the tokens are others, or its own would be over: those who still may connect again.
+async fn ask_again(io: SocketIo, app: Shared, sessions: Arc<Sessions>) {
+    let mut over = Box::pin(app.access.over());
+    loop {
+        tokio::select! {
+            () = app.stop.cancelled() => return,
+            () = &mut over => {}
+        }
+        // First, so that no change falls between.
+        over = Box::pin(app.access.over());
+        for socket in io.of(NAMESPACE).map(|sites| sites.sockets()).unwrap_or_default() {
+            Session::of(&socket, &sessions).end(socket);
+        }
+    }
 }
 
 /// Who connects: by the token he sends on purpose, else as the request showed that opened the session.
@@ -95,10 +108,27 @@ fn admit(access: &Access, caller: Option<&Caller>, credentials: Credentials) -> 
     })
 }
 
+/// A client, as it is counted.
+struct Present(metrics::Value);
+
+impl Present {
+    fn new(there: &metrics::Value) -> Self {
+        there.add(1);
+        Self(there.clone())
+    }
+}
+
+impl Drop for Present {
+    fn drop(&mut self) {
+        self.0.add(-1);
+    }
+}
+
 /// What a client may ask for. A handler is kept by its socket: it must not hold that.
-fn welcome(app: &Shared, socket: &SocketRef, session: &Arc<Session>, listeners: &Listeners, there: metrics::Value) {
+fn welcome(app: &Shared, socket: &SocketRef, sessions: &Arc<Sessions>, listeners: &Listeners, present: Arc<Present>) {
+    let session = Session::of(socket, sessions);
     socket.on("subscribe", {
-        let (app, session, listeners) = (Arc::clone(app), Arc::clone(session), Arc::clone(listeners));
+        let (app, listeners) = (Arc::clone(app), Arc::clone(listeners));
         move |socket: SocketRef, TryData(asked): TryData<Asked>, ack: AckSender| {
             let (app, listeners) = (Arc::clone(&app), Arc::clone(&listeners));
             let session = Arc::clone(&session);
@@ -112,6 +142,7 @@ fn welcome(app: &Shared, socket: &SocketRef, session: &Arc<Session>, listeners: 
                 let answer = match interest {
                     Ok(interest) => {
                         let answer = json!({ "ok": true, "sites": interest.sites, "tables": interest.tables });
+                        connected(&socket).await;
                         let socket = socket.clone();
                         listeners.enter(Arc::new(Member { socket, session }), Arc::new(interest));
                         answer
@@ -137,10 +168,21 @@ fn welcome(app: &Shared, socket: &SocketRef, session: &Arc<Session>, listeners: 
         let listeners = Arc::clone(listeners);
         move |socket: SocketRef| {
             listeners.leave(socket.id);
-            there.add(-1);
+            let _ = &present;
             async {}
         }
     });
+}
+
+/// Waits for what the client knows already: it hears that it is connected a moment before its socket here says so.
+async fn connected(socket: &SocketRef) {
+    let moment = async {
+        while !socket.connected() {
+            time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    // One that has gone meanwhile never is again.
+    let _ = time::timeout(MOMENT, moment).await;
 }
 
 fn reply(socket: &SocketRef, ack: AckSender, answer: &Value) {
