@@ -290,6 +290,7 @@ fn the_pods_are_told_what_the_gateway_reads() {
             ("SYNC_SITES_DIR", "/etc/synccluster/sites"),
             ("SYNC_ACCESS_DIR", "/etc/synccluster/access"),
             ("KAFKA_BOOTSTRAP_SERVERS", "demo-kafka:9092"),
+            ("SYNC_TOPIC_REPLICATION", "1"),
             ("SYNC_LISTEN", "0.0.0.0:8080"),
             ("SYNC_WEB_LISTEN", "0.0.0.0:8000"),
         ]
