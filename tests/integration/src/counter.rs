@@ -185,6 +185,19 @@ impl Nodes {
         serde_json::from_value(answer.ok()?).context("reading a status")
     }
 
+    /// The most memory a node's process has had, in MB.
+    pub fn peak_mb(&self, node: usize) -> Result<f64> {
+        let id = self.nodes[node]
+            .process
+            .as_ref()
+            .and_then(Child::id)
+            .context("it does not run")?;
+        let status = std::fs::read_to_string(format!("/proc/{id}/status"))?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let kilobytes: f64 = line.context("no VmHWM")?.trim().trim_end_matches(" kB").parse()?;
+        Ok(kilobytes / 1024.0)
+    }
+
     /// What a node's process has said.
     pub fn said(&self, node: usize) -> String {
         std::fs::read_to_string(self.folder.join(format!("{node}.log"))).unwrap_or_default()

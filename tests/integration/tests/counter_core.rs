@@ -22,7 +22,7 @@ use tokio_tungstenite::{connect_async, tungstenite::Message};
 const NODE: &str = env!("CARGO_BIN_EXE_counter_node");
 
 /// Clients that like one id each, request after request; whoever gets no answer asks the next node with the same request.
-async fn clients(nodes: &Nodes, count: usize, stop: &Arc<AtomicBool>) -> Vec<tokio::task::JoinHandle<i64>> {
+fn clients(nodes: &Nodes, count: usize, stop: &Arc<AtomicBool>) -> Vec<tokio::task::JoinHandle<i64>> {
     let addresses: Vec<_> = nodes.nodes.iter().map(|node| node.clients).collect();
     let client = |client: usize| {
         let (addresses, stop) = (addresses.clone(), Arc::clone(stop));
@@ -62,7 +62,7 @@ async fn clients(nodes: &Nodes, count: usize, stop: &Arc<AtomicBool>) -> Vec<tok
 async fn any_node_killed_in_the_middle_of_a_load_no_like_is_lost_and_none_is_doubled() -> Result<()> {
     let mut nodes = Nodes::start(NODE, 3, &["--segment-bytes", "20000"]).await?;
     let stop = Arc::new(AtomicBool::new(false));
-    let load = clients(&nodes, 12, &stop).await;
+    let load = clients(&nodes, 12, &stop);
     for node in [0, 1, 2, 1] {
         sleep(Duration::from_millis(700)).await;
         nodes.kill(node).await?;

@@ -38,10 +38,10 @@ impl Group {
 
     /// Takes in a like. Tells where it will be counted; absent when its request is counted already, or in this group.
     pub fn like(&mut self, state: &State, add: Add) -> Option<Position> {
-        if let Some(request) = &add.request {
-            if state.counted(request).is_some() || !self.requests.insert(Key::from(request)) {
-                return None;
-            }
+        if let Some(request) = &add.request
+            && (state.counted(request).is_some() || !self.requests.insert(Key::from(request)))
+        {
+            return None;
         }
         if !state.knows(&add.id) {
             self.new_ids.insert(add.id.clone());

@@ -86,7 +86,9 @@ mod tests {
                 if put { set.insert(number); naive.insert(number); } else { set.remove(number); naive.remove(&number); }
             }
             let mut second = Intervals::default();
-            other.iter().for_each(|&number| second.insert(number));
+            for &number in &other {
+                second.insert(number);
+            }
             for number in 0..40 {
                 prop_assert_eq!(set.contains(number), naive.contains(&number));
             }

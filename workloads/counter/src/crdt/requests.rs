@@ -194,7 +194,9 @@ mod tests {
     fn what_two_logs_both_count_is_found() {
         let set = |texts: &[&str]| {
             let mut requests = Requests::default();
-            texts.iter().for_each(|text| requests.insert(key(text), 0));
+            for text in texts {
+                requests.insert(key(text), 0);
+            }
             requests
         };
         let (left, right) = (

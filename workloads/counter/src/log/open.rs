@@ -110,17 +110,16 @@ pub fn open(folder: &Path, lock: File, settings: Settings, state: &mut State) ->
     if last < known {
         return Err(Error::End { end: last, known });
     }
-    let file = match segments.last() {
-        Some(segment) => OpenOptions::new()
+    let file = if let Some(segment) = segments.last() {
+        OpenOptions::new()
             .read(true)
             .write(true)
             .open(&segment.path)
-            .map_err(io)?,
-        None => {
-            let (segment, file) = Segment::create(folder, own.incarnation, last.next()).map_err(io)?;
-            segments.push(segment);
-            file
-        }
+            .map_err(io)?
+    } else {
+        let (segment, file) = Segment::create(folder, own.incarnation, last.next()).map_err(io)?;
+        segments.push(segment);
+        file
     };
     let log = Log::new(Shared::new(own, folder.to_owned(), segments, last, lock));
     Ok((Writer::new(file, settings, last, log.clone()), log))

@@ -76,9 +76,9 @@ fn write(state: &mut State, writer: &mut Writer, likes: usize) -> Vec<Entry> {
 fn filled(groups: &[usize]) -> (Folder, State) {
     let folder = Folder::new();
     let (mut state, mut writer, _log) = open_at(&folder.0).unwrap();
-    groups
-        .iter()
-        .for_each(|&likes| drop(write(&mut state, &mut writer, likes)));
+    for &likes in groups {
+        write(&mut state, &mut writer, likes);
+    }
     (folder, state)
 }
 
@@ -232,7 +232,7 @@ fn a_folder_is_one_nodes_and_one_processes() {
         |cluster: &str, ordinal| identity::take(&folder.0, &cluster.parse().unwrap(), Ordinal(ordinal), Incarnation(9));
     assert!(matches!(take("demo", 1), Err(identity::Error::OfAnother { .. })));
     assert!(matches!(take("other", 0), Err(identity::Error::OfAnother { .. })));
-    let (origin, _lock) = take("demo", 0).unwrap();
+    let (origin, lock) = take("demo", 0).unwrap();
     assert_eq!(
         origin,
         Origin {
@@ -242,7 +242,7 @@ fn a_folder_is_one_nodes_and_one_processes() {
     );
     assert!(matches!(take("demo", 0), Err(identity::Error::InUse { .. })));
     fs::remove_file(folder.0.join("identity.json")).unwrap();
-    drop(_lock);
+    drop(lock);
     assert!(matches!(take("demo", 0), Err(identity::Error::Lost { .. })));
 }
 

@@ -66,11 +66,14 @@ impl Member {
     }
 }
 
+/// What a node told last, and when.
+type Heard = Option<(Heartbeat, Instant)>;
+
 /// All configured nodes, as this one knows them. Clones share what they know.
 #[derive(Clone)]
 pub struct Members {
     own: Ordinal,
-    known: Arc<Mutex<BTreeMap<Ordinal, Option<(Heartbeat, Instant)>>>>,
+    known: Arc<Mutex<BTreeMap<Ordinal, Heard>>>,
 }
 
 impl Members {
@@ -92,10 +95,14 @@ impl Members {
     /// All, by ordinal.
     pub fn all(&self, now: Instant) -> Vec<Member> {
         let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        let member = |(&ordinal, heard): (&Ordinal, &Option<(Heartbeat, Instant)>)| {
-            let silent = |at: Instant| match ordinal == self.own {
-                true => Duration::ZERO,
-                false => now.saturating_duration_since(at),
+        let member = |(&ordinal, heard): (&Ordinal, &Heard)| {
+            let silent = |at: Instant| {
+                let own = ordinal == self.own;
+                if own {
+                    Duration::ZERO
+                } else {
+                    now.saturating_duration_since(at)
+                }
             };
             Member {
                 ordinal,

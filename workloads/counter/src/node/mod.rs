@@ -208,7 +208,10 @@ impl Node {
         self.trouble.send_if_modified(|current| {
             let changed = *current != trouble;
             if changed {
-                tracing::warn!(trouble, "the log");
+                match &trouble {
+                    Some(reason) => tracing::warn!(reason, "likes are not written"),
+                    None => tracing::info!("likes are written again"),
+                }
                 *current = trouble;
             }
             changed

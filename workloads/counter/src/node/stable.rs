@@ -35,14 +35,14 @@ impl Stable {
         }
     }
 
-    /// A peer says up to where it knows this node's log, and where its own is. `known` is how far a log is known here.
-    pub fn said(&mut self, knows: Position, own: (Origin, Position), known: impl Fn(Origin) -> Position) {
+    /// A peer says up to where it knows this node's log, and where its own is. `here` is how far a log is known here.
+    pub fn said(&mut self, knows: Position, own: (Origin, Position), here: impl Fn(Origin) -> Position) {
         let Some((stable, waiting)) = self.peers.get_mut(&own.0.ordinal) else {
             return;
         };
         // One word is waited for at a time, or a busy peer's next would always come before the last has come true.
         let word = waiting.take().unwrap_or(Word { knows, own });
-        if known(word.own.0) >= word.own.1 {
+        if here(word.own.0) >= word.own.1 {
             *stable = word.knows.max(*stable);
         } else if word.own.0 == own.0 {
             *waiting = Some(word);

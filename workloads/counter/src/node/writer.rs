@@ -75,7 +75,9 @@ fn write(node: &Arc<Node>, writer: &mut Writer, batch: Vec<Order>) -> Result<(),
         }
     }
     drop(state);
-    refused.into_iter().for_each(|(reply, reason)| reply(Err(reason)));
+    for (reply, reason) in refused {
+        reply(Err(reason));
+    }
     let entries = group.entries();
     if !entries.is_empty()
         && let Err(error) = writer.append(entries)
@@ -85,9 +87,9 @@ fn write(node: &Arc<Node>, writer: &mut Writer, batch: Vec<Order>) -> Result<(),
             AppendError::Full(_) => Refused::VolumeFull(reason.clone()),
             AppendError::Broken(_) => Refused::Broken(reason.clone()),
         };
-        waiting
-            .into_iter()
-            .for_each(|order| (order.reply)(Err(refused.clone())));
+        for order in waiting {
+            (order.reply)(Err(refused.clone()));
+        }
         node.trouble(Some(reason.clone()));
         return match error {
             AppendError::Full(_) => Ok(()),

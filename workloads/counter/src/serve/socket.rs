@@ -93,7 +93,7 @@ async fn talk(node: Arc<Node>, socket: WebSocket) {
     let (sink, mut stream) = socket.split();
     // Bounded by the permits: one a like that is on its way, and one while something is read.
     let (out, waiting) = mpsc::unbounded_channel();
-    let (watches, watched) = mpsc::channel(1);
+    let (wishes, watched) = mpsc::channel(1);
     let permits = Arc::new(Semaphore::new(IN_FLIGHT));
     let hearing = async {
         while let Ok(Some(Ok(message))) = time::timeout(GONE, stream.next()).await {
@@ -117,7 +117,7 @@ async fn talk(node: Arc<Node>, socket: WebSocket) {
                     fail(&out, None, Problem::too_large(detail), permit);
                 }
                 Ok(Said::Watch(wanted)) => {
-                    if watches.send(wanted).await.is_err() {
+                    if wishes.send(wanted).await.is_err() {
                         return;
                     }
                 }

@@ -45,13 +45,29 @@ enum Watched {
     All,
 }
 
+/// Through all ids: at the beginning, and after a change was missed.
+#[derive(PartialEq)]
+enum Walk {
+    Over,
+    Begins,
+    After(Id),
+}
+
+impl Walk {
+    fn after(&self) -> Option<&str> {
+        match self {
+            Self::After(id) => Some(id.as_str()),
+            Self::Over | Self::Begins => None,
+        }
+    }
+}
+
 /// A client's interest.
 pub struct Watch {
     changes: broadcast::Receiver<Arc<[Id]>>,
     watched: Watched,
     changed: BTreeSet<Id>,
-    /// All after this id are still to be told: at the beginning, and after a change was missed.
-    walk: Option<Option<Id>>,
+    walk: Walk,
 }
 
 impl Watch {
@@ -61,7 +77,7 @@ impl Watch {
             changes: node.changes(),
             watched: Watched::default(),
             changed: BTreeSet::new(),
-            walk: None,
+            walk: Walk::Over,
         }
     }
 
@@ -70,11 +86,11 @@ impl Watch {
         self.changes = self.changes.resubscribe();
         match wanted {
             Wanted::Some(ids) => {
-                (self.changed, self.walk) = (ids.iter().cloned().collect(), None);
+                (self.changed, self.walk) = (ids.iter().cloned().collect(), Walk::Over);
                 self.watched = Watched::Some(ids.into_iter().collect());
             }
             Wanted::All(Star::Star) => {
-                (self.changed, self.walk) = (BTreeSet::new(), Some(None));
+                (self.changed, self.walk) = (BTreeSet::new(), Walk::Begins);
                 self.watched = Watched::All;
             }
         }
@@ -94,7 +110,7 @@ impl Watch {
 
     /// Whether there is something to tell.
     pub fn is_due(&self) -> bool {
-        !self.changed.is_empty() || self.walk.is_some()
+        !self.changed.is_empty() || self.walk != Walk::Over
     }
 
     /// What is to be told now.
@@ -105,12 +121,11 @@ impl Watch {
         {
             ids.push(id);
         }
-        if ids.len() < ROUND
-            && let Some(after) = self.walk.take()
-        {
+        if ids.len() < ROUND && self.walk != Walk::Over {
             let limit = ROUND - ids.len();
-            let page = state.page("", after.as_ref().map(Id::as_str), limit);
-            self.walk = (page.len() == limit).then(|| page.last().cloned());
+            let page = state.page("", self.walk.after(), limit);
+            let next = page.last().filter(|_| page.len() == limit);
+            self.walk = next.map_or(Walk::Over, |last| Walk::After(last.clone()));
             ids.extend(page);
         }
         ids.iter().map(|id| Total::of(state, id.as_str())).collect()
@@ -129,7 +144,7 @@ impl Watch {
     fn missed(&mut self) {
         match &self.watched {
             Watched::Nothing => {}
-            Watched::All => self.walk = Some(None),
+            Watched::All => self.walk = Walk::Begins,
             Watched::Some(watched) => self.changed.extend(watched.iter().cloned()),
         }
     }

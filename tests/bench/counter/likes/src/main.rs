@@ -1,0 +1,81 @@
+//! Measures how many likes counter nodes take, how fast, and when others see them, with real processes on loopback and a real fsync.
+//! `make bench-counter` runs it.
+
+mod load;
+mod report;
+mod visible;
+
+use std::{path::PathBuf, time::Duration};
+
+use anyhow::{Context, Result, ensure};
+use clap::Parser;
+use synccluster_integration::counter::Nodes;
+
+/// Measures likes; prints what it found and writes target/bench/counter-likes.json.
+#[derive(Parser)]
+struct Args {
+    /// The binary; by default the one beside this.
+    #[arg(long)]
+    binary: Option<PathBuf>,
+    /// Seconds of each measurement.
+    #[arg(long, default_value_t = 5)]
+    seconds: u64,
+    /// WebSocket connections.
+    #[arg(long, default_value_t = 8)]
+    connections: usize,
+    /// Likes of each connection on their way at once.
+    #[arg(long, default_value_t = 128)]
+    window: usize,
+    /// Likes a second while latency is measured.
+    #[arg(long, default_value_t = 5000)]
+    rate: u32,
+    /// Likes a second while it is measured when others see them.
+    #[arg(long, default_value_t = 1000)]
+    visible_rate: u32,
+    /// Fail where a wanted number is not reached.
+    #[arg(long)]
+    check: bool,
+    /// Ids that are liked.
+    #[arg(long, default_value_t = 1000)]
+    ids: usize,
+}
+
+#[tokio::main]
+async fn main() -> Result<()> {
+    let args = Args::parse();
+    let beside = || Ok::<_, anyhow::Error>(std::env::current_exe()?.with_file_name("synccluster-counter"));
+    let binary = args.binary.clone().map_or_else(beside, Ok)?;
+    ensure!(
+        binary.exists(),
+        "{} is missing: cargo build --release -p synccluster-counter",
+        binary.display()
+    );
+    let binary = binary.to_str().context("a path that is no text")?;
+    let length = Duration::from_secs(args.seconds);
+
+    let one = Nodes::start(binary, 1, &[]).await?;
+    let plan = load::Plan {
+        connections: args.connections,
+        window: args.window,
+        rate: None,
+        ids: args.ids,
+    };
+    let most = load::run(one.nodes[0].clients, plan, length).await?;
+    let paced = load::Plan {
+        rate: Some(args.rate),
+        ..plan
+    };
+    let steady = load::run(one.nodes[0].clients, paced, length).await?;
+    let counted: i64 = one.totals(0).await?.values().sum();
+    let acknowledged = most.latencies.len() + steady.latencies.len();
+    ensure!(
+        counted == i64::try_from(acknowledged)?,
+        "{acknowledged} likes were acknowledged and {counted} are counted"
+    );
+    let peak_mb = one.peak_mb(0)?;
+    drop(one);
+
+    let three = Nodes::start(binary, 3, &[]).await?;
+    let seen = visible::run(&three, args.visible_rate, args.ids, length).await?;
+    report::finish(&args, &most, &steady, &seen, peak_mb)
+}
