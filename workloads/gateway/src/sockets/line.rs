@@ -114,6 +114,9 @@ impl Line {
     }
 
     fn drop_slow(&self, out: &mut Out, reason: &str) {
+        if matches!(out.stage, Stage::Closed) {
+            return;
+        }
         tracing::debug!(peer = ?self.stream.peer_addr().ok(), reason, "a Socket.IO client is too slow");
         self.dropped.add(1);
         self.close_now(out);

@@ -15,8 +15,8 @@ use super::{
     session::Session,
 };
 
-/// Members that are told something before others get their turn on this thread.
-const TURN: usize = 64;
+/// Members that are told something before others get their turn on this thread; half a millisecond.
+const TURN: usize = 256;
 
 /// A client in a namespace.
 pub struct Member {
