@@ -130,6 +130,36 @@ async fn requests_sent_again_to_another_node_during_a_cut_count_once_after_it() 
 }
 
 #[tokio::test]
+async fn a_node_killed_while_it_takes_back_what_was_counted_twice_does_so_once() -> Result<()> {
+    let mut nodes = Nodes::start(NODE, 3, &[]).await?;
+    let (mut expected, mut number) = (BTreeMap::new(), 0);
+    for pause in [50, 300, 600, 900] {
+        nodes.cut(2, Link::Blocked).await?;
+        let likes: Vec<_> = (0..300)
+            .map(|n| like(&format!("id-{}", n % 3), &format!("c/{}", number + n)))
+            .collect();
+        number += 300;
+        for node in [2, 1, 0] {
+            for part in likes.chunks(100) {
+                nodes.like(node, &part.into()).await?;
+            }
+        }
+        for n in 0..3 {
+            *expected.entry(format!("id-{n}")).or_default() += 100;
+        }
+        nodes.cut(2, Link::Open).await?;
+        sleep(Duration::from_millis(pause)).await;
+        nodes.kill(2).await?;
+        nodes.run(2).await?;
+    }
+    nodes.agree(&expected).await?;
+    // Each like of node 2 that another counts has one void, whatever was killed.
+    let position = nodes.status(2).await?.position;
+    ensure!(position == 2400, "{position}");
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_like_is_seen_at_every_node_by_those_who_watch() -> Result<()> {
     let nodes = Nodes::start(NODE, 3, &[]).await?;
     let mut watchers = Vec::new();

@@ -44,7 +44,7 @@ impl Health for State {
     }
 
     fn ready(&self) -> Result<(), String> {
-        self.node.error().map_or(Ok(()), Err)
+        self.node.failure().map_or(Ok(()), Err)
     }
 
     fn status(&self) -> CounterStatus {

@@ -145,9 +145,14 @@ impl Node {
         stable.position().min(*self.log.end().borrow())
     }
 
+    /// Why it cannot go on, if that is so.
+    pub fn failure(&self) -> Option<String> {
+        self.failure.borrow().clone()
+    }
+
     /// What is wrong, if anything is.
     pub fn error(&self) -> Option<String> {
-        self.failure.borrow().clone().or_else(|| self.trouble.borrow().clone())
+        self.failure().or_else(|| self.trouble.borrow().clone())
     }
 
     /// Ends when the node cannot go on.
