@@ -213,10 +213,12 @@ impl Node {
         self.trouble.send_if_modified(|current| {
             let changed = *current != trouble;
             if changed {
-                match &trouble {
-                    Some(reason) => tracing::warn!(reason, "likes are not written"),
-                    None => tracing::info!("likes are written again"),
-                }
+                let written = trouble.is_none();
+                tracing::warn!(
+                    written,
+                    reason = trouble.as_deref().unwrap_or_default(),
+                    "whether likes are written has changed"
+                );
                 *current = trouble;
             }
             changed
