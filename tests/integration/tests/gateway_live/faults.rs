@@ -72,8 +72,7 @@ async fn while_kafka_is_away_a_replica_tells_what_it_follows_and_the_others_hear
 
     proxy.set(Link::Blocked).await?;
     world.run(ONE, &insert("dark")).await?;
-    let told = here.until(change(SERVER, "dark")).await?;
-    assert!(told.iter().any(change(ONE, "dark")), "{told:#?}");
+    both_tell(&mut here, "dark").await?;
     let meanwhile = there.rest().await?;
     assert!(!meanwhile.iter().any(|event| event.kind == "change"), "{meanwhile:#?}");
     assert!(
@@ -82,7 +81,14 @@ async fn while_kafka_is_away_a_replica_tells_what_it_follows_and_the_others_hear
     );
 
     proxy.set(Link::Open).await?;
-    let told = there.until(change(SERVER, "dark")).await?;
-    assert!(told.iter().any(change(ONE, "dark")), "{told:#?}");
+    both_tell(&mut there, "dark").await
+}
+
+/// Two sites are followed by two connections: which of them tells first is nobody's promise.
+async fn both_tell(events: &mut Events, title: &str) -> Result<()> {
+    let told = events.until(change(SERVER, title)).await?;
+    if !told.iter().any(change(ONE, title)) {
+        events.until(change(ONE, title)).await?;
+    }
     Ok(())
 }

@@ -137,11 +137,10 @@ fn statement(table: &Table) -> String {
     )
 }
 
-/// When the row's transaction was committed, in microseconds, if Postgres notes that. A transaction under a replication origin has the
-/// origin's time there and not its own: nobody knows when a sink committed it.
+/// When a row's version was committed here, in microseconds since the Unix epoch.
 fn committed_at(alias: &str) -> String {
     format!(
         "case when current_setting('track_commit_timestamp') = 'on' then
-           (select (extract(epoch from o.timestamp) * 1000000)::bigint from pg_xact_commit_timestamp_origin({alias}.xmin) o where o.roident = 0) end"
+           (extract(epoch from pg_xact_commit_timestamp({alias}.xmin)) * 1000000)::bigint end"
     )
 }

@@ -41,10 +41,9 @@ impl Open {
         }
     }
 
-    /// A sink wrote it. The time of such a transaction is its origin's to say and not its commit's; it is seen here right after its commit.
-    pub fn made_elsewhere(&mut self, now: i64) {
+    /// A sink wrote it.
+    pub fn made_elsewhere(&mut self) {
         self.by_sink = true;
-        self.at = now;
     }
 }
 

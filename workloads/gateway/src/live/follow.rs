@@ -121,7 +121,7 @@ async fn session(app: &App, site: Site, secret: &PostgresSecret, begun: impl FnO
             frame = replication.next() => {
                 heard = Instant::now();
                 match frame? {
-                    Frame::Wal(data) => stream.take(&sql, pgoutput::decode(data)?, now_micros()).await?,
+                    Frame::Wal(data) => stream.take(&sql, pgoutput::decode(data)?).await?,
                     Frame::Keepalive { end, reply } => {
                         stream.idle_until(end);
                         if reply {

@@ -72,12 +72,12 @@ impl<'a> Stream<'a> {
         }
     }
 
-    /// Takes in a message that came at `now`, in microseconds since the Unix epoch.
-    pub async fn take(&mut self, sql: &Client, message: pgoutput::Message, now: i64) -> Result<(), Error> {
+    /// Takes in a message.
+    pub async fn take(&mut self, sql: &Client, message: pgoutput::Message) -> Result<(), Error> {
         use pgoutput::Message::{Begin, Commit, Delete, Ignored, Insert, Origin, Relation, Update};
         match message {
             Begin { commit, at, .. } => self.open = Some(Open::new(commit, at)),
-            Origin(_) => self.open.as_mut().ok_or(Error::NoTransaction)?.made_elsewhere(now),
+            Origin(_) => self.open.as_mut().ok_or(Error::NoTransaction)?.made_elsewhere(),
             Commit { end } => {
                 self.open = None;
                 self.confirmed = self.confirmed.max(end);
