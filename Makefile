@@ -14,7 +14,7 @@ CLUSTER ?= demo
 SYSTEM := synccluster-system
 BINARIES := synccluster-operator synccluster-connector synccluster-sink synccluster-schema synccluster-gateway
 
-.PHONY: help page demo test unit integration chart e2e lint down clean-cache cluster binaries images install tour cut heal ports logs status generate bench-spine bench-gateway
+.PHONY: help page demo test unit integration chart e2e lint down clean-cache cluster binaries images install tour cut heal ports logs status generate bench-spine bench-gateway bench-counter
 
 help: ## list the targets
 	@grep -E '^[a-z0-9-]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 16
@@ -120,6 +120,12 @@ bench-gateway: page ## measure the gateway side by side with other Socket.IO ser
 	@tests/socketio/fetch.sh
 	cargo build --release --locked --quiet -p synccluster-bench-gateway
 	"$${CARGO_TARGET_DIR:-target}/release/synccluster-bench-gateway"
+
+bench-counter: ## measure the counter's windows side by side with Kafka Streams, and its likes
+	@tests/harness/fetch.sh
+	cargo build --release --locked --quiet -p synccluster-counter -p synccluster-bench-counter -p synccluster-bench-counter-likes
+	"$${CARGO_TARGET_DIR:-target}/release/synccluster-bench-counter-likes"
+	"$${CARGO_TARGET_DIR:-target}/release/synccluster-bench-counter"
 
 generate: page ## write the generated files: the CRD and the chart's copy, the description of the gateway's API
 	@cargo run --quiet --locked -p synccluster-operator -- crd > crds/synccluster.yaml

@@ -20,8 +20,8 @@ mod size;
 mod state;
 mod worker;
 
-pub use engine::Rules;
 pub use command::{Run, run};
+pub use engine::Rules;
 pub use session::Windows;
 pub use settings::{Arguments, Settings, Topics};
 pub use size::{Sizes, WindowSize};

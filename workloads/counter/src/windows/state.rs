@@ -148,6 +148,10 @@ impl Health for State {
     }
 
     fn metrics(&self) -> String {
-        self.status().metrics().iter().map(|metric| metric.text(&self.labels)).collect()
+        self.status()
+            .metrics()
+            .iter()
+            .map(|metric| metric.text(&self.labels))
+            .collect()
     }
 }

@@ -47,11 +47,13 @@ pub fn run(settings: &Arc<Settings>, state: &State, stop: &Arc<AtomicBool>) -> R
         .set("partition.assignment.strategy", "cooperative-sticky")
         .set("session.timeout.ms", "6000")
         .set("heartbeat.interval.ms", "1500")
-        .set("queued.min.messages", "10000")
-        .set("queued.max.messages.kbytes", "2048")
-        .set("fetch.message.max.bytes", "262144")
+        .set("queued.min.messages", "3000")
+        .set("queued.max.messages.kbytes", "1024")
+        .set("fetch.message.max.bytes", "65536")
         .set("fetch.max.bytes", "1048576")
         .set("fetch.wait.max.ms", "20")
+        // The queue is small and soon empty again; the default waits a second.
+        .set("fetch.queue.backoff.ms", "2")
         .create_with_context(Assigned::default())?;
     consumer.subscribe(&[&settings.topics.likes])?;
     let (sender, answers) = mpsc::channel();
