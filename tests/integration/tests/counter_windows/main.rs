@@ -3,4 +3,5 @@
 mod kills;
 mod likes;
 mod odd;
+mod publishing;
 mod worker;
