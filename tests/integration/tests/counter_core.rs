@@ -90,7 +90,8 @@ async fn requests_sent_again_to_another_node_during_a_cut_count_once_after_it() 
         for (node, others) in [(0, vec![2]), (1, vec![2]), (2, vec![0, 1])] {
             let status = nodes.status(node).await?;
             for peer in &status.peers {
-                let cut = peer.link.fresh_dial == Dial::Blocked && !peer.alive;
+                let closed = peer.link.established == 0 && peer.link.closed_since.is_some();
+                let cut = peer.link.fresh_dial == Dial::Blocked && closed && !peer.alive;
                 ensure!(cut == others.contains(&peer.ordinal), "node {node}: {peer:?}");
             }
         }

@@ -43,7 +43,7 @@ pub async fn world(kafka: &Kafka) -> Result<Settings> {
 pub struct Task {
     pub state: Arc<State>,
     stop: CancellationToken,
-    task: JoinHandle<()>,
+    running: JoinHandle<()>,
 }
 
 impl Task {
@@ -51,13 +51,13 @@ impl Task {
         let state = Arc::new(State::new(&settings.cluster, Probe::start(&settings.bootstrap_servers)));
         let stop = CancellationToken::new();
         let windows = Windows::new(Arc::new(settings.clone()), Arc::clone(&state));
-        let task = tokio::spawn(supervise(windows, stop.clone()));
-        Self { state, stop, task }
+        let running = tokio::spawn(supervise(windows, stop.clone()));
+        Self { state, stop, running }
     }
 
     pub async fn stop(self) -> Result<()> {
         self.stop.cancel();
-        Ok(self.task.await?)
+        Ok(self.running.await?)
     }
 }
 

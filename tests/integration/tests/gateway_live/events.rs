@@ -57,7 +57,7 @@ impl Events {
                     lines.next().map(str::to_owned)
                 };
                 let (id, kind, data) = (field("id"), field("event"), field("data"));
-                self.text = rest.to_owned();
+                self.text.drain(..self.text.len() - rest.len());
                 self.last = id.unwrap_or_default();
                 if let (Some(kind), Some(data)) = (kind, data) {
                     let data = serde_json::from_str(&data)?;

@@ -88,7 +88,8 @@ async fn ask_again(io: SocketIo, app: Shared, sessions: Arc<Sessions>) {
         }
         // First, so that no change falls between.
         over = Box::pin(app.access.over());
-        for socket in io.of(NAMESPACE).map(|sites| sites.sockets()).unwrap_or_default() {
+        let Some(sites) = io.of(NAMESPACE) else { continue };
+        for socket in sites.sockets() {
             Session::of(&socket, &sessions).end(socket);
         }
     }
