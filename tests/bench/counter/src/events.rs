@@ -16,7 +16,7 @@ pub const TOPIC: &str = "bench.likes";
 pub const MINUTES: [i64; 3] = [1, 5, 10];
 /// The end of their event time: long ago, so that no clock is behind it.
 const FROM: i64 = 1_760_000_000_000 / 600_000 * 600_000;
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// How many, of what.
 #[derive(Clone, Copy, Debug, clap::Args)]

@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// How long a turn may take.
-const PATIENCE: Duration = Duration::from_secs(300);
+const PATIENCE: Duration = Duration::from_mins(5);
 /// Between two looks at what is committed.
 const LOOK: Duration = Duration::from_millis(10);
 /// Of one turn of /proc/*/stat.

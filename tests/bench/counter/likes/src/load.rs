@@ -10,7 +10,7 @@ use std::{
 use anyhow::{Context, Result, ensure};
 use futures::{SinkExt, StreamExt, future::try_join_all};
 use tokio::{sync::Semaphore, time::interval};
-use tokio_tungstenite::{connect_async, tungstenite::Message};
+use tokio_tungstenite::{connect_async_with_config, tungstenite::Message};
 use tokio_util::sync::CancellationToken;
 
 /// Likes that may be behind their time on one connection; a node answers 1,024 of a connection at once.
@@ -52,7 +52,10 @@ pub async fn run(address: SocketAddr, plan: Plan, length: Duration) -> Result<Fo
 }
 
 async fn client_of(address: SocketAddr, plan: Plan, client: usize, end: Instant) -> Result<Vec<Duration>> {
-    let (mut sink, mut stream) = connect_async(format!("ws://{address}/ws")).await?.0.split();
+    let (mut sink, mut stream) = connect_async_with_config(format!("ws://{address}/ws"), None, true)
+        .await?
+        .0
+        .split();
     // With a rate nothing holds back what is due: a node that falls behind shows in the latencies.
     let window = if plan.rate.is_some() { BEHIND } else { plan.window };
     let (room, sent) = (Semaphore::new(window), Mutex::new(VecDeque::new()));

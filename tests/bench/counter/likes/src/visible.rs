@@ -14,7 +14,7 @@ use tokio::{
     net::TcpStream,
     time::{interval, timeout},
 };
-use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async, tungstenite::Message};
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async_with_config, tungstenite::Message};
 
 /// How long the last like may take.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -29,11 +29,13 @@ pub async fn run(nodes: &Nodes, rate: u32, ids: usize, length: Duration) -> Resu
     let count = usize::try_from(u64::from(rate) * length.as_secs())?;
     let mut watching = Vec::new();
     for node in &nodes.nodes[1..] {
-        let mut socket = connect_async(format!("ws://{}/ws", node.clients)).await?.0;
+        let mut socket = connect_async_with_config(format!("ws://{}/ws", node.clients), None, true)
+            .await?
+            .0;
         socket.send(Message::text(r#"{"watch":"*"}"#)).await?;
         watching.push(tokio::spawn(watch(socket, Arc::clone(&sent), count)));
     }
-    let (mut sink, mut stream) = connect_async(format!("ws://{}/ws", nodes.nodes[0].clients))
+    let (mut sink, mut stream) = connect_async_with_config(format!("ws://{}/ws", nodes.nodes[0].clients), None, true)
         .await?
         .0
         .split();
