@@ -181,7 +181,7 @@ pub struct SinkStatus {
 pub struct CounterPeerStatus {
     /// Which node.
     pub ordinal: u16,
-    /// The way to it. `established` counts the connections to its mesh port and those it holds to this node's.
+    /// The way to it. `established` counts the connections with it that this node holds, whoever has dialled.
     pub link: LinkStatus,
     /// Whether it was heard within the last 1.5 s.
     pub alive: bool,

@@ -2,6 +2,8 @@
 
 use std::{fs::File, os::unix::fs::FileExt, sync::Arc};
 
+use tokio::task::{JoinHandle, spawn_blocking};
+
 use super::{
     follow::{Follower, LogEnd, Missing, OwnLog},
     record::{self, Found},
@@ -18,9 +20,13 @@ pub struct Reader {
     log: Log,
     next: Position,
     end: LogEnd,
-    /// Where the next record is. A read that was interrupted loses it, and it is found again from the segment's beginning.
     place: Option<Place>,
+    /// A read nobody waited for to the end; the next call does.
+    reading: Option<JoinHandle<Result<Read, Missing>>>,
 }
+
+/// Entries, and where the next record is.
+type Read = (Vec<Entry>, Option<Place>);
 
 struct Place {
     first: Position,
@@ -36,6 +42,7 @@ impl Reader {
             next,
             end,
             place: None,
+            reading: None,
         }
     }
 
@@ -53,9 +60,13 @@ impl Follower for Reader {
             .wait_for(|end| *end >= next)
             .await
             .map_err(|_| Missing::Ended)?;
-        let (log, place) = (self.log.clone(), self.place.take());
-        let read = tokio::task::spawn_blocking(move || read(&log, place, next, end, limit));
-        let (entries, place) = read.await.map_err(|_| Missing::Ended)??;
+        let reading = self.reading.get_or_insert_with(|| {
+            let (log, place) = (self.log.clone(), self.place.take());
+            spawn_blocking(move || read(&log, place, next, end, limit))
+        });
+        let read = reading.await;
+        self.reading = None;
+        let (entries, place) = read.map_err(|_| Missing::Ended)??;
         self.next = entries.last().map_or(next, |entry| entry.position.next());
         self.place = place;
         Ok(entries.into())
@@ -75,13 +86,7 @@ pub fn scan(log: &Log, mut each: impl FnMut(&Entry)) -> Result<(), Missing> {
 }
 
 /// Entries from `next` on; at least one, since the log ends at `end` or later.
-fn read(
-    log: &Log,
-    place: Option<Place>,
-    next: Position,
-    end: Position,
-    limit: usize,
-) -> Result<(Vec<Entry>, Option<Place>), Missing> {
+fn read(log: &Log, place: Option<Place>, next: Position, end: Position, limit: usize) -> Result<Read, Missing> {
     let segment = segment_of(log, next)?;
     let mut place = match place.filter(|place| place.first == segment.first) {
         Some(place) => place,

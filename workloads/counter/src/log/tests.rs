@@ -200,6 +200,21 @@ async fn a_reader_sees_every_entry_once_while_they_are_written() {
 }
 
 #[tokio::test]
+async fn a_reader_that_is_interrupted_again_and_again_loses_nothing() {
+    let (folder, _) = filled(&[40, 40, 40]);
+    let (_, _writer, log) = open_at(&folder.0).unwrap();
+    let (mut reader, mut positions) = (log.follow(Position(1)), Vec::new());
+    while positions.len() < 120 {
+        tokio::select! {
+            biased;
+            entries = reader.next(1) => positions.extend(entries.unwrap().iter().map(|entry| entry.position.0)),
+            () = tokio::task::yield_now() => {}
+        }
+    }
+    assert!(positions.into_iter().eq(1..=120));
+}
+
+#[tokio::test]
 async fn a_reader_of_what_is_gone_is_told_from_where_on_there_is_something() {
     let (folder, _) = filled(&[40, 40, 40]);
     let (_, _writer, log) = open_at(&folder.0).unwrap();

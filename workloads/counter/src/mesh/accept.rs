@@ -117,7 +117,8 @@ async fn connection(node: &Node, peers: &BTreeMap<Ordinal, Arc<Peer>>, stream: T
     let Some(peer) = peers.get(&origin.ordinal) else {
         return Ok(());
     };
-    let _held = peer.link.inbound();
+    let _held = peer.link.held();
+    let mut stream = stream;
     let welcome = Answer::Welcome {
         origin: node.origin(),
         known: node.state().summaries(),

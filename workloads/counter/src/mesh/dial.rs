@@ -123,7 +123,9 @@ pub async fn keep(node: Arc<Node>, peer: Arc<Peer>, stop: CancellationToken) {
 
 async fn session(node: &Node, peer: &Peer) -> Result<(), Error> {
     let connect = TcpStream::connect(&peer.address.mesh);
-    let mut stream = time::timeout(CONNECT, connect).await.map_err(|_| Error::Timeout)??;
+    let connected = time::timeout(CONNECT, connect).await.map_err(|_| Error::Timeout)??;
+    let _held = peer.link.held();
+    let mut stream = connected;
     stream.set_nodelay(true)?;
     let _ = set_tcp_user_timeout(&stream, UNACKNOWLEDGED_MILLIS);
     let (cluster, origin) = (node.cluster().clone(), node.origin());
