@@ -14,6 +14,7 @@ use axum::{
     http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header, request},
     response::{IntoResponse, Response},
 };
+use bytes::Bytes;
 use hyper::{service::Service, upgrade::OnUpgrade};
 use hyper_util::rt::TokioIo;
 use socketioxide::{service::SocketIoService, socket::Sid};
@@ -101,6 +102,7 @@ pub async fn enter(State(entrance): State<Entrance>, mut request: Request) -> Re
     if wish.websocket {
         return match (accept(request.method(), request.headers()), upgrade) {
             (Some(answer), Some(upgrade)) => {
+                *request.headers_mut() = HeaderMap::new();
                 tokio::spawn(take_over(entrance, upgrade, request.map(drop), wish.session));
                 answer
             }
@@ -204,7 +206,9 @@ async fn take_over(entrance: Entrance, upgrade: OnUpgrade, mut request: request:
         }
     }
     // What is wrong with the request ends the connection.
-    let wire = Wire::new(line, parts.read_buf, session, entrance.stop);
+    // Copied, mostly nothing: the buffer it is a part of would be kept with it.
+    let early = Bytes::copy_from_slice(&parts.read_buf);
+    let wire = Wire::new(line, early, session, entrance.stop);
     if let Err(error) = Service::call(&entrance.service, (wire, request)).await {
         tracing::debug!(%error, "a websocket was refused");
     }
