@@ -11,6 +11,7 @@ use utoipa_axum::router::OpenApiRouter;
 use crate::{
     access::{Access, guard::guard},
     api, assets,
+    counters::{self, Counters},
     extract::MAX_BODY,
     kafka::Kafka,
     kubernetes::{self, Kubernetes},
@@ -49,6 +50,8 @@ pub struct App {
     pub events: Limit,
     /// Socket.IO sessions.
     pub sockets: Limit,
+    /// The counter nodes, if the cluster has some.
+    pub counters: Option<Counters>,
     /// What happens at the sites, as it happens.
     pub live: Live,
     /// Cancelled when the process is asked to stop: streams end then.
@@ -74,6 +77,7 @@ impl App {
             tails: Limit::new("live tails", 16),
             events: Limit::new("streams of events", 512),
             sockets: Limit::new("Socket.IO sessions", sockets::MOST),
+            counters: None,
             live: Live::new(rand::random()),
             stop: CancellationToken::new(),
         }
@@ -82,6 +86,11 @@ impl App {
     /// The way to Kubernetes; 501 without one.
     pub fn kubernetes(&self) -> Result<&Kubernetes, Problem> {
         self.kubernetes.as_ref().ok_or_else(kubernetes::absent)
+    }
+
+    /// The counter nodes; 404 without them.
+    pub fn counters(&self) -> Result<&Counters, Problem> {
+        self.counters.as_ref().ok_or_else(counters::off)
     }
 }
 
@@ -103,6 +112,9 @@ pub fn routes() -> OpenApiRouter<Shared> {
         .merge(api::difference::routes())
         .merge(api::way::routes())
         .merge(api::events::routes())
+        .merge(api::likes::routes())
+        .merge(api::counters::routes())
+        .merge(api::aggregations::routes())
 }
 
 /// Everything the web port answers.

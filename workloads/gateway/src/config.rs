@@ -9,6 +9,7 @@ use synccluster_protocol::ClusterName;
 use crate::{
     access::{self, Access, Identity},
     app::{App, Shared},
+    counters::{Counters, node::Address},
     kubernetes::Kubernetes,
     sites::{self, Sites},
 };
@@ -73,6 +74,17 @@ pub struct Config {
         requires = "identity_header"
     )]
     pub editors: Vec<String>,
+    /// Counter nodes, as host:port of their port for clients; a Service finds one of them. Without it counters are off.
+    #[arg(long, env = "COUNTER_ADDRESS", value_name = "HOST:PORT")]
+    pub counter_address: Option<Address>,
+    /// Where their leader answers, or any of them for it: port 5001 of the same host unless it is told.
+    #[arg(
+        long,
+        env = "COUNTER_LEADER_ADDRESS",
+        value_name = "HOST:PORT",
+        requires = "counter_address"
+    )]
+    pub counter_leader_address: Option<Address>,
     /// `none` lets everybody who reaches the gateway do everything: for development, on a machine of one's own.
     #[arg(long, value_name = "none", conflicts_with_all = ["access_dir", "identity_header"])]
     pub access: Option<Open>,
@@ -84,6 +96,9 @@ impl Config {
         let access = self.who_may()?;
         let mut app = App::new(self.cluster.clone(), Sites::read(&self.sites)?, self.bootstrap_servers);
         app.access = access;
+        app.counters = self
+            .counter_address
+            .map(|clients| Counters::new(&self.cluster, clients, self.counter_leader_address));
         if let Some(namespace) = self.namespace {
             let client = kube::Client::try_default()
                 .await
@@ -153,6 +168,8 @@ mod tests {
             "--editors ada",
             "--access all",
             "--identity-header a:b",
+            "--counter-address demo-counter",
+            "--counter-leader-address demo-counter:5001",
         ] {
             assert!(parse(wrong).is_err(), "{wrong}");
         }

@@ -3,7 +3,7 @@
 use std::{process::ExitCode, sync::Arc};
 
 use clap::{Parser, Subcommand};
-use synccluster_gateway::{api::openapi, config::Config, health::Gateway, live, serve};
+use synccluster_gateway::{api::openapi, config::Config, counters, health::Gateway, live, serve};
 use synccluster_runtime::{health, telemetry};
 
 const EXAMPLE: &str = "Example:\n  synccluster-gateway run --cluster demo --sites ./sites --bootstrap-servers localhost:9092 --access none\n  \
@@ -62,7 +62,11 @@ async fn run(config: Config) -> ExitCode {
     tracing::info!(listen = %web_listen, "serving the page and the API");
     health.bound();
     let work = tokio::spawn(async move {
-        tokio::join!(serve::serve(app.clone(), listener), live::run(app, copies));
+        tokio::join!(
+            serve::serve(app.clone(), listener),
+            live::run(app.clone(), copies),
+            counters::run(app)
+        );
     });
     health::run(listen, health, work, stop).await
 }

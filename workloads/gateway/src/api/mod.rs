@@ -1,11 +1,14 @@
 //! The REST surface, one file a subject. Each has `routes()`, which `app::routes` merges.
 
+pub mod aggregations;
 pub mod cluster;
 pub mod components;
 pub mod conflicts;
+pub mod counters;
 pub mod difference;
 pub mod events;
 pub mod groups;
+pub mod likes;
 pub mod openapi;
 pub mod parked;
 pub mod partition;

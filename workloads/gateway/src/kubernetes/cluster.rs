@@ -24,6 +24,9 @@ pub struct Cluster {
     /// `status.sites` of the SyncCluster as it is: connectivity, uplink, downlink, digest, conflicts, parked, problem.
     #[schema(value_type = Vec<Object>)]
     pub sites: Vec<Value>,
+    /// `status.counters` of the SyncCluster as it is: what the operator measured at each counter node.
+    #[schema(value_type = Vec<Object>)]
+    pub counters: Vec<Value>,
     /// Who is to be cut off; null: nobody.
     pub partition: Option<Partition>,
     /// Since when and until when; null while nobody is cut off.
@@ -109,6 +112,7 @@ impl Cluster {
             paused: spec.paused,
             conditions: status.conditions.iter().map(condition).collect(),
             sites: status.sites,
+            counters: status.counters,
             partition: spec.partition.clone(),
             cut: status.partition.as_ref().map(|partition| Cut {
                 since: text(partition.since.as_ref()),

@@ -69,6 +69,8 @@ pub struct Status {
     pub convergence: Option<ConvergenceStatus>,
     /// One entry a site.
     pub sites: Vec<Value>,
+    /// One entry a counter node.
+    pub counters: Vec<Value>,
 }
 
 /// The partition as it is.

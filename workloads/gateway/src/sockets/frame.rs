@@ -26,11 +26,16 @@ pub struct Frame {
 }
 
 impl Frame {
-    /// `namespace` begins with a slash and is not the main one. `None` if `data` is not JSON.
+    /// `namespace` begins with a slash. `None` if `data` is not JSON.
     pub fn new(namespace: &str, event: &'static str, data: &str) -> Option<Self> {
         let raw = RawValue::from_string(data.to_owned()).ok()?;
-        // Engine.IO's message, Socket.IO's event.
-        let text = format!("42{namespace},[\"{event}\",{data}]");
+        // Engine.IO's message, Socket.IO's event; the main namespace is not said.
+        let namespace = if namespace == "/" {
+            String::new()
+        } else {
+            format!("{namespace},")
+        };
+        let text = format!("42{namespace}[\"{event}\",{data}]");
         let mut wire = BytesMut::with_capacity(text.len() + 10);
         wire.put_u8(FINAL_TEXT);
         match (u8::try_from(text.len()), u16::try_from(text.len())) {
@@ -116,6 +121,12 @@ mod tests {
             assert!(text.starts_with("42/sites,[\"change\",{\"row\":\"") && text.ends_with("\"}]"));
             assert_eq!(read(frame.wire(), 1), [text], "{size}");
         }
+    }
+
+    #[test]
+    fn the_main_namespace_is_not_said() {
+        let frame = Frame::new("/", "live_aggregations_1", "{}").unwrap();
+        assert_eq!(frame.text(), &b"42[\"live_aggregations_1\",{}]"[..]);
     }
 
     #[test]

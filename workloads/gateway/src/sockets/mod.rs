@@ -5,15 +5,19 @@
 //! [`entrance`] takes websockets over from HTTP for that, [`session`] knows how a client is reached. Each replica serves its own clients from
 //! its own bus, which hears what the others learnt; so any number of replicas can stand behind a Service that keeps a session at one of them.
 //!
-//! A namespace is a file: [`sites`]. A further one opens itself in [`router`] likewise, with rooms of its own.
+//! A namespace is a file: [`sites`], [`counters`]. A further one opens itself in [`router`] likewise, with rooms of its own; [`guests`] lets
+//! clients in and out of all of them.
 
+pub mod counters;
 mod entrance;
 mod frame;
+mod guests;
 mod interest;
 mod line;
 mod rooms;
 mod session;
 pub mod sites;
+mod wishes;
 
 use std::{sync::Arc, time::Duration};
 
@@ -54,6 +58,7 @@ pub fn router(app: &Shared) -> Router<Shared> {
         &[],
     );
     sites::open(&io, app, &sessions, dropped.clone());
+    counters::open(&io, app, &sessions, dropped.clone());
     let entrance = Entrance {
         service,
         limit: app.sockets.clone(),

@@ -1,57 +1,29 @@
 //! Namespace `/sites`: what happens at the sites, to whoever subscribes.
 
-use std::{collections::BTreeSet, fmt, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc};
 
 use bytes::Bytes;
-use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::json;
 use socketioxide::{
     SocketIo,
     extract::{AckSender, Data, SocketRef, TryData},
     handler::ConnectHandler,
 };
 use synccluster_protocol::Site;
-use tokio::time;
 
 use super::{
     frame::Frame,
+    guests::{Credentials, Present, Refused, admit, ask_again, connected, farewell, reply},
     interest::{Asked, Interest, MOST_NAMED},
     rooms::{self, Member, Rooms},
     session::{Session, Sessions},
 };
-use crate::{
-    access::{Access, Caller, Means},
-    app::Shared,
-    live::bus::News,
-    metrics,
-    problem::Problem,
-};
+use crate::{access::Caller, app::Shared, live::bus::News, metrics, problem::Problem};
 
 /// Its name.
 pub const NAMESPACE: &str = "/sites";
-/// How often a slow client is tried to be told that it is out.
-const FAREWELL: Duration = Duration::from_secs(1);
-
-/// How long a socket may take to be connected after its client has been told so.
-const MOMENT: Duration = Duration::from_secs(5);
-
 /// Rooms by what is asked for.
 type Listeners = Arc<Rooms<Arc<Interest>>>;
-
-/// What a client may send with its CONNECT.
-#[derive(Default, Deserialize)]
-struct Credentials {
-    token: Option<String>,
-}
-
-/// Why a client may not connect; what it gets to read.
-struct Refused(String);
-
-impl fmt::Display for Refused {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
 
 /// Opens the namespace, and tells its clients what comes over the bus until the process stops.
 pub fn open(io: &SocketIo, app: &Shared, sessions: &Arc<Sessions>, dropped: metrics::Value) {
@@ -75,54 +47,7 @@ pub fn open(io: &SocketIo, app: &Shared, sessions: &Arc<Sessions>, dropped: metr
     };
     io.ns(NAMESPACE, (async || {}).with(admitted));
     tokio::spawn(tell(Arc::clone(app), listeners, dropped));
-    tokio::spawn(ask_again(io.clone(), Arc::clone(app), Arc::clone(sessions)));
-}
-
-/// Ends every client's session when the tokens are others, or its own would be over: those who still may connect again.
-async fn ask_again(io: SocketIo, app: Shared, sessions: Arc<Sessions>) {
-    let mut over = Box::pin(app.access.over());
-    loop {
-        tokio::select! {
-            () = app.stop.cancelled() => return,
-            () = &mut over => {}
-        }
-        // First, so that no change falls between.
-        over = Box::pin(app.access.over());
-        let Some(sites) = io.of(NAMESPACE) else { continue };
-        for socket in sites.sockets() {
-            Session::of(&socket, &sessions).end(socket);
-        }
-    }
-}
-
-/// Who connects: by the token he sends on purpose, else as the request showed that opened the session.
-fn admit(access: &Access, caller: Option<&Caller>, credentials: Credentials) -> Result<Caller, Problem> {
-    if let Some(token) = credentials.token {
-        let known = access.by_token(&token)?;
-        if known.means != Means::Open {
-            return Ok(known);
-        }
-    }
-    caller.cloned().ok_or_else(|| {
-        let detail = "send the token with the connection, as auth: {token: \"…\"} or as the header `Authorization: Bearer <token>`";
-        Problem::new(axum::http::StatusCode::UNAUTHORIZED, "no-token", "Not signed in", detail)
-    })
-}
-
-/// A client, as it is counted.
-struct Present(metrics::Value);
-
-impl Present {
-    fn new(there: &metrics::Value) -> Self {
-        there.add(1);
-        Self(there.clone())
-    }
-}
-
-impl Drop for Present {
-    fn drop(&mut self) {
-        self.0.add(-1);
-    }
+    tokio::spawn(ask_again(io.clone(), NAMESPACE, Arc::clone(app), Arc::clone(sessions)));
 }
 
 /// What a client may ask for. A handler is kept by its socket: it must not hold that.
@@ -173,23 +98,6 @@ fn welcome(app: &Shared, socket: &SocketRef, sessions: &Arc<Sessions>, listeners
             async {}
         }
     });
-}
-
-/// Waits for what the client knows already: it hears that it is connected a moment before its socket here says so.
-async fn connected(socket: &SocketRef) {
-    let moment = async {
-        while !socket.connected() {
-            time::sleep(Duration::from_millis(1)).await;
-        }
-    };
-    // One that has gone meanwhile never is again.
-    let _ = time::timeout(MOMENT, moment).await;
-}
-
-fn reply(socket: &SocketRef, ack: AckSender, answer: &Value) {
-    if let Err(error) = ack.send(answer) {
-        tracing::debug!(%error, sid = %socket.id, "an answer could not be given");
-    }
 }
 
 fn bad_subscription(detail: &str) -> Problem {
@@ -251,16 +159,5 @@ async fn tell(app: Shared, listeners: Listeners, dropped: metrics::Value) {
                 tokio::spawn(farewell(slow.socket.clone()));
             }
         }
-    }
-}
-
-/// Disconnects a client that missed events, as soon as it takes so much as that. One that takes nothing at all ends with its next heartbeat.
-async fn farewell(socket: SocketRef) {
-    let _ = socket.emit(
-        "reset",
-        &json!({ "reason": "this client was too slow; it is disconnected" }),
-    );
-    while socket.connected() && socket.clone().disconnect().is_err() {
-        time::sleep(FAREWELL).await;
     }
 }

@@ -1,0 +1,287 @@
+//! What the windows count: as it is, and as it changes.
+
+use std::{convert::Infallible, fmt::Write, str::FromStr, sync::Arc, time::Duration};
+
+use axum::{
+    Json,
+    body::{Body, Bytes},
+    extract::State,
+    http::header,
+    response::{IntoResponse, Response},
+};
+use futures::stream;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use synccluster_runtime::clock::now_millis;
+use tokio::{
+    sync::watch,
+    time::{self, Instant},
+};
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use crate::{
+    app::Shared,
+    counters::{
+        self,
+        aggregation::Aggregation,
+        window::{UnknownWindow, Window},
+    },
+    extract::{Params, Segments},
+    limit::Pass,
+    problem::Problem,
+};
+
+/// Ids of one question at most.
+const MOST_IDS: usize = 100;
+/// Windows of an id at most, and how many without being told.
+const MOST_WINDOWS: usize = 60;
+const USUAL_WINDOWS: usize = 12;
+/// A window that changes often is told so often at most.
+const COALESCE: Duration = Duration::from_millis(100);
+/// How often a silent stream says that it is there.
+const SILENCE: Duration = Duration::from_secs(15);
+
+/// The routes of windows.
+pub fn routes() -> OpenApiRouter<Shared> {
+    OpenApiRouter::new().routes(routes!(read)).routes(routes!(follow))
+}
+
+/// Which ids, and how much of them.
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+struct Which {
+    /// These ids, separated by commas, 100 at most.
+    #[param(example = "tea,coffee")]
+    ids: String,
+    /// So many windows up to the current one, 12 if it is left out.
+    #[param(minimum = 1, maximum = 60)]
+    windows: Option<usize>,
+}
+
+/// Which ids.
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+struct Followed {
+    /// These ids, separated by commas, 100 at most.
+    #[param(example = "tea,coffee")]
+    ids: String,
+}
+
+/// Windows of some ids.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+struct Windows {
+    /// Their size.
+    window: Window,
+    /// The time they are an answer for, in milliseconds since the Unix epoch: the current window has it.
+    now: i64,
+    /// In the order in which they were asked for.
+    ids: Vec<Series>,
+}
+
+/// Windows of an id.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+struct Series {
+    /// Of what.
+    #[schema(value_type = String)]
+    id: Arc<str>,
+    /// Those in which something was counted and that are known here, in their order.
+    windows: Vec<Aggregation>,
+}
+
+/// What the last windows count of ids
+///
+/// The gateway remembers windows that changed lately; topic `<cluster>.aggregations-<window>` has all of them.
+#[utoipa::path(get, path = "/api/v1/aggregations/{window}", tag = "counters", operation_id = "read_aggregations",
+    params(("window" = Window, Path, description = "Their size."), Which), responses(
+    (status = 200, description = "Windows.", body = Windows),
+    (status = 400, description = "A parameter is wrong.", body = Problem, content_type = "application/problem+json"),
+    (status = 404, description = "There are no such windows (`unknown-window`), or the cluster has no counter nodes (`counters-off`).",
+        body = Problem, content_type = "application/problem+json"),
+    (status = 422, description = "It is no id (`bad-id`).", body = Problem, content_type = "application/problem+json"),
+))]
+async fn read(
+    State(app): State<Shared>,
+    Segments(window): Segments<String>,
+    Params(which): Params<Which>,
+) -> Result<Json<Windows>, Problem> {
+    let counters = app.counters()?;
+    let window = Window::from_str(&window)
+        .map_err(|error: UnknownWindow| Problem::not_found("unknown-window", "Unknown window", error.to_string()))?;
+    let count = which.windows.unwrap_or(USUAL_WINDOWS);
+    if !(1..=MOST_WINDOWS).contains(&count) {
+        let detail = format!("`windows` is {count}; it must be 1 to {MOST_WINDOWS}");
+        return Err(Problem::bad_request("bad-parameter", "Bad parameter", detail));
+    }
+    let (ids, now) = (ids(&which.ids)?, now_millis());
+    let book = counters.book();
+    let series = ids.into_iter().map(|id| Series {
+        windows: book.latest(window, &id, now, count),
+        id,
+    });
+    Ok(Json(Windows {
+        window,
+        now,
+        ids: series.collect(),
+    }))
+}
+
+/// What the windows of ids count, as it changes, as server-sent events
+///
+/// `aggregation`: `{window, id, window_start, window_end, count, late, updated_at, final}`, at first the current windows, then each that
+/// changes, at most every 100 ms. Whoever connects again is given the current ones again.
+#[utoipa::path(get, path = "/api/v1/aggregations", tag = "counters", operation_id = "follow_aggregations", params(Followed), responses(
+    (status = 200, description = "Events.", body = String, content_type = "text/event-stream"),
+    (status = 400, description = "A parameter is wrong.", body = Problem, content_type = "application/problem+json"),
+    (status = 404, description = "The cluster has no counter nodes (`counters-off`).", body = Problem, content_type = "application/problem+json"),
+    (status = 503, description = "This replica serves as many streams as it can.", body = Problem, content_type = "application/problem+json"),
+))]
+async fn follow(State(app): State<Shared>, Params(which): Params<Followed>) -> Result<Response, Problem> {
+    let counters = app.counters()?;
+    let reader = Reader {
+        pass: app.events.enter()?,
+        ids: ids(&which.ids)?,
+        changes: counters.changes(),
+        app: Arc::clone(&app),
+        seen: None,
+        next: Instant::now(),
+    };
+    let frames = stream::unfold(reader, |mut reader| async {
+        let frame = reader.frame().await?;
+        Some((Ok::<_, Infallible>(Bytes::from(frame)), reader))
+    });
+    let headers = [
+        (header::CONTENT_TYPE, "text/event-stream"),
+        (header::CACHE_CONTROL, "no-cache"),
+        // Proxies are not to hold events back.
+        (header::HeaderName::from_static("x-accel-buffering"), "no"),
+    ];
+    Ok((headers, Body::from_stream(frames)).into_response())
+}
+
+fn ids(text: &str) -> Result<Vec<Arc<str>>, Problem> {
+    let ids: Vec<_> = text.split(',').filter(|id| !id.is_empty()).collect();
+    if !(1..=MOST_IDS).contains(&ids.len()) {
+        let detail = format!(
+            "`ids` has {} ids; it must have 1 to {MOST_IDS}, separated by commas",
+            ids.len()
+        );
+        return Err(Problem::bad_request("bad-parameter", "Bad parameter", detail));
+    }
+    ids.into_iter().map(counters::id).collect()
+}
+
+/// Who follows some ids. It is asked for more when the client has room: one that has none holds nothing here.
+struct Reader {
+    #[expect(dead_code, reason = "held for its drop")]
+    pass: Pass,
+    app: Shared,
+    ids: Vec<Arc<str>>,
+    changes: watch::Receiver<u64>,
+    /// The number of the last change it was told; none before the first.
+    seen: Option<u64>,
+    next: Instant,
+}
+
+impl Reader {
+    /// What is to be sent next; never empty.
+    async fn frame(&mut self) -> Option<String> {
+        let until = Instant::now() + SILENCE;
+        loop {
+            time::sleep_until(self.next).await;
+            self.changes.borrow_and_update();
+            let frame = self.changed()?;
+            if !frame.is_empty() {
+                self.next = Instant::now() + COALESCE;
+                return Some(frame);
+            }
+            match time::timeout_at(until, self.changes.changed()).await {
+                Ok(Ok(())) => self.next = self.next.max(Instant::now() + COALESCE / 10),
+                Ok(Err(_)) => return None,
+                Err(_) => return Some(": still here\n\n".to_owned()),
+            }
+        }
+    }
+
+    fn changed(&mut self) -> Option<String> {
+        let book = self.app.counters.as_ref()?.book();
+        let changed = match self.seen {
+            None => {
+                let now = now_millis();
+                let current = |id: &Arc<str>| Window::ALL.map(|window| (window, book.at(window, id, now)));
+                self.ids.iter().flat_map(current).collect()
+            }
+            Some(seen) => book.since(seen),
+        };
+        self.seen = Some(book.last());
+        drop(book);
+        let mut frame = String::new();
+        for (window, aggregation) in changed.iter().filter(|(_, changed)| self.ids.contains(&changed.id)) {
+            let mut data = json!(aggregation);
+            data["window"] = json!(window);
+            let _ = write!(frame, "event: aggregation\ndata: {data}\n\n");
+        }
+        Some(frame)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{app::App, counters::Counters, sites::Sites};
+
+    #[test]
+    fn ids_are_separated_by_commas_and_there_are_some() {
+        let read = |text: &str| ids(text).map(|ids| ids.iter().map(ToString::to_string).collect::<Vec<_>>());
+        assert_eq!(read("tea,,coffee").unwrap(), ["tea", "coffee"]);
+        for (wrong, kind) in [("", "bad-parameter"), (",", "bad-parameter"), ("a,\n", "bad-id")] {
+            assert!(read(wrong).unwrap_err().kind.ends_with(kind), "{wrong}");
+        }
+        assert!(read(&vec!["a"; 101].join(",")).is_err());
+    }
+
+    fn app() -> Shared {
+        let sites = Sites::new(std::collections::BTreeMap::new());
+        let mut app = App::new("demo".parse().unwrap(), sites, "localhost:1".to_owned());
+        let clients = "localhost:1".parse().unwrap();
+        app.counters = Some(Counters::new(&app.cluster, clients, None));
+        Arc::new(app)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_follower_gets_the_current_windows_then_what_changes_of_its_ids() {
+        let app = app();
+        let counters = app.counters.as_ref().unwrap();
+        let counted = |id: &str, count| Aggregation {
+            count,
+            ..Aggregation::nothing(Window::Five, id.into(), Window::Five.start(now_millis()))
+        };
+        counters.note(Window::Five, counted("tea", 3));
+        let mut reader = Reader {
+            pass: app.events.enter().unwrap(),
+            ids: ids("tea").unwrap(),
+            changes: counters.changes(),
+            app: Arc::clone(&app),
+            seen: None,
+            next: Instant::now(),
+        };
+        let first = reader.frame().await.unwrap();
+        assert_eq!(first.matches("event: aggregation\n").count(), 3);
+        assert!(
+            first.contains(r#""count":3"#) && first.contains(r#""window":"5m""#),
+            "{first}"
+        );
+        counters.note(Window::Five, counted("coffee", 8));
+        for count in 4..9 {
+            counters.note(Window::Five, counted("tea", count));
+        }
+        let second = reader.frame().await.unwrap();
+        assert_eq!(second.matches("event: aggregation\n").count(), 1);
+        assert!(
+            second.contains(r#""count":8"#) && !second.contains("coffee"),
+            "{second}"
+        );
+        assert_eq!(reader.frame().await.unwrap(), ": still here\n\n");
+    }
+}

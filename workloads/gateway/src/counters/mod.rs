@@ -1,0 +1,134 @@
+//! The counter nodes: what they count is asked of them (`node`), and what their windows count is read from Kafka (`read`) into a bounded
+//! memory (`book`), from which Socket.IO and the page are told. `window`, `aggregation` and `book` are pure.
+
+pub mod aggregation;
+pub mod book;
+pub mod node;
+mod read;
+pub mod window;
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use axum::http::StatusCode;
+use synccluster_protocol::ClusterName;
+use tokio::sync::watch;
+
+use crate::{app::Shared, problem::Problem};
+use aggregation::Aggregation;
+use book::Book;
+use node::Address;
+use window::Window;
+
+/// What the memory of windows may take.
+const BOOK_BYTES: usize = 16 << 20;
+/// The longest id, in bytes, as the nodes have it.
+pub const LONGEST_ID: usize = 256;
+/// Where the nodes' leader answers, beside their port for clients.
+const LEADER_PORT: u16 = 5001;
+
+/// The counter nodes of a cluster.
+pub struct Counters {
+    /// Any of them, for clients.
+    pub clients: Address,
+    /// Any of them, for who asks about the nodes.
+    pub leader: Address,
+    /// The topics of aggregations are this, a dash and a window's name.
+    topics: String,
+    book: Mutex<Book>,
+    changed: watch::Sender<u64>,
+}
+
+impl Counters {
+    /// Nodes behind this address. Without another one for their leader it is the same host's port 5001.
+    pub fn new(cluster: &ClusterName, clients: Address, leader: Option<Address>) -> Self {
+        Self {
+            leader: leader.unwrap_or_else(|| clients.with_port(LEADER_PORT)),
+            clients,
+            topics: format!("{cluster}.aggregations"),
+            book: Mutex::new(Book::new(BOOK_BYTES)),
+            changed: watch::Sender::new(0),
+        }
+    }
+
+    /// What is known of the windows.
+    pub fn book(&self) -> MutexGuard<'_, Book> {
+        self.book.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Tells that the book has something new.
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.changed.subscribe()
+    }
+
+    /// A window is so now.
+    pub fn note(&self, window: Window, aggregation: Aggregation) {
+        let last = {
+            let mut book = self.book();
+            book.note(window, aggregation);
+            book.last()
+        };
+        self.changed.send_replace(last);
+    }
+
+    fn topic(&self, window: Window) -> String {
+        format!("{}-{window}", self.topics)
+    }
+}
+
+/// 404: the cluster has no counter nodes.
+pub fn off() -> Problem {
+    let detail = "this cluster has no counter nodes; set spec.counter.nodes of the SyncCluster (3, for instance), or start the gateway with COUNTER_ADDRESS";
+    Problem::not_found("counters-off", "Counters are off", detail)
+}
+
+/// An id as the nodes take it.
+pub fn id(text: &str) -> Result<Arc<str>, Problem> {
+    let wrong = if !(1..=LONGEST_ID).contains(&text.len()) {
+        format!("an id has {} bytes; it must have 1 to {LONGEST_ID}", text.len())
+    } else if text.chars().any(char::is_control) {
+        "an id has a control character; leave it out".to_owned()
+    } else {
+        return Ok(text.into());
+    };
+    Err(Problem::new(
+        StatusCode::UNPROCESSABLE_ENTITY,
+        "bad-id",
+        "Not an id",
+        wrong,
+    ))
+}
+
+/// Reads the windows until the process is asked to stop.
+pub async fn run(app: Shared) {
+    if app.counters.is_some() {
+        app.stop.run_until_cancelled(read::run(&app)).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_is_what_the_nodes_take_for_one() {
+        assert_eq!(&*id("café ☕, x").unwrap(), "café ☕, x");
+        for wrong in [String::new(), "x".repeat(257), "a\nb".to_owned(), "\u{7f}".to_owned()] {
+            assert_eq!(id(&wrong).unwrap_err().status, 422, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn the_leader_is_asked_at_the_same_host_unless_another_is_named() {
+        let of = |leader: Option<&str>| {
+            let clients = "demo-counter:5002".parse().unwrap();
+            Counters::new(
+                &"demo".parse().unwrap(),
+                clients,
+                leader.map(|text| text.parse().unwrap()),
+            )
+            .leader
+        };
+        assert_eq!(of(None).to_string(), "demo-counter:5001");
+        assert_eq!(of(Some("[::1]:7")).to_string(), "[::1]:7");
+    }
+}
