@@ -47,8 +47,8 @@ pub(super) struct Node {
     /// Its ordinal.
     #[serde(rename = "node")]
     ordinal: u16,
-    /// Where clients find it.
-    address: String,
+    /// Where clients find it; null until the leader has heard it.
+    address: Option<String>,
     /// Whether the leader hears it.
     alive: bool,
     /// What it has to do.
@@ -110,8 +110,10 @@ async fn totals_at(
         let detail = format!("there is no counter node {node}; there are {}", known.join(", "));
         Problem::not_found("unknown-node", "Unknown node", detail)
     })?;
-    let address: Address = found.address.parse().map_err(|error: node::BadAddress| {
-        Problem::unavailable("counter-unreachable", "Counter node unreachable", error.to_string())
+    let address = found.address.as_deref().unwrap_or_default();
+    let address: Address = address.parse().map_err(|error: node::BadAddress| {
+        let detail = format!("the leader does not know where node {node} is: {error}");
+        Problem::unavailable("counter-unreachable", "Counter node unreachable", detail)
     })?;
     Ok(node::get(&address, &path_of_totals(query)).await?)
 }

@@ -1,0 +1,150 @@
+//! Likes through REST, seen in the windows by clients that know nothing but the events' names.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use hyper::Method;
+use serde_json::{Value, json};
+use synccluster_gateway::{app::App, counters::Counters, sites::Sites};
+use synccluster_harness::{Kafka, eventually};
+use synccluster_integration::{
+    counter::{Nodes, PATIENCE},
+    gateway::Gateway,
+};
+use tokio::time::{Instant, sleep};
+
+use crate::place::{Client, EDITOR, NODE, Place, VIEWER, ask, serve, start};
+
+const ALL: [i64; 3] = [1, 5, 10];
+
+async fn post(gateway: &Gateway, path: &str, body: &Value) -> Result<Value> {
+    ask(gateway, EDITOR, Method::POST, path, Some(body)).await?.ok()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn likes_are_seen_exactly_by_clients_of_every_replica_and_of_one_that_starts_later() -> Result<()> {
+    let (place, kafka) = (Place::new()?, Kafka::start().await?);
+    let bootstrap = kafka.bootstrap();
+    // The nodes make the topics: they are not there when the first replica and its clients are.
+    let mut app = place.app(&bootstrap)?;
+    app.counters = Some(Counters::new(&app.cluster, "127.0.0.1:1".parse()?, None));
+    let early = serve(app).await?;
+    let mut clients = vec![
+        Client::run(&early, "original", "polling")?,
+        Client::run(&early, "original", "websocket")?,
+    ];
+    for client in &clients {
+        client.counts(&ALL, "tea", 0).await?;
+        for minutes in ALL {
+            client.listens(minutes, "coffee").await?;
+        }
+    }
+    let nodes = Nodes::start(NODE, 3, &["--bootstrap-servers", &bootstrap, "--commit-every", "50ms"]).await?;
+    let gateway = place.gateway(&bootstrap, Some(&nodes)).await?;
+    clients.push(Client::run(&gateway, "original", "polling,websocket")?);
+    clients[2].listens(10, "hot").await?;
+    let (mut tea, mut coffee) = (0, 0);
+    for round in 0..20 {
+        let likes: Vec<_> = (0..25)
+            .map(|n| json!({"id": if n % 5 == 0 { "coffee" } else { "tea" }, "by": "ann", "n": 2, "request": format!("ann/{}", round * 25 + n)}))
+            .collect();
+        post(&gateway, "/api/v1/likes", &json!(likes)).await?;
+        // Once more, as a client does that heard no answer: counted once.
+        post(&gateway, "/api/v1/likes", &json!(likes)).await?;
+        post(&gateway, "/api/v1/unlikes", &json!({"id": "tea", "by": "bob"})).await?;
+        post(&gateway, "/api/v1/likes", &json!({"id": "unheard", "by": "bob"})).await?;
+        nodes.like(1 + round % 2, &json!({"id": "coffee", "by": "eve"})).await?;
+        tea += 2 * 20 - 1;
+        coffee += 2 * 5 + 1;
+    }
+    for client in &clients {
+        client.counts(&ALL, "tea", tea).await?;
+        client.counts(&ALL, "coffee", coffee).await?;
+        assert!(client.states(1, "unheard").is_empty());
+    }
+    let late = place.gateway(&bootstrap, Some(&nodes)).await?;
+    same_over_rest(&late, "tea", tea).await?;
+    let client = Client::run(&late, "quick", "websocket")?;
+    client.listens(10, "tea").await?;
+    client.listens(10, "7").await?;
+    let first = &client.states(10, "tea")[0][0];
+    let known = ask(&late, VIEWER, Method::GET, "/api/v1/aggregations/10m?ids=tea", None)
+        .await?
+        .ok()?;
+    let windows = known["ids"][0]["windows"].as_array().context("no windows")?;
+    let same = windows
+        .iter()
+        .find(|window| window["window_start"] == first["window_start"]);
+    let count = same.map_or(json!(0), |window| window["count"].clone());
+    assert_eq!(
+        first["count"], count,
+        "{first} is told at first, and there are {windows:?}"
+    );
+    assert!(client.states(1, "tea").is_empty(), "not asked for");
+    Ok(())
+}
+
+/// All windows that a gateway knows count so much together.
+async fn same_over_rest(gateway: &Gateway, id: &str, expected: i64) -> Result<()> {
+    for window in ["1m", "5m", "10m"] {
+        eventually(PATIENCE, async || {
+            let path = format!("/api/v1/aggregations/{window}?ids={id}");
+            let known = ask(gateway, VIEWER, Method::GET, &path, None).await?.ok()?;
+            let windows = known["ids"][0]["windows"].as_array().context("no windows")?;
+            let count: i64 = windows.iter().filter_map(|window| window["count"].as_i64()).sum();
+            ensure!(count == expected, "{window}: {known}");
+            Ok(())
+        })
+        .await?;
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hot_id_is_told_ten_times_a_second_at_most_and_ends_exact() -> Result<()> {
+    let (place, kafka) = (Place::new()?, Kafka::start().await?);
+    let bootstrap = kafka.bootstrap();
+    let nodes = Nodes::start(NODE, 1, &["--bootstrap-servers", &bootstrap, "--commit-every", "10ms"]).await?;
+    let gateway = place.gateway(&bootstrap, Some(&nodes)).await?;
+    let client = Client::run(&gateway, "original", "websocket")?;
+    client.listens(1, "hot").await?;
+    let (began, mut sent) = (Instant::now(), 0);
+    while began.elapsed() < Duration::from_secs(5) {
+        let likes: Vec<_> = (0..50).map(|_| json!({"id": "hot", "by": "ann"})).collect();
+        post(&gateway, "/api/v1/likes", &json!(likes)).await?;
+        sent += 50;
+        sleep(Duration::from_millis(5)).await;
+    }
+    client.counts(&ALL, "hot", sent).await?;
+    let tenths = began.elapsed().as_millis() / 100;
+    for minutes in ALL {
+        for states in client.states(minutes, "hot") {
+            let told = states.len() as u128;
+            ensure!(
+                told <= tenths + 2,
+                "{told} events of {minutes} min in {tenths} tenths of a second"
+            );
+            let counts: Vec<_> = states.iter().filter_map(|state| state["count"].as_i64()).collect();
+            ensure!(counts.is_sorted(), "an older state came after a newer one: {counts:?}");
+        }
+    }
+    let told: usize = client.states(1, "hot").iter().map(Vec::len).sum();
+    ensure!(told >= 10, "told {told} times: it does not move");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_without_a_token_works_where_nobody_needs_one() -> Result<()> {
+    let kafka = Kafka::start().await?;
+    let bootstrap = kafka.bootstrap();
+    let nodes = Nodes::start(NODE, 1, &["--bootstrap-servers", &bootstrap]).await?;
+    let app = App::new("demo".parse()?, Sites::new([].into()), bootstrap);
+    let gateway = start(app, Some(&nodes)).await?;
+    let client = Client::run(&gateway, "anonymous", "polling,websocket")?;
+    client.listens(1, "tea").await?;
+    let answer = gateway
+        .post("/api/v1/likes", &json!({"id": "tea", "by": "ann", "n": 7}))
+        .await?;
+    answer.ok()?;
+    client.counts(&[1], "tea", 7).await
+}
