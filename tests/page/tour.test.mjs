@@ -111,10 +111,11 @@ test("a row's way has a time for every hop", async () => {
           item.querySelector("time") !== null,
         ]),
       );
-    return (
+    const done =
       hops.length >= 6 &&
-      hops.every(([state, timed]) => state === "done" && timed)
-    );
+      hops.every(([state, timed]) => state === "done" && timed);
+    assert.ok(done, JSON.stringify(hops));
+    return true;
   });
   assert.match(
     await dialog.locator(".way").textContent(),

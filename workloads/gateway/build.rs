@@ -14,8 +14,14 @@ fn main() -> io::Result<()> {
     // A path that does not exist would count as changed in every build.
     let watched = if dist.is_dir() { &dist } else { page };
     println!("cargo::rerun-if-changed={}", watched.display());
+    let out = PathBuf::from(env::var_os("OUT_DIR").ok_or_else(|| io::Error::other("cargo sets OUT_DIR"))?);
     let table = if dist.is_dir() {
-        table(&fs::canonicalize(&dist)?)?
+        // Checkouts that share a target folder share what this makes: it holds the files and not the way to one checkout's.
+        for entry in fs::read_dir(&dist)? {
+            let entry = entry?;
+            fs::copy(entry.path(), out.join(entry.file_name()))?;
+        }
+        table(&dist)?
     } else {
         let severity = if env::var("PROFILE").is_ok_and(|profile| profile == "release") {
             "error"
@@ -25,8 +31,7 @@ fn main() -> io::Result<()> {
         println!("cargo::{severity}=the page is not built, so the gateway has none: run `make page`");
         "&[]".to_owned()
     };
-    let out = env::var_os("OUT_DIR").ok_or_else(|| io::Error::other("cargo sets OUT_DIR"))?;
-    fs::write(PathBuf::from(out).join("assets.rs"), table)
+    fs::write(out.join("assets.rs"), table)
 }
 
 /// The files by path, each with its packed forms, as an expression of type `&[Asset]`.
@@ -48,11 +53,11 @@ fn entry(dist: &Path, name: &str) -> io::Result<String> {
     let path = dist.join(name);
     let mut hash = DefaultHasher::new();
     fs::read(&path)?.hash(&mut hash);
-    let include = |path: &Path| format!("include_bytes!({:?})", path.display().to_string());
+    let include = |name: &str| format!("include_bytes!(concat!(env!(\"OUT_DIR\"), {:?}))", format!("/{name}"));
     let form = |suffix: &str| {
-        let path = dist.join(format!("{name}{suffix}"));
-        if path.exists() {
-            format!("Some({})", include(&path))
+        let packed = format!("{name}{suffix}");
+        if dist.join(&packed).exists() {
+            format!("Some({})", include(&packed))
         } else {
             "None".to_owned()
         }
@@ -64,7 +69,7 @@ fn entry(dist: &Path, name: &str) -> io::Result<String> {
         format!("/{name}"),
         content_type(name)?,
         format!("\"{:016x}\"", hash.finish()),
-        include(&path),
+        include(name),
         form(".br"),
         form(".gz"),
     ))

@@ -1,14 +1,14 @@
 //! A write is told at every hop, and a key has one text wherever it is met.
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
-use synccluster_integration::World;
+use synccluster_integration::{World, gateway::Gateway};
 use synccluster_protocol::Site;
 
 use crate::{
-    ONE, SERVER, TODOS, TWO, all_followed, change,
+    ONE, PATIENCE, SERVER, TODOS, TWO, all_followed, change,
     events::{Event, Events},
-    gateway,
+    eventually, gateway,
 };
 
 #[tokio::test(flavor = "multi_thread")]
@@ -107,6 +107,61 @@ async fn a_write_is_told_hop_by_hop_in_order() -> Result<()> {
         (&way["settled"], &way["version"]),
         (&json!(true), &first.data["version"])
     );
+    Ok(())
+}
+
+async fn every_hop_has_its_time(gateway: &Gateway, way: &str) -> Result<()> {
+    eventually(PATIENCE, async || {
+        let way = gateway.read(way).await?;
+        let hops = way["hops"].as_array().context("hops")?;
+        let timed = |hop: &Value| hop["state"] == "done" && hop["at"].is_string();
+        ensure!(hops.iter().all(timed), "{way:#}");
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_gateway_that_starts_after_a_write_knows_its_times() -> Result<()> {
+    let world = World::start(1, TODOS).await?;
+    world.converged().await?;
+    world
+        .run(ONE, "insert into todos (id, title) values (1, 'milk')")
+        .await?;
+    world.wait_for(SERVER, "select title from todos", &["milk"]).await?;
+    let gateway = gateway(&world).await?;
+    all_followed(&world, &[&gateway]).await?;
+    let mut events = Events::open(&gateway, "", None).await?;
+    every_hop_has_its_time(&gateway, "/api/v1/tables/public.todos/rows/1/way").await?;
+    // What was before is no news.
+    world
+        .run(ONE, "insert into todos (id, title) values (2, 'tea')")
+        .await?;
+    let told = events.until(change(SERVER, "tea")).await?;
+    assert!(!told.iter().any(|event| event.data["key_path"] == "1"), "{told:#?}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_first_row_of_a_table_made_a_moment_ago_has_its_times() -> Result<()> {
+    let world = World::start(1, TODOS).await?;
+    world.converged().await?;
+    let gateway = gateway(&world).await?;
+    all_followed(&world, &[&gateway]).await?;
+    for (table, title) in [("early", "a"), ("later", "b")] {
+        // The gateway has just looked: what it read of every site lacks the table.
+        gateway.read("/api/v1/tables").await?;
+        let make = format!("create table {table} (id bigint primary key, title text)");
+        let enrol = format!("select sync.enroll('{table}')");
+        for site in [SERVER, ONE] {
+            world.run(site, &make).await?;
+            world.at(site).postgres.superuser().await?.batch_execute(&enrol).await?;
+        }
+        world
+            .run(ONE, &format!("insert into {table} values (1, '{title}')"))
+            .await?;
+        every_hop_has_its_time(&gateway, &format!("/api/v1/tables/public.{table}/rows/1/way")).await?;
+    }
     Ok(())
 }
 

@@ -104,12 +104,16 @@ impl Live {
         });
     }
 
-    /// The topic of `site` has this write; `key` is its key as JSON shows it.
-    fn in_topic(&self, write: &Write, key: &Map<String, Value>, site: Site, seen: Seen, at: i64) {
+    /// The topic of `site` has this write.
+    fn in_topic(&self, write: &Write, site: Site, seen: Seen, at: i64) {
         // The server's topic has every write again; a write's way leads through the topic of its own site.
         if write.version.node() == site.node() {
             self.hops().note(write, seen, at);
         }
+    }
+
+    /// Tells that it has; `key` is its key as JSON shows it.
+    fn tell_hop(&self, write: &Write, key: &Map<String, Value>, site: Site, seen: Seen, at: i64) {
         let hop = if seen == Seen::Captured { "captured" } else { "in_kafka" };
         let data = json!({
             "table": &*write.table, "key": key, "key_path": &*write.key, "version": write.version.to_string(), "hop": hop, "site": site,

@@ -2,10 +2,12 @@
 
 use std::{
     collections::HashMap,
+    iter,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
+use synccluster_protocol::Site;
 use tokio_postgres::{Client, Error};
 
 use super::record;
@@ -17,8 +19,10 @@ use crate::{
     },
 };
 
-/// Between two looks for a table that no site was known to have.
+/// Between two looks for a table that no site has: it was dropped while its changes were on their way.
 const LOOK_AGAIN: Duration = Duration::from_secs(5);
+/// So many names nobody knows are remembered.
+const MOST_ABSENT: usize = 1000;
 
 /// A table under the one copy of its name.
 pub type Named = (Arc<str>, Arc<Table>);
@@ -30,7 +34,7 @@ pub struct Tables(Mutex<State>);
 #[derive(Default)]
 struct State {
     known: HashMap<Arc<str>, Arc<Table>>,
-    looked: Option<Instant>,
+    absent: HashMap<String, Instant>,
 }
 
 impl Tables {
@@ -59,22 +63,29 @@ impl Tables {
             .map(|(name, table)| (Arc::clone(name), Arc::clone(table)))
     }
 
-    /// The table of this name; sites are asked for one that is not known, but not again and again.
-    pub async fn find(&self, app: &App, name: &str) -> Option<Named> {
+    /// The table of this name, of which `site` has told; that one and then the others are asked for one that is not known, but not again and
+    /// again. That they did not have it a moment ago, when they were asked for another reason, counts for nothing: it may just have been made.
+    pub async fn find(&self, app: &App, site: Site, name: &str) -> Option<Named> {
         if let Some(known) = self.get(name) {
             return Some(known);
         }
-        let lately = self.state().looked.is_some_and(|looked| looked.elapsed() < LOOK_AGAIN);
-        if !lately {
-            for site in app.sites.names() {
-                if let Ok(catalogue) = app.catalogues.all(&app.sites, site).await {
-                    self.learn(&catalogue);
-                    break;
-                }
-            }
-            self.state().looked = Some(Instant::now());
+        let absent_since = self.state().absent.get(name).copied();
+        if absent_since.is_some_and(|looked| looked.elapsed() < LOOK_AGAIN) {
+            return None;
         }
-        self.get(name)
+        for of in iter::once(site).chain(app.sites.names().filter(|other| *other != site)) {
+            if let Ok(table) = app.catalogues.table(&app.sites, of, name).await {
+                self.learn(&Catalogue::from([(name.to_owned(), table)]));
+                self.state().absent.remove(name);
+                return self.get(name);
+            }
+        }
+        let mut state = self.state();
+        if state.absent.len() >= MOST_ABSENT {
+            state.absent.clear();
+        }
+        state.absent.insert(name.to_owned(), Instant::now());
+        None
     }
 }
 

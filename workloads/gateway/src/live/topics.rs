@@ -1,6 +1,6 @@
-//! Every site's topic from its end: which writes were captured, and are in Kafka.
+//! Every site's topic, from a little before now on: which writes were captured, and are in Kafka.
 
-use std::{collections::BTreeSet, convert::Infallible, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, convert::Infallible, sync::Arc, time::Duration};
 
 use rdkafka::{
     Message, Offset, TopicPartitionList,
@@ -30,6 +30,12 @@ const LOOK_EVERY: Duration = Duration::from_secs(3);
 /// How long Kafka may take for one answer.
 const ANSWER: Duration = Duration::from_secs(5);
 
+/// How far back a new reader begins, so that a restart does not forget when the last writes came through; the memory of hops is bounded
+/// by itself.
+const BACK: Duration = Duration::from_mins(10);
+/// And so many records at most: the first thing a reader owes is what happens now.
+const BACK_RECORDS: i64 = 5000;
+
 /// Reads until `app.stop` is cancelled.
 pub async fn run(app: Shared) {
     app.stop.run_until_cancelled(read(&app)).await;
@@ -46,14 +52,15 @@ async fn read(app: &App) -> Infallible {
         }
         time::sleep(LOOK_EVERY).await;
     };
-    let mut missing: BTreeSet<Site> = app.sites.names().collect();
+    let mut missing: Vec<Site> = app.sites.names().collect();
+    let mut begun = News::new();
     let mut look = time::interval(LOOK_EVERY);
     look.set_missed_tick_behavior(time::MissedTickBehavior::Delay);
     let mut first = true;
     loop {
         tokio::select! {
             record = consumer.recv() => match record {
-                Ok(record) => take(app, &record).await,
+                Ok(record) => take(app, &begun, &record).await,
                 // Kafka is away; librdkafka goes on where it was when it is back.
                 Err(error) => {
                     tracing::debug!(%error, "reading the topics");
@@ -65,12 +72,13 @@ async fn read(app: &App) -> Infallible {
                 let topics = sites.into_iter().map(move |site| (site, cluster.topic(site))).collect();
                 match task::spawn_blocking(move || assign(&seeking, topics, first)).await {
                     Ok(Ok(found)) => {
-                        missing.retain(|site| !found.contains(site));
+                        missing.retain(|site| !found.contains_key(site));
                         if first {
                             app.live.listening.store(now_micros(), std::sync::atomic::Ordering::Relaxed);
-                            tracing::info!(topics = found.len(), missing = missing.len(), "reading the topics from their end");
+                            tracing::info!(topics = found.len(), missing = missing.len(), "reading the topics");
                         }
                         first = false;
+                        begun.extend(found);
                     }
                     Ok(Err(error)) => tracing::debug!(%error, "Kafka cannot be asked for its topics"),
                     Err(error) => tracing::warn!(%error, "looking for topics ended"),
@@ -80,11 +88,14 @@ async fn read(app: &App) -> Infallible {
     }
 }
 
-/// Begins to read those of the topics that are there. `first`: from their end as it is now; a topic that was not there a moment ago is read
+/// For each topic that is read the offset from which on its records are news; what is before is remembered and told to nobody.
+type News = BTreeMap<Site, i64>;
+
+/// Begins to read those of the topics that are there. `first`: from a little before now; a topic that was not there a moment ago is read
 /// from its beginning. Blocks.
-fn assign(consumer: &StreamConsumer, topics: Vec<(Site, String)>, first: bool) -> Result<BTreeSet<Site>, KafkaError> {
+fn assign(consumer: &StreamConsumer, topics: Vec<(Site, String)>, first: bool) -> Result<News, KafkaError> {
     let metadata = consumer.fetch_metadata(None, ANSWER)?;
-    let mut found = BTreeSet::new();
+    let mut found = News::new();
     let mut from = TopicPartitionList::new();
     for (site, topic) in topics {
         let there = metadata
@@ -92,20 +103,34 @@ fn assign(consumer: &StreamConsumer, topics: Vec<(Site, String)>, first: bool) -
             .iter()
             .any(|known| known.name() == topic && known.error().is_none());
         if there {
-            let offset = if first {
-                Offset::Offset(consumer.fetch_watermarks(&topic, 0, ANSWER)?.1)
+            let (beginning, end) = consumer.fetch_watermarks(&topic, 0, ANSWER)?;
+            let (begin, news) = if first {
+                (a_little_back(consumer, &topic, end)?, end)
             } else {
-                Offset::Beginning
+                (beginning, beginning)
             };
-            from.add_partition_offset(&topic, 0, offset)?;
-            found.insert(site);
+            from.add_partition_offset(&topic, 0, Offset::Offset(begin))?;
+            found.insert(site, news);
         }
     }
     consumer.incremental_assign(&from)?;
     Ok(found)
 }
 
-async fn take(app: &App, record: &BorrowedMessage<'_>) {
+fn a_little_back(consumer: &StreamConsumer, topic: &str, end: i64) -> Result<i64, KafkaError> {
+    let since = now_millis() - i64::try_from(BACK.as_millis()).unwrap_or(0);
+    let mut wanted = TopicPartitionList::new();
+    wanted.add_partition_offset(topic, 0, Offset::Offset(since))?;
+    let answered = consumer.offsets_for_times(wanted, ANSWER)?;
+    // Where nothing came since then Kafka answers with the end, or with none.
+    let begin = match answered.find_partition(topic, 0).map(|found| found.offset()) {
+        Some(Offset::Offset(first)) => first.min(end),
+        _ => end,
+    };
+    Ok(begin.max(end - BACK_RECORDS).max(0))
+}
+
+async fn take(app: &App, begun: &News, record: &BorrowedMessage<'_>) {
     let (Some(site), Some(key), Some(value)) = (
         app.cluster.site_of_topic(record.topic()),
         record.key(),
@@ -116,7 +141,7 @@ async fn take(app: &App, record: &BorrowedMessage<'_>) {
     let Some(captured) = record::parse(key, value) else {
         return;
     };
-    let Some((name, table)) = app.live.tables.find(app, &captured.table).await else {
+    let Some((name, table)) = app.live.tables.find(app, site, &captured.table).await else {
         return;
     };
     let Some(key) = key_of(app, site, &table, &captured.key).await else {
@@ -128,13 +153,18 @@ async fn take(app: &App, record: &BorrowedMessage<'_>) {
         version: captured.version,
     };
     let json = key.json(&table);
+    let news = begun.get(&site).is_none_or(|from| record.offset() >= *from);
     let in_kafka = record.timestamp().to_millis().unwrap_or_else(now_millis);
-    if let Some(at) = captured.at_millis {
-        app.live
-            .in_topic(&write, &json, site, Seen::Captured, at.saturating_mul(1000));
+    let seen = [(Seen::Captured, captured.at_millis), (Seen::InKafka, Some(in_kafka))];
+    for (seen, at) in seen
+        .into_iter()
+        .filter_map(|(seen, at)| Some((seen, at?.saturating_mul(1000))))
+    {
+        app.live.in_topic(&write, site, seen, at);
+        if news {
+            app.live.tell_hop(&write, &json, site, seen, at);
+        }
     }
-    app.live
-        .in_topic(&write, &json, site, Seen::InKafka, in_kafka.saturating_mul(1000));
 }
 
 async fn key_of(app: &App, site: Site, table: &Table, key: &RecordKey) -> Option<Key> {
