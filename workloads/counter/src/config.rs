@@ -61,9 +61,15 @@ pub struct Run {
     /// Kafka, as host:port. Without it likes are kept and shared, and not published.
     #[arg(long, env = "KAFKA_BOOTSTRAP_SERVERS")]
     pub bootstrap_servers: Option<String>,
-    /// The host clients and peers are told; by default this node's in --nodes.
-    #[arg(long, env = "COUNTER_ADVERTISE")]
+    /// Where clients are sent to reach this node, HOST or HOST:PORT; by default its host in --nodes, and the port it serves clients on.
+    #[arg(long, env = "COUNTER_ADVERTISE", value_parser = parse_advertise)]
     pub advertise: Option<String>,
+    /// The Lease that says who leads, in a Kubernetes cluster. Without it the nodes vote.
+    #[arg(long, env = "COUNTER_LEASE")]
+    pub lease: Option<String>,
+    /// The Lease's namespace; by default that of the service account.
+    #[arg(long, env = "POD_NAMESPACE", requires = "lease")]
+    pub lease_namespace: Option<String>,
     /// Where the leader API is served.
     #[arg(long, env = "COUNTER_LISTEN_LEADER", default_value = "0.0.0.0:5001")]
     pub listen_leader: SocketAddr,
@@ -97,11 +103,24 @@ pub struct Run {
 }
 
 impl Run {
-    /// The host others are told.
+    /// Where clients are sent.
     pub fn advertised(&self) -> String {
+        let port = self.listen_clients.port();
+        match &self.advertise {
+            Some(address) if has_port(address) => address.clone(),
+            Some(host) => format!("{host}:{port}"),
+            None => format!("{}:{port}", self.host()),
+        }
+    }
+
+    /// Where peers reach the leader API.
+    pub fn leader_api(&self) -> String {
+        format!("{}:{}", self.host(), self.listen_leader.port())
+    }
+
+    fn host(&self) -> &str {
         let own = self.nodes.iter().find(|node| node.ordinal == self.node);
-        let host = || own.map_or_else(|| "localhost".to_owned(), |node| node.host().to_owned());
-        self.advertise.clone().unwrap_or_else(host)
+        own.map_or("localhost", NodeAddress::host)
     }
 
     /// What is wrong with what was told.
@@ -119,6 +138,33 @@ impl Run {
             None => Ok(()),
         }
     }
+}
+
+/// `host:port`, or `[::1]:port`; not an IPv6 address by itself.
+fn has_port(address: &str) -> bool {
+    let split = address.rsplit_once(':');
+    split.is_some_and(|(host, port)| port.parse::<u16>().is_ok() && (host.ends_with(']') || !host.contains(':')))
+}
+
+fn parse_advertise(text: &str) -> Result<String, String> {
+    let host = if has_port(text) {
+        text.rsplit_once(':').map_or(text, |(host, _)| host)
+    } else {
+        text
+    };
+    let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+    let good = match bare {
+        Some(address) => address.parse::<std::net::Ipv6Addr>().is_ok(),
+        None => {
+            !host.is_empty()
+                && host
+                    .bytes()
+                    .all(|byte| byte.is_ascii_alphanumeric() || b".-_".contains(&byte))
+        }
+    };
+    let wrong =
+        || format!("`{text}` is not an address: write HOST or HOST:PORT, like likes.example.org:5002 or [::1]:5002");
+    good.then(|| text.to_owned()).ok_or_else(wrong)
 }
 
 #[cfg(test)]
@@ -154,6 +200,30 @@ mod tests {
         assert_eq!("0".parse(), Ok(Ordinal(0)));
         for wrong in ["", "demo", "demo-counter-", "demo-counter-01", "70000"] {
             assert!(wrong.parse::<Ordinal>().is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn clients_are_sent_to_a_host_with_or_without_a_port() {
+        let advertised = |address: &str| {
+            let (nodes, data) = (["--nodes", "0=node-0:5003"], ["--data", "/d"]);
+            let flags = ["run", "--cluster", "demo", "--node", "0", "--advertise", address];
+            let run = crate::command::run_of(flags.into_iter().chain(nodes).chain(data));
+            run.map(|run| (run.advertised(), run.leader_api()))
+        };
+        for (address, told) in [
+            ("localhost", "localhost:5002"),
+            ("likes.example.org:80", "likes.example.org:80"),
+            ("[::1]", "[::1]:5002"),
+            ("[::1]:7", "[::1]:7"),
+        ] {
+            assert_eq!(
+                advertised(address).unwrap(),
+                (told.to_owned(), "node-0:5001".to_owned())
+            );
+        }
+        for wrong in ["", ":5002", "host:99999", "host:", "a b", "http://host", "::1", "[x]:5"] {
+            assert!(advertised(wrong).is_err(), "{wrong}");
         }
     }
 }

@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     config,
     crdt::Remember,
+    leader::{self, Leader},
     log,
     mesh::{Mesh, members::Heartbeat},
     node::{Node, Settings, StartError},
@@ -30,6 +31,9 @@ pub enum Error {
     /// Its log.
     #[error(transparent)]
     Node(#[from] StartError),
+    /// Its part in leading.
+    #[error(transparent)]
+    Leader(#[from] leader::Error),
     /// A port.
     #[error("cannot listen on {0}: {1}; is the port taken?")]
     Listen(SocketAddr, io::Error),
@@ -42,6 +46,8 @@ pub async fn run(run: config::Run) -> Result<ExitCode, Error> {
     let node = Node::start(settings(&run))?;
     let clients = listen(run.listen_clients).await?;
     let peers = listen(run.listen_mesh).await?;
+    let leading = listen(run.listen_leader).await?;
+    let leader = Leader::new(leading_settings(&run), node.members().clone()).await?;
     let mesh = Mesh::new(Arc::clone(&node), run.nodes);
     let (stop, pulse) = (CancellationToken::new(), Arc::new(Pulse::default()));
     let kafka = run.bootstrap_servers.as_deref();
@@ -49,6 +55,7 @@ pub async fn run(run: config::Run) -> Result<ExitCode, Error> {
     let mut tasks = JoinSet::new();
     tasks.spawn(Arc::clone(&node).keep(Arc::clone(&pulse), stop.clone()));
     tasks.spawn(mesh.clone().run(peers, stop.clone()));
+    tasks.spawn(Arc::clone(&leader).run(leading, stop.clone()));
     let serving = serve::run(Arc::clone(&node), clients, stop.clone());
     tasks.spawn(async { drop(serving.await) });
     let kafka = kafka.map(|(servers, probe)| {
@@ -66,6 +73,7 @@ pub async fn run(run: config::Run) -> Result<ExitCode, Error> {
     let state = Arc::new(State {
         node: Arc::clone(&node),
         mesh,
+        leader,
         kafka,
         pulse,
     });
@@ -77,8 +85,15 @@ pub async fn run(run: config::Run) -> Result<ExitCode, Error> {
     })
 }
 
+fn leading_settings(run: &config::Run) -> leader::Settings {
+    leader::Settings {
+        lease: run.lease.clone().map(|lease| (lease, run.lease_namespace.clone())),
+        nodes: run.nodes.len(),
+        data: run.data.clone(),
+    }
+}
+
 fn settings(run: &config::Run) -> Settings {
-    let host = run.advertised();
     Settings {
         cluster: run.cluster.clone(),
         ordinal: run.node,
@@ -95,8 +110,8 @@ fn settings(run: &config::Run) -> Settings {
         log_bytes: run.log_bytes,
         publishes: run.bootstrap_servers.is_some(),
         heartbeat: Heartbeat {
-            clients: format!("{host}:{}", run.listen_clients.port()),
-            leader_api: format!("{host}:{}", run.listen_leader.port()),
+            clients: run.advertised(),
+            leader_api: run.leader_api(),
             ..Heartbeat::default()
         },
     }

@@ -8,7 +8,13 @@ use synccluster_runtime::{
     health::{Health, Metric, Pulse},
 };
 
-use crate::{mesh::Mesh, node::Node, publish::Reason, windows};
+use crate::{
+    leader::{Leader, clock},
+    mesh::Mesh,
+    node::Node,
+    publish::Reason,
+    windows,
+};
 
 /// Where it learns it from.
 pub struct State {
@@ -16,6 +22,8 @@ pub struct State {
     pub node: Arc<Node>,
     /// The ways to its peers.
     pub mesh: Mesh,
+    /// Its part in leading.
+    pub leader: Arc<Leader>,
     /// What it does with Kafka, if it has one.
     pub kafka: Option<Kafka>,
     /// Beats while it is kept.
@@ -50,7 +58,7 @@ impl Health for State {
     fn status(&self) -> CounterStatus {
         let node = &self.node;
         let own = node.origin();
-        let heartbeat = node.members().heartbeat(Instant::now());
+        let heartbeat = node.members().heartbeat(Instant::now(), clock::now());
         let (position, digest, ids) = {
             let state = node.state();
             (state.position(own), state.digest(), state.ids())
@@ -67,7 +75,7 @@ impl Health for State {
             digest: format!("{digest:016x}"),
             ids: ids as u64,
             kafka: self.kafka.as_ref().map(|kafka| kafka.windows.probe().status()),
-            leader: heartbeat.claim.map(|claim| CounterLeaderStatus {
+            leader: self.leader.known().map(|claim| CounterLeaderStatus {
                 node: claim.leader.0,
                 term: claim.term,
             }),
@@ -112,6 +120,11 @@ impl Health for State {
                 "synccluster_counter_peers_connected",
                 "Peers with an established connection.",
                 peers,
+            ),
+            Metric::gauge(
+                "synccluster_counter_leader_term",
+                "The term of the leader this node knows; 0 while it knows none.",
+                status.leader.map_or(0, |leader| leader.term),
             ),
             Metric::gauge(
                 "synccluster_counter_clients",

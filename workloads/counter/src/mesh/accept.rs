@@ -142,8 +142,8 @@ async fn listen(node: &Node, peer: Origin, stream: &mut BufReader<TcpStream>) ->
                 node.learn_whole(origin, part, origin == peer);
             }
             Some(Tell::Heartbeat(heartbeat)) => {
-                node.members().heard(peer.ordinal, heartbeat, Instant::now());
-                let known = Answer::Known(node.state().summaries());
+                let vote = node.members().heard(peer.ordinal, heartbeat, Instant::now());
+                let known = Answer::Known(node.state().summaries(), vote);
                 let told = wire::write(stream.get_mut(), &known);
                 time::timeout(SILENCE, told).await.map_err(|_| Error::Silent)??;
             }

@@ -23,6 +23,7 @@ use super::{
 use crate::{
     config::NodeAddress,
     crdt::{Ordinal, Origin, Position, Summary},
+    leader::clock,
     log::{Follower, Missing, OwnLog, snapshot},
     node::Node,
 };
@@ -141,7 +142,7 @@ async fn session(node: &Node, peer: &Peer) -> Result<(), Error> {
     let (them, known) = match answer(&mut stream).await? {
         Answer::Welcome { origin, known } => (origin, known),
         Answer::Refused(reason) => return Err(Error::Refused(reason)),
-        Answer::Known(_) => return Err(Error::Closed),
+        Answer::Known(..) => return Err(Error::Closed),
     };
     if them.ordinal != peer.address.ordinal {
         return Err(Error::Other(them.ordinal));
@@ -154,7 +155,8 @@ async fn session(node: &Node, peer: &Peer) -> Result<(), Error> {
     let hearing = async {
         loop {
             match answer(&mut input).await? {
-                Answer::Known(known) => {
+                Answer::Known(known, vote) => {
+                    node.members().voted(them.ordinal, vote);
                     peer.said(node, them, &known);
                     *theirs.lock().unwrap_or_else(PoisonError::into_inner) = known;
                 }
@@ -187,16 +189,18 @@ async fn telling(
     let mut reader = node.log().follow(position(&known(), own).next());
     let (mut tick, mut entropy) = (time::interval(HEARTBEAT), Entropy::default());
     tick.set_missed_tick_behavior(time::MissedTickBehavior::Delay);
+    let mut hurries = node.members().hurries();
     loop {
         tokio::select! {
             biased;
             _ = tick.tick() => {
-                wire::write(output, &Tell::Heartbeat(node.members().heartbeat(Instant::now()))).await?;
+                beat(node, output).await?;
                 let ours = node.state().summaries();
                 for origin in entropy.due(own, them, &ours, &known()) {
                     whole(node, origin, output).await?;
                 }
             }
+            Ok(()) = hurries.changed() => beat(node, output).await?,
             entries = reader.next(ENTRIES) => match entries {
                 Ok(entries) => wire::write(output, &Tell::Entries(entries.to_vec())).await?,
                 Err(Missing::Truncated(_)) => {
@@ -207,6 +211,11 @@ async fn telling(
             },
         }
     }
+}
+
+async fn beat(node: &Node, output: &mut (impl AsyncWrite + Unpin)) -> io::Result<()> {
+    let heartbeat = node.members().heartbeat(Instant::now(), clock::now());
+    wire::write(output, &Tell::Heartbeat(heartbeat)).await
 }
 
 /// Tells a whole part; up to where it is known.

@@ -2,11 +2,12 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
 use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
 
 use crate::crdt::Ordinal;
 
@@ -44,12 +45,25 @@ pub struct Heartbeat {
     pub load: Load,
     /// Whom it takes for the leader.
     pub claim: Option<Claim>,
+    /// The highest term it knows of.
+    pub term: u64,
     /// Whom it hears itself.
     pub hears: Vec<Ordinal>,
+    /// When it was made, in milliseconds of its own node's clock; comes back in a [`Vote`].
+    pub stamp: u64,
+}
+
+/// What a peer answers to a heartbeat that claims to lead, when the peer takes that claim for its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Vote {
+    /// Whom it takes for the leader.
+    pub claim: Claim,
+    /// The stamp of the heartbeat that is answered.
+    pub stamp: u64,
 }
 
 /// A node, this one included.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Member {
     /// Which.
     pub ordinal: Ordinal,
@@ -57,6 +71,10 @@ pub struct Member {
     pub heartbeat: Option<Heartbeat>,
     /// How long ago; 0 for this node.
     pub silent: Option<Duration>,
+    /// What it last claimed for itself, and how long ago that was heard; for this node, since when it does.
+    pub stands: Option<(Claim, Duration)>,
+    /// What it answered last to a heartbeat of this node.
+    pub vote: Option<Vote>,
 }
 
 impl Member {
@@ -64,26 +82,38 @@ impl Member {
     pub fn alive(&self) -> bool {
         self.silent.is_some_and(|silent| silent < DEAD_AFTER)
     }
+
+    /// Whom it takes for the leader, as it said last.
+    pub fn claim(&self) -> Option<Claim> {
+        self.heartbeat.as_ref().and_then(|heartbeat| heartbeat.claim)
+    }
 }
 
-/// What a node told last, and when.
-type Heard = Option<(Heartbeat, Instant)>;
+/// What is known of a node, and when it was heard.
+#[derive(Default)]
+struct Known {
+    heard: Option<(Heartbeat, Instant)>,
+    stands: Option<(Claim, Instant)>,
+    vote: Option<Vote>,
+}
 
 /// All configured nodes, as this one knows them. Clones share what they know.
 #[derive(Clone)]
 pub struct Members {
     own: Ordinal,
-    known: Arc<Mutex<BTreeMap<Ordinal, Heard>>>,
+    known: Arc<Mutex<BTreeMap<Ordinal, Known>>>,
+    hurry: watch::Sender<()>,
 }
 
 impl Members {
     /// Of these nodes; `heartbeat` is what this one tells.
     pub fn new(own: Ordinal, nodes: impl IntoIterator<Item = Ordinal>, heartbeat: Heartbeat) -> Self {
-        let mut known: BTreeMap<_, _> = nodes.into_iter().map(|ordinal| (ordinal, None)).collect();
-        known.insert(own, Some((heartbeat, Instant::now())));
+        let mut known: BTreeMap<_, _> = nodes.into_iter().map(|ordinal| (ordinal, Known::default())).collect();
+        known.entry(own).or_default().heard = Some((heartbeat, Instant::now()));
         Self {
             own,
             known: Arc::new(Mutex::new(known)),
+            hurry: watch::Sender::new(()),
         }
     }
 
@@ -94,28 +124,39 @@ impl Members {
 
     /// All, by ordinal.
     pub fn all(&self, now: Instant) -> Vec<Member> {
-        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        let member = |(&ordinal, heard): (&Ordinal, &Heard)| {
-            let silent = |at: Instant| {
-                let own = ordinal == self.own;
-                if own {
-                    Duration::ZERO
-                } else {
-                    now.saturating_duration_since(at)
-                }
-            };
-            Member {
-                ordinal,
-                heartbeat: heard.as_ref().map(|(heartbeat, _)| heartbeat.clone()),
-                silent: heard.as_ref().map(|(_, at)| silent(*at)),
-            }
-        };
-        known.iter().map(member).collect()
+        self.seen(&self.known(), now)
     }
 
-    /// From now on this node tells this claim.
-    pub fn claim(&self, claim: Option<Claim>) {
-        self.edit(|own| own.claim = claim);
+    /// From now on this node tells this claim, at once.
+    pub fn claim(&self, claim: Option<Claim>, now: Instant) {
+        let mut known = self.known();
+        let Some(own) = known.get_mut(&self.own) else { return };
+        let Some((heartbeat, _)) = own.heard.as_mut().filter(|(heartbeat, _)| heartbeat.claim != claim) else {
+            return;
+        };
+        heartbeat.claim = claim;
+        let stands = claim.filter(|claim| claim.leader == self.own);
+        own.stands = stands.map(|claim| (claim, now));
+        drop(known);
+        self.hurry();
+    }
+
+    /// The same for no claim, if `over` finds so. What a peer says meanwhile is seen by `over`, or finds the claim gone.
+    pub fn give_up(&self, now: Instant, over: impl FnOnce(&[Member]) -> bool) -> bool {
+        let mut known = self.known();
+        let members = self.seen(&known, now);
+        let ends = over(&members);
+        if ends && let Some(own) = known.get_mut(&self.own) {
+            own.stands = None;
+            if let Some((heartbeat, _)) = &mut own.heard {
+                heartbeat.claim = None;
+            }
+        }
+        drop(known);
+        if ends {
+            self.hurry();
+        }
+        ends
     }
 
     /// From now on this node tells this load.
@@ -123,28 +164,88 @@ impl Members {
         self.edit(|own| own.load = load);
     }
 
-    /// A peer was heard. One that is not configured is not taken in.
-    pub fn heard(&self, ordinal: Ordinal, heartbeat: Heartbeat, now: Instant) {
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(peer) = known.get_mut(&ordinal).filter(|_| ordinal != self.own) {
-            *peer = Some((heartbeat, now));
+    /// From now on this node tells this as the highest term it knows of.
+    pub fn term(&self, term: u64) {
+        self.edit(|own| own.term = own.term.max(term));
+    }
+
+    /// Peers are told at once, not with the next beat.
+    pub fn hurry(&self) {
+        self.hurry.send_replace(());
+    }
+
+    /// Changes when peers are to be told at once.
+    pub fn hurries(&self) -> watch::Receiver<()> {
+        self.hurry.subscribe()
+    }
+
+    /// A peer was heard. One that is not configured is not taken in. If it claims to lead and this node takes that claim for its own, that
+    /// is the answer.
+    pub fn heard(&self, ordinal: Ordinal, heartbeat: Heartbeat, now: Instant) -> Option<Vote> {
+        let mut known = self.known();
+        let own = known.get(&self.own)?.heard.as_ref()?.0.claim;
+        let peer = known.get_mut(&ordinal).filter(|_| ordinal != self.own)?;
+        let claim = heartbeat.claim.filter(|claim| claim.leader == ordinal);
+        // An older connection may bring an older claim.
+        let newer = |claim: &Claim| peer.stands.is_none_or(|(last, _)| last.term <= claim.term);
+        if let Some(claim) = claim.filter(newer) {
+            peer.stands = Some((claim, now));
+        }
+        let stamp = heartbeat.stamp;
+        peer.heard = Some((heartbeat, now));
+        claim.filter(|_| own == claim).map(|claim| Vote { claim, stamp })
+    }
+
+    /// A peer has answered a heartbeat of this node.
+    pub fn voted(&self, ordinal: Ordinal, vote: Option<Vote>) {
+        let mut known = self.known();
+        if let (Some(peer), Some(vote)) = (known.get_mut(&ordinal), vote)
+            && peer
+                .vote
+                .is_none_or(|last| last.stamp <= vote.stamp || last.claim.term < vote.claim.term)
+        {
+            peer.vote = Some(vote);
         }
     }
 
-    /// What this node tells now.
-    pub fn heartbeat(&self, now: Instant) -> Heartbeat {
+    /// What this node tells now; `stamp` is its clock before.
+    pub fn heartbeat(&self, now: Instant, stamp: Duration) -> Heartbeat {
+        let known = self.known();
         let alive = |member: &Member| member.alive();
-        let hears = self.all(now).into_iter().filter(alive).map(|member| member.ordinal);
-        let hears = hears.collect();
-        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        let own = known.get(&self.own).cloned().flatten();
-        own.map(|(heartbeat, _)| Heartbeat { hears, ..heartbeat })
-            .unwrap_or_default()
+        let hears = self.seen(&known, now).into_iter().filter(alive);
+        let hears = hears.map(|member| member.ordinal).collect();
+        let own = known.get(&self.own).and_then(|own| own.heard.as_ref());
+        let stamp = u64::try_from(stamp.as_millis()).unwrap_or(u64::MAX);
+        own.map(|(heartbeat, _)| Heartbeat {
+            hears,
+            stamp,
+            ..heartbeat.clone()
+        })
+        .unwrap_or_default()
+    }
+
+    fn seen(&self, known: &BTreeMap<Ordinal, Known>, now: Instant) -> Vec<Member> {
+        let member = |(&ordinal, known): (&Ordinal, &Known)| {
+            let ago = |at: Instant| now.saturating_duration_since(at);
+            let silent = |at| if ordinal == self.own { Duration::ZERO } else { ago(at) };
+            Member {
+                ordinal,
+                heartbeat: known.heard.as_ref().map(|(heartbeat, _)| heartbeat.clone()),
+                silent: known.heard.as_ref().map(|(_, at)| silent(*at)),
+                stands: known.stands.map(|(claim, at)| (claim, ago(at))),
+                vote: known.vote,
+            }
+        };
+        known.iter().map(member).collect()
+    }
+
+    fn known(&self) -> MutexGuard<'_, BTreeMap<Ordinal, Known>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn edit(&self, change: impl FnOnce(&mut Heartbeat)) {
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(Some((own, _))) = known.get_mut(&self.own) {
+        let mut known = self.known();
+        if let Some((own, _)) = known.get_mut(&self.own).and_then(|own| own.heard.as_mut()) {
             change(own);
         }
     }
@@ -163,7 +264,7 @@ mod tests {
         let alive = |after| -> Vec<bool> { members.all(now + after).iter().map(Member::alive).collect() };
         assert_eq!(alive(Duration::from_secs(1)), [true, true, false]);
         assert_eq!(alive(Duration::from_secs(2)), [false, true, false]);
-        assert_eq!(members.heartbeat(now).hears, [Ordinal(0), Ordinal(1)]);
+        assert_eq!(members.heartbeat(now, Duration::ZERO).hears, [Ordinal(0), Ordinal(1)]);
     }
 
     #[test]
@@ -174,8 +275,33 @@ mod tests {
             term: 4,
             leader: Ordinal(1),
         };
-        members.claim(Some(claim));
+        members.claim(Some(claim), now);
         members.heard(Ordinal(0), Heartbeat::default(), now);
-        assert_eq!(members.heartbeat(now).claim, Some(claim));
+        assert_eq!(members.heartbeat(now, Duration::ZERO).claim, Some(claim));
+    }
+
+    #[test]
+    fn a_vote_is_answered_to_the_claim_that_is_told_and_to_no_other() {
+        let members = Members::new(Ordinal(0), (0..2).map(Ordinal), Heartbeat::default());
+        let now = Instant::now();
+        let claim = |term, leader| Claim {
+            term,
+            leader: Ordinal(leader),
+        };
+        let tells = |claim, stamp| Heartbeat {
+            claim,
+            stamp,
+            ..Heartbeat::default()
+        };
+        assert_eq!(members.heard(Ordinal(1), tells(Some(claim(2, 1)), 7), now), None);
+        members.claim(Some(claim(2, 1)), now);
+        let vote = Vote {
+            claim: claim(2, 1),
+            stamp: 8,
+        };
+        assert_eq!(members.heard(Ordinal(1), tells(Some(claim(2, 1)), 8), now), Some(vote));
+        assert_eq!(members.heard(Ordinal(1), tells(None, 9), now), None);
+        assert_eq!(members.heard(Ordinal(1), tells(Some(claim(3, 1)), 9), now), None);
+        assert_eq!(members.heard(Ordinal(1), tells(Some(claim(2, 0)), 9), now), None);
     }
 }

@@ -6,11 +6,11 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use synccluster_protocol::ClusterName;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
-use super::members::Heartbeat;
+use super::members::{Heartbeat, Vote};
 use crate::crdt::{Entry, Origin, Summary};
 
 /// Spoken by both ends, or they do not speak.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 /// The largest frame: a whole part of a million ids has less.
 const LIMIT: u32 = 512 << 20;
 /// Bytes read at once, so that a length alone takes no memory.
@@ -46,8 +46,8 @@ pub enum Answer {
         /// What it knows.
         known: Vec<Summary>,
     },
-    /// What it knows now. The answer to a heartbeat.
-    Known(Vec<Summary>),
+    /// What it knows now, and whether it takes the one who asks for the leader. The answer to a heartbeat.
+    Known(Vec<Summary>, Option<Vote>),
     /// Why it does not speak.
     Refused(String),
 }

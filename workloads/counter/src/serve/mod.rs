@@ -24,7 +24,7 @@ use crate::node::{Node, Refused};
 use like::Direction;
 
 pub use problem::Problem;
-pub use totals::Total;
+pub use totals::{Total, Totals};
 
 /// The largest body.
 const BODY: usize = 1024 * 1024;

@@ -17,7 +17,7 @@ const MOST: usize = 1000;
 const USUAL: usize = 100;
 
 /// What an id has.
-#[derive(Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Total {
     /// Of what.
     pub id: String,
@@ -40,9 +40,10 @@ impl Total {
 }
 
 /// Some totals.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct Totals {
-    totals: Vec<Total>,
+    /// Of these ids.
+    pub totals: Vec<Total>,
 }
 
 /// Either some ids, or those that begin so.

@@ -1,0 +1,169 @@
+//! The Lease at the Kubernetes API.
+
+use std::{
+    sync::Mutex,
+    time::{Duration, Instant},
+};
+
+use k8s_openapi::{
+    api::coordination::v1::{Lease as Object, LeaseSpec},
+    apimachinery::pkg::apis::meta::v1::MicroTime,
+    jiff::Timestamp,
+};
+use kube::{
+    Api, Client,
+    api::{ObjectMeta, PostParams},
+};
+use tokio::time;
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    Error, Leader, clock,
+    lease::{Elector, LEASE, Outcome, Record, Step, Write},
+    locked, term,
+};
+
+/// An answer that is not here by then is not waited for.
+const ANSWER: Duration = Duration::from_millis(700);
+/// Between two tries after something went wrong.
+const RETRY: Duration = Duration::from_millis(100);
+
+/// One Lease.
+pub struct Lease {
+    api: Api<Object>,
+    name: String,
+}
+
+impl Lease {
+    /// In this namespace, or that of the service account.
+    pub async fn new(name: String, namespace: Option<String>) -> Result<Self, Error> {
+        let client = Client::try_default()
+            .await
+            .map_err(|error| Error::Kubernetes(Box::new(error)))?;
+        let namespace = namespace.unwrap_or_else(|| client.default_namespace().to_owned());
+        Ok(Self {
+            api: Api::namespaced(client, &namespace),
+            name,
+        })
+    }
+
+    async fn read(&self) -> Result<Option<Record>, String> {
+        let read = time::timeout(ANSWER, self.api.get_opt(&self.name)).await;
+        let read = read.map_err(|_| format!("no answer within {ANSWER:?}"))?;
+        read.map(|object| object.map(record)).map_err(|error| error.to_string())
+    }
+
+    async fn write(&self, write: &Write) -> (Outcome, Option<String>) {
+        let object = object(&self.name, write);
+        let params = PostParams::default();
+        let writing = async {
+            if write.over.is_some() {
+                self.api.replace(&self.name, &params, &object).await
+            } else {
+                self.api.create(&params, &object).await
+            }
+        };
+        match time::timeout(ANSWER, writing).await {
+            Ok(Ok(object)) => (
+                Outcome::Written(object.metadata.resource_version.unwrap_or_default()),
+                None,
+            ),
+            // Another has written, or the Lease is gone.
+            Ok(Err(kube::Error::Api(status))) if matches!(status.code, 404 | 409) => (Outcome::Conflict, None),
+            Ok(Err(error)) => (Outcome::Unknown, Some(error.to_string())),
+            Err(_) => (Outcome::Unknown, Some(format!("no answer within {ANSWER:?}"))),
+        }
+    }
+}
+
+/// Takes part until `stop`; then what is held is given back.
+pub async fn run(leader: &Leader, lease: &Lease, elector: &Mutex<Elector>, stop: CancellationToken) {
+    let (mut said, mut claimed) = (None, None);
+    while !stop.is_cancelled() {
+        let next = locked(elector).next(clock::now(), leader.highest());
+        let mut error = None;
+        let wait = match next {
+            Step::Wait(wait) => wait,
+            Step::Look => match lease.read().await {
+                Ok(record) => {
+                    locked(elector).looked(record, clock::now());
+                    Duration::ZERO
+                }
+                Err(failed) => {
+                    error = Some(failed);
+                    RETRY
+                }
+            },
+            Step::Write(write) => {
+                let sent = clock::now();
+                let (outcome, failed) = lease.write(&write).await;
+                locked(elector).wrote(write, sent, outcome);
+                let wait = if failed.is_some() { RETRY } else { Duration::ZERO };
+                error = failed;
+                wait
+            }
+        };
+        if error.is_some() && error != said {
+            tracing::warn!(
+                lease = lease.name,
+                error = error.as_deref(),
+                "the Lease is not in reach"
+            );
+        }
+        said = error;
+        let claim = locked(elector).claim(clock::now());
+        if claim != claimed {
+            tracing::info!(leader = ?claim.map(|claim| claim.leader.0), term = claim.map(|claim| claim.term), "who leads has changed");
+            claimed = claim;
+            if let Some(claim) = claim.filter(|claim| leader.heard(claim.term))
+                && let Err(error) = term::write(&leader.data, claim)
+            {
+                // The Lease knows the term; this is for the day it was deleted.
+                tracing::warn!(%error, "the term is not kept");
+            }
+        }
+        leader.members.claim(claim, Instant::now());
+        tokio::select! { () = stop.cancelled() => {}, () = time::sleep(wait) => {} }
+    }
+    leader.members.claim(None, Instant::now());
+    let resigned = locked(elector).resign();
+    if let Some(write) = resigned {
+        let (outcome, _) = lease.write(&write).await;
+        tracing::info!(?outcome, "gave the Lease back");
+    }
+}
+
+fn record(object: Object) -> Record {
+    let spec = object.spec.unwrap_or_default();
+    let lasts = spec
+        .lease_duration_seconds
+        .and_then(|seconds| u64::try_from(seconds).ok());
+    Record {
+        holder: spec.holder_identity.filter(|holder| !holder.is_empty()),
+        term: spec
+            .lease_transitions
+            .and_then(|term| u64::try_from(term).ok())
+            .unwrap_or(0),
+        lasts: lasts.map_or(LEASE, Duration::from_secs),
+        version: object.metadata.resource_version.unwrap_or_default(),
+    }
+}
+
+fn object(name: &str, write: &Write) -> Object {
+    let now = MicroTime(Timestamp::now());
+    Object {
+        metadata: ObjectMeta {
+            name: Some(name.to_owned()),
+            resource_version: write.over.clone(),
+            ..ObjectMeta::default()
+        },
+        spec: Some(LeaseSpec {
+            // Kubernetes has no empty Lease: who holds none is the empty text.
+            holder_identity: Some(write.holder.clone().unwrap_or_default()),
+            lease_duration_seconds: i32::try_from(LEASE.as_secs()).ok(),
+            lease_transitions: i32::try_from(write.term).ok(),
+            renew_time: Some(now),
+            ..LeaseSpec::default()
+        }),
+    }
+}

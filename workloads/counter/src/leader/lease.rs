@@ -1,0 +1,226 @@
+//! Who leads, by a Lease of Kubernetes. Pure: time is an argument, and so is what the API server said.
+//!
+//! A node takes the Lease when it has seen it unchanged for as long as it lasts; since the change came to its eyes after it was made, the
+//! holder has not renewed for at least as long. The holder counts from *before* it asked to renew and stops [`MARGIN`] earlier. So
+//! the two never overlap, whatever is delayed, and whatever the clocks show, as long as they run equally fast within a quarter.
+
+use std::time::Duration;
+
+use crate::{crdt::Ordinal, mesh::members::Claim};
+
+/// How long a Lease lasts.
+pub const LEASE: Duration = Duration::from_secs(2);
+/// How much earlier its holder stops to assign.
+pub const MARGIN: Duration = Duration::from_millis(500);
+/// How often the holder renews.
+pub const RENEW: Duration = Duration::from_millis(500);
+/// How often the others look.
+pub const LOOK: Duration = Duration::from_millis(250);
+/// A Lease that somebody made longer is respected up to this.
+const LONGEST: Duration = Duration::from_mins(1);
+
+/// A Lease as it was read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Record {
+    /// Who holds it; absent after it was given back.
+    pub holder: Option<String>,
+    /// `leaseTransitions`.
+    pub term: u64,
+    /// How long it lasts.
+    pub lasts: Duration,
+    /// `resourceVersion`.
+    pub version: String,
+}
+
+/// What is to be written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Write {
+    /// Only if the Lease is still at this version; absent if there must be none.
+    pub over: Option<String>,
+    /// Who holds it from then on; absent gives it back.
+    pub holder: Option<String>,
+    /// In which term.
+    pub term: u64,
+}
+
+/// What to do next.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Nothing, for so long.
+    Wait(Duration),
+    /// Read the Lease.
+    Look,
+    /// Write it.
+    Write(Write),
+}
+
+/// What became of a write.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It is written; the version it has now.
+    Written(String),
+    /// The Lease was not as expected.
+    Conflict,
+    /// Nobody knows.
+    Unknown,
+}
+
+#[derive(Clone, Debug)]
+struct Held {
+    term: u64,
+    version: String,
+    /// The clock before the last write that succeeded.
+    since: Duration,
+    /// The clock before the last write.
+    tried: Duration,
+}
+
+#[derive(Clone, Debug)]
+struct Seen {
+    /// Absent where there is no Lease.
+    record: Option<Record>,
+    /// When it was first seen so.
+    since: Duration,
+    /// When it was last read.
+    looked: Duration,
+}
+
+impl Seen {
+    /// When it may be taken.
+    fn free_at(&self) -> Duration {
+        match &self.record {
+            Some(record) if record.holder.is_none() => self.since,
+            Some(record) => self.since + record.lasts.clamp(LEASE, LONGEST),
+            // One that was deleted may have a holder that does not know yet.
+            None => self.since + LEASE,
+        }
+    }
+}
+
+/// What one node knows of the Lease.
+#[derive(Clone, Debug)]
+pub struct Elector {
+    own: String,
+    seen: Option<Seen>,
+    held: Option<Held>,
+    /// It has to be read before anything is written.
+    stale: bool,
+}
+
+impl Elector {
+    /// Of the node with this name, which holds nothing yet. What its former process held is another's.
+    pub fn new(own: String) -> Self {
+        Self {
+            own,
+            seen: None,
+            held: None,
+            stale: true,
+        }
+    }
+
+    /// The term it may assign in.
+    pub fn leads(&self, now: Duration) -> Option<u64> {
+        let held = self.held.as_ref();
+        held.filter(|held| now < held.since + LEASE.saturating_sub(MARGIN))
+            .map(|held| held.term)
+    }
+
+    /// Whom it takes for the leader; nobody while the Lease is free.
+    pub fn claim(&self, now: Duration) -> Option<Claim> {
+        let (holder, term) = match (&self.held, &self.seen) {
+            (Some(held), _) if now < held.since + LEASE => (&self.own, held.term),
+            (None, Some(seen)) if now < seen.free_at() => {
+                let record = seen.record.as_ref()?;
+                (record.holder.as_ref()?, record.term)
+            }
+            _ => return None,
+        };
+        let leader: Ordinal = holder.parse().ok()?;
+        Some(Claim { term, leader })
+    }
+
+    /// What to do now; `known` is the highest term that was ever heard of.
+    pub fn next(&self, now: Duration, known: u64) -> Step {
+        if self.stale {
+            return Step::Look;
+        }
+        let until = |due: Duration| Step::Wait(due.saturating_sub(now));
+        match (&self.held, &self.seen) {
+            (Some(held), _) if now < held.tried + RENEW => until(held.tried + RENEW),
+            (Some(held), _) => self.write(Some(held.version.clone()), held.term),
+            (None, None) => Step::Look,
+            (None, Some(seen)) if now >= seen.free_at() => {
+                let record = seen.record.as_ref();
+                let term = record.map_or(0, |record| record.term).max(known) + 1;
+                self.write(record.map(|record| record.version.clone()), term)
+            }
+            (None, Some(seen)) if now >= seen.looked + LOOK => Step::Look,
+            (None, Some(seen)) => until(seen.free_at().min(seen.looked + LOOK)),
+        }
+    }
+
+    /// It was read, and the answer is here at `now`.
+    pub fn looked(&mut self, record: Option<Record>, now: Duration) {
+        self.stale = false;
+        if let (Some(held), Some(record)) = (&mut self.held, &record)
+            && record.holder.as_ref() == Some(&self.own)
+            && record.term == held.term
+        {
+            // A write whose answer was lost. It holds no longer than was known before.
+            held.version.clone_from(&record.version);
+            return;
+        }
+        self.held = None;
+        match &mut self.seen {
+            Some(seen) if seen.record == record => seen.looked = now,
+            seen => {
+                *seen = Some(Seen {
+                    record,
+                    since: now,
+                    looked: now,
+                });
+            }
+        }
+    }
+
+    /// This was written, beginning at `sent`.
+    pub fn wrote(&mut self, write: Write, sent: Duration, outcome: Outcome) {
+        match (outcome, &mut self.held) {
+            (Outcome::Written(version), _) => {
+                self.held = write.holder.map(|_| Held {
+                    term: write.term,
+                    version,
+                    since: sent,
+                    tried: sent,
+                });
+            }
+            (Outcome::Unknown | Outcome::Conflict, held) => {
+                self.stale = true;
+                if let Some(held) = held {
+                    held.tried = sent;
+                }
+            }
+        }
+    }
+
+    /// From now on it leads no more; what is to be written so that others need not wait.
+    pub fn resign(&mut self) -> Option<Write> {
+        let held = self.held.take()?;
+        Some(Write {
+            over: Some(held.version),
+            holder: None,
+            term: held.term,
+        })
+    }
+
+    fn write(&self, over: Option<String>, term: u64) -> Step {
+        Step::Write(Write {
+            over,
+            holder: Some(self.own.clone()),
+            term,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;
