@@ -7,6 +7,7 @@ import type {
   Cluster,
   Component,
   Conflict,
+  Counters,
   Group,
   Me,
   Message,
@@ -17,10 +18,13 @@ import type {
   SiteName,
   Table,
   Topic,
+  Totals,
   Way,
 } from "./api/types.ts";
 import type { LiveRow } from "./model/align.ts";
 import { parseRoute, type Route } from "./model/route.ts";
+import type { Known } from "./model/totals.ts";
+import type { Aggregation, WindowName } from "./model/windows.ts";
 
 /** Something read from the gateway. The last value stays while it is read again. */
 export interface Loaded<T> {
@@ -120,6 +124,16 @@ export interface State {
     >
   >;
   readonly parked: Loaded<Book & { readonly parked: readonly Parked[] }>;
+  readonly counters: Loaded<Counters>;
+  readonly totals: Loaded<Totals>;
+  /** What each counter node says of the totals that are shown. */
+  readonly sides: Loaded<Known>;
+  /** The windows of one id. The gateway's clock is ahead of this one by `skew`. */
+  readonly windows: Loaded<{
+    readonly id: string;
+    readonly skew: number;
+    readonly series: Readonly<Partial<Record<WindowName, readonly Aggregation[]>>>;
+  }>;
   readonly topics: Loaded<readonly Topic[]>;
   readonly topic: Loaded<Topic>;
   readonly messages: Loaded<{ readonly messages: readonly Message[]; readonly next: string | null }>;
@@ -152,6 +166,10 @@ export let state: State = {
   conflicts: NOTHING,
   reapplied: {},
   parked: NOTHING,
+  counters: NOTHING,
+  totals: NOTHING,
+  sides: NOTHING,
+  windows: NOTHING,
   topics: NOTHING,
   topic: NOTHING,
   messages: NOTHING,

@@ -6,6 +6,7 @@ import { Live } from "../api/live.ts";
 import type { Cluster, Component, Group, Message, Site, Table, Topic, Way } from "../api/types.ts";
 import { rowSegment } from "../model/key.ts";
 import { set, state } from "../store.ts";
+import { followCounters, readCounters } from "./counters.ts";
 import { load, read } from "./load.ts";
 import { whoAmI } from "./session.ts";
 import { partitionSeen } from "./partition.ts";
@@ -60,6 +61,7 @@ export function arrive(): void {
 /** Each as soon as it can be: asking the sites takes a while when one of them does not answer. */
 export function everything(): void {
   void load("cluster", "/cluster");
+  if (state.route.view !== "counters") void readCounters();
   const tables = readSites();
   if (state.route.view === "sites" && state.route.query["table"] === undefined) void tables.then(viewed);
   else viewed();
@@ -75,12 +77,13 @@ export function viewed(): void {
   if (!signedIn()) return;
   const { view } = state.route;
   followTail();
+  void followCounters();
   if (view === "sites") {
     void readRows();
     readWay();
   } else if (view === "conflicts") readConflicts();
   else if (view === "topics") readTopics();
-  else readComponents();
+  else if (view === "components") readComponents();
 }
 
 export function readWay(): void {
@@ -150,5 +153,5 @@ export function slowly(): void {
   if (view === "components") readComponents();
   else if (view === "topics" && (looking["from"] ?? "end") === "end") readTopics();
   else if (view === "conflicts") readConflicts();
-  else void readSites();
+  else if (view === "sites") void readSites();
 }

@@ -1,5 +1,8 @@
 //! What the REST API and the events carry. 64-bit integers are strings: a number here ends at 2^53.
 
+import type { Total } from "../model/totals.ts";
+import type { Aggregation, WindowName } from "../model/windows.ts";
+
 export type Cell = null | boolean | number | string;
 export type Values = Record<string, Cell>;
 export type SiteName = string;
@@ -255,4 +258,35 @@ export interface HopEvent {
   hop: "captured" | "in_kafka";
   site: SiteName;
   at: string;
+}
+
+export interface CounterNode {
+  node: number;
+  address: string | null;
+  alive: boolean;
+  leader: boolean;
+  load: { clients: number; likes_per_second: number };
+}
+
+export interface Counters {
+  nodes: CounterNode[];
+  leader: number | null;
+  unreachable: string | null;
+  digest: string | null;
+}
+
+export interface Totals {
+  totals: Total[];
+}
+
+export interface Liked {
+  id: string;
+  total: number;
+  node: number;
+}
+
+export interface Windows {
+  window: WindowName;
+  now: number;
+  ids: { id: string; windows: Aggregation[] }[];
 }

@@ -1,6 +1,6 @@
 //! What is looked at, as the fragment of the address: `#/sites?table=public.todos&only=different`. So a link holds the view.
 
-export const VIEWS = ["sites", "conflicts", "topics", "components"] as const;
+export const VIEWS = ["sites", "conflicts", "counters", "topics", "components"] as const;
 export type View = (typeof VIEWS)[number];
 
 export interface Route {

@@ -111,6 +111,7 @@ export function header(state: State): VNode {
 const NAMES: Record<View, string> = {
   sites: "Sites",
   conflicts: "Conflicts",
+  counters: "Counters",
   topics: "Topics",
   components: "Components",
 };
@@ -132,5 +133,8 @@ export function navigation(state: State): VNode {
       h("a", { href: formatRoute({ view, query: {} }), "aria-current": current ? "page" : null }, NAMES[view], count),
     );
   };
-  return h("nav.views", { "aria-label": "Views" }, h("ul", null, VIEWS.map(item)));
+  // Where nothing is counted there is nothing to see; a link to it still says why.
+  const off = state.counters.problem?.kind === "counters-off" && state.route.view !== "counters";
+  const shown = VIEWS.filter((view) => view !== "counters" || !off);
+  return h("nav.views", { "aria-label": "Views" }, h("ul", null, shown.map(item)));
 }

@@ -8,13 +8,20 @@ import { duration } from "../model/time.ts";
 import { dismiss, type State } from "../store.ts";
 import { componentsView } from "./components.ts";
 import { conflictsView } from "./conflicts.ts";
+import { countersView } from "./counters.ts";
 import { dialogs } from "./dialogs.ts";
 import { header, navigation } from "./header.ts";
 import { signInForm } from "./signin.ts";
 import { sitesView } from "./sites.ts";
 import { topicsView } from "./topics.ts";
 
-const VIEWS = { sites: sitesView, conflicts: conflictsView, topics: topicsView, components: componentsView };
+const VIEWS = {
+  sites: sitesView,
+  conflicts: conflictsView,
+  counters: countersView,
+  topics: topicsView,
+  components: componentsView,
+};
 
 function away({ connection: { state, retryAt }, now }: State): Child {
   if (state !== "away") return null;

@@ -1,0 +1,169 @@
+//! Likes: what the nodes count, and the windows as they move.
+
+import { call, Problem, query } from "../api/client.ts";
+import type { Counters, Liked, Totals, Windows } from "../api/types.ts";
+import type { Known, Total } from "../model/totals.ts";
+import { type Aggregation, merge, type WindowName, WINDOWS } from "../model/windows.ts";
+import { say, set, state } from "../store.ts";
+import { load, read } from "./load.ts";
+
+/** Ids that are shown at once; the address of their stream has to hold them. */
+export const PAGE = 12;
+/** What is counted without a window's change (Kafka may be away) is read so often. */
+const EVERY = 2000;
+/** And after a change not before so long. */
+const SOON = 300;
+/** So often a like is sent again that nobody answered: with the same name it counts once. */
+const TRIES = 3;
+
+let source: EventSource | undefined;
+let following = "";
+/** The stream was broken: windows may have changed that it does not tell again. */
+let missed = false;
+let timer: ReturnType<typeof setTimeout> | undefined;
+
+const ids = (): readonly string[] => state.totals.value?.totals.map(({ id }) => id) ?? [];
+/** The id whose windows are shown. */
+export const chosen = (): string | undefined => state.route.query["id"] ?? ids()[0];
+
+export function readCounters(): Promise<void> {
+  return load("counters", "/counters", (counters: Counters) => counters);
+}
+
+/** What the view shows; goes on by itself while it is looked at. */
+export async function followCounters(): Promise<void> {
+  clearTimeout(timer);
+  timer = undefined;
+  if (state.route.view !== "counters" || state.me === "out") {
+    close();
+    return;
+  }
+  await Promise.all([readCounters(), readTotals()]);
+  if (state.counters.problem?.kind === "counters-off") return close();
+  await Promise.all([readSides(), readWindows()]);
+  follow();
+  again(EVERY);
+}
+
+function again(after: number): void {
+  timer ??= setTimeout(() => {
+    timer = undefined;
+    if (document.hidden) again(EVERY);
+    else void followCounters();
+  }, after);
+}
+
+function readTotals(): Promise<void> {
+  const { prefix, after } = state.route.query;
+  return load("totals", `/totals${query({ prefix, after, limit: PAGE })}`, (totals: Totals) => totals);
+}
+
+/** Each node is asked for itself: one that is cut off knows something else. */
+function readSides(): Promise<void> {
+  const shown = ids();
+  const nodes = state.counters.value?.nodes.map(({ node }) => node) ?? [];
+  return read("sides", async (signal) => {
+    const ask = async (node: number): Promise<[number, ReadonlyMap<string, Total> | undefined]> => {
+      try {
+        const { totals } = await call<Totals>(`/counters/${node}/totals${query({ ids: shown.join(",") })}`, { signal });
+        return [node, new Map(totals.map((total) => [total.id, total]))];
+      } catch (thrown) {
+        if (signal.aborted) throw thrown;
+        return [node, undefined];
+      }
+    };
+    return Object.fromEntries(await Promise.all(nodes.map(ask))) as Known;
+  });
+}
+
+async function readWindows(): Promise<void> {
+  const id = chosen();
+  if (id === undefined || (state.windows.value?.id === id && !missed)) return;
+  missed = false;
+  await read("windows", async (signal) => {
+    const ask = ({ name }: { name: WindowName }): Promise<Windows> =>
+      call<Windows>(`/aggregations/${name}${query({ ids: id })}`, { signal });
+    const answers = await Promise.all(WINDOWS.map(ask));
+    const of = (answer: Windows): readonly Aggregation[] => answer.ids[0]?.windows ?? [];
+    const skew = (answers[0]?.now ?? Date.now()) - Date.now();
+    return { id, skew, series: Object.fromEntries(answers.map((answer) => [answer.window, of(answer)])) };
+  });
+}
+
+/** The windows of everything that is shown, as they change. */
+function follow(): void {
+  const id = chosen();
+  const wanted = [...new Set([...ids(), ...(id === undefined ? [] : [id])])].join(",");
+  if (wanted === following && source?.readyState !== EventSource.CLOSED) return;
+  close();
+  if (wanted === "") return;
+  following = wanted;
+  const opened = new EventSource(`/api/v1/aggregations${query({ ids: wanted })}`);
+  source = opened;
+  opened.onerror = () => {
+    missed = true;
+  };
+  opened.addEventListener("aggregation", (event) => {
+    const changed = JSON.parse(event.data) as Aggregation & { window: WindowName };
+    const { value } = state.windows;
+    if (value !== undefined && value.id === changed.id) {
+      const series = { ...value.series, [changed.window]: merge(value.series[changed.window] ?? [], changed) };
+      set({ windows: { ...state.windows, value: { ...value, series } } });
+    }
+    if (changed.updated_at !== changed.window_start) soon();
+  });
+}
+
+/** What was just counted is read a moment later, together with what comes until then. */
+let due = false;
+function soon(): void {
+  if (due || document.hidden) return;
+  due = true;
+  setTimeout(() => {
+    due = false;
+    if (state.route.view === "counters") void readTotals().then(readSides);
+  }, SOON);
+}
+
+function close(): void {
+  source?.close();
+  source = undefined;
+  following = "";
+}
+
+const me = crypto.getRandomValues(new Uint32Array(2)).join("-");
+let sent = 0;
+
+/** One more, or one less. */
+export async function like(id: string, direction: "likes" | "unlikes" = "likes"): Promise<boolean> {
+  const by = typeof state.me === "object" ? state.me.name : "somebody";
+  const body = { id, by: by.slice(0, 32), n: 1, request: `page-${me}/${++sent}` };
+  for (let tried = 1; ; tried++) {
+    try {
+      counted(await call<Liked>(`/${direction}`, { method: "POST", body }));
+      return true;
+    } catch (thrown) {
+      const problem = Problem.of(thrown);
+      const mayHelp = problem.status === 0 || problem.status === 503;
+      if (mayHelp && tried < TRIES) {
+        await new Promise((then) => setTimeout(then, 500 * tried));
+        continue;
+      }
+      say("failed", `${id} was not counted: ${problem.message}`);
+      return false;
+    }
+  }
+}
+
+/** Shown at once; what else has changed is read a moment later. */
+function counted({ id, total }: Liked): void {
+  const { value } = state.totals;
+  if (value !== undefined)
+    set({
+      totals: {
+        ...state.totals,
+        value: { totals: value.totals.map((each) => (each.id === id ? { ...each, total } : each)) },
+      },
+    });
+  soon();
+}
