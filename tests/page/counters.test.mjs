@@ -33,17 +33,18 @@ before(async () => {
 });
 after(() => browser?.close());
 
-const row = () => page.locator(`tr[data-id="${ID}"]`);
-const total = async () => Number(await row().locator(".total").textContent());
+const row = (id = ID) => page.locator(`tr[data-id="${id}"]`);
+const total = async (id) =>
+  Number(await row(id).locator(".total").textContent());
 
 /** The row says so, at every node, and so do the bars of all windows together. */
-async function counted(expected) {
+async function counted(expected, id = ID) {
   await eventually(`${expected} in the row`, async () => {
-    assert.equal(await total(), expected);
+    assert.equal(await total(id), expected);
     return true;
   });
   await eventually(`${expected} at every node`, async () => {
-    const cells = await row().locator("td[data-node]").allTextContents();
+    const cells = await row(id).locator("td[data-node]").allTextContents();
     assert.ok(cells.length > 0, "no node is shown");
     assert.deepEqual(cells, cells.fill(String(expected)));
     return true;
@@ -51,7 +52,7 @@ async function counted(expected) {
   for (const window of WINDOWS)
     await eventually(`${expected} in windows of ${window}`, async () => {
       const label = await page
-        .locator(`[data-windows-of="${ID}"] [data-window="${window}"] svg`)
+        .locator(`[data-windows-of="${id}"] [data-window="${window}"] svg`)
         .getAttribute("aria-label");
       const bars = [...label.matchAll(/\d\d:\d\d: (-?\d+)/g)].map(([, text]) =>
         Number(text),
@@ -143,6 +144,7 @@ test("ids are found by how they begin, and their windows shown by a click", asyn
     .waitFor();
   assert.equal(await green.getAttribute("aria-pressed"), "true");
   assert.equal(await page.locator("tr[data-id]").count(), 2);
+  await counted(1, `${ID}, green`);
 });
 
 test("a viewer sees the counters and is told why nothing can be liked", async () => {
@@ -165,7 +167,7 @@ test("on a phone of 360 pixels nothing sticks out", async () => {
     hasTouch: true,
     hash: `#/counters?prefix=${encodeURIComponent(ID)}`,
   });
-  await phone.locator("[data-window='10m'] rect").first().waitFor();
+  await phone.locator("[data-window='10m'] rect.now").first().waitFor();
   const width = await phone.evaluate(
     () => document.documentElement.scrollWidth,
   );

@@ -53,7 +53,9 @@ pub fn routes() -> OpenApiRouter<Shared> {
 struct Which {
     /// These ids, separated by commas, 100 at most.
     #[param(example = "tea,coffee")]
-    ids: String,
+    ids: Option<String>,
+    /// This id, whatever is in it.
+    id: Option<String>,
     /// So many windows up to the current one, 12 if it is left out.
     #[param(minimum = 1, maximum = 60)]
     windows: Option<usize>,
@@ -66,7 +68,9 @@ struct Which {
 struct Followed {
     /// These ids, separated by commas, 100 at most.
     #[param(example = "tea,coffee")]
-    ids: String,
+    ids: Option<String>,
+    /// This id, whatever is in it.
+    id: Option<String>,
 }
 
 /// Windows of some ids.
@@ -114,7 +118,7 @@ async fn read(
         let detail = format!("`windows` is {count}; it must be 1 to {MOST_WINDOWS}");
         return Err(Problem::bad_request("bad-parameter", "Bad parameter", detail));
     }
-    let (ids, now) = (ids(&which.ids)?, now_millis());
+    let (ids, now) = (ids(which.id, which.ids)?, now_millis());
     let book = counters.book();
     let series = ids.into_iter().map(|id| Series {
         windows: book.latest(window, &id, now, count),
@@ -141,7 +145,7 @@ async fn follow(State(app): State<Shared>, Params(which): Params<Followed>) -> R
     let counters = app.counters()?;
     let reader = Reader {
         pass: app.events.enter()?,
-        ids: ids(&which.ids)?,
+        ids: ids(which.id, which.ids)?,
         changes: counters.changes(),
         app: Arc::clone(&app),
         seen: None,
@@ -160,11 +164,13 @@ async fn follow(State(app): State<Shared>, Params(which): Params<Followed>) -> R
     Ok((headers, Body::from_stream(frames)).into_response())
 }
 
-fn ids(text: &str) -> Result<Vec<Arc<str>>, Problem> {
-    let ids: Vec<_> = text.split(',').filter(|id| !id.is_empty()).collect();
+fn ids(one: Option<String>, many: Option<String>) -> Result<Vec<Arc<str>>, Problem> {
+    let many = many.unwrap_or_default();
+    let many = many.split(',').filter(|id| !id.is_empty());
+    let ids: Vec<_> = one.as_deref().into_iter().chain(many).collect();
     if !(1..=MOST_IDS).contains(&ids.len()) {
         let detail = format!(
-            "`ids` has {} ids; it must have 1 to {MOST_IDS}, separated by commas",
+            "there are {} ids; name 1 to {MOST_IDS} as `ids`, separated by commas, or one as `id`",
             ids.len()
         );
         return Err(Problem::bad_request("bad-parameter", "Bad parameter", detail));
@@ -233,12 +239,17 @@ mod tests {
 
     #[test]
     fn ids_are_separated_by_commas_and_there_are_some() {
-        let read = |text: &str| ids(text).map(|ids| ids.iter().map(ToString::to_string).collect::<Vec<_>>());
+        let read = |text: &str| {
+            ids(None, Some(text.to_owned())).map(|ids| ids.iter().map(ToString::to_string).collect::<Vec<_>>())
+        };
         assert_eq!(read("tea,,coffee").unwrap(), ["tea", "coffee"]);
         for (wrong, kind) in [("", "bad-parameter"), (",", "bad-parameter"), ("a,\n", "bad-id")] {
             assert!(read(wrong).unwrap_err().kind.ends_with(kind), "{wrong}");
         }
         assert!(read(&vec!["a"; 101].join(",")).is_err());
+        let both = ids(Some("a,b".to_owned()), Some("c".to_owned())).unwrap();
+        assert_eq!(both.iter().map(|id| &**id).collect::<Vec<_>>(), ["a,b", "c"]);
+        assert!(ids(None, None).is_err());
     }
 
     fn app() -> Shared {
@@ -260,7 +271,7 @@ mod tests {
         counters.note(Window::Five, counted("tea", 3));
         let mut reader = Reader {
             pass: app.events.enter().unwrap(),
-            ids: ids("tea").unwrap(),
+            ids: ids(Some("tea".to_owned()), None).unwrap(),
             changes: counters.changes(),
             app: Arc::clone(&app),
             seen: None,

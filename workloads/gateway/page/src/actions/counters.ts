@@ -58,6 +58,14 @@ function readTotals(): Promise<void> {
   return load("totals", `/totals${query({ prefix, after, limit: PAGE })}`, (totals: Totals) => totals);
 }
 
+/** How to ask for these ids: commas separate them, so those that have some are each asked for as the first of those that begin like it. */
+function questions(shown: readonly string[]): readonly Record<string, string>[] {
+  const plain = shown.filter((id) => !id.includes(","));
+  const others = shown.filter((id) => id.includes(","));
+  const together = plain.length === 0 ? [] : [{ ids: plain.join(",") }];
+  return [...together, ...others.map((id) => ({ prefix: id, limit: "1" }))];
+}
+
 /** Each node is asked for itself: one that is cut off knows something else. */
 function readSides(): Promise<void> {
   const shown = ids();
@@ -65,8 +73,12 @@ function readSides(): Promise<void> {
   return read("sides", async (signal) => {
     const ask = async (node: number): Promise<[number, ReadonlyMap<string, Total> | undefined]> => {
       try {
-        const { totals } = await call<Totals>(`/counters/${node}/totals${query({ ids: shown.join(",") })}`, { signal });
-        return [node, new Map(totals.map((total) => [total.id, total]))];
+        const asked = questions(shown).map((question) =>
+          call<Totals>(`/counters/${node}/totals${query(question)}`, { signal }),
+        );
+        const totals = (await Promise.all(asked)).flatMap((answer) => answer.totals);
+        const nothing = shown.map((id): [string, Total] => [id, { id, total: 0, nodes: {} }]);
+        return [node, new Map([...nothing, ...totals.map((total): [string, Total] => [total.id, total])])];
       } catch (thrown) {
         if (signal.aborted) throw thrown;
         return [node, undefined];
@@ -82,7 +94,7 @@ async function readWindows(): Promise<void> {
   missed = false;
   await read("windows", async (signal) => {
     const ask = ({ name }: { name: WindowName }): Promise<Windows> =>
-      call<Windows>(`/aggregations/${name}${query({ ids: id })}`, { signal });
+      call<Windows>(`/aggregations/${name}${query({ id })}`, { signal });
     const answers = await Promise.all(WINDOWS.map(ask));
     const of = (answer: Windows): readonly Aggregation[] => answer.ids[0]?.windows ?? [];
     const skew = (answers[0]?.now ?? Date.now()) - Date.now();
@@ -93,12 +105,13 @@ async function readWindows(): Promise<void> {
 /** The windows of everything that is shown, as they change. */
 function follow(): void {
   const id = chosen();
-  const wanted = [...new Set([...ids(), ...(id === undefined ? [] : [id])])].join(",");
+  const others = ids().filter((other) => other !== id && !other.includes(","));
+  const wanted = query({ id, ids: others.join(",") });
   if (wanted === following && source?.readyState !== EventSource.CLOSED) return;
   close();
   if (wanted === "") return;
   following = wanted;
-  const opened = new EventSource(`/api/v1/aggregations${query({ ids: wanted })}`);
+  const opened = new EventSource(`/api/v1/aggregations${wanted}`);
   source = opened;
   opened.onerror = () => {
     missed = true;

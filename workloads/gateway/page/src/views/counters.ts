@@ -62,15 +62,19 @@ function row(total: Total, state: State): VNode {
     h("td.number.total", null, String(total.total)),
     sides(id, nodesOf(state), state.sides.value ?? {}).map(cell),
     h(
-      "td.likes",
+      "td",
       null,
-      button("Like", { icon: "plus", edits: true, "aria-label": `Like ${id}`, onclick: () => void like(id) }),
-      button("Unlike", {
-        tone: "quiet",
-        edits: true,
-        "aria-label": `Unlike ${id}`,
-        onclick: () => void like(id, "unlikes"),
-      }),
+      h(
+        "div.likes",
+        null,
+        button("Like", { icon: "plus", edits: true, "aria-label": `Like ${id}`, onclick: () => void like(id) }),
+        button("Unlike", {
+          tone: "quiet",
+          edits: true,
+          "aria-label": `Unlike ${id}`,
+          onclick: () => void like(id, "unlikes"),
+        }),
+      ),
     ),
   );
 }
