@@ -42,6 +42,7 @@ pub struct Nodes {
     pub nodes: Vec<NodeUnderTest>,
     links: BTreeMap<(usize, usize), Proxy>,
     more: Vec<String>,
+    environment: Vec<(String, String)>,
     folder: PathBuf,
 }
 
@@ -62,6 +63,11 @@ pub struct NodeUnderTest {
 impl Nodes {
     /// So many nodes, all at work, with further flags. `binary` is `env!("CARGO_BIN_EXE_counter_node")`.
     pub async fn start(binary: &str, count: usize, more: &[&str]) -> Result<Self> {
+        Self::start_in(binary, count, more, &[]).await
+    }
+
+    /// The same in an environment; `{}` in a value is the node's ordinal.
+    pub async fn start_in(binary: &str, count: usize, more: &[&str], environment: &[(&str, &str)]) -> Result<Self> {
         let folder = std::env::temp_dir().join(format!("synccluster-counter-{:016x}", rand::random::<u64>()));
         let node = |ordinal| {
             Ok(NodeUnderTest {
@@ -82,11 +88,15 @@ impl Nodes {
             }
         }
         let more = more.iter().map(|flag| (*flag).to_owned()).collect();
+        let environment = environment
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
         let mut nodes = Self {
             binary: binary.into(),
             nodes,
             links,
             more,
+            environment: environment.collect(),
             folder,
         };
         for node in 0..count {
@@ -127,6 +137,11 @@ impl Nodes {
             .args(["--listen-mesh", &own.mesh.to_string()])
             .args(["--listen", &own.health.to_string()])
             .args(&self.more)
+            .envs(
+                self.environment
+                    .iter()
+                    .map(|(name, value)| (name, value.replace("{}", &node.to_string()))),
+            )
             .stdin(Stdio::null())
             .stdout(log.try_clone()?)
             .stderr(log)
@@ -146,11 +161,24 @@ impl Nodes {
         Ok(())
     }
 
+    /// Sends a signal, like `STOP`.
+    pub async fn signal(&self, node: usize, signal: &str) -> Result<()> {
+        let process = self.nodes[node].process.as_ref().context("it does not run")?;
+        let id = process.id().context("it has ended by itself")?;
+        let status = Command::new("kill")
+            .args(["-s", signal, &id.to_string()])
+            .status()
+            .await?;
+        ensure!(status.success(), "kill -s {signal}: {status}");
+        Ok(())
+    }
+
     /// SIGTERM, and waits for the end.
     pub async fn stop(&mut self, node: usize) -> Result<()> {
+        if self.nodes[node].process.is_some() {
+            self.signal(node, "TERM").await?;
+        }
         if let Some(mut process) = self.nodes[node].process.take() {
-            let id = process.id().context("it has ended by itself")?;
-            Command::new("kill").arg(id.to_string()).status().await?;
             let status = timeout(PATIENCE, process.wait()).await??;
             ensure!(status.success(), "node {node}: {status}");
         }
@@ -206,6 +234,11 @@ impl Nodes {
     /// Any request to a node's port for clients.
     pub async fn ask(&self, node: usize, method: Method, path: &str, body: Option<&Value>) -> Result<Answer> {
         send(self.nodes[node].clients, method, path, body).await
+    }
+
+    /// GET at a node's leader API.
+    pub async fn ask_leader(&self, node: usize, path: &str) -> Result<Answer> {
+        send(self.nodes[node].leader, Method::GET, path, None).await
     }
 
     /// `POST /likes`, which has to succeed.

@@ -6,14 +6,9 @@ use std::{
 };
 
 use k8s_openapi::{
-    api::coordination::v1::{Lease as Object, LeaseSpec},
-    apimachinery::pkg::apis::meta::v1::MicroTime,
-    jiff::Timestamp,
+    api::coordination::v1::Lease as Object, apimachinery::pkg::apis::meta::v1::MicroTime, jiff::Timestamp,
 };
-use kube::{
-    Api, Client,
-    api::{ObjectMeta, PostParams},
-};
+use kube::{Api, Client, api::PostParams};
 use tokio::time;
 use tokio_util::sync::CancellationToken;
 
@@ -32,6 +27,8 @@ const RETRY: Duration = Duration::from_millis(100);
 pub struct Lease {
     api: Api<Object>,
     name: String,
+    /// As it was read or written last: what others have put beside, like labels, stays.
+    last: Mutex<Option<Object>>,
 }
 
 impl Lease {
@@ -44,17 +41,21 @@ impl Lease {
         Ok(Self {
             api: Api::namespaced(client, &namespace),
             name,
+            last: Mutex::default(),
         })
     }
 
     async fn read(&self) -> Result<Option<Record>, String> {
         let read = time::timeout(ANSWER, self.api.get_opt(&self.name)).await;
         let read = read.map_err(|_| format!("no answer within {ANSWER:?}"))?;
-        read.map(|object| object.map(record)).map_err(|error| error.to_string())
+        let object = read.map_err(|error| error.to_string())?;
+        locked(&self.last).clone_from(&object);
+        Ok(object.map(record))
     }
 
     async fn write(&self, write: &Write) -> (Outcome, Option<String>) {
-        let object = object(&self.name, write);
+        let last = locked(&self.last).take().filter(|_| write.over.is_some());
+        let object = object(last.unwrap_or_default(), &self.name, write);
         let params = PostParams::default();
         let writing = async {
             if write.over.is_some() {
@@ -64,10 +65,11 @@ impl Lease {
             }
         };
         match time::timeout(ANSWER, writing).await {
-            Ok(Ok(object)) => (
-                Outcome::Written(object.metadata.resource_version.unwrap_or_default()),
-                None,
-            ),
+            Ok(Ok(object)) => {
+                let version = object.metadata.resource_version.clone().unwrap_or_default();
+                *locked(&self.last) = Some(object);
+                (Outcome::Written(version), None)
+            }
             // Another has written, or the Lease is gone.
             Ok(Err(kube::Error::Api(status))) if matches!(status.code, 404 | 409) => (Outcome::Conflict, None),
             Ok(Err(error)) => (Outcome::Unknown, Some(error.to_string())),
@@ -149,21 +151,20 @@ fn record(object: Object) -> Record {
     }
 }
 
-fn object(name: &str, write: &Write) -> Object {
-    let now = MicroTime(Timestamp::now());
-    Object {
-        metadata: ObjectMeta {
-            name: Some(name.to_owned()),
-            resource_version: write.over.clone(),
-            ..ObjectMeta::default()
-        },
-        spec: Some(LeaseSpec {
-            // Kubernetes has no empty Lease: who holds none is the empty text.
-            holder_identity: Some(write.holder.clone().unwrap_or_default()),
-            lease_duration_seconds: i32::try_from(LEASE.as_secs()).ok(),
-            lease_transitions: i32::try_from(write.term).ok(),
-            renew_time: Some(now),
-            ..LeaseSpec::default()
-        }),
+/// What is written: the Lease as it was, and who holds it now.
+fn object(mut object: Object, name: &str, write: &Write) -> Object {
+    let now = Some(MicroTime(Timestamp::now()));
+    let metadata = &mut object.metadata;
+    metadata.name = Some(name.to_owned());
+    metadata.resource_version.clone_from(&write.over);
+    metadata.managed_fields = None;
+    let spec = object.spec.get_or_insert_default();
+    if spec.holder_identity != write.holder {
+        spec.acquire_time.clone_from(&now);
     }
+    spec.renew_time = now;
+    spec.holder_identity.clone_from(&write.holder);
+    spec.lease_duration_seconds = i32::try_from(LEASE.as_secs()).ok();
+    spec.lease_transitions = i32::try_from(write.term).ok();
+    object
 }

@@ -71,8 +71,8 @@ struct Held {
     version: String,
     /// The clock before the last write that succeeded.
     since: Duration,
-    /// The clock before the last write.
-    tried: Duration,
+    /// When it is to be renewed.
+    due: Duration,
 }
 
 #[derive(Clone, Debug)]
@@ -146,7 +146,7 @@ impl Elector {
         }
         let until = |due: Duration| Step::Wait(due.saturating_sub(now));
         match (&self.held, &self.seen) {
-            (Some(held), _) if now < held.tried + RENEW => until(held.tried + RENEW),
+            (Some(held), _) if now < held.due => until(held.due),
             (Some(held), _) => self.write(Some(held.version.clone()), held.term),
             (None, None) => Step::Look,
             (None, Some(seen)) if now >= seen.free_at() => {
@@ -166,8 +166,9 @@ impl Elector {
             && record.holder.as_ref() == Some(&self.own)
             && record.term == held.term
         {
-            // A write whose answer was lost. It holds no longer than was known before.
+            // A write whose answer was lost, or somebody else has touched it. It holds no longer than was known before.
             held.version.clone_from(&record.version);
+            held.due = now;
             return;
         }
         self.held = None;
@@ -185,21 +186,16 @@ impl Elector {
 
     /// This was written, beginning at `sent`.
     pub fn wrote(&mut self, write: Write, sent: Duration, outcome: Outcome) {
-        match (outcome, &mut self.held) {
-            (Outcome::Written(version), _) => {
+        match outcome {
+            Outcome::Written(version) => {
                 self.held = write.holder.map(|_| Held {
                     term: write.term,
                     version,
                     since: sent,
-                    tried: sent,
+                    due: sent + RENEW,
                 });
             }
-            (Outcome::Unknown | Outcome::Conflict, held) => {
-                self.stale = true;
-                if let Some(held) = held {
-                    held.tried = sent;
-                }
-            }
+            Outcome::Unknown | Outcome::Conflict => self.stale = true,
         }
     }
 

@@ -1,0 +1,192 @@
+//! A small server that treats Leases as the Kubernetes API does: every write has a new resourceVersion, and one that names another
+//! version than the current is a conflict.
+
+use std::{
+    collections::BTreeMap,
+    net::SocketAddr,
+    path::PathBuf,
+    sync::{Arc, Mutex},
+};
+
+use anyhow::Result;
+use axum::{
+    Json, Router,
+    extract::{Path, State},
+    http::StatusCode,
+    response::{IntoResponse, Response},
+    routing::{get, post},
+};
+use serde_json::{Value, json};
+use synccluster_harness::{Link, Proxy};
+use tokio::net::TcpListener;
+
+/// What it has.
+#[derive(Default)]
+pub struct Objects {
+    leases: BTreeMap<String, Value>,
+    version: u64,
+    /// Conflicts it has answered.
+    pub conflicts: usize,
+    /// Every holder and term that was written, in order.
+    pub held: Vec<(Option<String>, i64)>,
+}
+
+type Shared = Arc<Mutex<Objects>>;
+
+/// The server, and a way to it for each node.
+pub struct Api {
+    objects: Shared,
+    ways: Vec<Proxy>,
+    folder: PathBuf,
+}
+
+impl Api {
+    /// With ways for so many nodes.
+    pub async fn start(nodes: usize) -> Result<Self> {
+        let objects = Shared::default();
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let address = listener.local_addr()?;
+        let leases = "/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases";
+        let app = Router::new()
+            .route(leases, post(create))
+            .route(&format!("{leases}/{{name}}"), get(read).put(replace))
+            .with_state(Arc::clone(&objects));
+        tokio::spawn(async { axum::serve(listener, app).await });
+        let folder = std::env::temp_dir().join(format!("synccluster-kubernetes-{:016x}", rand::random::<u64>()));
+        std::fs::create_dir_all(&folder)?;
+        let mut ways = Vec::new();
+        for node in 0..nodes {
+            let way = Proxy::start(address).await?;
+            std::fs::write(folder.join(node.to_string()), kubeconfig(way.address()))?;
+            ways.push(way);
+        }
+        Ok(Self { objects, ways, folder })
+    }
+
+    /// KUBECONFIG of a node, with `{}` for its ordinal.
+    pub fn kubeconfig(&self) -> String {
+        format!("{}/{{}}", self.folder.display())
+    }
+
+    /// Cuts a node from the API, or mends that.
+    pub async fn cut(&self, node: usize, link: Link) -> Result<()> {
+        self.ways[node].set(link).await
+    }
+
+    /// What it has now.
+    pub fn objects(&self) -> std::sync::MutexGuard<'_, Objects> {
+        self.objects.lock().unwrap()
+    }
+
+    /// Somebody else writes a label into the Lease.
+    pub fn label(&self, name: &str) {
+        let mut objects = self.objects();
+        let mut lease = objects.leases[name].clone();
+        lease["metadata"]["labels"] = json!({"owner": "somebody"});
+        objects.store(name, lease);
+    }
+
+    /// Somebody deletes it.
+    pub fn delete(&self, name: &str) {
+        self.objects().leases.remove(name);
+    }
+
+    /// The Lease.
+    pub fn lease(&self, name: &str) -> Value {
+        self.objects().leases.get(name).cloned().unwrap_or_default()
+    }
+}
+
+impl Drop for Api {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.folder);
+    }
+}
+
+impl Objects {
+    fn store(&mut self, name: &str, mut lease: Value) -> Response {
+        self.version += 1;
+        lease["metadata"]["resourceVersion"] = self.version.to_string().into();
+        let spec = &lease["spec"];
+        let held = (
+            spec["holderIdentity"].as_str().map(str::to_owned),
+            spec["leaseTransitions"].as_i64().unwrap_or(0),
+        );
+        if self.held.last() != Some(&held) {
+            self.held.push(held);
+        }
+        self.leases.insert(name.to_owned(), lease.clone());
+        Json(lease).into_response()
+    }
+}
+
+async fn read(State(shared): State<Shared>, Path((_, name)): Path<(String, String)>) -> Response {
+    let objects = shared.lock().unwrap();
+    match objects.leases.get(&name) {
+        Some(lease) => Json(lease).into_response(),
+        None => refused(StatusCode::NOT_FOUND, "NotFound"),
+    }
+}
+
+async fn create(State(shared): State<Shared>, Path(_): Path<String>, Json(lease): Json<Value>) -> Response {
+    let mut objects = shared.lock().unwrap();
+    let name = lease["metadata"]["name"].as_str().unwrap_or_default().to_owned();
+    if objects.leases.contains_key(&name) {
+        objects.conflicts += 1;
+        return refused(StatusCode::CONFLICT, "AlreadyExists");
+    }
+    if !valid(&lease) || !lease["metadata"]["resourceVersion"].is_null() {
+        return refused(StatusCode::UNPROCESSABLE_ENTITY, "Invalid");
+    }
+    objects.store(&name, lease)
+}
+
+async fn replace(
+    State(shared): State<Shared>,
+    Path((_, name)): Path<(String, String)>,
+    Json(lease): Json<Value>,
+) -> Response {
+    let mut objects = shared.lock().unwrap();
+    let Some(current) = objects.leases.get(&name) else {
+        return refused(StatusCode::NOT_FOUND, "NotFound");
+    };
+    if !valid(&lease) {
+        return refused(StatusCode::UNPROCESSABLE_ENTITY, "Invalid");
+    }
+    let version = &lease["metadata"]["resourceVersion"];
+    // Without a version it is written over whatever is there.
+    if !version.is_null() && *version != current["metadata"]["resourceVersion"] {
+        objects.conflicts += 1;
+        return refused(StatusCode::CONFLICT, "Conflict");
+    }
+    objects.store(&name, lease)
+}
+
+/// As `ValidateLeaseSpec` has it.
+fn valid(lease: &Value) -> bool {
+    let spec = &lease["spec"];
+    lease["kind"] == "Lease"
+        && spec["leaseDurationSeconds"].as_i64().is_none_or(|seconds| seconds > 0)
+        && spec["leaseTransitions"]
+            .as_i64()
+            .is_none_or(|transitions| transitions >= 0)
+        && spec["holderIdentity"] != ""
+}
+
+fn refused(status: StatusCode, reason: &str) -> Response {
+    let document = json!({
+        "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
+        "message": reason, "reason": reason, "code": status.as_u16(),
+    });
+    (status, Json(document)).into_response()
+}
+
+fn kubeconfig(address: SocketAddr) -> String {
+    json!({
+        "apiVersion": "v1", "kind": "Config", "current-context": "test",
+        "clusters": [{"name": "test", "cluster": {"server": format!("http://{address}")}}],
+        "users": [{"name": "test", "user": {}}],
+        "contexts": [{"name": "test", "context": {"cluster": "test", "user": "test", "namespace": "lab"}}],
+    })
+    .to_string()
+}

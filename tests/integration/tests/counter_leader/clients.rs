@@ -1,0 +1,183 @@
+//! Terminal clients, without a terminal: they write a JSON document a line, and their nodes die.
+
+use std::{
+    collections::BTreeMap,
+    process::Stdio,
+    sync::{Arc, Mutex},
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, Result, ensure};
+use serde_json::Value;
+use synccluster_harness::eventually;
+use synccluster_integration::counter::Nodes;
+use tokio::{
+    io::{AsyncBufReadExt, AsyncWriteExt, BufReader},
+    process::{Child, ChildStdin, Command},
+    time::{sleep, timeout},
+};
+
+use super::{NODE, SOON, next_leader};
+
+/// A client's process.
+pub struct Client {
+    process: Child,
+    input: Option<ChildStdin>,
+    news: Arc<Mutex<Vec<(Instant, Value)>>>,
+}
+
+impl Client {
+    /// That asks these.
+    pub fn start(leaders: &[String], name: &str, more: &[&str]) -> Result<Self> {
+        let mut process = Command::new(NODE)
+            .args(["client", "--json", "--name", name, "--leader", &leaders.join(",")])
+            .args(more)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()?;
+        let input = process.stdin.take();
+        let mut lines = BufReader::new(process.stdout.take().context("no output")?).lines();
+        let news = Arc::new(Mutex::new(Vec::new()));
+        let heard = Arc::clone(&news);
+        tokio::spawn(async move {
+            while let Ok(Some(line)) = lines.next_line().await {
+                let document = serde_json::from_str(&line).unwrap_or(Value::String(line));
+                heard.lock().unwrap().push((Instant::now(), document));
+            }
+        });
+        Ok(Self { process, input, news })
+    }
+
+    /// Types a line.
+    pub async fn types(&mut self, line: &str) -> Result<()> {
+        let input = self.input.as_mut().context("the input is over")?;
+        Ok(input.write_all(format!("{line}\n").as_bytes()).await?)
+    }
+
+    /// What it has said of this kind.
+    pub fn said(&self, kind: &str) -> Vec<(Instant, Value)> {
+        let news = self.news.lock().unwrap();
+        let of_kind = news.iter().filter(|(_, document)| document.get(kind).is_some());
+        of_kind.map(|(at, document)| (*at, document[kind].clone())).collect()
+    }
+
+    /// The node it is connected to.
+    pub fn node(&self) -> Option<usize> {
+        let (connected, lost) = (self.said("connected"), self.said("disconnected"));
+        let (at, newest) = connected.last()?;
+        if lost.last().is_some_and(|(lost, _)| lost > at) {
+            return None;
+        }
+        usize::try_from(newest["node"].as_u64()?).ok()
+    }
+
+    /// Ends the input and waits; the exit code.
+    pub async fn ends(&mut self) -> Result<Option<i32>> {
+        drop(self.input.take());
+        Ok(timeout(Duration::from_secs(40), self.process.wait()).await??.code())
+    }
+}
+
+/// Where the leader APIs of nodes are.
+pub fn leaders(nodes: &Nodes) -> Vec<String> {
+    nodes.nodes.iter().map(|node| node.leader.to_string()).collect()
+}
+
+/// Nine clients that type all the time, while a node is killed: chosen by who leads.
+async fn killed(whom: impl FnOnce(usize) -> usize) -> Result<()> {
+    let mut nodes = Nodes::start(NODE, 3, &[]).await?;
+    let (first, term, _) = next_leader(&nodes, &[0, 1, 2], 1).await?;
+    let mut clients = Vec::new();
+    for client in 0..9 {
+        clients.push(Client::start(&leaders(&nodes), &format!("client-{client}"), &[])?);
+        // One after the other, so that they are spread by load.
+        let newest = clients.last().context("no client")?;
+        eventually(SOON, async || newest.node().context("not connected")).await?;
+    }
+    let killed = whom(first);
+    let mut typed = 0;
+    let mut type_for = async |clients: &mut Vec<Client>, rounds: usize| -> Result<()> {
+        for _ in 0..rounds {
+            for (index, client) in clients.iter_mut().enumerate() {
+                client.types(&format!("like id-{index}")).await?;
+                client.types("like all").await?;
+            }
+            typed += 1;
+            sleep(Duration::from_millis(10)).await;
+        }
+        Ok(())
+    };
+    type_for(&mut clients, 40).await?;
+    let before: Vec<_> = clients.iter().map(Client::node).collect();
+    let its: Vec<_> = (0..9).filter(|index| before[*index] == Some(killed)).collect();
+    ensure!(its.len() == 3, "not spread: {before:?}");
+    let at = Instant::now();
+    nodes.kill(killed).await?;
+    type_for(&mut clients, 250).await?;
+    let mut longest = Duration::ZERO;
+    for (index, client) in clients.iter().enumerate() {
+        eventually(Duration::from_secs(10), async || client.node().context("not connected")).await?;
+        let connected = client.said("connected");
+        let expected = if its.contains(&index) { 2 } else { 1 };
+        ensure!(connected.len() == expected, "client {index}: {connected:?}");
+        ensure!(client.node() != Some(killed));
+        if its.contains(&index) {
+            longest = longest.max(connected[1].0 - at);
+        }
+    }
+    println!("all clients of the killed node were at another after {longest:?}");
+    ensure!(longest < SOON, "{longest:?}");
+    if killed == first {
+        let left: Vec<_> = (0..3).filter(|node| *node != killed).collect();
+        next_leader(&nodes, &left, term + 1).await?;
+    }
+    nodes.run(killed).await?;
+    let mut expected = BTreeMap::from([("all".to_owned(), 9 * typed)]);
+    for (index, client) in clients.iter_mut().enumerate() {
+        ensure!(
+            client.ends().await? == Some(0),
+            "client {index}: {:?}",
+            client.said("note")
+        );
+        let acknowledged = client.said("ack").len();
+        ensure!(
+            i64::try_from(acknowledged)? == 2 * typed,
+            "client {index}: {acknowledged} of {}",
+            2 * typed
+        );
+        expected.insert(format!("id-{index}"), typed);
+    }
+    nodes.agree(&expected).await
+}
+
+#[tokio::test]
+async fn clients_of_a_killed_node_are_at_another_within_three_seconds_and_nothing_is_lost_or_doubled() -> Result<()> {
+    killed(|leader| (leader + 1) % 3).await
+}
+
+#[tokio::test]
+async fn clients_of_a_killed_leader_are_at_another_within_three_seconds_and_nothing_is_lost_or_doubled() -> Result<()> {
+    killed(|leader| leader).await
+}
+
+#[tokio::test]
+async fn a_client_leaves_a_node_that_hangs() -> Result<()> {
+    let nodes = Nodes::start(NODE, 3, &[]).await?;
+    next_leader(&nodes, &[0, 1, 2], 1).await?;
+    let mut client = Client::start(&leaders(&nodes), "ann", &[])?;
+    let first = eventually(SOON, async || client.node().context("not connected")).await?;
+    let at = Instant::now();
+    nodes.signal(first, "STOP").await?;
+    client.types("like").await?;
+    eventually(Duration::from_secs(10), async || {
+        ensure!(client.node().is_some_and(|node| node != first), "{:?}", client.node());
+        ensure!(client.said("ack").len() == 1, "not acknowledged");
+        Ok(())
+    })
+    .await?;
+    println!("a client of a node that hangs was at another after {:?}", at.elapsed());
+    nodes.signal(first, "CONT").await?;
+    ensure!(client.ends().await? == Some(0));
+    nodes.agree(&BTreeMap::from([("tea".to_owned(), 1)])).await
+}

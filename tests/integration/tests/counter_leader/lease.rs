@@ -1,0 +1,146 @@
+//! With Kubernetes: a Lease says who leads.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use synccluster_harness::{Link, eventually};
+use synccluster_integration::counter::Nodes;
+use tokio::time::sleep;
+
+use super::{NODE, SOON, api::Api, leader, next_leader};
+
+const LEASE: &str = "demo-counter";
+
+async fn start() -> Result<(Api, Nodes)> {
+    let api = Api::start(3).await?;
+    let flags = ["--lease", LEASE, "--lease-namespace", "lab"];
+    let nodes = Nodes::start_in(NODE, 3, &flags, &[("KUBECONFIG", &api.kubeconfig())]).await?;
+    Ok((api, nodes))
+}
+
+fn others(node: usize) -> Vec<usize> {
+    (0..3).filter(|other| *other != node).collect()
+}
+
+/// Terms only grow, and each has one holder.
+fn check_terms(api: &Api) -> Result<()> {
+    let objects = api.objects();
+    let held: Vec<_> = objects.held.iter().filter(|(holder, _)| holder.is_some()).collect();
+    let grows = held.windows(2).all(|pair| pair[0].1 < pair[1].1);
+    ensure!(grows, "{:?}", objects.held);
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_holder_of_the_lease_leads_and_when_it_is_killed_another_within_three_seconds() -> Result<()> {
+    let (api, mut nodes) = start().await?;
+    let (first, term, _) = next_leader(&nodes, &[0, 1, 2], 1).await?;
+    let spec = api.lease(LEASE)["spec"].clone();
+    ensure!(spec["holderIdentity"] == format!("{LEASE}-{first}"), "{spec}");
+    ensure!(
+        spec["leaseTransitions"] == term && spec["leaseDurationSeconds"] == 2,
+        "{spec}"
+    );
+    for node in 0..3 {
+        eventually(SOON, async || {
+            ensure!(leader(&nodes, &[node]).await? == (first, term));
+            let status = nodes.status(node).await?.leader.context("no leader")?;
+            ensure!((usize::from(status.node), status.term) == (first, term));
+            Ok(())
+        })
+        .await?;
+    }
+    nodes.kill(first).await?;
+    let (second, next, took) = next_leader(&nodes, &others(first), term + 1).await?;
+    println!("another holder after {took:?}");
+    ensure!(
+        took < SOON && second != first && next == term + 1,
+        "{second} in {next} after {took:?}"
+    );
+    nodes.run(first).await?;
+    // One that is asked to stop gives it back, and nobody waits.
+    let begin = Instant::now();
+    nodes.stop(second).await?;
+    next_leader(&nodes, &others(second), next + 1).await?;
+    println!("another holder after the Lease was given back: {:?}", begin.elapsed());
+    ensure!(begin.elapsed() < Duration::from_millis(1800), "{:?}", begin.elapsed());
+    check_terms(&api)
+}
+
+#[tokio::test]
+async fn a_conflict_is_no_loss_when_somebody_else_only_touched_the_lease() -> Result<()> {
+    let (api, nodes) = start().await?;
+    let (first, term, _) = next_leader(&nodes, &[0, 1, 2], 1).await?;
+    let before = api.objects().conflicts;
+    for _ in 0..5 {
+        api.label(LEASE);
+        sleep(Duration::from_millis(600)).await;
+        ensure!(leader(&nodes, &[0, 1, 2]).await? == (first, term));
+    }
+    ensure!(api.objects().conflicts > before, "no conflict was answered");
+    ensure!(
+        api.lease(LEASE)["metadata"]["labels"]["owner"] == "somebody",
+        "{}",
+        api.lease(LEASE)
+    );
+    check_terms(&api)
+}
+
+#[tokio::test]
+async fn a_leader_that_cannot_renew_stops_before_another_begins() -> Result<()> {
+    let (api, nodes) = start().await?;
+    let (first, term, _) = next_leader(&nodes, &[0, 1, 2], 1).await?;
+    let (mut highest, mut assigned) = (term, Vec::new());
+    for round in 0..120 {
+        match round {
+            10 => api.cut(first, Link::Blocked).await?,
+            90 => api.cut(first, Link::Open).await?,
+            _ => {}
+        }
+        for node in [first, (first + 1) % 3, (first + 2) % 3] {
+            let answer = nodes.ask_leader(node, "/assign?client=ann").await?;
+            if answer.status == 503 {
+                answer.problem(503, "no-leader")?;
+                continue;
+            }
+            let now = answer.ok()?["term"].as_u64().context("no term")?;
+            ensure!(now >= highest, "node {node} assigns in term {now} after {highest}");
+            (highest, _) = (now, assigned.push((round, now)));
+        }
+        sleep(Duration::from_millis(50)).await;
+    }
+    ensure!(highest == term + 1, "{highest} after {term}");
+    // Of 50 ms rounds: 10 until it is cut, and 3 s.
+    let taken = assigned
+        .iter()
+        .find(|(_, now)| *now > term)
+        .context("nobody took over")?;
+    ensure!(taken.0 < 75, "{taken:?}");
+    check_terms(&api)
+}
+
+#[tokio::test]
+async fn without_the_api_nobody_assigns_and_a_lease_that_was_deleted_comes_back_in_a_higher_term() -> Result<()> {
+    let (api, nodes) = start().await?;
+    let (_, term, _) = next_leader(&nodes, &[0, 1, 2], 1).await?;
+    for node in 0..3 {
+        api.cut(node, Link::Blocked).await?;
+    }
+    eventually(SOON, async || {
+        for node in 0..3 {
+            nodes
+                .ask_leader(node, "/assign?client=ann")
+                .await?
+                .problem(503, "no-leader")?;
+        }
+        Ok(())
+    })
+    .await?;
+    for node in 0..3 {
+        api.cut(node, Link::Open).await?;
+    }
+    let (_, again, _) = next_leader(&nodes, &[0, 1, 2], term).await?;
+    api.delete(LEASE);
+    next_leader(&nodes, &[0, 1, 2], again + 1).await?;
+    check_terms(&api)
+}
