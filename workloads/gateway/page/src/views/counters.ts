@@ -60,7 +60,6 @@ function row(total: Total, state: State): VNode {
       h("button.link", { type: "button", "aria-pressed": String(current), onclick: () => look({ id }) }, id),
     ),
     h("td.number.total", null, String(total.total)),
-    sides(id, nodesOf(state), state.sides.value ?? {}).map(cell),
     h(
       "td",
       null,
@@ -76,6 +75,7 @@ function row(total: Total, state: State): VNode {
         }),
       ),
     ),
+    sides(id, nodesOf(state), state.sides.value ?? {}).map(cell),
   );
 }
 
@@ -94,8 +94,8 @@ function table(state: State, totals: readonly Total[]): VNode {
           null,
           h("th", { scope: "col" }, "Id"),
           h("th.number", { scope: "col" }, "Total"),
-          nodesOf(state).map((ordinal) => h("th.number", { key: String(ordinal), scope: "col" }, `at node ${ordinal}`)),
           h("th", { scope: "col" }, aloud("Like")),
+          nodesOf(state).map((ordinal) => h("th.number", { key: String(ordinal), scope: "col" }, `at node ${ordinal}`)),
         ),
       ),
       h(
