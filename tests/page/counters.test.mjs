@@ -13,6 +13,8 @@ import {
 } from "./browser.mjs";
 
 const ID = `tea of ${Date.now()}`;
+// Nodes of a cluster that was just made take a while.
+const MINUTES = 180_000;
 const WINDOWS = ["1m", "5m", "10m"];
 
 let browser, page, failed;
@@ -71,15 +73,19 @@ test("the nodes are alive, one leads, and all say the same", async () => {
     .getByRole("link", { name: "Counters" })
     .click();
   const nodes = page.getByRole("list", { name: "Counter nodes" });
-  await eventually("every node is alive and one leads", async () => {
-    const alive = await nodes
-      .locator("li")
-      .evaluateAll((items) => items.map((item) => item.dataset.alive));
-    assert.deepEqual(alive, alive.fill("true"));
-    assert.ok(alive.length > 0, "no node is listed");
-    assert.equal(await nodes.getByText("Leader").count(), 1);
-    return true;
-  });
+  await eventually(
+    "every node is alive and one leads",
+    async () => {
+      const alive = await nodes
+        .locator("li")
+        .evaluateAll((items) => items.map((item) => item.dataset.alive));
+      assert.deepEqual(alive, alive.fill("true"));
+      assert.ok(alive.length > 0, "no node is listed");
+      assert.equal(await nodes.getByText("Leader").count(), 1);
+      return true;
+    },
+    MINUTES,
+  );
   await page.getByText("All nodes say the same").waitFor();
 });
 

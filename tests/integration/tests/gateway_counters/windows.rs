@@ -148,3 +148,37 @@ async fn a_client_without_a_token_works_where_nobody_needs_one() -> Result<()> {
     answer.ok()?;
     client.counts(&[1], "tea", 7).await
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn while_kafka_is_away_likes_count_and_the_windows_follow_when_it_is_back() -> Result<()> {
+    let (place, mut kafka) = (Place::new()?, Kafka::start().await?);
+    let bootstrap = kafka.bootstrap();
+    let nodes = Nodes::start(NODE, 1, &["--bootstrap-servers", &bootstrap]).await?;
+    let gateway = place.gateway(&bootstrap, Some(&nodes)).await?;
+    let client = Client::run(&gateway, "original", "websocket")?;
+    let tea = json!({"id": "tea", "by": "ann", "n": 3});
+    post(&gateway, "/api/v1/likes", &tea).await?;
+    client.counts(&ALL, "tea", 3).await?;
+    kafka.kill().await?;
+    assert_eq!(post(&gateway, "/api/v1/likes", &tea).await?["total"], 6);
+    sleep(Duration::from_secs(1)).await;
+    assert_eq!(client.counted(1, "tea"), 3);
+    // Who comes now is told what was known.
+    let another = Client::run(&gateway, "original", "polling")?;
+    another.listens(10, "tea").await?;
+    kafka.restart().await?;
+    client.counts(&ALL, "tea", 6).await?;
+    // It knows no window that was over before it came; of the others it knows what the first one does.
+    eventually(PATIENCE, async || {
+        let last = |of: &Client| {
+            of.states(10, "tea")
+                .into_iter()
+                .filter_map(|mut states| states.pop())
+                .collect()
+        };
+        let (one, other): (Vec<Value>, Vec<Value>) = (last(&client), last(&another));
+        ensure!(other.iter().all(|window| one.contains(window)), "{one:?}, {other:?}");
+        Ok(())
+    })
+    .await
+}

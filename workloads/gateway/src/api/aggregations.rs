@@ -118,7 +118,7 @@ async fn read(
         let detail = format!("`windows` is {count}; it must be 1 to {MOST_WINDOWS}");
         return Err(Problem::bad_request("bad-parameter", "Bad parameter", detail));
     }
-    let (ids, now) = (ids(which.id, which.ids)?, now_millis());
+    let (ids, now) = (ids(which.id.as_deref(), which.ids.as_deref())?, now_millis());
     let book = counters.book();
     let series = ids.into_iter().map(|id| Series {
         windows: book.latest(window, &id, now, count),
@@ -145,7 +145,7 @@ async fn follow(State(app): State<Shared>, Params(which): Params<Followed>) -> R
     let counters = app.counters()?;
     let reader = Reader {
         pass: app.events.enter()?,
-        ids: ids(which.id, which.ids)?,
+        ids: ids(which.id.as_deref(), which.ids.as_deref())?,
         changes: counters.changes(),
         app: Arc::clone(&app),
         seen: None,
@@ -164,10 +164,9 @@ async fn follow(State(app): State<Shared>, Params(which): Params<Followed>) -> R
     Ok((headers, Body::from_stream(frames)).into_response())
 }
 
-fn ids(one: Option<String>, many: Option<String>) -> Result<Vec<Arc<str>>, Problem> {
-    let many = many.unwrap_or_default();
-    let many = many.split(',').filter(|id| !id.is_empty());
-    let ids: Vec<_> = one.as_deref().into_iter().chain(many).collect();
+fn ids(one: Option<&str>, many: Option<&str>) -> Result<Vec<Arc<str>>, Problem> {
+    let many = many.unwrap_or_default().split(',').filter(|id| !id.is_empty());
+    let ids: Vec<_> = one.into_iter().chain(many).collect();
     if !(1..=MOST_IDS).contains(&ids.len()) {
         let detail = format!(
             "there are {} ids; name 1 to {MOST_IDS} as `ids`, separated by commas, or one as `id`",
@@ -198,12 +197,12 @@ impl Reader {
             time::sleep_until(self.next).await;
             self.changes.borrow_and_update();
             let frame = self.changed()?;
+            self.next = Instant::now() + COALESCE;
             if !frame.is_empty() {
-                self.next = Instant::now() + COALESCE;
                 return Some(frame);
             }
             match time::timeout_at(until, self.changes.changed()).await {
-                Ok(Ok(())) => self.next = self.next.max(Instant::now() + COALESCE / 10),
+                Ok(Ok(())) => {}
                 Ok(Err(_)) => return None,
                 Err(_) => return Some(": still here\n\n".to_owned()),
             }
@@ -218,12 +217,12 @@ impl Reader {
                 let current = |id: &Arc<str>| Window::ALL.map(|window| (window, book.at(window, id, now)));
                 self.ids.iter().flat_map(current).collect()
             }
-            Some(seen) => book.since(seen),
+            Some(seen) => book.since(seen, |id| self.ids.contains(id)),
         };
         self.seen = Some(book.last());
         drop(book);
         let mut frame = String::new();
-        for (window, aggregation) in changed.iter().filter(|(_, changed)| self.ids.contains(&changed.id)) {
+        for (window, aggregation) in &changed {
             let mut data = json!(aggregation);
             data["window"] = json!(window);
             let _ = write!(frame, "event: aggregation\ndata: {data}\n\n");
@@ -239,15 +238,14 @@ mod tests {
 
     #[test]
     fn ids_are_separated_by_commas_and_there_are_some() {
-        let read = |text: &str| {
-            ids(None, Some(text.to_owned())).map(|ids| ids.iter().map(ToString::to_string).collect::<Vec<_>>())
-        };
+        let read =
+            |text: &str| ids(None, Some(text)).map(|ids| ids.iter().map(ToString::to_string).collect::<Vec<_>>());
         assert_eq!(read("tea,,coffee").unwrap(), ["tea", "coffee"]);
         for (wrong, kind) in [("", "bad-parameter"), (",", "bad-parameter"), ("a,\n", "bad-id")] {
             assert!(read(wrong).unwrap_err().kind.ends_with(kind), "{wrong}");
         }
         assert!(read(&vec!["a"; 101].join(",")).is_err());
-        let both = ids(Some("a,b".to_owned()), Some("c".to_owned())).unwrap();
+        let both = ids(Some("a,b"), Some("c")).unwrap();
         assert_eq!(both.iter().map(|id| &**id).collect::<Vec<_>>(), ["a,b", "c"]);
         assert!(ids(None, None).is_err());
     }
@@ -271,7 +269,7 @@ mod tests {
         counters.note(Window::Five, counted("tea", 3));
         let mut reader = Reader {
             pass: app.events.enter().unwrap(),
-            ids: ids(Some("tea".to_owned()), None).unwrap(),
+            ids: ids(Some("tea"), None).unwrap(),
             changes: counters.changes(),
             app: Arc::clone(&app),
             seen: None,

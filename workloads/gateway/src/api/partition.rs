@@ -22,6 +22,9 @@ struct Wanted {
     /// Whether to cut the server as well.
     #[serde(default)]
     server: bool,
+    /// Ordinals of the counter nodes to cut, from the others and from Kafka.
+    #[serde(default)]
+    counters: Vec<u16>,
     /// Which way.
     #[serde(default)]
     link: Link,
@@ -62,6 +65,7 @@ async fn cut(State(app): State<Shared>, caller: Caller, Body(wanted): Body<Wante
     let partition = Partition {
         clients: wanted.clients,
         server: wanted.server,
+        counters: wanted.counters,
         link: wanted.link,
         heal_after: wanted.heal_after,
     };

@@ -77,10 +77,11 @@ impl Book {
         self.last
     }
 
-    /// What changed after the change of this number, each as it is now, in the order of the changes.
-    pub fn since(&self, seen: u64) -> Vec<(Window, Aggregation)> {
+    /// What changed after the change of this number, each as it is now, in the order of the changes; of ids that are wanted.
+    pub fn since(&self, seen: u64, wanted: impl Fn(&Arc<str>) -> bool) -> Vec<(Window, Aggregation)> {
         let changed = self.changes.range(seen.saturating_add(1)..);
         changed
+            .filter(|(_, key)| wanted(&key.id))
             .filter_map(|(_, key)| Some((key.window, self.known.get(key)?.1.clone())))
             .collect()
     }
@@ -140,13 +141,14 @@ mod tests {
         book.note(Window::One, counted("b", 0, 1));
         let seen = book.last();
         assert_eq!(
-            book.since(0),
+            book.since(0, |_| true),
             [(Window::One, counted("a", 0, 5)), (Window::One, counted("b", 0, 1))]
         );
-        assert_eq!(book.since(seen), []);
+        assert_eq!(book.since(seen, |_| true), []);
         book.note(Window::One, counted("a", 0, 6));
-        assert_eq!(book.since(seen), [(Window::One, counted("a", 0, 6))]);
-        assert_eq!(book.since(u64::MAX), []);
+        assert_eq!(book.since(seen, |_| true), [(Window::One, counted("a", 0, 6))]);
+        assert_eq!(book.since(u64::MAX, |_| true), []);
+        assert_eq!(book.since(0, |id| &**id == "b").len(), 1);
     }
 
     #[test]
@@ -184,14 +186,14 @@ mod tests {
                 prop_assert!(book.bytes <= most);
                 prop_assert_eq!(book.known.len(), book.changes.len());
                 if looks || bounded {
-                    for (_, aggregation) in book.since(seen) {
+                    for (_, aggregation) in book.since(seen, |_| true) {
                         let id: u8 = aggregation.id.parse().unwrap();
                         followed.insert((id, aggregation.window_start / 60_000), aggregation);
                     }
                     seen = book.last();
                 }
             }
-            for (_, aggregation) in book.since(seen) {
+            for (_, aggregation) in book.since(seen, |_| true) {
                 let id: u8 = aggregation.id.parse().unwrap();
                 followed.insert((id, aggregation.window_start / 60_000), aggregation);
             }

@@ -332,7 +332,7 @@ mod tests {
             "sites": [{"name": "client-2", "uplink": {"lagBytes": 5}, "new": true}]});
         let partition = json!({"clients": [2], "link": "Uplink", "healAfter": "5m"});
         let document = serde_json::to_value(cluster(&partition, &status, &[])).unwrap();
-        let expected = json!({"clients": [2], "server": false, "link": "Uplink", "heal_after": "5m"});
+        let expected = json!({"clients": [2], "server": false, "counters": [], "link": "Uplink", "heal_after": "5m"});
         assert_eq!(document["partition"], expected);
         assert_eq!(document["sites"][0]["uplink"]["lagBytes"], 5);
         assert_eq!(document["sites"][0]["new"], true);

@@ -124,6 +124,7 @@ fn patch(wanted: Option<&Partition>) -> Value {
         json!({
             "clients": wanted.clients,
             "server": wanted.server,
+            "counters": wanted.counters,
             "link": wanted.link,
             "healAfter": wanted.heal_after,
         })
@@ -220,10 +221,12 @@ mod tests {
         let wanted = Partition {
             clients: vec![2],
             server: false,
+            counters: vec![],
             link: Link::Uplink,
             heal_after: None,
         };
-        let expected = r#"{"spec":{"partition":{"clients":[2],"server":false,"link":"Uplink","healAfter":null}}}"#;
+        let expected =
+            r#"{"spec":{"partition":{"clients":[2],"server":false,"counters":[],"link":"Uplink","healAfter":null}}}"#;
         assert_eq!(patch(Some(&wanted)).to_string(), expected);
         assert_eq!(patch(None).to_string(), r#"{"spec":{"partition":null}}"#);
     }

@@ -36,6 +36,8 @@ pub struct Partition {
     pub clients: Vec<u16>,
     /// Whether the server is cut.
     pub server: bool,
+    /// Ordinals of the counter nodes that are cut.
+    pub counters: Vec<u16>,
     /// Which way.
     pub link: Link,
     /// After how long the operator heals it, such as `5m`; null: by hand.

@@ -229,7 +229,7 @@ impl Round<'_> {
     async fn tell(&mut self, listeners: &Listeners, told: &metrics::Value, dropped: &metrics::Value) {
         let changed = {
             let book = self.counters.book();
-            let changed = book.since(self.seen);
+            let changed = book.since(self.seen, |_| true);
             self.seen = book.last();
             changed
         };

@@ -18,7 +18,13 @@ export async function applyCut(cut: Cut): Promise<void> {
   set({ partition: { ...state.partition, busy: true } });
   try {
     const healed = isHealed(cut);
-    const body = { clients: cut.clients, server: cut.server, link: cut.link, heal_after: cut.healAfter };
+    const body = {
+      clients: cut.clients,
+      server: cut.server,
+      counters: cut.counters,
+      link: cut.link,
+      heal_after: cut.healAfter,
+    };
     const answer = await (healed
       ? call<PartitionAnswer | undefined>("/partition", { method: "DELETE" })
       : call<PartitionAnswer>("/partition", { method: "PUT", body }));

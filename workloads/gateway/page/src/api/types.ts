@@ -58,6 +58,7 @@ export type Link = "Both" | "Uplink" | "Downlink";
 export interface Partition {
   clients: number[];
   server: boolean;
+  counters: number[];
   link: Link;
   heal_after: string | null;
 }

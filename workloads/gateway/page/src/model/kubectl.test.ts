@@ -1,11 +1,11 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { CONNECTED, cutOf, isCut, isHealed, kubectl, withSite } from "./kubectl.ts";
+import { CONNECTED, cutOf, isCut, isHealed, kubectl, withCounter, withSite } from "./kubectl.ts";
 
 test("the command names every field, since a merge patch keeps what it does not name", () => {
   assert.equal(
     kubectl("demo", "demo", withSite(CONNECTED, "client-2", "Uplink", "5m")),
-    `kubectl -n demo patch synccluster demo --type merge -p '{"spec":{"partition":{"clients":[2],"server":false,"link":"Uplink","healAfter":"5m"}}}'`,
+    `kubectl -n demo patch synccluster demo --type merge -p '{"spec":{"partition":{"clients":[2],"server":false,"counters":[],"link":"Uplink","healAfter":"5m"}}}'`,
   );
   assert.equal(
     kubectl("ns", "c", CONNECTED),
@@ -15,7 +15,7 @@ test("the command names every field, since a merge patch keeps what it does not 
 
 test("a client joins and leaves a cut, and the last one to leave heals it", () => {
   const two = withSite(withSite(CONNECTED, "client-10", "Both", null), "client-2", "Downlink", "30s");
-  assert.deepEqual(two, { clients: [2, 10], server: false, link: "Downlink", healAfter: "30s" });
+  assert.deepEqual(two, { clients: [2, 10], server: false, counters: [], link: "Downlink", healAfter: "30s" });
   assert.ok(isCut(two, "client-10") && isCut(two, "client-2") && !isCut(two, "client-1") && !isCut(two, "server"));
   const one = withSite(two, "client-2", null, null);
   assert.deepEqual(one.clients, [10]);
@@ -29,11 +29,21 @@ test("the server is cut beside clients", () => {
 });
 
 test("what the resource asks for is read, and nobody is cut where it asks for nothing", () => {
-  assert.deepEqual(cutOf({ clients: [3, 1], server: true, link: "Downlink", heal_after: "2h" }), {
+  assert.deepEqual(cutOf({ clients: [3, 1], server: true, counters: [2, 0], link: "Downlink", heal_after: "2h" }), {
     clients: [1, 3],
     server: true,
+    counters: [0, 2],
     link: "Downlink",
     healAfter: "2h",
   });
   assert.deepEqual(cutOf(null), CONNECTED);
+});
+
+test("a counter node is cut beside sites, and healed alone", () => {
+  const both = withCounter(withCounter(withSite(CONNECTED, "client-1", "Uplink", "5m"), 2, true, null), 0, true, "30s");
+  assert.deepEqual(both, { clients: [1], server: false, counters: [0, 2], link: "Uplink", healAfter: "30s" });
+  const one = withCounter(withCounter(both, 0, false, null), 0, false, null);
+  assert.deepEqual([one.counters, one.clients, one.healAfter], [[2], [1], "30s"]);
+  const alone = withCounter(CONNECTED, 1, true, null);
+  assert.ok(!isHealed(alone) && isHealed(withCounter(alone, 1, false, null)));
 });

@@ -6,24 +6,27 @@ import type { Link, Partition } from "../api/types.ts";
 export interface Cut {
   readonly clients: readonly number[];
   readonly server: boolean;
+  /** Counter nodes. */
+  readonly counters: readonly number[];
   readonly link: Link;
   /** `30s`, `5m`, `2h`; null: until it is healed by hand. */
   readonly healAfter: string | null;
 }
 
-export const CONNECTED: Cut = { clients: [], server: false, link: "Both", healAfter: null };
+export const CONNECTED: Cut = { clients: [], server: false, counters: [], link: "Both", healAfter: null };
 
 export function cutOf(partition: Partition | null | undefined): Cut {
   if (partition === null || partition === undefined) return CONNECTED;
   return {
     clients: [...partition.clients].sort((a, b) => a - b),
     server: partition.server,
+    counters: [...partition.counters].sort((a, b) => a - b),
     link: partition.link,
     healAfter: partition.heal_after,
   };
 }
 
-export const isHealed = (cut: Cut): boolean => cut.clients.length === 0 && !cut.server;
+export const isHealed = (cut: Cut): boolean => cut.clients.length === 0 && !cut.server && cut.counters.length === 0;
 
 export function isCut(cut: Cut, site: string): boolean {
   return site === "server" ? cut.server : cut.clients.some((client) => `client-${client}` === site);
@@ -38,10 +41,16 @@ export function withSite(cut: Cut, site: string, link: Link | null, healAfter: s
   return { ...cut, clients: [...others, ordinal].sort((a, b) => a - b), link, healAfter };
 }
 
+/** The cut with this counter node added, or taken away. */
+export function withCounter(cut: Cut, node: number, off: boolean, healAfter: string | null): Cut {
+  const counters = cut.counters.filter((other) => other !== node);
+  return off ? { ...cut, counters: [...counters, node].sort((a, b) => a - b), healAfter } : { ...cut, counters };
+}
+
 export function kubectl(namespace: string, cluster: string, cut: Cut): string {
   // A merge patch keeps what it does not name, so everything is named.
   const partition = isHealed(cut)
     ? null
-    : { clients: cut.clients, server: cut.server, link: cut.link, healAfter: cut.healAfter };
+    : { clients: cut.clients, server: cut.server, counters: cut.counters, link: cut.link, healAfter: cut.healAfter };
   return `kubectl -n ${namespace} patch synccluster ${cluster} --type merge -p '${JSON.stringify({ spec: { partition } })}'`;
 }

@@ -5,7 +5,7 @@ import { button, copy, field, problemBox, select, tag, time, type Tone } from ".
 import type { IconName } from "../dom/icons.ts";
 import { type Child, h, type VNode } from "../dom/vdom.ts";
 import type { Link } from "../api/types.ts";
-import { isCut, isHealed, withSite } from "../model/kubectl.ts";
+import { CONNECTED, isCut, isHealed, withSite } from "../model/kubectl.ts";
 import { links, type SiteLinks } from "../model/links.ts";
 import { duration } from "../model/time.ts";
 import { mayEdit, set, type State } from "../store.ts";
@@ -142,7 +142,7 @@ export function connections(state: State): Child {
         icon: "link",
         edits: true,
         disabled: isHealed(cut) || state.partition.busy,
-        onclick: () => applyCut({ ...cut, clients: [], server: false }),
+        onclick: () => applyCut(CONNECTED),
       }),
     ),
     mayEdit() ? null : h("p.reason", null, READ_ONLY),

@@ -1,12 +1,14 @@
 //! Likes: totals at every counter node side by side, and what the windows count.
 
 import { chosen, like, PAGE } from "../actions/counters.ts";
+import { applyCut, wanted } from "../actions/partition.ts";
 import { live } from "../actions/refresh.ts";
 import { look } from "../actions/navigate.ts";
 import type { CounterNode } from "../api/types.ts";
 import { aloud, button, empty, field, loading, problemBox, tag } from "../dom/parts.ts";
 import { icon } from "../dom/icons.ts";
 import { type Child, h, type VNode } from "../dom/vdom.ts";
+import { withCounter } from "../model/kubectl.ts";
 import { agreement, sides, type Side, type Total } from "../model/totals.ts";
 import { mayEdit, type State } from "../store.ts";
 import { charts } from "./charts.ts";
@@ -27,14 +29,32 @@ function agreed(state: State): VNode {
   }
 }
 
-function node({ node: ordinal, alive, leader, load }: CounterNode): VNode {
+/** Cuts the node off, or connects it; only an operator can. */
+function cutting(ordinal: number, state: State): Child {
+  if (state.cluster.value?.namespace == null) return null;
+  const cut = wanted(state);
+  const off = cut.counters.includes(ordinal);
+  return button(off ? "Connect" : "Cut off", {
+    tone: "quiet",
+    edits: true,
+    disabled: state.partition.busy,
+    "aria-label": off ? `Connect node ${ordinal}` : `Cut node ${ordinal} off`,
+    onclick: () => void applyCut(withCounter(cut, ordinal, !off, state.healAfter)),
+  });
+}
+
+function node({ node: ordinal, alive, leader, load }: CounterNode, state: State): VNode {
   return h(
     "li",
     { key: String(ordinal), "data-node": ordinal, "data-alive": String(alive) },
     h("strong", null, `node ${ordinal}`),
     alive ? tag("good", "check", "Alive") : tag("cut", "cut", "Not heard", "The leader has not heard it lately."),
     leader ? tag("plain", "key", "Leader", "Tells clients which node to use.") : null,
+    wanted(state).counters.includes(ordinal)
+      ? tag("cut", "cut", "Cut off", "From the others and from Kafka; it keeps counting.")
+      : null,
     h("span.hint", null, `${load.likes_per_second} likes/s`),
+    cutting(ordinal, state),
   );
 }
 
@@ -187,7 +207,11 @@ export function countersView(state: State): Child {
       problemBox(problem ?? state.totals.problem, () => live.again()),
       value === undefined || value.nodes.length === 0
         ? null
-        : h("ul.nodes", { "aria-label": "Counter nodes" }, value.nodes.map(node)),
+        : h(
+            "ul.nodes",
+            { "aria-label": "Counter nodes" },
+            value.nodes.map((each) => node(each, state)),
+          ),
       value?.unreachable == null ? null : h("p.hint", null, `The nodes' leader cannot be asked: ${value.unreachable}`),
       toolbar(state),
       mayEdit() ? null : h("p.hint", null, "You are signed in as a viewer: you see the counters and cannot like."),
