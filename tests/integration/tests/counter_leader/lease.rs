@@ -11,10 +11,11 @@ use super::{NODE, SOON, api::Api, leader, next_leader};
 
 const LEASE: &str = "demo-counter";
 
-async fn start() -> Result<(Api, Nodes)> {
-    let api = Api::start(3).await?;
+/// So many nodes.
+pub async fn start(count: usize) -> Result<(Api, Nodes)> {
+    let api = Api::start(count).await?;
     let flags = ["--lease", LEASE, "--lease-namespace", "lab"];
-    let nodes = Nodes::start_in(NODE, 3, &flags, &[("KUBECONFIG", &api.kubeconfig())]).await?;
+    let nodes = Nodes::start_in(NODE, count, &flags, &[("KUBECONFIG", &api.kubeconfig())]).await?;
     Ok((api, nodes))
 }
 
@@ -33,7 +34,7 @@ fn check_terms(api: &Api) -> Result<()> {
 
 #[tokio::test]
 async fn the_holder_of_the_lease_leads_and_when_it_is_killed_another_within_three_seconds() -> Result<()> {
-    let (api, mut nodes) = start().await?;
+    let (api, mut nodes) = start(3).await?;
     let (first, term, _) = next_leader(&nodes, &[0, 1, 2], 1).await?;
     let spec = api.lease(LEASE)["spec"].clone();
     ensure!(spec["holderIdentity"] == format!("{LEASE}-{first}"), "{spec}");
@@ -69,7 +70,7 @@ async fn the_holder_of_the_lease_leads_and_when_it_is_killed_another_within_thre
 
 #[tokio::test]
 async fn a_conflict_is_no_loss_when_somebody_else_only_touched_the_lease() -> Result<()> {
-    let (api, nodes) = start().await?;
+    let (api, nodes) = start(3).await?;
     let (first, term, _) = next_leader(&nodes, &[0, 1, 2], 1).await?;
     let before = api.objects().conflicts;
     for _ in 0..5 {
@@ -88,7 +89,7 @@ async fn a_conflict_is_no_loss_when_somebody_else_only_touched_the_lease() -> Re
 
 #[tokio::test]
 async fn a_leader_that_cannot_renew_stops_before_another_begins() -> Result<()> {
-    let (api, nodes) = start().await?;
+    let (api, nodes) = start(3).await?;
     let (first, term, _) = next_leader(&nodes, &[0, 1, 2], 1).await?;
     let (mut highest, mut assigned) = (term, Vec::new());
     for round in 0..120 {
@@ -121,7 +122,7 @@ async fn a_leader_that_cannot_renew_stops_before_another_begins() -> Result<()> 
 
 #[tokio::test]
 async fn without_the_api_nobody_assigns_and_a_lease_that_was_deleted_comes_back_in_a_higher_term() -> Result<()> {
-    let (api, nodes) = start().await?;
+    let (api, nodes) = start(3).await?;
     let (_, term, _) = next_leader(&nodes, &[0, 1, 2], 1).await?;
     for node in 0..3 {
         api.cut(node, Link::Blocked).await?;
@@ -142,5 +143,38 @@ async fn without_the_api_nobody_assigns_and_a_lease_that_was_deleted_comes_back_
     let (_, again, _) = next_leader(&nodes, &[0, 1, 2], term).await?;
     api.delete(LEASE);
     next_leader(&nodes, &[0, 1, 2], again + 1).await?;
+    check_terms(&api)
+}
+
+#[tokio::test]
+async fn a_leader_that_is_cut_from_the_nodes_but_not_from_the_api_makes_room_for_another() -> Result<()> {
+    let (api, nodes) = start(3).await?;
+    let (first, term, _) = next_leader(&nodes, &[0, 1, 2], 1).await?;
+    nodes.cut(first, Link::Blocked).await?;
+    let (second, next, took) = next_leader(&nodes, &others(first), term + 1).await?;
+    println!("another holder {took:?} after the leader was cut off");
+    ensure!(took < SOON && second != first, "{second} after {took:?}");
+    sleep(Duration::from_secs(2)).await;
+    ensure!(leader(&nodes, &others(first)).await?.0 == second);
+    // Its leader API is not cut: it asks the one that leads.
+    let assigned = nodes.ask_leader(first, "/assign?client=ann").await?.ok()?;
+    ensure!(assigned["term"] == next && assigned["node"] != first, "{assigned}");
+    nodes.cut(first, Link::Open).await?;
+    eventually(Duration::from_secs(15), async || {
+        ensure!(leader(&nodes, &[first]).await?.0 == second);
+        Ok(())
+    })
+    .await?;
+    check_terms(&api)
+}
+
+#[tokio::test]
+async fn of_two_nodes_the_one_that_is_left_leads() -> Result<()> {
+    let (api, mut nodes) = start(2).await?;
+    let (first, term, _) = next_leader(&nodes, &[0, 1], 1).await?;
+    nodes.kill(first).await?;
+    let (_, _, took) = next_leader(&nodes, &[1 - first], term + 1).await?;
+    println!("the one of two that was left leads after {took:?}");
+    ensure!(took < SOON, "{took:?}");
     check_terms(&api)
 }

@@ -20,6 +20,8 @@ use super::{
 
 /// An answer that is not here by then is not waited for.
 const ANSWER: Duration = Duration::from_millis(700);
+/// Whether a majority is heard is looked at so often at least.
+const LONGEST: Duration = Duration::from_millis(100);
 /// Between two tries after something went wrong.
 const RETRY: Duration = Duration::from_millis(100);
 
@@ -27,13 +29,14 @@ const RETRY: Duration = Duration::from_millis(100);
 pub struct Lease {
     api: Api<Object>,
     name: String,
+    elector: Mutex<Elector>,
     /// As it was read or written last: what others have put beside, like labels, stays.
     last: Mutex<Option<Object>>,
 }
 
 impl Lease {
     /// In this namespace, or that of the service account.
-    pub async fn new(name: String, namespace: Option<String>) -> Result<Self, Error> {
+    pub async fn new(name: String, namespace: Option<String>, elector: Elector) -> Result<Self, Error> {
         let client = Client::try_default()
             .await
             .map_err(|error| Error::Kubernetes(Box::new(error)))?;
@@ -41,8 +44,14 @@ impl Lease {
         Ok(Self {
             api: Api::namespaced(client, &namespace),
             name,
+            elector: Mutex::new(elector),
             last: Mutex::default(),
         })
+    }
+
+    /// The term this node may assign in.
+    pub fn leads(&self, now: Duration) -> Option<u64> {
+        locked(&self.elector).leads(now)
     }
 
     async fn read(&self) -> Result<Option<Record>, String> {
@@ -79,10 +88,11 @@ impl Lease {
 }
 
 /// Takes part until `stop`; then what is held is given back.
-pub async fn run(leader: &Leader, lease: &Lease, elector: &Mutex<Elector>, stop: CancellationToken) {
+pub async fn run(leader: &Leader, lease: &Lease, stop: CancellationToken) {
+    let elector = &lease.elector;
     let (mut said, mut claimed) = (None, None);
     while !stop.is_cancelled() {
-        let next = locked(elector).next(clock::now(), leader.highest());
+        let next = locked(elector).next(clock::now(), leader.highest(), leader.hears_majority());
         let mut error = None;
         let wait = match next {
             Step::Wait(wait) => wait,
@@ -125,7 +135,7 @@ pub async fn run(leader: &Leader, lease: &Lease, elector: &Mutex<Elector>, stop:
             }
         }
         leader.members.claim(claim, Instant::now());
-        tokio::select! { () = stop.cancelled() => {}, () = time::sleep(wait) => {} }
+        tokio::select! { () = stop.cancelled() => {}, () = time::sleep(wait.min(LONGEST)) => {} }
     }
     leader.members.claim(None, Instant::now());
     let resigned = locked(elector).resign();

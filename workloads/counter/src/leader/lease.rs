@@ -3,6 +3,9 @@
 //! A node takes the Lease when it has seen it unchanged for as long as it lasts; since the change came to its eyes after it was made, the
 //! holder has not renewed for at least as long. The holder counts from *before* it asked to renew and stops [`MARGIN`] earlier. So
 //! the two never overlap, whatever is delayed, and whatever the clocks show, as long as they run equally fast within a quarter.
+//!
+//! A node that is cut off from the others may still reach the API, and would send everybody to itself. So a holder that hears a majority of the
+//! nodes no more gives the Lease back, and a node that hears none leaves a free Lease to others for [`ALONE`].
 
 use std::time::Duration;
 
@@ -16,6 +19,10 @@ pub const MARGIN: Duration = Duration::from_millis(500);
 pub const RENEW: Duration = Duration::from_millis(500);
 /// How often the others look.
 pub const LOOK: Duration = Duration::from_millis(250);
+/// How much longer a Lease has to be free for a node that hears no majority.
+pub const ALONE: Duration = Duration::from_millis(500);
+/// A holder that hears no majority offers the Lease to others so often.
+const OFFER: Duration = Duration::from_secs(10);
 /// A Lease that somebody made longer is respected up to this.
 const LONGEST: Duration = Duration::from_mins(1);
 
@@ -73,6 +80,8 @@ struct Held {
     since: Duration,
     /// When it is to be renewed.
     due: Duration,
+    /// When it is to be given back for want of a majority; absent while one is heard.
+    alone: Option<Duration>,
 }
 
 #[derive(Clone, Debug)]
@@ -105,6 +114,8 @@ pub struct Elector {
     held: Option<Held>,
     /// It has to be read before anything is written.
     stale: bool,
+    /// A majority of the nodes is heard.
+    majority: bool,
 }
 
 impl Elector {
@@ -115,6 +126,7 @@ impl Elector {
             seen: None,
             held: None,
             stale: true,
+            majority: false,
         }
     }
 
@@ -139,23 +151,35 @@ impl Elector {
         Some(Claim { term, leader })
     }
 
-    /// What to do now; `known` is the highest term that was ever heard of.
-    pub fn next(&self, now: Duration, known: u64) -> Step {
+    /// What to do now; `known` is the highest term that was ever heard of, `majority` whether a majority of the nodes is heard.
+    pub fn next(&mut self, now: Duration, known: u64, majority: bool) -> Step {
+        self.majority = majority;
+        if let Some(held) = &mut self.held {
+            if majority {
+                held.alone = None;
+            } else if held.alone.is_none_or(|until| now >= until)
+                && let Some(write) = self.resign()
+            {
+                return Step::Write(write);
+            }
+        }
         if self.stale {
             return Step::Look;
         }
+        let patience = if majority { Duration::ZERO } else { ALONE };
+        let free_at = |seen: &Seen| seen.free_at() + patience;
         let until = |due: Duration| Step::Wait(due.saturating_sub(now));
         match (&self.held, &self.seen) {
             (Some(held), _) if now < held.due => until(held.due),
             (Some(held), _) => self.write(Some(held.version.clone()), held.term),
             (None, None) => Step::Look,
-            (None, Some(seen)) if now >= seen.free_at() => {
+            (None, Some(seen)) if now >= free_at(seen) => {
                 let record = seen.record.as_ref();
                 let term = record.map_or(0, |record| record.term).max(known) + 1;
                 self.write(record.map(|record| record.version.clone()), term)
             }
             (None, Some(seen)) if now >= seen.looked + LOOK => Step::Look,
-            (None, Some(seen)) => until(seen.free_at().min(seen.looked + LOOK)),
+            (None, Some(seen)) => until(free_at(seen).min(seen.looked + LOOK)),
         }
     }
 
@@ -186,10 +210,15 @@ impl Elector {
 
     /// This was written, beginning at `sent`.
     pub fn wrote(&mut self, write: Write, sent: Duration, outcome: Outcome) {
+        let before = self.held.as_ref().and_then(|held| held.alone);
+        let alone = |sent| (!self.majority).then(|| before.unwrap_or(sent + OFFER));
         match outcome {
             Outcome::Written(version) => {
+                // What was given back is to be seen as free.
+                self.stale = write.holder.is_none();
                 self.held = write.holder.map(|_| Held {
                     term: write.term,
+                    alone: alone(sent),
                     version,
                     since: sent,
                     due: sent + RENEW,
@@ -202,6 +231,7 @@ impl Elector {
     /// From now on it leads no more; what is to be written so that others need not wait.
     pub fn resign(&mut self) -> Option<Write> {
         let held = self.held.take()?;
+        self.stale = true;
         Some(Write {
             over: Some(held.version),
             holder: None,

@@ -94,6 +94,7 @@ pub struct Leader {
     members: Members,
     mode: Mode,
     data: PathBuf,
+    nodes: usize,
     assignments: Mutex<Assignments>,
     /// The highest term this node knows; what has a lower one is refused.
     highest: AtomicU64,
@@ -102,7 +103,7 @@ pub struct Leader {
 }
 
 enum Mode {
-    Lease(Box<kubernetes::Lease>, Mutex<Elector>),
+    Lease(Box<kubernetes::Lease>),
     Votes(Ballot),
 }
 
@@ -114,10 +115,7 @@ impl Leader {
         let mode = match settings.lease {
             Some((name, namespace)) => {
                 let elector = Elector::new(format!("{name}-{}", members.own()));
-                Mode::Lease(
-                    Box::new(kubernetes::Lease::new(name, namespace).await?),
-                    Mutex::new(elector),
-                )
+                Mode::Lease(Box::new(kubernetes::Lease::new(name, namespace, elector).await?))
             }
             None => Mode::Votes(Ballot {
                 own: members.own(),
@@ -128,6 +126,7 @@ impl Leader {
             members,
             mode,
             data: settings.data,
+            nodes: settings.nodes,
             assignments: Mutex::default(),
             highest: AtomicU64::new(voted.term),
             voted: Mutex::new(voted),
@@ -140,7 +139,7 @@ impl Leader {
         let (leader, stopped) = (Arc::clone(&self), stop.clone());
         tasks.spawn(async move {
             match &leader.mode {
-                Mode::Lease(lease, elector) => kubernetes::run(&leader, lease, elector, stopped).await,
+                Mode::Lease(lease) => kubernetes::run(&leader, lease, stopped).await,
                 Mode::Votes(ballot) => votes::run(&leader, *ballot, stopped).await,
             }
         });
@@ -191,9 +190,14 @@ impl Leader {
             .or_else(|| heard.max_by_key(|claim| claim.term))
     }
 
+    fn hears_majority(&self) -> bool {
+        let members = self.members.all(Instant::now());
+        members.iter().filter(|member| member.alive()).count() > self.nodes / 2
+    }
+
     fn leads(&self, members: &[Member]) -> Option<u64> {
         match &self.mode {
-            Mode::Lease(_, elector) => locked(elector).leads(clock::now()),
+            Mode::Lease(lease) => lease.leads(clock::now()),
             Mode::Votes(ballot) => ballot.leads(members, clock::now()),
         }
     }

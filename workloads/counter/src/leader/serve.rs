@@ -122,3 +122,6 @@ async fn nothing_there() -> Problem {
     let detail = "there are GET /assign?client=NAME and GET /nodes; likes go to the port for clients, 5002";
     Problem::new(StatusCode::NOT_FOUND, "not-found", "Nothing there", detail)
 }
+
+#[cfg(test)]
+mod tests;

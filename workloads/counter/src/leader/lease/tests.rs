@@ -16,8 +16,8 @@ fn record(holder: &str, term: u64, version: u64) -> Record {
 }
 
 fn take(elector: &mut Elector, at: Duration) -> Write {
-    let Step::Write(write) = elector.next(at, 0) else {
-        panic!("nothing to write: {:?}", elector.next(at, 0));
+    let Step::Write(write) = elector.next(at, 0, true) else {
+        panic!("nothing to write: {:?}", elector.next(at, 0, true));
     };
     elector.wrote(write.clone(), at, Outcome::Written("9".to_owned()));
     write
@@ -26,17 +26,17 @@ fn take(elector: &mut Elector, at: Duration) -> Write {
 #[test]
 fn a_lease_is_taken_when_it_was_seen_unchanged_for_as_long_as_it_lasts() {
     let mut elector = Elector::new("demo-counter-1".to_owned());
-    assert_eq!(elector.next(MS(0), 0), Step::Look);
+    assert_eq!(elector.next(MS(0), 0, true), Step::Look);
     elector.looked(Some(record("demo-counter-0", 3, 5)), MS(100));
     let holder = Claim {
         term: 3,
         leader: Ordinal(0),
     };
     assert_eq!(elector.claim(MS(2099)), Some(holder));
-    assert_eq!(elector.next(MS(200), 0), Step::Wait(MS(150)));
-    assert_eq!(elector.next(MS(1999), 0), Step::Look);
+    assert_eq!(elector.next(MS(200), 0, true), Step::Wait(MS(150)));
+    assert_eq!(elector.next(MS(1999), 0, true), Step::Look);
     elector.looked(Some(record("demo-counter-0", 3, 6)), MS(2000));
-    assert_eq!(elector.next(MS(3999), 0), Step::Look);
+    assert_eq!(elector.next(MS(3999), 0, true), Step::Look);
     assert_eq!((elector.claim(MS(4000)), elector.leads(MS(4000))), (None, None));
     let write = take(&mut elector, MS(4000));
     assert_eq!((write.over.as_deref(), write.term), (Some("6"), 4));
@@ -48,18 +48,18 @@ fn the_holder_renews_in_its_term_and_stops_by_its_own_clock() {
     let mut elector = Elector::new("n-0".to_owned());
     elector.looked(Some(record("", 3, 5)), MS(0));
     assert_eq!(take(&mut elector, MS(0)).term, 4);
-    assert_eq!(elector.next(MS(100), 0), Step::Wait(MS(400)));
-    let Step::Write(renew) = elector.next(MS(500), 0) else {
+    assert_eq!(elector.next(MS(100), 0, true), Step::Wait(MS(400)));
+    let Step::Write(renew) = elector.next(MS(500), 0, true) else {
         panic!()
     };
     assert_eq!((renew.over.as_deref(), renew.term), (Some("9"), 4));
     elector.wrote(renew, MS(500), Outcome::Unknown);
     assert_eq!((elector.leads(MS(1499)), elector.leads(MS(1500))), (Some(4), None));
     // The answer was lost, the write was not: it goes on in its term, but counts from nothing it does not know.
-    assert_eq!(elector.next(MS(1500), 0), Step::Look);
+    assert_eq!(elector.next(MS(1500), 0, true), Step::Look);
     elector.looked(Some(record("n-0", 4, 10)), MS(1600));
     assert_eq!(elector.leads(MS(1600)), None);
-    let Step::Write(renew) = elector.next(MS(1600), 0) else {
+    let Step::Write(renew) = elector.next(MS(1600), 0, true) else {
         panic!()
     };
     elector.wrote(renew, MS(1600), Outcome::Written("11".to_owned()));
@@ -85,7 +85,7 @@ fn what_the_former_process_held_is_waited_for_and_what_was_given_back_is_not() {
     let mut elector = Elector::new("n-0".to_owned());
     elector.looked(Some(record("n-0", 3, 5)), MS(0));
     assert_eq!(elector.leads(MS(0)), None);
-    assert!(matches!(elector.next(MS(100), 0), Step::Wait(_)));
+    assert!(matches!(elector.next(MS(100), 0, true), Step::Wait(_)));
     elector.looked(Some(record("", 3, 6)), MS(300));
     assert_eq!(take(&mut elector, MS(300)).term, 4);
     let back = elector.resign().unwrap();
@@ -94,14 +94,46 @@ fn what_the_former_process_held_is_waited_for_and_what_was_given_back_is_not() {
 }
 
 #[test]
+fn a_holder_that_hears_no_majority_gives_it_back_and_takes_it_only_if_nobody_else_does() {
+    let mut elector = Elector::new("n-0".to_owned());
+    elector.looked(Some(record("", 3, 5)), MS(0));
+    take(&mut elector, MS(0));
+    let Step::Write(back) = elector.next(MS(100), 0, false) else {
+        panic!()
+    };
+    assert_eq!((back.holder.as_ref(), elector.leads(MS(100))), (None, None));
+    elector.wrote(back, MS(100), Outcome::Written("10".to_owned()));
+    assert_eq!(elector.next(MS(110), 0, false), Step::Look);
+    elector.looked(Some(record("", 4, 10)), MS(120));
+    assert_eq!(elector.next(MS(619), 0, false), Step::Look);
+    let Step::Write(again) = elector.next(MS(620), 0, false) else {
+        panic!()
+    };
+    assert_eq!(again.term, 5);
+    elector.wrote(again, MS(620), Outcome::Written("11".to_owned()));
+    // By itself it leads, and offers it again after a while, renewing until then.
+    for at in (1120..10_620).step_by(500) {
+        let Step::Write(renew) = elector.next(MS(at), 0, false) else {
+            panic!("{at}")
+        };
+        assert_eq!((renew.holder.as_deref(), renew.term), (Some("n-0"), 5));
+        elector.wrote(renew, MS(at), Outcome::Written("12".to_owned()));
+    }
+    let Step::Write(back) = elector.next(MS(10_620), 0, false) else {
+        panic!()
+    };
+    assert_eq!(back.holder, None);
+}
+
+#[test]
 fn a_deleted_lease_is_made_anew_in_a_higher_term_after_its_holder_has_stopped() {
     let mut elector = Elector::new("n-1".to_owned());
     elector.looked(Some(record("n-0", 7, 5)), MS(0));
     elector.looked(None, MS(250));
-    assert_eq!(elector.next(MS(2249), 7), Step::Look);
+    assert_eq!(elector.next(MS(2249), 7, true), Step::Look);
     let write = take(&mut Elector { ..elector.clone() }, MS(2250));
     assert_eq!((write.over, write.term), (None, 1));
-    let Step::Write(write) = elector.next(MS(2250), 7) else {
+    let Step::Write(write) = elector.next(MS(2250), 7, true) else {
         panic!()
     };
     assert_eq!(write.term, 8);
@@ -112,8 +144,8 @@ fn a_deleted_lease_is_made_anew_in_a_higher_term_after_its_holder_has_stopped() 
 enum Event {
     /// Time passes, for a node that does nothing meanwhile as for all.
     Passes(u64),
-    /// A node goes on: it asks, if it waits for nothing.
-    Acts(usize),
+    /// A node goes on: it asks, if it waits for nothing. It hears a majority or does not.
+    Acts(usize, bool),
     /// What it asked arrives at the API server.
     Arrives(usize),
     /// The answer arrives.
@@ -187,11 +219,11 @@ impl World {
     fn happens(&mut self, event: &Event) {
         match *event {
             Event::Passes(millis) => self.now += MS(millis),
-            Event::Acts(node) => {
+            Event::Acts(node, majority) => {
                 let now = self.clock(node);
                 let node = &mut self.nodes[node];
                 if node.underway.is_none() {
-                    let step = node.elector.next(now, 0);
+                    let step = node.elector.next(now, 0, majority);
                     node.underway = (!matches!(step, Step::Wait(_))).then_some(Underway::Asked(step, now));
                 }
             }
@@ -265,7 +297,7 @@ fn event() -> impl Strategy<Value = Event> {
     prop_oneof![
         4 => (1..400_u64).prop_map(Event::Passes),
         1 => (400..3000_u64).prop_map(Event::Passes),
-        8 => node.clone().prop_map(Event::Acts),
+        8 => (node.clone(), prop::bool::weighted(0.9)).prop_map(|(node, majority)| Event::Acts(node, majority)),
         8 => node.clone().prop_map(Event::Arrives),
         8 => node.clone().prop_map(Event::Answered),
         1 => node.clone().prop_map(Event::GivesUp),
@@ -299,7 +331,7 @@ fn while_all_works_somebody_leads_and_when_it_is_killed_another_does_within_thre
     for round in 0..1000 {
         world.happens(&Event::Passes(10));
         for node in (0..3).filter(|node| Some(*node) != dead) {
-            for event in [Event::Acts(node), Event::Arrives(node), Event::Answered(node)] {
+            for event in [Event::Acts(node, true), Event::Arrives(node), Event::Answered(node)] {
                 world.happens(&event);
             }
         }
