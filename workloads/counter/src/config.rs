@@ -68,7 +68,7 @@ pub struct Run {
     #[arg(long, env = "COUNTER_LEASE")]
     pub lease: Option<String>,
     /// The Lease's namespace; by default that of the service account.
-    #[arg(long, env = "POD_NAMESPACE", requires = "lease")]
+    #[arg(long, env = "POD_NAMESPACE")]
     pub lease_namespace: Option<String>,
     /// Where the leader API is served.
     #[arg(long, env = "COUNTER_LISTEN_LEADER", default_value = "0.0.0.0:5001")]

@@ -5,7 +5,7 @@ use std::{
     collections::BTreeMap,
     net::SocketAddr,
     path::PathBuf,
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, MutexGuard},
 };
 
 use anyhow::Result;
@@ -19,6 +19,8 @@ use axum::{
 use serde_json::{Value, json};
 use synccluster_harness::{Link, Proxy};
 use tokio::net::TcpListener;
+
+use super::locked;
 
 /// What it has.
 #[derive(Default)]
@@ -74,8 +76,8 @@ impl Api {
     }
 
     /// What it has now.
-    pub fn objects(&self) -> std::sync::MutexGuard<'_, Objects> {
-        self.objects.lock().unwrap()
+    pub fn objects(&self) -> MutexGuard<'_, Objects> {
+        locked(&self.objects)
     }
 
     /// Somebody else writes a label into the Lease.
@@ -121,7 +123,7 @@ impl Objects {
 }
 
 async fn read(State(shared): State<Shared>, Path((_, name)): Path<(String, String)>) -> Response {
-    let objects = shared.lock().unwrap();
+    let objects = locked(&shared);
     match objects.leases.get(&name) {
         Some(lease) => Json(lease).into_response(),
         None => refused(StatusCode::NOT_FOUND, "NotFound"),
@@ -129,7 +131,7 @@ async fn read(State(shared): State<Shared>, Path((_, name)): Path<(String, Strin
 }
 
 async fn create(State(shared): State<Shared>, Path(_): Path<String>, Json(lease): Json<Value>) -> Response {
-    let mut objects = shared.lock().unwrap();
+    let mut objects = locked(&shared);
     let name = lease["metadata"]["name"].as_str().unwrap_or_default().to_owned();
     if objects.leases.contains_key(&name) {
         objects.conflicts += 1;
@@ -146,7 +148,7 @@ async fn replace(
     Path((_, name)): Path<(String, String)>,
     Json(lease): Json<Value>,
 ) -> Response {
-    let mut objects = shared.lock().unwrap();
+    let mut objects = locked(&shared);
     let Some(current) = objects.leases.get(&name) else {
         return refused(StatusCode::NOT_FOUND, "NotFound");
     };

@@ -17,7 +17,7 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use super::{NODE, SOON, lease, next_leader};
+use super::{NODE, SOON, lease, locked, next_leader};
 
 /// A client's process.
 pub struct Client {
@@ -43,7 +43,7 @@ impl Client {
         tokio::spawn(async move {
             while let Ok(Some(line)) = lines.next_line().await {
                 let document = serde_json::from_str(&line).unwrap_or(Value::String(line));
-                heard.lock().unwrap().push((Instant::now(), document));
+                locked(&heard).push((Instant::now(), document));
             }
         });
         Ok(Self { process, input, news })
@@ -57,7 +57,7 @@ impl Client {
 
     /// What it has said of this kind.
     pub fn said(&self, kind: &str) -> Vec<(Instant, Value)> {
-        let news = self.news.lock().unwrap();
+        let news = locked(&self.news);
         let of_kind = news.iter().filter(|(_, document)| document.get(kind).is_some());
         of_kind.map(|(at, document)| (*at, document[kind].clone())).collect()
     }
@@ -182,6 +182,7 @@ async fn a_client_leaves_a_node_that_hangs() -> Result<()> {
     })
     .await?;
     println!("a client of a node that hangs was at another after {:?}", at.elapsed());
+    ensure!(at.elapsed() < SOON, "{:?}", at.elapsed());
     nodes.signal(first, "CONT").await?;
     ensure!(client.ends().await? == Some(0));
     nodes.agree(&BTreeMap::from([("tea".to_owned(), 1)])).await

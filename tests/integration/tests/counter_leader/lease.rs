@@ -106,7 +106,8 @@ async fn a_leader_that_cannot_renew_stops_before_another_begins() -> Result<()> 
             }
             let now = answer.ok()?["term"].as_u64().context("no term")?;
             ensure!(now >= highest, "node {node} assigns in term {now} after {highest}");
-            (highest, _) = (now, assigned.push((round, now)));
+            highest = now;
+            assigned.push((round, now));
         }
         sleep(Duration::from_millis(50)).await;
     }

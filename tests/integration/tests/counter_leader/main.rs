@@ -7,7 +7,10 @@ mod lease;
 mod typed;
 mod votes;
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
 
 use anyhow::{Context, Result, ensure};
 use synccluster_harness::eventually;
@@ -18,6 +21,10 @@ const NODE: &str = env!("CARGO_BIN_EXE_counter_node");
 
 /// Within this a client has another node, and the nodes another leader.
 const SOON: Duration = Duration::from_secs(3);
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// Who leads in which term, as one of these nodes answers.
 async fn leader(nodes: &Nodes, asked: &[usize]) -> Result<(usize, u64)> {

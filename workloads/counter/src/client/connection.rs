@@ -2,7 +2,7 @@
 
 use std::{cmp::Ordering, fmt::Write, time::Duration};
 
-use futures::{SinkExt, StreamExt};
+use futures::{SinkExt, StreamExt, stream::FuturesUnordered};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use tokio::{
     sync::mpsc,
@@ -18,6 +18,8 @@ const CONNECT: Duration = Duration::from_secs(1);
 const PING: Duration = Duration::from_millis(500);
 /// One that says nothing for so long is not.
 const SILENCE: Duration = Duration::from_millis(1500);
+/// A leader API that has not answered by then is not the only one that is asked.
+const HEDGE: Duration = Duration::from_millis(100);
 /// Between two tries.
 const RETRY: Duration = Duration::from_millis(200);
 /// Tries to reach a node before another is asked for.
@@ -71,20 +73,28 @@ pub async fn keep(client: String, leaders: Vec<String>, watch: String, events: m
 }
 
 impl Guide {
-    /// Asks one leader API after the other. While nobody assigns, the node that was assigned last is as good as any: likes count wherever
+    /// Asks one leader API after the other, not waiting long for one that hangs. While nobody assigns, the node that was assigned last is as good as any: likes count wherever
     /// they go.
     async fn find(&mut self) -> Result<Assignment, String> {
         let mut reasons = Vec::new();
-        for index in 0..self.leaders.len() {
-            let index = (self.next + index) % self.leaders.len();
-            match self.ask(&self.leaders[index]).await {
-                Ok(assignment) => {
-                    self.next = index;
-                    self.heard(&assignment);
-                    return Ok(assignment);
-                }
+        let ask = async |turn: usize| {
+            let index = (self.next + turn) % self.leaders.len();
+            time::sleep(HEDGE * u32::try_from(turn).unwrap_or(u32::MAX)).await;
+            (index, self.ask(&self.leaders[index]).await)
+        };
+        let mut asked: FuturesUnordered<_> = (0..self.leaders.len()).map(ask).collect();
+        let mut found = None;
+        while let (None, Some((index, answer))) = (&found, asked.next().await) {
+            match answer {
+                Ok(assignment) => found = Some((index, assignment)),
                 Err(reason) => reasons.push(reason),
             }
+        }
+        drop(asked);
+        if let Some((index, assignment)) = found {
+            self.next = index;
+            self.heard(&assignment);
+            return Ok(assignment);
         }
         self.tries += 1;
         let again = self.last.clone().filter(|_| self.tries.is_multiple_of(2));

@@ -76,7 +76,7 @@ impl Ballot {
             .filter_map(|member| Some(member.heartbeat.as_ref()?.term));
         let highest = known.max().unwrap_or(0).max(voted.term);
         self.is_majority(members.iter().filter(free).count()).then(|| Claim {
-            term: highest + 1,
+            term: highest.saturating_add(1),
             leader: self.own,
         })
     }

@@ -128,7 +128,7 @@ pub async fn run(leader: &Leader, lease: &Lease, stop: CancellationToken) {
             tracing::info!(leader = ?claim.map(|claim| claim.leader.0), term = claim.map(|claim| claim.term), "who leads has changed");
             claimed = claim;
             if let Some(claim) = claim.filter(|claim| leader.heard(claim.term))
-                && let Err(error) = term::write(&leader.data, claim)
+                && let Err(error) = term::keep(&leader.data, claim).await
             {
                 // The Lease knows the term; this is for the day it was deleted.
                 tracing::warn!(%error, "the term is not kept");

@@ -175,7 +175,7 @@ impl Elector {
             (None, None) => Step::Look,
             (None, Some(seen)) if now >= free_at(seen) => {
                 let record = seen.record.as_ref();
-                let term = record.map_or(0, |record| record.term).max(known) + 1;
+                let term = record.map_or(0, |record| record.term).max(known).saturating_add(1);
                 self.write(record.map(|record| record.version.clone()), term)
             }
             (None, Some(seen)) if now >= seen.looked + LOOK => Step::Look,

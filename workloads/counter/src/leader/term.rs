@@ -7,6 +7,7 @@ use std::{
 };
 
 use serde::{Deserialize, Serialize};
+use tokio::task::spawn_blocking;
 
 use crate::{crdt::Ordinal, mesh::members::Claim};
 
@@ -47,7 +48,15 @@ pub fn read(folder: &Path) -> Result<Claim, Error> {
 }
 
 /// Keeps it: when this returns it is on disk, as a whole.
-pub fn write(folder: &Path, Claim { term, leader }: Claim) -> Result<(), Error> {
+pub async fn keep(folder: &Path, vote: Claim) -> Result<(), Error> {
+    let place = folder.to_owned();
+    match spawn_blocking(move || write(&place, vote)).await {
+        Ok(written) => written,
+        Err(error) => Err(Error::Io(folder.to_owned(), io::Error::other(error))),
+    }
+}
+
+fn write(folder: &Path, Claim { term, leader }: Claim) -> Result<(), Error> {
     let (path, new) = (folder.join(NAME), folder.join(format!("{NAME}.new")));
     let writing = || {
         let mut file = File::create(&new)?;

@@ -53,7 +53,7 @@ pub async fn run(leader: &Leader, ballot: Ballot, stop: CancellationToken) {
         let written = if claim == voted {
             Ok(())
         } else {
-            term::write(&leader.data, claim)
+            term::keep(&leader.data, claim).await
         };
         match written {
             Ok(()) => {
@@ -72,11 +72,11 @@ pub async fn run(leader: &Leader, ballot: Ballot, stop: CancellationToken) {
             }
         }
     }
-    members_told(leader).await;
+    farewell(leader).await;
 }
 
 /// Who stops says so, that nobody waits for it.
-async fn members_told(leader: &Leader) {
+async fn farewell(leader: &Leader) {
     leader.members.claim(None, Instant::now());
     time::sleep(TICK).await;
 }
