@@ -27,6 +27,7 @@ use super::locked;
 pub struct Objects {
     leases: BTreeMap<String, Value>,
     version: u64,
+    made: bool,
     /// Conflicts it has answered.
     pub conflicts: usize,
     /// Every holder and term that was written, in order.
@@ -78,6 +79,16 @@ impl Api {
     /// What it has now.
     pub fn objects(&self) -> MutexGuard<'_, Objects> {
         locked(&self.objects)
+    }
+
+    /// The Lease is made, and held by nobody: from now on nodes cannot make one.
+    pub fn make(&self, name: &str) {
+        let mut objects = self.objects();
+        objects.made = true;
+        objects.store(
+            name,
+            json!({"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": {"name": name}}),
+        );
     }
 
     /// Somebody else writes a label into the Lease.
@@ -132,6 +143,9 @@ async fn read(State(shared): State<Shared>, Path((_, name)): Path<(String, Strin
 
 async fn create(State(shared): State<Shared>, Path(_): Path<String>, Json(lease): Json<Value>) -> Response {
     let mut objects = locked(&shared);
+    if objects.made {
+        return refused(StatusCode::FORBIDDEN, "Forbidden");
+    }
     let name = lease["metadata"]["name"].as_str().unwrap_or_default().to_owned();
     if objects.leases.contains_key(&name) {
         objects.conflicts += 1;

@@ -11,9 +11,12 @@ use super::{NODE, SOON, api::Api, leader, next_leader};
 
 const LEASE: &str = "demo-counter";
 
-/// So many nodes.
+/// So many nodes, which make the Lease.
 pub async fn start(count: usize) -> Result<(Api, Nodes)> {
-    let api = Api::start(count).await?;
+    started(Api::start(count).await?, count).await
+}
+
+async fn started(api: Api, count: usize) -> Result<(Api, Nodes)> {
     let flags = ["--lease", LEASE, "--lease-namespace", "lab"];
     let nodes = Nodes::start_in(NODE, count, &flags, &[("KUBECONFIG", &api.kubeconfig())]).await?;
     Ok((api, nodes))
@@ -171,7 +174,10 @@ async fn a_leader_that_is_cut_from_the_nodes_but_not_from_the_api_makes_room_for
 
 #[tokio::test]
 async fn of_two_nodes_the_one_that_is_left_leads() -> Result<()> {
-    let (api, mut nodes) = start(2).await?;
+    // As an operator does, for which nodes need no right to create.
+    let api = Api::start(2).await?;
+    api.make(LEASE);
+    let (api, mut nodes) = started(api, 2).await?;
     let (first, term, _) = next_leader(&nodes, &[0, 1], 1).await?;
     nodes.kill(first).await?;
     let (_, _, took) = next_leader(&nodes, &[1 - first], term + 1).await?;

@@ -95,10 +95,11 @@ struct Seen {
 }
 
 impl Seen {
-    /// When it may be taken.
-    fn free_at(&self) -> Duration {
+    /// When it may be taken, by one who knows of this term.
+    fn free_at(&self, known: u64) -> Duration {
         match &self.record {
-            Some(record) if record.holder.is_none() => self.since,
+            // One that knows less was not given back, but made anew.
+            Some(record) if record.holder.is_none() && record.term >= known => self.since,
             Some(record) => self.since + record.lasts.clamp(LEASE, LONGEST),
             // One that was deleted may have a holder that does not know yet.
             None => self.since + LEASE,
@@ -141,7 +142,7 @@ impl Elector {
     pub fn claim(&self, now: Duration) -> Option<Claim> {
         let (holder, term) = match (&self.held, &self.seen) {
             (Some(held), _) if now < held.since + LEASE => (&self.own, held.term),
-            (None, Some(seen)) if now < seen.free_at() => {
+            (None, Some(seen)) if now < seen.free_at(0) => {
                 let record = seen.record.as_ref()?;
                 (record.holder.as_ref()?, record.term)
             }
@@ -167,7 +168,7 @@ impl Elector {
             return Step::Look;
         }
         let patience = if majority { Duration::ZERO } else { ALONE };
-        let free_at = |seen: &Seen| seen.free_at() + patience;
+        let free_at = |seen: &Seen| seen.free_at(known) + patience;
         let until = |due: Duration| Step::Wait(due.saturating_sub(now));
         match (&self.held, &self.seen) {
             (Some(held), _) if now < held.due => until(held.due),

@@ -133,6 +133,10 @@ fn a_deleted_lease_is_made_anew_in_a_higher_term_after_its_holder_has_stopped() 
     assert_eq!(elector.next(MS(2249), 7, true), Step::Look);
     let write = take(&mut Elector { ..elector.clone() }, MS(2250));
     assert_eq!((write.over, write.term), (None, 1));
+    let mut empty = elector.clone();
+    empty.looked(Some(record("", 0, 9)), MS(300));
+    assert!(!matches!(empty.next(MS(2299), 7, true), Step::Write(_)));
+    assert!(matches!(empty.next(MS(2300), 7, true), Step::Write(_)));
     let Step::Write(write) = elector.next(MS(2250), 7, true) else {
         panic!()
     };
