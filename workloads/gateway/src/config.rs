@@ -85,6 +85,14 @@ pub struct Config {
         requires = "counter_address"
     )]
     pub counter_leader_address: Option<Address>,
+    /// What the topics of aggregations begin with, before the window's size, as the counter nodes are told; `<cluster>.aggregations-` unless it is told.
+    #[arg(
+        long,
+        env = "COUNTER_AGGREGATIONS_TOPIC",
+        value_name = "NAME",
+        requires = "counter_address"
+    )]
+    pub counter_aggregations_topic: Option<String>,
     /// `none` lets everybody who reaches the gateway do everything: for development, on a machine of one's own.
     #[arg(long, value_name = "none", conflicts_with_all = ["access_dir", "identity_header"])]
     pub access: Option<Open>,
@@ -96,9 +104,10 @@ impl Config {
         let access = self.who_may()?;
         let mut app = App::new(self.cluster.clone(), Sites::read(&self.sites)?, self.bootstrap_servers);
         app.access = access;
-        app.counters = self
-            .counter_address
-            .map(|clients| Counters::new(&self.cluster, clients, self.counter_leader_address));
+        app.counters = self.counter_address.map(|clients| {
+            Counters::new(&self.cluster, clients, self.counter_leader_address)
+                .with_topics(self.counter_aggregations_topic)
+        });
         if let Some(namespace) = self.namespace {
             let client = kube::Client::try_default()
                 .await

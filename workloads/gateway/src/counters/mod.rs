@@ -32,7 +32,7 @@ pub struct Counters {
     pub clients: Address,
     /// Any of them, for who asks about the nodes.
     pub leader: Address,
-    /// The topics of aggregations are this, a dash and a window's name.
+    /// The topics of aggregations are this and a window's name.
     topics: String,
     book: Mutex<Book>,
     changed: watch::Sender<u64>,
@@ -44,10 +44,17 @@ impl Counters {
         Self {
             leader: leader.unwrap_or_else(|| clients.with_port(LEADER_PORT)),
             clients,
-            topics: format!("{cluster}.aggregations"),
+            topics: format!("{cluster}.aggregations-"),
             book: Mutex::new(Book::new(BOOK_BYTES)),
             changed: watch::Sender::new(0),
         }
+    }
+
+    /// With topics of aggregations that begin otherwise than `<cluster>.aggregations-`.
+    #[must_use]
+    pub fn with_topics(mut self, begin: Option<String>) -> Self {
+        self.topics = begin.unwrap_or(self.topics);
+        self
     }
 
     /// What is known of the windows.
@@ -71,7 +78,7 @@ impl Counters {
     }
 
     fn topic(&self, window: Window) -> String {
-        format!("{}-{window}", self.topics)
+        format!("{}{window}", self.topics)
     }
 }
 
@@ -130,5 +137,15 @@ mod tests {
         };
         assert_eq!(of(None).to_string(), "demo-counter:5001");
         assert_eq!(of(Some("[::1]:7")).to_string(), "[::1]:7");
+    }
+
+    #[test]
+    fn topics_are_named_as_the_nodes_name_them() {
+        let counters = || Counters::new(&"demo".parse().unwrap(), "a:1".parse().unwrap(), None);
+        assert_eq!(counters().topic(Window::One), "demo.aggregations-1m");
+        assert_eq!(
+            counters().with_topics(Some("w.".to_owned())).topic(Window::Ten),
+            "w.10m"
+        );
     }
 }
