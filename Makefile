@@ -12,7 +12,7 @@ ENV := source kind/env.sh; if [ -z "$${KUBECONTEXT:-}" ]; then export KUBECONFIG
 NAMESPACE ?= demo
 CLUSTER ?= demo
 SYSTEM := synccluster-system
-BINARIES := synccluster-operator synccluster-connector synccluster-sink synccluster-schema synccluster-gateway
+BINARIES := synccluster-operator synccluster-connector synccluster-sink synccluster-schema synccluster-gateway synccluster-counter
 
 .PHONY: help page demo test unit integration chart e2e lint down clean-cache cluster binaries images install tour cut heal ports logs status generate bench-spine bench-gateway bench-counter
 

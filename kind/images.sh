@@ -21,7 +21,7 @@ fi
 export KUBECONFIG=$CLUSTER_KUBECONFIG
 
 staged=$ROOT_DIR/target/image
-for binary in operator connector sink schema gateway; do
+for binary in operator connector sink schema gateway counter; do
   [[ -x $staged/synccluster-$binary ]] || die "$staged/synccluster-$binary is missing: \`make binaries\` puts the stripped release binaries there"
 done
 

@@ -9,6 +9,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use futures::future::BoxFuture;
 use futures::{FutureExt as _, StreamExt as _, TryFutureExt as _, TryStreamExt as _, stream};
 use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
+use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim, Secret, Service, ServiceAccount};
 use k8s_openapi::api::networking::v1::{Ingress, NetworkPolicy};
 use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
@@ -177,7 +178,7 @@ impl Applier {
     fn is_due(&self, cluster: &ValidatedCluster, object: &Object, existing: &BTreeMap<Key, ObjectMeta>) -> bool {
         let now = existing.get(&object.key()).map(|meta| Applied {
             hash: plan::hash(&object.body),
-            version: version(meta),
+            version: version(object.kind, meta),
         });
         now.is_none() || self.memory().get(&(of(cluster), object.key())) != now.as_ref()
     }
@@ -216,7 +217,7 @@ impl Applier {
             Ok(applied) => {
                 let applied = Applied {
                     hash: plan::hash(&object.body),
-                    version: version(&applied.metadata),
+                    version: version(object.kind, &applied.metadata),
                 };
                 self.memory().insert((of(cluster), object.key()), applied);
                 Ok(None)
@@ -246,8 +247,12 @@ impl Applier {
 
     async fn remove(&self, cluster: &ValidatedCluster, key: &Key, meta: &ObjectMeta) -> Result<(), Error> {
         let (kind, name) = key;
-        if *kind == Kind::StatefulSet && !self.release_volume(cluster, name, meta).await? {
-            return Ok(());
+        let mut claims = Vec::new();
+        if *kind == Kind::StatefulSet {
+            claims = self.claims(cluster, name).await?;
+            if !self.release_volumes(cluster, name, meta, &claims).await? {
+                return Ok(());
+            }
         }
         // The UID: what was made anew under the name since it was listed must not go.
         let this = Preconditions {
@@ -261,17 +266,37 @@ impl Applier {
             Ok(_) => {}
         }
         self.memory().remove(&(of(cluster), key.clone()));
-        if *kind == Kind::StatefulSet && cluster.postgres.storage.when_scaled == Retention::Delete {
-            self.delete_claim(cluster, name).await?;
+        if *kind == Kind::StatefulSet && retention(cluster, name).1 == Retention::Delete {
+            for claim in claims {
+                self.delete_claim(cluster, &claim).await?;
+            }
         }
         Ok(())
     }
 
-    /// Before a client's StatefulSet goes: whether its volume is free to stay. With `whenDeleted: Delete` Kubernetes would take the volume
-    /// along; with `whenScaled: Retain` it must not. The claim is free once the StatefulSet controller has taken its owner reference off.
-    async fn release_volume(&self, cluster: &ValidatedCluster, name: &str, meta: &ObjectMeta) -> Result<bool, Error> {
-        let storage = &cluster.postgres.storage;
-        if storage.when_scaled == Retention::Delete || storage.when_deleted == Retention::Retain {
+    /// The claims of a StatefulSet's pods: a client's database has one, the counter nodes one each.
+    async fn claims(&self, cluster: &ValidatedCluster, set: &str) -> Result<Vec<String>, Error> {
+        if set != names::counter(&cluster.name) {
+            return Ok(vec![claim_of(set, 0)]);
+        }
+        let sets: Api<StatefulSet> = Api::namespaced(self.client.clone(), &cluster.namespace);
+        let found = sets.get_opt(set).await;
+        let found = found.map_err(|source| failed("read", Kind::StatefulSet, set, source))?;
+        let replicas = found.and_then(|set| set.spec?.replicas).unwrap_or_default();
+        Ok((0..replicas).map(|ordinal| claim_of(set, ordinal)).collect())
+    }
+
+    /// Before the StatefulSet of a client, or that of the last counter nodes, goes: whether its volumes are free to stay. With
+    /// `whenDeleted: Delete` Kubernetes would take them along; with `whenScaled: Retain` it must not. A claim is free once the StatefulSet
+    /// controller has taken its owner reference off.
+    async fn release_volumes(
+        &self,
+        cluster: &ValidatedCluster,
+        name: &str,
+        meta: &ObjectMeta,
+        volumes: &[String],
+    ) -> Result<bool, Error> {
+        if retention(cluster, name) != (Retention::Delete, Retention::Retain) {
             return Ok(true);
         }
         let retain = json!({ "spec": { "persistentVolumeClaimRetentionPolicy": { "whenDeleted": "Retain" } } });
@@ -286,30 +311,34 @@ impl Applier {
             Ok(_) => {}
         }
         let claims: Api<PersistentVolumeClaim> = Api::namespaced(self.client.clone(), &cluster.namespace);
-        let claim = claims.get_metadata_opt(&claim_of(name)).await;
-        let claim = claim.map_err(|source| Error::Call {
-            verb: "read",
-            kind: "PersistentVolumeClaim",
-            name: claim_of(name),
-            source: Box::new(source),
-        })?;
         let owned = |meta: &ObjectMeta, uid: &Option<String>| {
             meta.owner_references
                 .iter()
                 .flatten()
                 .any(|owner| Some(&owner.uid) == uid.as_ref())
         };
-        Ok(claim.is_none_or(|claim| !owned(&claim.metadata, &meta.uid)))
+        for volume in volumes {
+            let claim = claims.get_metadata_opt(volume).await.map_err(|source| Error::Call {
+                verb: "read",
+                kind: "PersistentVolumeClaim",
+                name: volume.clone(),
+                source: Box::new(source),
+            })?;
+            if claim.is_some_and(|claim| owned(&claim.metadata, &meta.uid)) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
-    async fn delete_claim(&self, cluster: &ValidatedCluster, set: &str) -> Result<(), Error> {
+    async fn delete_claim(&self, cluster: &ValidatedCluster, claim: &str) -> Result<(), Error> {
         let claims: Api<PersistentVolumeClaim> = Api::namespaced(self.client.clone(), &cluster.namespace);
-        match claims.delete(&claim_of(set), &DeleteParams::default()).await {
+        match claims.delete(claim, &DeleteParams::default()).await {
             Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
             Err(source) => Err(Error::Call {
                 verb: "delete",
                 kind: "PersistentVolumeClaim",
-                name: claim_of(set),
+                name: claim.to_owned(),
                 source: Box::new(source),
             }),
             Ok(_) => Ok(()),
@@ -357,9 +386,20 @@ async fn some_at_once<T>(writes: Vec<BoxFuture<'_, Result<T, Error>>>) -> Result
     stream::iter(writes).buffer_unordered(CONCURRENCY).try_collect().await
 }
 
-/// The claim of the only pod of a site's StatefulSet.
-fn claim_of(set: &str) -> String {
-    format!("data-{set}-0")
+/// The claim of a StatefulSet's pod.
+fn claim_of(set: &str, ordinal: i32) -> String {
+    format!("data-{set}-{ordinal}")
+}
+
+/// What becomes of a StatefulSet's volumes when the SyncCluster is deleted, and when it is scaled.
+fn retention(cluster: &ValidatedCluster, set: &str) -> (Retention, Retention) {
+    if set == names::counter(&cluster.name) {
+        let storage = &cluster.counter.storage;
+        (storage.when_deleted, storage.when_scaled)
+    } else {
+        let storage = &cluster.postgres.storage;
+        (storage.when_deleted, storage.when_scaled)
+    }
 }
 
 fn failed(verb: &'static str, kind: Kind, name: &str, source: kube::Error) -> Error {
@@ -376,8 +416,12 @@ fn is_final(code: u16) -> bool {
     (400..500).contains(&code) && ![401, 404, 408, 409, 429].contains(&code)
 }
 
-/// What changes when an object's content does, and not when only its status does.
-fn version(meta: &ObjectMeta) -> Option<String> {
+/// What changes when an object's content does, and not when only its status does. A Lease is renewed all the time; what is applied of it is
+/// that it exists.
+fn version(kind: Kind, meta: &ObjectMeta) -> Option<String> {
+    if kind == Kind::Lease {
+        return None;
+    }
     meta.generation
         .map(|generation| generation.to_string())
         .or_else(|| meta.resource_version.clone())
@@ -405,6 +449,7 @@ fn resource(kind: Kind) -> ApiResource {
         Kind::ServiceAccount => ApiResource::erase::<ServiceAccount>(&()),
         Kind::Role => ApiResource::erase::<Role>(&()),
         Kind::RoleBinding => ApiResource::erase::<RoleBinding>(&()),
+        Kind::Lease => ApiResource::erase::<Lease>(&()),
         Kind::Ingress => ApiResource::erase::<Ingress>(&()),
         Kind::HttpRoute => http_routes(),
     }

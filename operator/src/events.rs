@@ -35,7 +35,10 @@ pub fn between(old: &SyncClusterStatus, new: &SyncClusterStatus) -> Vec<Event> {
         events.push(normal(
             "Healed",
             "Heal",
-            format!("{} may reach Kafka again", partition.sites.join(",")),
+            format!(
+                "{} may reach Kafka again",
+                [&partition.sites[..], &partition.counters].concat().join(",")
+            ),
         ));
     }
     let healing = |status: &SyncClusterStatus| {

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use k8s_openapi::jiff::Timestamp;
 use serde_json::{Value, json};
 use synccluster_protocol::status::{
-    ConnectorPhase, ConnectorStatus, Dial, DigestStatus, LinkStatus, SinkPhase, SinkStatus, SlotStatus, SourceStatus,
+    ConnectorPhase, ConnectorStatus, CounterLeaderStatus, CounterPeerStatus, CounterStatus, Dial, DigestStatus,
+    LinkStatus, SinkPhase, SinkStatus, SlotStatus, SourceStatus,
 };
 use synccluster_protocol::{Lsn, Site};
 
@@ -82,6 +83,18 @@ pub fn valid() -> ValidatedCluster {
     validated(resource())
 }
 
+/// What a person writes who wants three counter nodes.
+pub fn counting() -> Value {
+    with("/spec/counter", json!({ "nodes": 3 }))
+}
+
+/// The cluster with three counter nodes and this partition.
+pub fn counting_cut(partition: Value) -> ValidatedCluster {
+    let mut resource = counting();
+    set(&mut resource, "/spec/partition", partition);
+    validated(resource)
+}
+
 /// The cluster with this partition.
 pub fn cut(partition: Value) -> ValidatedCluster {
     validated(with("/spec/partition", partition))
@@ -105,6 +118,40 @@ pub fn pod(cluster: &ValidatedCluster, site: Option<Site>, component: Component)
         current: true,
         terminating: false,
         problem: None,
+    }
+}
+
+fn counter_pod(cluster: &ValidatedCluster, node: u16) -> PodFact {
+    let mut pod = pod(cluster, None, Component::Counter);
+    pod.name = names::counter_pod(&cluster.name, node);
+    pod.labels.insert(names::POD_NAME_LABEL.to_owned(), pod.name.clone());
+    pod
+}
+
+fn counter(cluster: &ValidatedCluster, node: u16) -> CounterStatus {
+    let peer = |ordinal: u16| CounterPeerStatus {
+        ordinal,
+        link: link(),
+        alive: true,
+        known: Some(40),
+    };
+    CounterStatus {
+        cluster: cluster.name.clone(),
+        node,
+        incarnation: "0000000000000001".to_owned(),
+        position: 40,
+        published: Some(40),
+        stable: 40,
+        log_bytes: 4096,
+        peers: cluster.counters().filter(|other| *other != node).map(peer).collect(),
+        digest: "00000000000c0de5".to_owned(),
+        ids: 3,
+        kafka: Some(link()),
+        leader: Some(CounterLeaderStatus { node: 0, term: 2 }),
+        clients: 0,
+        likes_per_second: 0,
+        error: None,
+        measured_at: Some((NOW - 1) * 1000),
     }
 }
 
@@ -201,8 +248,10 @@ pub fn observed(cluster: &ValidatedCluster) -> Observed {
     );
     let gateways = cluster.gateway.as_ref().map_or(0, |gateway| gateway.replicas);
     pods.extend((0..gateways).map(|_| pod(cluster, None, Component::Gateway)));
+    pods.extend(cluster.counters().map(|node| counter_pod(cluster, node)));
     Observed {
         pods,
+        counters: cluster.counters().map(|node| (node, counter(cluster, node))).collect(),
         connectors: cluster.sites().map(|site| (site, connector(cluster, site))).collect(),
         sinks: cluster.sites().map(|site| (site, sink(cluster, site))).collect(),
         kafka: Dial::Open,

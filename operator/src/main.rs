@@ -35,7 +35,7 @@ struct Run {
     /// Look after SyncClusters of this namespace only.
     #[arg(long, env = "OPERATOR_NAMESPACE")]
     namespace: Option<String>,
-    /// Image of connector, sink, migrations and gateway.
+    /// Image of connector, sink, migrations, gateway and counter nodes.
     #[arg(long, env = "OPERATOR_IMAGE", default_value = "synccluster/synccluster:dev")]
     image: String,
     /// Image of Postgres for SyncClusters that name none.

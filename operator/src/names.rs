@@ -10,8 +10,11 @@ pub const CLUSTER_LABEL: &str = "synccluster.dev/cluster";
 pub const SITE_LABEL: &str = "synccluster.dev/site";
 /// Label with what a pod is: a [`Component`].
 pub const COMPONENT_LABEL: &str = "app.kubernetes.io/component";
-/// Pods of applications with this label set to [`site`] reach that site's Postgres, set to [`gateway`] the gateway.
+/// Pods of applications with this label set to [`site`] reach that site's Postgres, set to [`gateway`] the gateway, set to [`counter`]
+/// the counter nodes.
 pub const ACCESS_LABEL: &str = "synccluster.dev/access";
+/// Label that Kubernetes gives each pod of a StatefulSet: its name.
+pub const POD_NAME_LABEL: &str = "statefulset.kubernetes.io/pod-name";
 /// Annotation of a pod with the hash of the template it was made from.
 pub const TEMPLATE_ANNOTATION: &str = "synccluster.dev/template";
 /// Value of `app.kubernetes.io/managed-by`, and the field manager of server-side apply.
@@ -32,11 +35,20 @@ pub enum Component {
     Sink,
     /// What people look at.
     Gateway,
+    /// A node that takes likes.
+    Counter,
 }
 
 impl Component {
     /// All of them.
-    pub const ALL: [Self; 5] = [Self::Postgres, Self::Kafka, Self::Connector, Self::Sink, Self::Gateway];
+    pub const ALL: [Self; 6] = [
+        Self::Postgres,
+        Self::Kafka,
+        Self::Connector,
+        Self::Sink,
+        Self::Gateway,
+        Self::Counter,
+    ];
 
     /// The value of the label.
     pub fn as_str(self) -> &'static str {
@@ -46,6 +58,7 @@ impl Component {
             Self::Connector => "connector",
             Self::Sink => "sink",
             Self::Gateway => "gateway",
+            Self::Counter => "counter",
         }
     }
 
@@ -131,6 +144,26 @@ pub fn brokers(cluster: &ClusterName) -> String {
 /// Everything of the gateway: Deployment, Service, Secret, account and rights, route from outside; and value of [`ACCESS_LABEL`].
 pub fn gateway(cluster: &ClusterName) -> String {
     of_cluster(cluster, "gateway")
+}
+
+/// Everything the counter nodes share: StatefulSet, Service for clients, Lease, account and rights; and value of [`ACCESS_LABEL`].
+pub fn counter(cluster: &ClusterName) -> String {
+    of_cluster(cluster, "counter")
+}
+
+/// Headless Service of the counter nodes, which gives each a name.
+pub fn counter_nodes(cluster: &ClusterName) -> String {
+    of_cluster(cluster, "counter-nodes")
+}
+
+/// A counter node's pod.
+pub fn counter_pod(cluster: &ClusterName, node: u16) -> String {
+    format!("{cluster}-{}", counter_node(node))
+}
+
+/// A counter node, in status and messages.
+pub fn counter_node(node: u16) -> String {
+    format!("counter-{node}")
 }
 
 /// Labels that select what belongs to a cluster.

@@ -166,7 +166,7 @@ async fn publish(
 
 /// When to look again, if nothing happens before.
 fn next_look(cluster: &ValidatedCluster, status: &SyncClusterStatus, changed: bool, heal_in: Option<u64>) -> Duration {
-    let wanted = if cluster.cut.sites.is_empty() {
+    let wanted = if cluster.cut.is_empty() {
         "Converged"
     } else {
         "PartitionEnforced"

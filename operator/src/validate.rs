@@ -1,6 +1,7 @@
 //! Step 2: from what was written to what can be planned. What comes out leaves Kubernetes no reason to refuse what is made from it.
 //! Most of this the API server has refused already by the rules of the CRD; an object stored under an older CRD has not been through them.
 
+mod counter;
 mod gateway;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -14,6 +15,7 @@ use synccluster_protocol::{ClusterName, Site, event::TableName, site::NameError}
 
 use crate::api::{CleanupPolicy, KafkaStorage, Link, PostgresStorage, SyncCluster, SyncClusterSpec};
 use crate::dereference::Dereferenced;
+pub use counter::Counter;
 pub use gateway::{Expose, Gateway};
 
 /// What is wrong with a resource, and what to write instead.
@@ -43,6 +45,16 @@ pub enum Error {
         /// How many there are.
         clients: u16,
     },
+    /// A cut names a counter node that does not exist.
+    #[error(
+        "spec.partition.counters names node {ordinal}, which does not exist: spec.counter.nodes is {nodes}, and nodes are numbered from 0"
+    )]
+    NoSuchNode {
+        /// The ordinal.
+        ordinal: i32,
+        /// How many there are.
+        nodes: u16,
+    },
     /// The ways from outside are not one.
     #[error("spec.gateway.expose must have exactly one of nodePort, ingress and gatewayApi")]
     Expose,
@@ -63,7 +75,7 @@ pub enum Error {
 pub struct Settings {
     /// Where the operator runs: its pods are let through to the workloads.
     pub operator_namespace: String,
-    /// Image of connector, sink, migrations and gateway.
+    /// Image of connector, sink, migrations, gateway and counter nodes.
     pub image: String,
     /// Image of Postgres where the resource names none.
     pub postgres_image: String,
@@ -90,18 +102,25 @@ pub enum Migrations {
     },
 }
 
-/// Who is cut off from Kafka.
+/// Who is cut off.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Cut {
-    /// The sites, none if nothing is cut.
+    /// The sites that are cut off from Kafka.
     pub sites: BTreeSet<Site>,
-    /// Which way.
+    /// The counter nodes that are cut off from Kafka and from all other nodes.
+    pub counters: BTreeSet<u16>,
+    /// Which way sites are.
     pub link: Link,
     /// After which time it ends by itself.
     pub heal_after: Option<Duration>,
 }
 
 impl Cut {
+    /// Whether nobody is.
+    pub fn is_empty(&self) -> bool {
+        self.sites.is_empty() && self.counters.is_empty()
+    }
+
     /// Whether changes of this site must not leave.
     pub fn uplink(&self, site: Site) -> bool {
         self.link != Link::Downlink && self.sites.contains(&site)
@@ -172,9 +191,11 @@ pub struct ValidatedCluster {
     pub postgres: Postgres,
     /// The Kafka.
     pub kafka: Kafka,
+    /// The counter nodes.
+    pub counter: Counter,
     /// The gateway, if there is one.
     pub gateway: Option<Gateway>,
-    /// Image of connector, sink, migrations and gateway.
+    /// Image of connector, sink, migrations, gateway and counter nodes.
     pub image: String,
     /// Where the operator runs.
     pub operator_namespace: String,
@@ -189,12 +210,18 @@ impl ValidatedCluster {
     pub fn sites(&self) -> impl Iterator<Item = Site> + use<> {
         Site::all(self.clients)
     }
+
+    /// The ordinals of the counter nodes.
+    pub fn counters(&self) -> std::ops::Range<u16> {
+        0..self.counter.nodes
+    }
 }
 
 /// Validates it.
 pub fn validate(cluster: &SyncCluster, found: Dereferenced, settings: &Settings) -> Result<ValidatedCluster, Error> {
     let spec = &cluster.spec;
     let clients = range("clients", spec.clients, 0..=1000, "between 0 and 1000")?;
+    let counter = counter::counter(&spec.counter)?;
     Ok(ValidatedCluster {
         name: cluster.name_any().parse()?,
         namespace: cluster.namespace().ok_or(Error::Metadata("namespace"))?,
@@ -202,7 +229,7 @@ pub fn validate(cluster: &SyncCluster, found: Dereferenced, settings: &Settings)
         generation: cluster.meta().generation.unwrap_or_default(),
         owner: cluster.controller_owner_ref(&()).ok_or(Error::Metadata("uid"))?,
         clients,
-        cut: cut(spec, clients)?,
+        cut: cut(spec, clients, counter.nodes)?,
         migrations: match (&spec.schema.migrations, found.migrations) {
             (None, _) => Migrations::None,
             (Some(named), None) => Migrations::Missing {
@@ -245,6 +272,7 @@ pub fn validate(cluster: &SyncCluster, found: Dereferenced, settings: &Settings)
                 .map(|r| duration("kafka.topics.retention", r))
                 .transpose()?,
         },
+        counter,
         gateway: gateway::gateway(&spec.gateway, found.serves_routes)?,
         image: settings.image.clone(),
         operator_namespace: settings.operator_namespace.clone(),
@@ -270,7 +298,7 @@ fn range<T: TryFrom<i32>>(
     T::try_from(value).map_err(|_| wrong())
 }
 
-fn cut(spec: &SyncClusterSpec, clients: u16) -> Result<Cut, Error> {
+fn cut(spec: &SyncClusterSpec, clients: u16, nodes: u16) -> Result<Cut, Error> {
     let Some(partition) = &spec.partition else {
         return Ok(Cut::default());
     };
@@ -282,6 +310,11 @@ fn cut(spec: &SyncClusterSpec, clients: u16) -> Result<Cut, Error> {
     if partition.server {
         sites.insert(Site::Server);
     }
+    let counter = |&ordinal: &i32| match u16::try_from(ordinal) {
+        Ok(existing) if existing < nodes => Ok(existing),
+        _ => Err(Error::NoSuchNode { ordinal, nodes }),
+    };
+    let counters = partition.counters.iter().map(counter).collect::<Result<_, _>>()?;
     let heal_after = partition
         .heal_after
         .as_deref()
@@ -289,6 +322,7 @@ fn cut(spec: &SyncClusterSpec, clients: u16) -> Result<Cut, Error> {
         .transpose()?;
     Ok(Cut {
         sites,
+        counters,
         link: partition.link,
         heal_after,
     })

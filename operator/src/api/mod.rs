@@ -1,10 +1,12 @@
 //! The resource: what people write (`spec`) and what they are told (`status`). The CRD is generated from these types.
 
+mod counter;
 mod gateway;
 mod rules;
 mod spec;
 mod status;
 
+pub use counter::*;
 pub use gateway::*;
 pub use spec::*;
 pub use status::*;

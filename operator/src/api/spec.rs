@@ -7,7 +7,7 @@ use kube::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Gateway, SyncClusterStatus, rules};
+use super::{Counter, Gateway, SyncClusterStatus, rules};
 
 /// A server Postgres, client Postgres databases, and what keeps them the same.
 #[derive(CustomResource, Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -42,6 +42,15 @@ use super::{Gateway, SyncClusterStatus, rules};
         "partition.clients names a client that does not exist: use ordinals from 1 to spec.clients, or raise spec.clients first; \
          before lowering spec.clients, take the clients that go out of partition.clients",
     ),
+    rules::rule(
+        "!has(self.partition) || !has(self.partition.counters) || self.partition.counters.all(c, c >= 0 && c < self.counter.nodes)",
+        "partition.counters names a counter node that does not exist: use ordinals from 0 to spec.counter.nodes - 1, or raise spec.counter.nodes first; \
+         before lowering spec.counter.nodes, take the nodes that go out of partition.counters",
+    ),
+    rules::rule(
+        "self.counter.nodes == 0 || oldSelf.counter.nodes == 0 || self.counter.topics.partitions == oldSelf.counter.topics.partitions",
+        "counter.topics.partitions cannot be changed while there are counter nodes: an id is counted in the partition its hash names; set it back",
+    ),
 ]))]
 pub struct SyncClusterSpec {
     /// How many client databases there are, 0 to 1000. They are numbered from 1. `kubectl scale synccluster/<name> --replicas=<n>` sets this field.
@@ -72,6 +81,10 @@ pub struct SyncClusterSpec {
     #[serde(default)]
     pub kafka: Kafka,
 
+    /// Nodes that take likes, share them and count them in windows. None unless nodes says how many.
+    #[serde(default)]
+    pub counter: Counter,
+
     /// What people look at: a page, a REST API and a live stream over all sites.
     #[serde(default)]
     pub gateway: Gateway,
@@ -86,12 +99,13 @@ fn three() -> i32 {
     3
 }
 
-/// A partition: which sites cannot reach Kafka, and in which direction.
+/// A partition: which sites cannot reach Kafka, and in which direction; and which counter nodes reach neither Kafka nor one another.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(extend("x-kubernetes-validations" = [rules::rule(
-    "(has(self.server) && self.server) || (has(self.clients) && self.clients.size() > 0)",
-    "partition cuts nobody: list ordinals in partition.clients or set partition.server to true; remove partition to connect everybody",
+    "(has(self.server) && self.server) || (has(self.clients) && self.clients.size() > 0) || (has(self.counters) && self.counters.size() > 0)",
+    "partition cuts nobody: list ordinals in partition.clients or partition.counters, or set partition.server to true; \
+     remove partition to connect everybody",
 )]))]
 pub struct Partition {
     /// Ordinals of the clients to cut: [2] cuts client-2. Each at most once, from 1 to spec.clients.
@@ -103,7 +117,13 @@ pub struct Partition {
     #[serde(default)]
     pub server: bool,
 
-    /// Which way is cut: Uplink (the site's changes do not leave), Downlink (others' changes do not arrive) or Both.
+    /// Ordinals of the counter nodes to cut: [0, 2] cuts counter-0 and counter-2 from all other nodes and from Kafka, both ways whatever link says.
+    /// Each at most once, from 0 to spec.counter.nodes - 1.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(extend("x-kubernetes-list-type" = "set"), length(max = 32))]
+    pub counters: Vec<i32>,
+
+    /// Which way sites are cut: Uplink (the site's changes do not leave), Downlink (others' changes do not arrive) or Both.
     #[serde(default)]
     pub link: Link,
 

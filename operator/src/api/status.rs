@@ -20,7 +20,7 @@ pub struct SyncClusterStatus {
     /// Selects the pods of the databases, for the scale subresource.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub selector: Option<String>,
-    /// The sites that spec.partition cuts, with commas between them.
+    /// The sites and counter nodes that spec.partition cuts, with commas between them.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cut: Option<String>,
     /// Ready, Reconciling and Stalled of the sites and Kafka, as kstatus defines them; PartitionEnforced, Converged, SlotsHealthy, ClocksAgree,
@@ -41,6 +41,10 @@ pub struct SyncClusterStatus {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
     pub sites: Vec<SiteStatus>,
+    /// One entry a counter node: counter-0, counter-1, …
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
+    pub counters: Vec<CounterNodeStatus>,
 }
 
 /// The partition that is wanted.
@@ -49,7 +53,10 @@ pub struct SyncClusterStatus {
 pub struct PartitionStatus {
     /// The sites it cuts.
     pub sites: Vec<String>,
-    /// Which way it cuts.
+    /// The counter nodes it cuts.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub counters: Vec<String>,
+    /// Which way it cuts sites.
     pub link: Link,
     /// When the operator first saw it.
     pub since: Option<Time>,
@@ -126,7 +133,35 @@ pub struct SiteStatus {
     pub problem: Option<String>,
 }
 
-/// Whether a site reaches Kafka, and whether it should.
+/// One counter node.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct CounterNodeStatus {
+    /// counter-0, counter-1, …
+    pub name: String,
+    /// Whether it reaches the other nodes and Kafka, and whether it should.
+    pub connectivity: Connectivity,
+    /// The last position of its log; absent when it could not be asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub position: Option<i64>,
+    /// Up to which position its log is in Kafka.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub published: Option<i64>,
+    /// Digest of all totals it knows: equal digests mean equal totals.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub digest: Option<String>,
+    /// Whom it takes for the leader; absent while there is none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub leader: Option<String>,
+    /// In which term.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub term: Option<i64>,
+    /// What is wrong at this node, with what to do.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub problem: Option<String>,
+}
+
+/// Whether a site reaches Kafka, and whether it should; or a counter node the others and Kafka.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Connectivity {

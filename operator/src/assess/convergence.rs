@@ -1,4 +1,4 @@
-//! Converged: nothing is on its way, and every site's digest is the same. What the workloads' measurements say together is decided by
+//! Converged: nothing is on its way, every site's digest is the same, and so are the totals of all counter nodes. What the workloads' measurements say together is decided by
 //! `synccluster_protocol::convergence`; what is added here is time: the digests that count were measured after nothing was on its way any more.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -6,9 +6,9 @@ use k8s_openapi::jiff::Timestamp;
 use synccluster_protocol::convergence::{self, NotConverged};
 use synccluster_protocol::status::Millis;
 
-use super::{Verdict, is, list, number, partition, whole_second};
+use super::{Verdict, counters, is, list, number, partition, whole_second};
 use crate::api::{Convergence, SyncClusterStatus};
-use crate::names::Component;
+use crate::names::{self, Component};
 use crate::observe::Observed;
 use crate::validate::ValidatedCluster;
 
@@ -25,12 +25,12 @@ pub fn assess(
         last_heal_seconds: before.last_heal_seconds,
         ..Convergence::default()
     };
-    if !cluster.cut.sites.is_empty() {
-        let cut = partition::cut_sites(cluster);
+    if !cluster.cut.is_empty() {
+        let cut = partition::cut(cluster);
         return (
             Verdict::no(
                 "Partitioned",
-                format!("{cut} is cut off; remove spec.partition to let the sites become the same"),
+                format!("{cut} is cut off; remove spec.partition to let all become the same"),
             ),
             memory,
         );
@@ -54,6 +54,10 @@ pub fn assess(
         Ok(same) => same,
         Err(reason) => return (verdict(&reason), memory),
     };
+    let totals = match counters::judge(cluster, observed) {
+        Ok(totals) => totals,
+        Err(verdict) => return (verdict, memory),
+    };
     let was = is(previous, "Converged", "True").then_some(before.since).flatten();
     memory.since = was.or(Some(Time(whole_second(now))));
     if let Some(healed) = memory.healed_at.take() {
@@ -62,20 +66,31 @@ pub fn assess(
     let took = memory
         .last_heal_seconds
         .map_or(String::new(), |seconds| format!("; the last heal took {seconds} s"));
+    let nodes = totals.map_or(String::new(), |totals| {
+        format!(
+            ", all {} counter nodes {totals} over their totals",
+            cluster.counter.nodes
+        )
+    });
     let said = Verdict::yes(
         "DigestsEqual",
-        format!("all sites have digest {digest} over {rows} rows{took}"),
+        format!("all sites have digest {digest} over {rows} rows{nodes}{took}"),
     );
     (memory.digest, memory.rows) = (Some(digest), Some(number(rows)));
     (said, memory)
 }
 
-/// When the last partition ended, until the sites are the same again: now, if a site was cut before that is not any more.
+/// When the last partition ended, until the sites are the same again: now, if somebody was cut before who is not any more.
 fn healed_at(cluster: &ValidatedCluster, previous: &SyncClusterStatus, now: Timestamp) -> Option<Time> {
-    let cut: Vec<String> = cluster.cut.sites.iter().map(ToString::to_string).collect();
-    let was_cut = previous.partition.as_ref().map(|partition| &partition.sites);
-    match was_cut {
-        Some(was_cut) if was_cut.iter().any(|site| !cut.contains(site)) => Some(Time(whole_second(now))),
+    let sites = cluster.cut.sites.iter().map(ToString::to_string);
+    let nodes = cluster.cut.counters.iter().copied().map(names::counter_node);
+    let cut: Vec<String> = sites.chain(nodes).collect();
+    let mut was_cut = previous
+        .partition
+        .iter()
+        .flat_map(|partition| partition.sites.iter().chain(&partition.counters));
+    match previous.partition {
+        Some(_) if was_cut.any(|name| !cut.contains(name)) => Some(Time(whole_second(now))),
         _ => previous
             .convergence
             .as_ref()

@@ -1,6 +1,9 @@
 //! Step 6: from what was measured to what is said. Pure: time is an argument, and what was said before is one too, because "since" needs it.
 
+mod connectivity;
 mod convergence;
+mod counters;
+mod edge;
 mod gateway;
 mod health;
 mod overlap;
@@ -85,7 +88,6 @@ pub fn assess(
         health::clocks(cluster, observed),
         gateway,
     ];
-    let sites = cluster.sites().zip(partition.connectivity);
     SyncClusterStatus {
         observed_generation: Some(cluster.generation),
         clients: cluster.clients.into(),
@@ -95,13 +97,24 @@ pub fn assess(
             cluster.name,
             Component::Postgres
         )),
-        cut: (!cluster.cut.sites.is_empty()).then(|| names_of(cluster.cut.sites.iter().copied())),
+        cut: (!cluster.cut.is_empty()).then(|| partition::cut(cluster)),
         conditions: conditions(previous, verdicts, cluster.generation, now),
         partition: partition.status,
         convergence: Some(convergence),
         gateway: gateway::status(cluster, observed),
-        sites: sites
-            .map(|(site, connectivity)| self::site(site, connectivity, observed))
+        sites: cluster
+            .sites()
+            .map(|site| {
+                let connectivity = connectivity::of_site(cluster, observed, previous, site, now);
+                self::site(site, connectivity, observed)
+            })
+            .collect(),
+        counters: cluster
+            .counters()
+            .map(|node| {
+                let connectivity = connectivity::of_counter(cluster, observed, previous, node, now);
+                counters::status(cluster, observed, node, connectivity)
+            })
             .collect(),
     }
 }
@@ -192,11 +205,7 @@ fn at(millis: i64) -> Option<Time> {
     Timestamp::from_second(millis.div_euclid(1000)).ok().map(Time)
 }
 
-/// Sites, with commas; beyond ten only how many more.
-fn names_of(sites: impl Iterator<Item = Site>) -> String {
-    list(sites.map(|site| site.to_string()).collect())
-}
-
+/// Names, with commas; beyond ten only how many more.
 fn list(mut names: Vec<String>) -> String {
     const SHOWN: usize = 10;
     let more = names.len().saturating_sub(SHOWN);

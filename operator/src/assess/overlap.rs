@@ -7,11 +7,9 @@ use k8s_openapi::api::networking::v1::{IPBlock, NetworkPolicyPeer, NetworkPolicy
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use kube::ResourceExt as _;
-use synccluster_protocol::Site;
 
-use crate::names::Component;
+use super::edge::Edge;
 use crate::observe::{Observed, PodFact};
-use crate::plan::KAFKA_PORT;
 use crate::validate::ValidatedCluster;
 
 /// Policies of others at both ends of an edge.
@@ -41,30 +39,21 @@ impl Ways {
     }
 }
 
-/// Who lets a site's workload out, and who lets it into Kafka.
-pub fn find(cluster: &ValidatedCluster, observed: &Observed, site: Site, component: Component) -> Ways {
-    let live = |pod: &&PodFact| !pod.terminating;
-    let pod = observed
-        .pods
-        .iter()
-        .filter(live)
-        .find(|pod| pod.site == Some(site) && pod.component == component);
-    let kafka = observed
-        .pods
-        .iter()
-        .filter(live)
-        .find(|pod| pod.component == Component::Kafka);
-    let (Some(pod), Some(kafka)) = (pod, kafka) else {
+/// Who lets a workload out, and who lets it in at the other end.
+pub fn find(cluster: &ValidatedCluster, observed: &Observed, edge: Edge) -> Ways {
+    let mut live = observed.pods.iter().filter(|pod| !pod.terminating);
+    let from = live.clone().find(|pod| edge.is_from(cluster, pod));
+    let (Some(from), Some(to)) = (from, live.find(|pod| edge.is_to(cluster, pod))) else {
         return Ways::default();
     };
     let namespace = &cluster.namespace;
     let mut ways = Ways::default();
     for policy in &cluster.foreign_policies {
         let Some(spec) = &policy.spec else { continue };
-        if selected(spec, pod) && lets_out(spec, kafka, namespace) {
+        if selected(spec, from) && lets_out(spec, to, namespace, edge) {
             ways.out.push(policy.name_any());
         }
-        if selected(spec, kafka) && lets_in(spec, pod, namespace) {
+        if selected(spec, to) && lets_in(spec, from, namespace, edge) {
             ways.into.push(policy.name_any());
         }
     }
@@ -77,7 +66,7 @@ fn selected(spec: &NetworkPolicySpec, pod: &PodFact) -> bool {
         .is_none_or(|selector| matches(selector, &pod.labels))
 }
 
-fn lets_out(spec: &NetworkPolicySpec, to: &PodFact, namespace: &str) -> bool {
+fn lets_out(spec: &NetworkPolicySpec, to: &PodFact, namespace: &str, edge: Edge) -> bool {
     // Without policyTypes a policy concerns egress only if it has an egress section: which it needs in order to allow anything.
     let rules = spec.egress.iter().flatten();
     let concerned = spec
@@ -87,10 +76,10 @@ fn lets_out(spec: &NetworkPolicySpec, to: &PodFact, namespace: &str) -> bool {
     concerned
         && rules
             .into_iter()
-            .any(|rule| port(rule.ports.as_deref()) && peer(rule.to.as_deref(), to, namespace))
+            .any(|rule| port(rule.ports.as_deref(), edge) && peer(rule.to.as_deref(), to, namespace))
 }
 
-fn lets_in(spec: &NetworkPolicySpec, from: &PodFact, namespace: &str) -> bool {
+fn lets_in(spec: &NetworkPolicySpec, from: &PodFact, namespace: &str, edge: Edge) -> bool {
     let rules = spec.ingress.iter().flatten();
     let concerned = spec
         .policy_types
@@ -99,20 +88,21 @@ fn lets_in(spec: &NetworkPolicySpec, from: &PodFact, namespace: &str) -> bool {
     concerned
         && rules
             .into_iter()
-            .any(|rule| port(rule.ports.as_deref()) && peer(rule.from.as_deref(), from, namespace))
+            .any(|rule| port(rule.ports.as_deref(), edge) && peer(rule.from.as_deref(), from, namespace))
 }
 
-/// Whether Kafka's port is among them; none listed is every port.
-fn port(ports: Option<&[NetworkPolicyPort]>) -> bool {
+/// Whether the edge's port is among them; none listed is every port.
+fn port(ports: Option<&[NetworkPolicyPort]>, edge: Edge) -> bool {
     let Some(ports @ [_, ..]) = ports else { return true };
-    let kafka = i32::from(KAFKA_PORT);
+    let (number, called) = edge.port();
+    let number = i32::from(number);
     ports
         .iter()
         .filter(|port| port.protocol.as_deref().unwrap_or("TCP") == "TCP")
         .any(|port| match (&port.port, port.end_port) {
             (None, _) => true,
-            (Some(IntOrString::Int(first)), last) => (*first..=last.unwrap_or(*first)).contains(&kafka),
-            (Some(IntOrString::String(name)), _) => name == "kafka",
+            (Some(IntOrString::Int(first)), last) => (*first..=last.unwrap_or(*first)).contains(&number),
+            (Some(IntOrString::String(name)), _) => name == called,
         })
 }
 

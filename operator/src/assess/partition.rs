@@ -6,12 +6,12 @@
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
-use synccluster_protocol::Site;
-use synccluster_protocol::status::{Dial, LinkStatus, Millis};
+use synccluster_protocol::status::{Dial, Millis};
 
-use super::{Verdict, at, list, names_of, overlap, whole_second};
-use crate::api::{Connectivity, Desired, Established, FreshDial, PartitionStatus, SyncClusterStatus};
-use crate::names::Component;
+use super::edge::Edge;
+use super::{Verdict, list, overlap, whole_second};
+use crate::api::{PartitionStatus, SyncClusterStatus};
+use crate::names;
 use crate::observe::Observed;
 use crate::validate::ValidatedCluster;
 
@@ -24,12 +24,10 @@ const GRACE: Millis = 10_000;
 pub struct Partition {
     pub verdict: Verdict,
     pub status: Option<PartitionStatus>,
-    /// One a site, in order.
-    pub connectivity: Vec<Connectivity>,
 }
 
-/// What was found at an edge that should be cut, the worst first.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+/// What was found at an edge that should be cut.
+#[derive(Clone, Debug, PartialEq, Eq)]
 enum Finding {
     Overlapping(Vec<String>),
     NotEnforced,
@@ -37,8 +35,24 @@ enum Finding {
     Stale,
     Enforcing,
     Unseen(String),
-    KafkaAway,
+    Away(Edge),
     Enforced,
+}
+
+impl Finding {
+    /// The worst has the lowest.
+    fn rank(&self) -> u8 {
+        match self {
+            Self::Overlapping(_) => 0,
+            Self::NotEnforced => 1,
+            Self::Established => 2,
+            Self::Stale => 3,
+            Self::Enforcing => 4,
+            Self::Unseen(_) => 5,
+            Self::Away(_) => 6,
+            Self::Enforced => 7,
+        }
+    }
 }
 
 /// Assesses it.
@@ -53,11 +67,8 @@ pub fn assess(
         .as_ref()
         .and_then(|status| status.since.as_ref())
         .map_or(0, |since| since.0.as_millisecond());
-    let edges = cluster
-        .sites()
-        .flat_map(|site| [(site, Component::Connector), (site, Component::Sink)]);
-    let cut = edges.filter(|&(site, component)| is_cut(cluster, site, component));
-    let findings: Vec<((Site, Component), Finding)> = cut
+    let cut = Edge::all(cluster).filter(|edge| edge.is_cut(cluster));
+    let findings: Vec<(Edge, Finding)> = cut
         .map(|edge| (edge, find(cluster, observed, edge, planned, now.as_millisecond())))
         .collect();
     let verdict = verdict(cluster, observed, &findings, now.as_millisecond());
@@ -67,27 +78,20 @@ pub fn assess(
     {
         status.enforced_at = Some(Time(whole_second(now)));
     }
-    let connectivity = cluster
-        .sites()
-        .map(|site| connectivity(cluster, observed, previous, site, now))
-        .collect();
-    Partition {
-        verdict,
-        status,
-        connectivity,
-    }
+    Partition { verdict, status }
 }
 
 /// The partition that is asked for. It keeps its beginning while the same edges are cut.
 fn wanted(cluster: &ValidatedCluster, previous: &SyncClusterStatus, now: Timestamp) -> Option<PartitionStatus> {
-    if cluster.cut.sites.is_empty() {
+    if cluster.cut.is_empty() {
         return None;
     }
     let sites: Vec<String> = cluster.cut.sites.iter().map(ToString::to_string).collect();
+    let counters: Vec<String> = cluster.cut.counters.iter().copied().map(names::counter_node).collect();
     let same = previous
         .partition
         .as_ref()
-        .filter(|before| before.sites == sites && before.link == cluster.cut.link);
+        .filter(|before| before.sites == sites && before.counters == counters && before.link == cluster.cut.link);
     let since = same
         .and_then(|same| same.since.clone())
         .unwrap_or(Time(whole_second(now)));
@@ -101,6 +105,7 @@ fn wanted(cluster: &ValidatedCluster, previous: &SyncClusterStatus, now: Timesta
     let enforced_at = same.and_then(|same| same.enforced_at.clone());
     Some(PartitionStatus {
         sites,
+        counters,
         link: cluster.cut.link,
         since: Some(since),
         enforced_at,
@@ -108,39 +113,22 @@ fn wanted(cluster: &ValidatedCluster, previous: &SyncClusterStatus, now: Timesta
     })
 }
 
-fn is_cut(cluster: &ValidatedCluster, site: Site, component: Component) -> bool {
-    match component {
-        Component::Connector => cluster.cut.uplink(site),
-        Component::Sink => cluster.cut.downlink(site),
-        Component::Postgres | Component::Kafka | Component::Gateway => false,
-    }
-}
-
-fn link(observed: &Observed, site: Site, component: Component) -> Option<&LinkStatus> {
-    match component {
-        Component::Connector => observed.connectors.get(&site).map(|connector| &connector.link),
-        Component::Sink => observed.sinks.get(&site).map(|sink| &sink.link),
-        Component::Postgres | Component::Kafka | Component::Gateway => None,
-    }
-}
-
-fn find(
-    cluster: &ValidatedCluster,
-    observed: &Observed,
-    (site, component): (Site, Component),
-    planned: Millis,
-    now: Millis,
-) -> Finding {
-    let Some(link) = link(observed, site, component) else {
-        let why = observed.unseen.get(&(site, component)).cloned().unwrap_or_default();
-        return Finding::Unseen(format!("{component} of {site}: {why}"));
+fn find(cluster: &ValidatedCluster, observed: &Observed, edge: Edge, planned: Millis, now: Millis) -> Finding {
+    let Some(link) = edge.link(observed) else {
+        return Finding::Unseen(edge.unseen(observed));
     };
+    // A node that is away looks like one that is cut off; one that answers the operator is there.
+    if let Edge::Peer { from, to } = edge
+        && !observed.counters.contains_key(&to)
+    {
+        return Finding::Unseen(Edge::Peer { from: to, to: from }.unseen(observed));
+    }
     if link.probed_at.is_none_or(|probed| now - probed > FRESH) {
         return Finding::Stale;
     }
     match link.fresh_dial {
         Dial::Open => {
-            let ways = overlap::find(cluster, observed, site, component);
+            let ways = overlap::find(cluster, observed, edge);
             let long = now - planned > GRACE;
             // Somebody's policy at one end only does no harm; it is blamed for a cut that does not come into force at all.
             if ways.both() || (long && ways.any()) {
@@ -152,7 +140,7 @@ fn find(
             }
         }
         Dial::Unknown => Finding::Enforcing,
-        Dial::Refused => Finding::KafkaAway,
+        Dial::Refused => Finding::Away(edge),
         Dial::Blocked if link.established > 0 => Finding::Established,
         Dial::Blocked => match (link.closed_since, link.last_moved_at) {
             (None, _) => Finding::Enforcing,
@@ -162,35 +150,28 @@ fn find(
     }
 }
 
-fn verdict(
-    cluster: &ValidatedCluster,
-    observed: &Observed,
-    findings: &[((Site, Component), Finding)],
-    now: Millis,
-) -> Verdict {
-    let Some(worst) = findings.iter().map(|(_, finding)| finding).min() else {
+fn verdict(cluster: &ValidatedCluster, observed: &Observed, findings: &[(Edge, Finding)], now: Millis) -> Verdict {
+    let Some(worst) = findings
+        .iter()
+        .map(|(_, finding)| finding)
+        .min_by_key(|finding| finding.rank())
+    else {
         return Verdict::no("NoPartition", "spec.partition cuts nobody");
     };
-    let alike = findings
-        .iter()
-        .filter(|(_, finding)| std::mem::discriminant(finding) == std::mem::discriminant(worst));
-    let edges = list(
-        alike
-            .map(|((site, component), _)| format!("{site} {}", way(*component)))
-            .collect(),
-    );
+    let alike = findings.iter().filter(|(_, finding)| finding.rank() == worst.rank());
+    let edges = list(alike.map(|(edge, _)| edge.to_string()).collect());
     match worst {
         Finding::Overlapping(policies) => Verdict::no(
             "OverlappingPolicy",
             format!(
-                "{edges} still reaches Kafka: NetworkPolicy {} allows what spec.partition cuts; narrow it, or delete it",
+                "{edges} still gets through: NetworkPolicy {} allows what spec.partition cuts; narrow it, or delete it",
                 list(policies.clone())
             ),
         ),
         Finding::NotEnforced => Verdict::no(
             "NetworkPolicyNotEnforced",
             format!(
-                "{edges} still reaches Kafka {} s after the policies were written: use a network plugin that enforces NetworkPolicy \
+                "{edges} still gets through {} s after the policies were written: use a network plugin that enforces NetworkPolicy \
                  (kindnet, Calico, Cilium), and see that its pods run on every node",
                 GRACE / 1000
             ),
@@ -213,7 +194,14 @@ fn verdict(
             format!("the policies are written; {edges} is not blocked yet"),
         ),
         Finding::Unseen(why) => Verdict::unknown("CannotSee", format!("{why}; no statement without a measurement")),
-        Finding::KafkaAway => Verdict::unknown(
+        Finding::Away(Edge::Peer { to, .. }) => Verdict::unknown(
+            "NodeAway",
+            format!(
+                "{edges}: nobody listens at {}, so a cut cannot be told from its absence; see its pod",
+                names::counter_node(*to)
+            ),
+        ),
+        Finding::Away(_) => Verdict::unknown(
             "KafkaAway",
             "nobody listens at Kafka, so a cut cannot be told from its absence; see its pods",
         ),
@@ -234,141 +222,19 @@ fn verdict(
 
 /// Whether somebody who should reach Kafka does: the operator itself, or an edge that is not cut.
 fn control(cluster: &ValidatedCluster, observed: &Observed, now: Millis) -> bool {
-    let open = |site, component| {
-        !is_cut(cluster, site, component)
-            && link(observed, site, component).is_some_and(|link| {
+    let open = |edge: Edge| {
+        edge.is_to_kafka()
+            && !edge.is_cut(cluster)
+            && edge.link(observed).is_some_and(|link| {
                 link.fresh_dial == Dial::Open && link.probed_at.is_some_and(|probed| now - probed <= FRESH)
             })
     };
-    observed.kafka == Dial::Open
-        || cluster
-            .sites()
-            .any(|site| open(site, Component::Connector) || open(site, Component::Sink))
+    observed.kafka == Dial::Open || Edge::all(cluster).any(open)
 }
 
-fn connectivity(
-    cluster: &ValidatedCluster,
-    observed: &Observed,
-    previous: &SyncClusterStatus,
-    site: Site,
-    now: Timestamp,
-) -> Connectivity {
-    let (uplink, downlink) = (cluster.cut.uplink(site), cluster.cut.downlink(site));
-    let desired = match (uplink, downlink) {
-        (false, false) => Desired::Connected,
-        (true, true) => Desired::Cut,
-        (true, false) => Desired::UplinkCut,
-        (false, true) => Desired::DownlinkCut,
-    };
-    // While something is cut, what is cut is what matters.
-    let of_interest = [(Component::Connector, uplink), (Component::Sink, downlink)]
-        .into_iter()
-        .filter(|(_, cut)| *cut || !(uplink || downlink));
-    let links: Vec<(Component, Option<&LinkStatus>)> = of_interest
-        .map(|(component, _)| (component, link(observed, site, component)))
-        .collect();
-    let dials: Vec<FreshDial> = links
-        .iter()
-        .map(|(_, link)| link.map_or(FreshDial::Unknown, |link| dial(link.fresh_dial)))
-        .collect();
-    // For a cut the way that is open is the news, for a connection the way that is not.
-    let order = if uplink || downlink {
-        [
-            FreshDial::Open,
-            FreshDial::Refused,
-            FreshDial::Unknown,
-            FreshDial::Blocked,
-        ]
-    } else {
-        [
-            FreshDial::Unknown,
-            FreshDial::Blocked,
-            FreshDial::Refused,
-            FreshDial::Open,
-        ]
-    };
-    let fresh_dial = order.into_iter().find(|dial| dials.contains(dial)).unwrap_or_default();
-    let established = match links
-        .iter()
-        .map(|(_, link)| link.map(|link| link.established))
-        .collect::<Option<Vec<u32>>>()
-    {
-        None => Established::Unknown,
-        Some(counts) if counts.iter().any(|&count| count > 0) => Established::Open,
-        Some(_) => Established::Closed,
-    };
-    let name = site.to_string();
-    let before = previous
-        .sites
-        .iter()
-        .find(|before| before.name == name)
-        .map(|before| &before.connectivity);
-    let same = before.filter(|b| (b.desired, b.fresh_dial, b.established) == (desired, fresh_dial, established));
-    Connectivity {
-        desired,
-        fresh_dial,
-        established,
-        since: same
-            .and_then(|same| same.since.clone())
-            .or(Some(Time(whole_second(now)))),
-        probed_at: links
-            .iter()
-            .filter_map(|(_, link)| link.and_then(|link| link.probed_at))
-            .min()
-            .and_then(at),
-        evidence: links
-            .iter()
-            .map(|(component, link)| evidence(*component, *link, uplink || downlink))
-            .collect::<Vec<_>>()
-            .join("; "),
-    }
-}
-
-fn dial(dial: Dial) -> FreshDial {
-    match dial {
-        Dial::Unknown => FreshDial::Unknown,
-        Dial::Open => FreshDial::Open,
-        Dial::Blocked => FreshDial::Blocked,
-        Dial::Refused => FreshDial::Refused,
-    }
-}
-
-fn way(component: Component) -> &'static str {
-    if component == Component::Connector {
-        "uplink"
-    } else {
-        "downlink"
-    }
-}
-
-/// What was measured, in words that stay the same while nothing happens.
-fn evidence(component: Component, link: Option<&LinkStatus>, cut: bool) -> String {
-    let way = way(component);
-    let Some(link) = link else {
-        return format!("{way} could not be asked");
-    };
-    let time = |millis: Option<Millis>| {
-        millis
-            .and_then(at)
-            .map_or("unknown".to_owned(), |time| time.0.to_string())
-    };
-    let mut said = format!("{way} dial {:?} since {}", link.fresh_dial, time(link.fresh_dial_since));
-    if cut {
-        let connections = match link.established {
-            0 => format!("no connection since {}", time(link.closed_since)),
-            n => format!("{n} connections"),
-        };
-        let moved = link
-            .last_moved_at
-            .map_or("nothing moved since the process began".to_owned(), |_| {
-                format!("last moved {}", time(link.last_moved_at))
-            });
-        said = format!("{said}, {connections}, {moved}");
-    }
-    said
-}
-
-/// Names of the sites whose cut is wanted, for messages.
-pub fn cut_sites(cluster: &ValidatedCluster) -> String {
-    names_of(cluster.cut.sites.iter().copied())
+/// Names of the sites and counter nodes whose cut is wanted, for messages.
+pub fn cut(cluster: &ValidatedCluster) -> String {
+    let sites = cluster.cut.sites.iter().map(ToString::to_string);
+    let nodes = cluster.cut.counters.iter().copied().map(names::counter_node);
+    list(sites.chain(nodes).collect())
 }

@@ -1,4 +1,4 @@
-//! Ready, Reconciling, Stalled, with the meaning kstatus gives them. They speak of the sites and of Kafka; Ready's message mentions a gateway that
+//! Ready, Reconciling, Stalled, with the meaning kstatus gives them. They speak of the sites, Kafka and the counter nodes; Ready's message mentions a gateway that
 //! is not there, and no more: it must not hide that the sites are fine.
 
 use synccluster_protocol::Site;
@@ -46,6 +46,9 @@ pub fn assess(cluster: &ValidatedCluster, observed: &Observed, gateway: &Verdict
     if brokers < usize::from(cluster.kafka.brokers) {
         waiting.insert(0, names::kafka(&cluster.name));
     }
+    let pods: Vec<&PodFact> = observed.pods.iter().filter(runs).collect();
+    let nodes = cluster.counters().map(|node| names::counter_pod(&cluster.name, node));
+    waiting.extend(nodes.filter(|name| pods.iter().all(|pod| pod.name != *name)));
     let clients = cluster
         .sites()
         .filter(|site| *site != Site::Server && parts.iter().all(|&part| has(*site, part)))
@@ -55,11 +58,14 @@ pub fn assess(cluster: &ValidatedCluster, observed: &Observed, gateway: &Verdict
     let problems = problems(cluster, observed);
     let Some(first) = problems.first() else {
         let (ready, reconciling) = if waiting.is_empty() {
-            let message = format!(
-                "Kafka, the server and {} clients run{}",
-                cluster.clients,
-                besides(gateway)
-            );
+            let message = match cluster.counter.nodes {
+                0 => format!("Kafka, the server and {} clients run", cluster.clients),
+                nodes => format!(
+                    "Kafka, the server, {} clients and {nodes} counter nodes run",
+                    cluster.clients
+                ),
+            };
+            let message = format!("{message}{}", besides(gateway));
             (
                 Verdict::yes("Running", message),
                 Verdict::no("Settled", "sites and Kafka are as planned"),

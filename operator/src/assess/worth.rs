@@ -2,7 +2,7 @@
 
 use k8s_openapi::jiff::Timestamp;
 
-use crate::api::{Desired, SyncClusterStatus};
+use crate::api::{Connectivity, Desired, SyncClusterStatus};
 
 /// How often numbers that move all the time are written.
 const NUMBERS_SECONDS: i64 = 5;
@@ -38,6 +38,9 @@ fn numbers(status: &SyncClusterStatus) -> SyncClusterStatus {
             }
         }
     }
+    for node in &mut status.counters {
+        node.connectivity.probed_at = None;
+    }
     status
 }
 
@@ -54,23 +57,27 @@ fn essence(status: &SyncClusterStatus) -> SyncClusterStatus {
         (site.uplink, site.downlink, site.digest, site.conflicts, site.parked) = (None, None, None, None, None);
         site.connectivity.evidence = String::new();
     }
+    for node in &mut status.counters {
+        (node.position, node.published, node.digest) = (None, None, None);
+        node.connectivity.evidence = String::new();
+    }
     status
 }
 
+/// Of sites and counter nodes.
+fn connectivity(status: &SyncClusterStatus) -> impl Iterator<Item = &Connectivity> {
+    let sites = status.sites.iter().map(|site| &site.connectivity);
+    sites.chain(status.counters.iter().map(|node| &node.connectivity))
+}
+
 fn is_cut(status: &SyncClusterStatus) -> bool {
-    status
-        .sites
-        .iter()
-        .any(|site| site.connectivity.desired != Desired::Connected)
+    connectivity(status).any(|connectivity| connectivity.desired != Desired::Connected)
 }
 
 /// The oldest probe of a cut.
 fn proof(status: &SyncClusterStatus) -> i64 {
-    let cut = status
-        .sites
-        .iter()
-        .filter(|site| site.connectivity.desired != Desired::Connected);
-    cut.filter_map(|site| site.connectivity.probed_at.as_ref())
+    let cut = connectivity(status).filter(|connectivity| connectivity.desired != Desired::Connected);
+    cut.filter_map(|connectivity| connectivity.probed_at.as_ref())
         .map(|probed| probed.0.as_second())
         .min()
         .unwrap_or_default()

@@ -12,7 +12,7 @@ use k8s_openapi::jiff::Timestamp;
 use kube::Client;
 use kube::api::{Api, ListParams};
 use synccluster_protocol::Site;
-use synccluster_protocol::status::{ConnectorStatus, Dial, SinkStatus};
+use synccluster_protocol::status::{ConnectorStatus, CounterStatus, Dial, SinkStatus};
 
 use crate::apply::Outcome;
 use crate::names::{self, Component};
@@ -40,6 +40,10 @@ pub struct Observed {
     pub sinks: BTreeMap<Site, SinkStatus>,
     /// Why the others did not answer.
     pub unseen: BTreeMap<(Site, Component), String>,
+    /// What each counter node that answered says.
+    pub counters: BTreeMap<u16, CounterStatus>,
+    /// Why the other nodes did not answer.
+    pub unseen_counters: BTreeMap<u16, String>,
     /// Whether the operator itself reaches Kafka: the positive control of every cut.
     pub kafka: Dial,
     /// What leads to the gateway from outside.
@@ -71,9 +75,10 @@ pub async fn observe(
         .into_iter()
         .filter_map(|pod| pods::fact(&pod, &templates, now))
         .collect();
-    let (kafka, answers, exposure) = tokio::join!(
+    let (kafka, answers, nodes, exposure) = tokio::join!(
         workloads::dial_kafka(&pods),
         workloads::ask(cluster, &pods),
+        workloads::ask_counters(cluster, &pods),
         gateway::observe(client, cluster)
     );
     let mut observed = Observed {
@@ -88,6 +93,12 @@ pub async fn observe(
             Ok(workloads::Answer::Connector(status)) => _ = observed.connectors.insert(site, *status),
             Ok(workloads::Answer::Sink(status)) => _ = observed.sinks.insert(site, *status),
             Err(unseen) => _ = observed.unseen.insert((site, component), unseen.to_string()),
+        }
+    }
+    for (node, answer) in nodes {
+        match answer {
+            Ok(status) => _ = observed.counters.insert(node, status),
+            Err(unseen) => _ = observed.unseen_counters.insert(node, unseen.to_string()),
         }
     }
     Ok(observed)

@@ -16,7 +16,7 @@ pub struct PodFact {
     pub name: String,
     /// What it is.
     pub component: Component,
-    /// Whose it is; absent for Kafka and the gateway.
+    /// Whose it is; absent for Kafka, the gateway and counter nodes.
     pub site: Option<Site>,
     /// Its labels: NetworkPolicies select by them.
     pub labels: BTreeMap<String, String>,

@@ -1,4 +1,4 @@
-//! Asks connectors and sinks for their status by pod IP, and dials Kafka.
+//! Asks connectors, sinks and counter nodes for their status by pod IP, and dials Kafka.
 
 use std::time::Duration;
 
@@ -7,13 +7,13 @@ use http_body_util::{BodyExt as _, Empty, Limited};
 use hyper::body::Bytes;
 use hyper_util::rt::TokioIo;
 use serde::de::DeserializeOwned;
-use synccluster_protocol::status::{ConnectorStatus, Dial, SinkStatus};
+use synccluster_protocol::status::{ConnectorStatus, CounterStatus, Dial, SinkStatus};
 use synccluster_protocol::{ClusterName, Site};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::PodFact;
-use crate::names::Component;
+use crate::names::{self, Component};
 use crate::plan::{HTTP_PORT, KAFKA_PORT};
 use crate::validate::ValidatedCluster;
 
@@ -80,6 +80,26 @@ pub async fn ask(cluster: &ValidatedCluster, pods: &[PodFact]) -> Vec<(Site, Com
     });
     let questions: Vec<_> = questions.collect();
     stream::iter(questions).buffer_unordered(CONCURRENCY).collect().await
+}
+
+/// Asks all counter nodes.
+pub async fn ask_counters(cluster: &ValidatedCluster, pods: &[PodFact]) -> Vec<(u16, Result<CounterStatus, Unseen>)> {
+    let questions = cluster.counters().map(|node| async move {
+        let name = names::counter_pod(&cluster.name, node);
+        let pod = pods.iter().find(|pod| pod.name == name && !pod.terminating);
+        let answer = match pod.and_then(|pod| pod.ip.as_deref()) {
+            Some(ip) => timeout(LIMIT, get::<CounterStatus>(ip))
+                .await
+                .unwrap_or(Err(Unseen::Timeout)),
+            None => Err(Unseen::NoPod),
+        };
+        let same = |status: &CounterStatus| (&status.cluster, status.node) == (&cluster.name, node);
+        (
+            node,
+            answer.and_then(|status| if same(&status) { Ok(status) } else { Err(Unseen::Other) }),
+        )
+    });
+    futures::future::join_all(questions).await
 }
 
 async fn ask_one(cluster: &ClusterName, site: Site, component: Component, ip: &str) -> Result<Answer, Unseen> {

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::connector::{MOUNTS, USER};
+use super::counter::address;
 use super::kafka::bootstrap_servers;
 use super::{HTTP_PORT, Kind, Object, WEB_PORT, object, pod};
 use crate::api::GROUP;
@@ -102,6 +103,9 @@ fn env(cluster: &ValidatedCluster, wanted: &Gateway) -> Value {
         ("SYNC_LISTEN", format!("0.0.0.0:{HTTP_PORT}")),
         ("SYNC_WEB_LISTEN", format!("0.0.0.0:{WEB_PORT}")),
     ];
+    if cluster.counter.nodes > 0 {
+        variables.push(("COUNTER_ADDRESS", address(cluster)));
+    }
     if let Some(identity) = &wanted.identity {
         variables.push(("SYNC_IDENTITY_HEADER", identity.header.clone()));
         // Nothing listed is nobody, and not somebody without a name.

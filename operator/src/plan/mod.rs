@@ -1,9 +1,11 @@
 //! Step 3: which objects there should be. Pure: the same cluster gives the same objects, down to the byte.
 
 mod connector;
+mod counter;
 mod exposure;
 mod gateway;
 mod kafka;
+mod mesh;
 mod network;
 mod pod;
 mod postgres;
@@ -28,6 +30,12 @@ pub const KAFKA_PORT: u16 = 9092;
 pub const HTTP_PORT: u16 = 8080;
 /// Port of the gateway's page and API.
 pub const WEB_PORT: u16 = 8000;
+/// Port of a counter node that says which node a client goes to.
+pub const COUNTER_LEADER_PORT: u16 = 5001;
+/// Port of a counter node for clients.
+pub const COUNTER_CLIENT_PORT: u16 = 5002;
+/// Port of a counter node for other nodes.
+pub const COUNTER_MESH_PORT: u16 = 5003;
 
 /// Kinds of objects the operator owns, in the order they are applied: a cut is in force before anything else is looked at,
 /// and what pods mount or act as exists before they do.
@@ -41,6 +49,8 @@ pub enum Kind {
     Role,
     /// rbac.authorization.k8s.io/v1
     RoleBinding,
+    /// coordination.k8s.io/v1
+    Lease,
     /// v1
     ConfigMap,
     /// v1
@@ -57,11 +67,12 @@ pub enum Kind {
 
 impl Kind {
     /// All of them, in order.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::NetworkPolicy,
         Self::ServiceAccount,
         Self::Role,
         Self::RoleBinding,
+        Self::Lease,
         Self::ConfigMap,
         Self::Service,
         Self::StatefulSet,
@@ -76,6 +87,7 @@ impl Kind {
             Self::NetworkPolicy | Self::Ingress => "networking.k8s.io/v1",
             Self::ServiceAccount | Self::ConfigMap | Self::Service => "v1",
             Self::Role | Self::RoleBinding => "rbac.authorization.k8s.io/v1",
+            Self::Lease => "coordination.k8s.io/v1",
             Self::StatefulSet | Self::Deployment => "apps/v1",
             Self::HttpRoute => "gateway.networking.k8s.io/v1",
         }
@@ -88,6 +100,7 @@ impl Kind {
             Self::ServiceAccount => "ServiceAccount",
             Self::Role => "Role",
             Self::RoleBinding => "RoleBinding",
+            Self::Lease => "Lease",
             Self::ConfigMap => "ConfigMap",
             Self::Service => "Service",
             Self::StatefulSet => "StatefulSet",
@@ -153,6 +166,10 @@ pub fn plan(cluster: &ValidatedCluster) -> Objects {
     let mut objects = network::policies(cluster);
     objects.extend(postgres::shared(cluster));
     objects.extend(kafka::kafka(cluster));
+    objects.extend(mesh::policies(cluster));
+    if cluster.counter.nodes > 0 {
+        objects.extend(counter::counter(cluster));
+    }
     if let Some(wanted) = &cluster.gateway {
         objects.extend(gateway::gateway(cluster, wanted));
         objects.extend(exposure::exposure(cluster, wanted));

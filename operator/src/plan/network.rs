@@ -5,15 +5,18 @@
 use serde_json::{Value, json};
 use synccluster_protocol::Site;
 
-use super::{HTTP_PORT, KAFKA_PORT, Kind, Object, POSTGRES_PORT, WEB_PORT, object};
+use super::{
+    COUNTER_CLIENT_PORT, COUNTER_LEADER_PORT, HTTP_PORT, KAFKA_PORT, Kind, Object, POSTGRES_PORT, WEB_PORT, mesh,
+    object,
+};
 use crate::names::{self, ACCESS_LABEL, CLUSTER_LABEL, COMPONENT_LABEL, Component, OPERATOR, SITE_LABEL};
 use crate::validate::{Expose, Gateway, ValidatedCluster};
 
 const CONTROLLER_PORT: u16 = 9093;
 /// Where API servers listen: behind their Service, and at it.
-const API_SERVER_PORTS: [u16; 2] = [6443, 443];
+pub const API_SERVER_PORTS: [u16; 2] = [6443, 443];
 
-/// All policies of the cluster.
+/// All policies of the cluster but those of the counter nodes.
 pub fn policies(cluster: &ValidatedCluster) -> Vec<Object> {
     let mut policies = vec![default_deny(cluster), dns(cluster), kafka(cluster), operator(cluster)];
     policies.extend(cluster.gateway.as_ref().map(|wanted| gateway(cluster, wanted)));
@@ -30,7 +33,7 @@ pub fn policies(cluster: &ValidatedCluster) -> Vec<Object> {
     policies
 }
 
-fn policy(cluster: &ValidatedCluster, name: String, site: Option<Site>, spec: Value) -> Object {
+pub fn policy(cluster: &ValidatedCluster, name: String, site: Option<Site>, spec: Value) -> Object {
     object(cluster, Kind::NetworkPolicy, name, site, None, json!({ "spec": spec }))
 }
 
@@ -38,7 +41,7 @@ fn every_pod(cluster: &ValidatedCluster) -> Value {
     json!({ "matchLabels": { CLUSTER_LABEL: cluster.name.as_str() } })
 }
 
-fn pods(cluster: &ValidatedCluster, site: Option<Site>, component: Component) -> Value {
+pub fn pods(cluster: &ValidatedCluster, site: Option<Site>, component: Component) -> Value {
     json!({ "matchLabels": names::selector(&cluster.name, site, component) })
 }
 
@@ -52,7 +55,7 @@ fn workloads(cluster: &ValidatedCluster, site: Option<Site>) -> Value {
     json!({ "matchLabels": labels, "matchExpressions": [{ "key": COMPONENT_LABEL, "operator": "In", "values": both }] })
 }
 
-fn tcp(port: u16) -> Value {
+pub fn tcp(port: u16) -> Value {
     json!({ "protocol": "TCP", "port": port })
 }
 
@@ -121,7 +124,7 @@ fn postgres(cluster: &ValidatedCluster, site: Site) -> Object {
     )
 }
 
-/// Into Kafka: the workloads of sites that are not cut, the other brokers, the operator, whose dial is the control of every cut, and the gateway.
+/// Into Kafka: the workloads of sites and the counter nodes that are not cut, the other brokers, the operator, whose dial is the control of every cut, and the gateway.
 fn kafka(cluster: &ValidatedCluster) -> Object {
     let brokers = json!({ "podSelector": pods(cluster, None, Component::Kafka) });
     let cut = |is_cut: &dyn Fn(Site) -> bool| -> Vec<String> {
@@ -141,6 +144,7 @@ fn kafka(cluster: &ValidatedCluster) -> Object {
     let connectors = among(Component::Connector, cut(&|site| cluster.cut.uplink(site)));
     let sinks = among(Component::Sink, cut(&|site| cluster.cut.downlink(site)));
     let mut clients = vec![connectors, sinks, operator_pods(cluster)];
+    clients.extend(mesh::let_in(cluster));
     clients.extend(gateway_pods(cluster));
     let spec = json!({
         "podSelector": pods(cluster, None, Component::Kafka),
@@ -164,7 +168,7 @@ fn operator(cluster: &ValidatedCluster) -> Object {
     policy(cluster, names::of_cluster(&cluster.name, "operator"), None, spec)
 }
 
-/// The gateway reaches every site's database and Kafka, cut or not: it stands for the people at each site, and carries nothing from one to
+/// The gateway reaches every site's database, every counter node and Kafka, cut or not: it stands for the people at each site, and carries nothing from one to
 /// another. Who reaches it is what `expose` says; but where a proxy's header is believed, only pods that somebody called a proxy.
 fn gateway(cluster: &ValidatedCluster, wanted: &Gateway) -> Object {
     let proxies = json!({ "matchLabels": { ACCESS_LABEL: names::gateway(&cluster.name) } });
@@ -173,26 +177,31 @@ fn gateway(cluster: &ValidatedCluster, wanted: &Gateway) -> Object {
         web["from"] = json!([{ "podSelector": proxies }]);
     }
     let to = |component| json!([{ "podSelector": pods(cluster, None, component) }]);
+    let mut egress = vec![
+        json!({ "to": to(Component::Postgres), "ports": [tcp(POSTGRES_PORT)] }),
+        json!({ "to": to(Component::Kafka), "ports": [tcp(KAFKA_PORT)] }),
+        // The API server is no pod: no selector finds it, and its addresses are the provider's. So these ports, to anybody.
+        json!({ "ports": API_SERVER_PORTS.map(tcp) }),
+    ];
+    if cluster.counter.nodes > 0 {
+        let ports = [COUNTER_LEADER_PORT, COUNTER_CLIENT_PORT].map(tcp);
+        egress.push(json!({ "to": to(Component::Counter), "ports": ports }));
+    }
     let spec = json!({
         "podSelector": pods(cluster, None, Component::Gateway),
         "policyTypes": ["Ingress", "Egress"],
         "ingress": [web, { "from": [operator_pods(cluster)], "ports": [tcp(HTTP_PORT)] }],
-        "egress": [
-            { "to": to(Component::Postgres), "ports": [tcp(POSTGRES_PORT)] },
-            { "to": to(Component::Kafka), "ports": [tcp(KAFKA_PORT)] },
-            // The API server is no pod: no selector finds it, and its addresses are the provider's. So these ports, to anybody.
-            { "ports": API_SERVER_PORTS.map(tcp) },
-        ],
+        "egress": egress,
     });
     policy(cluster, names::gateway(&cluster.name), None, spec)
 }
 
-fn gateway_pods(cluster: &ValidatedCluster) -> Option<Value> {
+pub fn gateway_pods(cluster: &ValidatedCluster) -> Option<Value> {
     cluster.gateway.as_ref()?;
     Some(json!({ "podSelector": pods(cluster, None, Component::Gateway) }))
 }
 
-fn operator_pods(cluster: &ValidatedCluster) -> Value {
+pub fn operator_pods(cluster: &ValidatedCluster) -> Value {
     json!({
         "namespaceSelector": { "matchLabels": { "kubernetes.io/metadata.name": cluster.operator_namespace } },
         "podSelector": { "matchLabels": { "app.kubernetes.io/name": OPERATOR } },

@@ -1,6 +1,7 @@
 //! Statements about the plan.
 
 use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
+use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::{ConfigMap, Secret, Service, ServiceAccount};
 use k8s_openapi::api::networking::v1::{Ingress, NetworkPolicy};
 use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
@@ -11,6 +12,7 @@ use serde_json::json;
 use super::*;
 use crate::fixture::{cut, valid, validated, with};
 
+mod counters;
 mod gateways;
 
 fn named<'a>(objects: &'a Objects, kind: Kind, name: &str) -> Option<&'a Value> {
@@ -40,6 +42,7 @@ fn every_name_is_there_once_and_short_enough() {
     let mut longest = valid();
     longest.name = "a2345678901234567890123456789012".parse().unwrap();
     longest.clients = 1000;
+    longest.counter.nodes = 32;
     let objects = plan(&longest);
     let keys: BTreeSet<Key> = objects.apply.iter().map(Object::key).collect();
     assert_eq!(keys.len(), objects.apply.len());
@@ -59,6 +62,8 @@ fn kubernetes_knows_every_field() {
     }
     let mut cluster = cut(json!({ "clients": [2] }));
     cluster.kafka.brokers = 3;
+    cluster.counter.nodes = 3;
+    cluster.cut.counters = [2].into();
     cluster.postgres.storage.class = Some("fast".to_owned());
     cluster.gateway = gateways::exposed(
         json!({ "ingress": { "host": "todo.example.com", "className": "nginx", "tlsSecret": "todo-tls" } }),
@@ -74,6 +79,7 @@ fn kubernetes_knows_every_field() {
             Kind::ServiceAccount => same::<ServiceAccount>(&object.body),
             Kind::Role => same::<Role>(&object.body),
             Kind::RoleBinding => same::<RoleBinding>(&object.body),
+            Kind::Lease => same::<Lease>(&object.body),
             Kind::Ingress => same::<Ingress>(&object.body),
             // Not one of Kubernetes' own types.
             Kind::HttpRoute => {}

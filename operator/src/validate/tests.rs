@@ -66,6 +66,21 @@ fn what_cannot_be_planned_is_refused_with_what_to_write_instead() {
             json!({ "a b": "c" }),
             "is not the name of a setting",
         ),
+        (
+            "/spec/counter",
+            json!({ "nodes": 33 }),
+            "spec.counter.nodes must be between 0 and 32, not 33",
+        ),
+        (
+            "/spec/counter",
+            json!({ "windows": ["1m", "60s"] }),
+            "spec.counter.windows: `1m,60s` is not a list of 1 to 16 different lengths",
+        ),
+        (
+            "/spec/partition",
+            json!({ "counters": [0] }),
+            "names node 0, which does not exist: spec.counter.nodes is 0",
+        ),
         ("/spec/kafka/brokers", json!(0), "spec.kafka.brokers must be 1 or 3"),
         (
             "/spec/gateway",

@@ -1,6 +1,8 @@
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use serde_json::{Value, json};
 
+use synccluster_protocol::Site;
+
 use super::*;
 use crate::fixture::{cut, observed};
 
@@ -10,7 +12,7 @@ fn ways(spec: Value) -> (bool, bool) {
     let policy: NetworkPolicy =
         serde_json::from_value(json!({ "metadata": { "name": "theirs" }, "spec": spec })).unwrap();
     cluster.foreign_policies = vec![policy];
-    let ways = find(&cluster, &observed(&cluster), Site::Client(2), Component::Connector);
+    let ways = find(&cluster, &observed(&cluster), Edge::Uplink(Site::Client(2)));
     assert!(ways.names().iter().all(|name| name == "theirs"));
     (!ways.out.is_empty(), !ways.into.is_empty())
 }
@@ -135,8 +137,8 @@ fn the_gateways_own_policy_voids_no_cut() {
         "so it is never listed as foreign"
     );
     cluster.foreign_policies = vec![serde_json::from_value(own.body.clone()).unwrap()];
-    for workload in [Component::Connector, Component::Sink] {
-        let ways = find(&cluster, &observed(&cluster), Site::Client(2), workload);
+    for edge in [Edge::Uplink(Site::Client(2)), Edge::Downlink(Site::Client(2))] {
+        let ways = find(&cluster, &observed(&cluster), edge);
         assert_eq!(ways, Ways::default());
     }
 }

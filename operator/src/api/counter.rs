@@ -1,0 +1,127 @@
+//! What people write about the counter nodes.
+
+use k8s_openapi::api::core::v1::ResourceRequirements;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{Retention, rules};
+
+/// How many counter nodes there may be: each is connected to each.
+pub const MAX_COUNTER_NODES: i32 = 32;
+
+/// The counter nodes: they take likes, share them, and count them in windows.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Counter {
+    /// How many nodes, 0 to 32. 0: there are none. They are numbered from 0. Nodes beyond the number are removed from the highest down; what becomes of
+    /// their volumes is counter.storage.whenScaled. Heal a node before you remove it.
+    #[schemars(extend("x-kubernetes-validations" = [rules::rule(
+        "self >= 0 && self <= 32", "counter.nodes must be between 0 and 32; 0 for no counter nodes"
+    )]))]
+    pub nodes: i32,
+
+    /// Lengths of the windows in which likes are counted, from 1s to 24h. Each has a topic <cluster>.aggregations-<length>.
+    #[schemars(length(min = 1, max = 16), inner(length(max = 16)), extend(
+        "x-kubernetes-list-type" = "set",
+        "x-kubernetes-validations" = [
+            rules::rule(
+                "self.all(w, w.matches('^[1-9][0-9]{0,4}(s|m|h)$'))",
+                "counter.windows must be whole numbers of seconds, minutes or hours such as [1m, 5m, 10m]",
+            ),
+            rules::rule(
+                "self.all(w, !w.matches('^[1-9][0-9]{0,4}(s|m|h)$') || duration(w) <= duration('24h'))",
+                "counter.windows must not be longer than 24h",
+            ),
+        ],
+    ))]
+    pub windows: Vec<String>,
+
+    /// How long after its end a window waits for likes that come late, such as 30s. Later ones are counted apart.
+    #[schemars(length(max = 16), extend("x-kubernetes-validations" = rules::duration("counter.grace", "30s or 5m")))]
+    pub grace: String,
+
+    /// The volume of each node.
+    pub storage: CounterStorage,
+
+    /// The topics.
+    pub topics: CounterTopics,
+
+    /// CPU and memory of each node. Leave it out for requests of 20m and 48Mi, and a limit of 256Mi.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "rules::resources")]
+    pub resources: Option<ResourceRequirements>,
+}
+
+impl Default for Counter {
+    fn default() -> Self {
+        Self {
+            nodes: 0,
+            windows: ["1m", "5m", "10m"].map(str::to_owned).to_vec(),
+            grace: "30s".to_owned(),
+            storage: CounterStorage::default(),
+            topics: CounterTopics::default(),
+            resources: None,
+        }
+    }
+}
+
+/// The volume of each counter node. Half of it is for the log: beyond, likes are refused until Kafka and all peers have what is in it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+#[schemars(extend("x-kubernetes-validations" = rules::volume_is_fixed("counter.storage")))]
+pub struct CounterStorage {
+    /// Its size, such as 1Gi. Cannot be changed.
+    #[schemars(length(max = 32), extend("x-kubernetes-validations" = rules::volume_size("counter.storage.size")))]
+    pub size: String,
+
+    /// The StorageClass. Leave it out for the cluster's default. Cannot be changed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 253))]
+    pub class: Option<String>,
+
+    /// What becomes of the volumes when the SyncCluster is deleted: Retain keeps them, Delete removes them.
+    pub when_deleted: Retention,
+
+    /// What becomes of a node's volume when counter.nodes is lowered: Retain keeps it, so that the node returns with its log; Delete removes it.
+    pub when_scaled: Retention,
+}
+
+impl Default for CounterStorage {
+    fn default() -> Self {
+        Self {
+            size: "1Gi".to_owned(),
+            class: None,
+            when_deleted: Retention::Retain,
+            when_scaled: Retention::Retain,
+        }
+    }
+}
+
+/// The topics of the likes and of the windows.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct CounterTopics {
+    /// Partitions of each, 1 to 100: so many nodes can count windows at once. Cannot be changed while there are nodes.
+    #[schemars(extend("x-kubernetes-validations" = [rules::rule(
+        "self >= 1 && self <= 100", "counter.topics.partitions must be between 1 and 100"
+    )]))]
+    pub partitions: i32,
+
+    /// How long likes are kept, from when the topic is made.
+    #[schemars(length(max = 16), extend("x-kubernetes-validations" = rules::duration("counter.topics.likesRetention", "168h")))]
+    pub likes_retention: String,
+
+    /// How long a window is kept, from when the topic is made.
+    #[schemars(length(max = 16), extend("x-kubernetes-validations" = rules::duration("counter.topics.aggregationsRetention", "720h")))]
+    pub aggregations_retention: String,
+}
+
+impl Default for CounterTopics {
+    fn default() -> Self {
+        Self {
+            partitions: 4,
+            likes_retention: "168h".to_owned(),
+            aggregations_retention: "720h".to_owned(),
+        }
+    }
+}

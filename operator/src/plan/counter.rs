@@ -1,0 +1,167 @@
+//! The counter nodes: identical pods, each with a volume of its own, that know one another by name.
+
+use serde_json::{Value, json};
+
+use super::connector::USER;
+use super::kafka::bootstrap_servers;
+use super::postgres::claim;
+use super::{COUNTER_CLIENT_PORT, COUNTER_LEADER_PORT, COUNTER_MESH_PORT, HTTP_PORT, Kind, Object, object, pod};
+use crate::names::{self, Component};
+use crate::validate::ValidatedCluster;
+
+const DATA: &str = "/var/lib/synccluster";
+const MIB: u64 = 1 << 20;
+
+/// Account and right to the Lease, Services and StatefulSet.
+pub fn counter(cluster: &ValidatedCluster) -> Vec<Object> {
+    let (name, nodes) = (names::counter(&cluster.name), names::counter_nodes(&cluster.name));
+    let whole = |kind, name: &str, rest| object(cluster, kind, name.to_owned(), None, Some(Component::Counter), rest);
+    let selector = names::selector(&cluster.name, None, Component::Counter);
+    let port = |name: &str, port: u16| json!({ "name": name, "port": port, "targetPort": name, "protocol": "TCP" });
+    let clients = json!({ "spec": {
+        "type": "ClusterIP",
+        "selector": selector,
+        "ports": [port("leader", COUNTER_LEADER_PORT), port("clients", COUNTER_CLIENT_PORT)],
+    } });
+    let headless = json!({ "spec": {
+        "clusterIP": "None",
+        // Nodes find each other before any of them is ready.
+        "publishNotReadyAddresses": true,
+        "selector": selector,
+        "ports": [
+            port("leader", COUNTER_LEADER_PORT), port("clients", COUNTER_CLIENT_PORT), port("mesh", COUNTER_MESH_PORT),
+        ],
+    } });
+    let storage = &cluster.counter.storage;
+    let claim = claim(
+        names::labels(&cluster.name, None, Some(Component::Counter)),
+        &storage.size,
+        storage.class.as_deref(),
+    );
+    let stateful_set = json!({ "spec": {
+        "replicas": cluster.counter.nodes,
+        "serviceName": nodes,
+        // A node waits for no other.
+        "podManagementPolicy": "Parallel",
+        "selector": { "matchLabels": selector },
+        "persistentVolumeClaimRetentionPolicy": { "whenDeleted": storage.when_deleted, "whenScaled": storage.when_scaled },
+        "template": template(cluster),
+        "volumeClaimTemplates": [claim],
+    } });
+    let mut objects = lease(cluster, &name);
+    objects.extend([
+        whole(Kind::Service, &name, clients),
+        whole(Kind::Service, &nodes, headless),
+        whole(Kind::StatefulSet, &name, stateful_set),
+    ]);
+    objects
+}
+
+/// The Lease is made here and not by the nodes: RBAC cannot limit `create` to a name, and so they may only read and write this one.
+fn lease(cluster: &ValidatedCluster, name: &str) -> Vec<Object> {
+    let group = "rbac.authorization.k8s.io";
+    let whole = |kind, rest| object(cluster, kind, name.to_owned(), None, Some(Component::Counter), rest);
+    let rule = json!({
+        "apiGroups": ["coordination.k8s.io"],
+        "resources": ["leases"],
+        "resourceNames": [name],
+        "verbs": ["get", "update"],
+    });
+    vec![
+        // The pods ask for the token themselves.
+        whole(Kind::ServiceAccount, json!({ "automountServiceAccountToken": false })),
+        whole(Kind::Role, json!({ "rules": [rule] })),
+        whole(
+            Kind::RoleBinding,
+            json!({
+                "roleRef": { "apiGroup": group, "kind": "Role", "name": name },
+                "subjects": [{ "kind": "ServiceAccount", "name": name, "namespace": cluster.namespace }],
+            }),
+        ),
+        // Who holds it is the nodes' to say.
+        whole(Kind::Lease, json!({})),
+    ]
+}
+
+/// `host:port` at which clients find a node.
+pub fn address(cluster: &ValidatedCluster) -> String {
+    format!("{}:{COUNTER_CLIENT_PORT}", names::counter(&cluster.name))
+}
+
+fn template(cluster: &ValidatedCluster) -> Value {
+    let mut own = pod::served();
+    if let Some(ports) = own.get_mut("ports").and_then(Value::as_array_mut) {
+        let port = |(name, port): (&str, u16)| json!({ "name": name, "containerPort": port, "protocol": "TCP" });
+        ports.extend(
+            [
+                ("leader", COUNTER_LEADER_PORT),
+                ("clients", COUNTER_CLIENT_PORT),
+                ("mesh", COUNTER_MESH_PORT),
+            ]
+            .map(port),
+        );
+    }
+    own.insert("command".to_owned(), json!(["synccluster-counter", "run"]));
+    own.insert("env".to_owned(), env(cluster));
+    own.insert("resources".to_owned(), resources(cluster));
+    own.insert(
+        "volumeMounts".to_owned(),
+        json!([{ "name": "data", "mountPath": DATA }]),
+    );
+    let spec = json!({
+        "serviceAccountName": names::counter(&cluster.name),
+        // For the Lease.
+        "automountServiceAccountToken": true,
+        "containers": [pod::container("counter", &cluster.image, Value::Object(own))],
+    });
+    pod::template(cluster, None, Component::Counter, USER, spec)
+}
+
+fn env(cluster: &ValidatedCluster) -> Value {
+    let wanted = &cluster.counter;
+    let seconds = |time: std::time::Duration| format!("{}s", time.as_secs());
+    let domain = format!("{}.{}.svc", names::counter_nodes(&cluster.name), cluster.namespace);
+    let nodes: Vec<String> = cluster
+        .counters()
+        .map(|node| {
+            format!(
+                "{node}={}.{domain}:{COUNTER_MESH_PORT}",
+                names::counter_pod(&cluster.name, node)
+            )
+        })
+        .collect();
+    // The other half of the volume is for two snapshots, and for what the file system needs.
+    let log_bytes = wanted.volume / 2;
+    let segment_bytes = (log_bytes / 16).clamp(MIB, 16 * MIB);
+    let mut env = pod::env(&[
+        ("SYNC_CLUSTER", cluster.name.to_string()),
+        ("COUNTER_NODES", nodes.join(",")),
+        // Below the volume's root, where some file systems have a lost+found.
+        ("COUNTER_DATA", format!("{DATA}/counter")),
+        ("COUNTER_LEASE", names::counter(&cluster.name)),
+        ("COUNTER_LOG_BYTES", log_bytes.to_string()),
+        ("COUNTER_SEGMENT_BYTES", segment_bytes.to_string()),
+        ("COUNTER_WINDOWS", wanted.windows.join(",")),
+        ("COUNTER_GRACE", seconds(wanted.grace)),
+        ("COUNTER_TOPIC_PARTITIONS", wanted.partitions.to_string()),
+        ("COUNTER_TOPIC_REPLICATION", cluster.kafka.brokers.to_string()),
+        ("COUNTER_LIKES_RETENTION", seconds(wanted.likes_retention)),
+        ("COUNTER_AGGREGATIONS_RETENTION", seconds(wanted.aggregations_retention)),
+        ("SYNC_MAX_CLOCK_SKEW", seconds(cluster.max_clock_skew)),
+        ("KAFKA_BOOTSTRAP_SERVERS", bootstrap_servers(cluster)),
+        ("SYNC_LISTEN", format!("0.0.0.0:{HTTP_PORT}")),
+    ]);
+    let field = |name: &str, path: &str| json!({ "name": name, "valueFrom": { "fieldRef": { "apiVersion": "v1", "fieldPath": path } } });
+    if let Some(env) = env.as_array_mut() {
+        env.push(field("COUNTER_NODE", "metadata.name"));
+        env.push(field("POD_NAMESPACE", "metadata.namespace"));
+    }
+    env
+}
+
+fn resources(cluster: &ValidatedCluster) -> Value {
+    match &cluster.counter.resources {
+        Some(resources) => json!(resources),
+        None => json!({ "requests": { "cpu": "20m", "memory": "48Mi" }, "limits": { "memory": "256Mi" } }),
+    }
+}

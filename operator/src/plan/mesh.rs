@@ -1,0 +1,108 @@
+//! Who may talk to counter nodes, and they to whom. As for sites a cut is the absence of an edge at both ends: a node that is cut has neither
+//! the policy that leads to the other nodes nor the one that leads to Kafka, and theirs leave it out.
+
+use serde_json::{Value, json};
+
+use super::network::{API_SERVER_PORTS, gateway_pods, operator_pods, pods, policy, tcp};
+use super::{COUNTER_CLIENT_PORT, COUNTER_LEADER_PORT, COUNTER_MESH_PORT, HTTP_PORT, KAFKA_PORT, Object};
+use crate::names::{self, ACCESS_LABEL, Component, POD_NAME_LABEL};
+use crate::validate::ValidatedCluster;
+
+/// All policies of the counter nodes.
+pub fn policies(cluster: &ValidatedCluster) -> Vec<Object> {
+    if cluster.counter.nodes == 0 {
+        return Vec::new();
+    }
+    let mut policies = vec![shared(cluster)];
+    for node in cluster.counters().filter(|node| !cluster.cut.counters.contains(node)) {
+        policies.push(to_kafka(cluster, node));
+        policies.extend(to_others(cluster, node));
+    }
+    policies
+}
+
+/// What every node has, cut or not: its clients reach it, the operator asks it, and it reads and writes the Lease, so that one that leads can
+/// give it back.
+fn shared(cluster: &ValidatedCluster) -> Object {
+    let clients = json!({ "matchLabels": { ACCESS_LABEL: names::counter(&cluster.name) } });
+    let mut from = vec![json!({ "podSelector": clients })];
+    from.extend(gateway_pods(cluster));
+    let spec = json!({
+        "podSelector": pods(cluster, None, Component::Counter),
+        "policyTypes": ["Ingress", "Egress"],
+        "ingress": [
+            { "from": from, "ports": [tcp(COUNTER_LEADER_PORT), tcp(COUNTER_CLIENT_PORT)] },
+            { "from": [operator_pods(cluster)], "ports": [tcp(HTTP_PORT)] },
+        ],
+        // The API server is no pod: see the gateway's policy.
+        "egress": [{ "ports": API_SERVER_PORTS.map(tcp) }],
+    });
+    policy(cluster, names::counter(&cluster.name), None, spec)
+}
+
+/// A node to all others that are not cut, and they to it: what they tell each other, and questions for the leader.
+fn to_others(cluster: &ValidatedCluster, node: u16) -> Option<Object> {
+    let others: Vec<String> = cluster
+        .counters()
+        .filter(|other| *other != node && !cluster.cut.counters.contains(other))
+        .map(|other| names::counter_pod(&cluster.name, other))
+        .collect();
+    if others.is_empty() {
+        return None;
+    }
+    let mut peers = pods(cluster, None, Component::Counter);
+    peers["matchExpressions"] = json!([{ "key": POD_NAME_LABEL, "operator": "In", "values": others }]);
+    let (peers, ports) = (
+        json!([{ "podSelector": peers }]),
+        json!([tcp(COUNTER_MESH_PORT), tcp(COUNTER_LEADER_PORT)]),
+    );
+    let spec = json!({
+        "podSelector": pod(cluster, node),
+        "policyTypes": ["Ingress", "Egress"],
+        "ingress": [{ "from": peers, "ports": ports }],
+        "egress": [{ "to": peers, "ports": ports }],
+    });
+    Some(edge(cluster, node, "mesh", spec))
+}
+
+fn to_kafka(cluster: &ValidatedCluster, node: u16) -> Object {
+    let spec = json!({
+        "podSelector": pod(cluster, node),
+        "policyTypes": ["Egress"],
+        "egress": [{ "to": [{ "podSelector": pods(cluster, None, Component::Kafka) }], "ports": [tcp(KAFKA_PORT)] }],
+    });
+    edge(cluster, node, "kafka", spec)
+}
+
+fn edge(cluster: &ValidatedCluster, node: u16, name: &str, spec: Value) -> Object {
+    policy(
+        cluster,
+        format!("{}-{name}", names::counter_pod(&cluster.name, node)),
+        None,
+        spec,
+    )
+}
+
+fn pod(cluster: &ValidatedCluster, node: u16) -> Value {
+    let mut selector = pods(cluster, None, Component::Counter);
+    selector["matchLabels"][POD_NAME_LABEL] = names::counter_pod(&cluster.name, node).into();
+    selector
+}
+
+/// The counter nodes that Kafka lets in; none if there are no nodes.
+pub fn let_in(cluster: &ValidatedCluster) -> Option<Value> {
+    if cluster.counter.nodes == 0 {
+        return None;
+    }
+    let mut selector = pods(cluster, None, Component::Counter);
+    let cut: Vec<String> = cluster
+        .cut
+        .counters
+        .iter()
+        .map(|node| names::counter_pod(&cluster.name, *node))
+        .collect();
+    if !cut.is_empty() {
+        selector["matchExpressions"] = json!([{ "key": POD_NAME_LABEL, "operator": "NotIn", "values": cut }]);
+    }
+    Some(json!({ "podSelector": selector }))
+}

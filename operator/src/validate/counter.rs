@@ -1,0 +1,144 @@
+//! The counter nodes, validated.
+
+use std::time::Duration;
+
+use k8s_openapi::api::core::v1::ResourceRequirements;
+
+use super::{Error, duration, range};
+use crate::api::{self, CounterStorage, MAX_COUNTER_NODES};
+
+/// The longest window.
+const LONGEST: Duration = Duration::from_hours(24);
+/// How many windows there may be.
+const MOST: usize = 16;
+
+/// The counter nodes; there may be none.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Counter {
+    /// How many.
+    pub nodes: u16,
+    /// The lengths of the windows, as they are written.
+    pub windows: Vec<String>,
+    /// How long a window waits.
+    pub grace: Duration,
+    /// The volume of each.
+    pub storage: CounterStorage,
+    /// Bytes of that volume.
+    pub volume: u64,
+    /// Partitions of each topic.
+    pub partitions: u16,
+    /// How long likes are kept.
+    pub likes_retention: Duration,
+    /// How long windows are kept.
+    pub aggregations_retention: Duration,
+    /// CPU and memory.
+    pub resources: Option<ResourceRequirements>,
+}
+
+/// The counter nodes that are asked for.
+pub fn counter(written: &api::Counter) -> Result<Counter, Error> {
+    let topics = &written.topics;
+    Ok(Counter {
+        nodes: range(
+            "counter.nodes",
+            written.nodes,
+            0..=MAX_COUNTER_NODES,
+            "between 0 and 32",
+        )?,
+        windows: windows(&written.windows)?,
+        grace: duration("counter.grace", &written.grace)?,
+        storage: written.storage.clone(),
+        volume: bytes("counter.storage.size", &written.storage.size)?,
+        partitions: range(
+            "counter.topics.partitions",
+            topics.partitions,
+            1..=100,
+            "between 1 and 100",
+        )?,
+        likes_retention: duration("counter.topics.likesRetention", &topics.likes_retention)?,
+        aggregations_retention: duration("counter.topics.aggregationsRetention", &topics.aggregations_retention)?,
+        resources: written.resources.clone(),
+    })
+}
+
+fn windows(written: &[String]) -> Result<Vec<String>, Error> {
+    let wrong = |value: &str| Error::Format {
+        field: "counter.windows",
+        value: value.to_owned(),
+        expected: "a list of 1 to 16 different lengths of at most 24h such as [1m, 5m, 10m]",
+    };
+    let mut lengths = written
+        .iter()
+        .map(|window| Ok((duration("counter.windows", window)?, window)))
+        .collect::<Result<Vec<_>, Error>>()?;
+    lengths.sort();
+    let twice = lengths
+        .windows(2)
+        .any(|pair| matches!(pair, [(one, _), (other, _)] if one == other));
+    let longest = lengths.last().is_none_or(|(length, _)| *length > LONGEST);
+    if twice || longest || lengths.len() > MOST {
+        return Err(wrong(&written.join(",")));
+    }
+    Ok(lengths.into_iter().map(|(_, window)| window.clone()).collect())
+}
+
+/// Bytes of a quantity as Kubernetes writes it; what is not known to be a number is left to Kubernetes to refuse.
+fn bytes(field: &'static str, text: &str) -> Result<u64, Error> {
+    const UNITS: [(&str, f64); 12] = [
+        ("Ki", 1024.0),
+        ("Mi", 1_048_576.0),
+        ("Gi", 1_073_741_824.0),
+        ("Ti", 1_099_511_627_776.0),
+        ("Pi", 1_125_899_906_842_624.0),
+        ("Ei", 1_152_921_504_606_846_976.0),
+        ("k", 1e3),
+        ("M", 1e6),
+        ("G", 1e9),
+        ("T", 1e12),
+        ("P", 1e15),
+        ("E", 1e18),
+    ];
+    let (number, scale) = UNITS
+        .iter()
+        .find_map(|(unit, scale)| Some((text.strip_suffix(unit)?, *scale)))
+        .unwrap_or((text, 1.0));
+    let bytes = number.parse::<f64>().ok().map(|number| number * scale);
+    // What is above 2^64 becomes 2^64, and nobody has such a volume.
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+    bytes
+        .filter(|bytes| *bytes >= 67_108_864.0)
+        .map(|bytes| bytes as u64)
+        .ok_or(Error::Format {
+            field,
+            value: text.to_owned(),
+            expected: "a quantity of at least 64Mi such as 1Gi",
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_volume_has_bytes() {
+        let of = |text| bytes("f", text).ok();
+        assert_eq!(of("1Gi"), Some(1 << 30));
+        assert_eq!(of("64Mi"), Some(64 << 20));
+        assert_eq!(of("1.5Gi"), Some(3 << 29));
+        assert_eq!(of("2G"), Some(2_000_000_000));
+        assert_eq!(of("1e9"), Some(1_000_000_000));
+        assert_eq!(of("1073741824"), Some(1 << 30));
+        for wrong in ["", "much", "-1Gi", "1Mi", "1GB", "NaN"] {
+            assert_eq!(of(wrong), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn windows_are_told_from_short_to_long() {
+        let of = |list: &[&str]| windows(&list.iter().map(|w| (*w).to_owned()).collect::<Vec<_>>());
+        assert_eq!(of(&["10m", "1m", "5m"]).unwrap(), ["1m", "5m", "10m"]);
+        for wrong in [&[][..], &["1m", "60s"], &["25h"], &["soon"]] {
+            assert!(of(wrong).is_err(), "{wrong:?}");
+        }
+    }
+}
