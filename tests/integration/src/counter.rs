@@ -1,10 +1,11 @@
 //! Counter nodes as processes, with a link that can be cut between every two, in both directions.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     net::{SocketAddr, TcpListener},
     path::{Path, PathBuf},
     process::Stdio,
+    sync::{Mutex, PoisonError},
     time::Duration,
 };
 
@@ -150,7 +151,9 @@ impl Nodes {
             .spawn()
             .context("starting a node through setpriv (util-linux)")?;
         self.nodes[node].process = Some(process);
-        eventually(PATIENCE, async || self.status(node).await.map(drop)).await
+        eventually(PATIENCE, async || self.status(node).await.map(drop))
+            .await
+            .with_context(|| format!("node {node} does not answer; it has said:\n{}", self.said(node)))
     }
 
     /// `kill -9`, and waits for the end.
@@ -359,11 +362,14 @@ pub fn bytes_of(folder: &Path, end: &str) -> Result<u64> {
     Ok(bytes)
 }
 
-/// Outside the range the kernel takes for outgoing connections, so that it is still free when a killed node comes back.
+/// Outside the range the kernel takes for outgoing connections, so that it is still free when a killed node comes back; and nobody else's
+/// in this process, whose node may not listen yet.
 fn free_address() -> Result<SocketAddr> {
+    static TAKEN: Mutex<BTreeSet<SocketAddr>> = Mutex::new(BTreeSet::new());
     for _ in 0..200 {
         let address = SocketAddr::from(([127, 0, 0, 1], rand::rng().random_range(20_000..32_000)));
-        if TcpListener::bind(address).is_ok() {
+        let new = TAKEN.lock().unwrap_or_else(PoisonError::into_inner).insert(address);
+        if new && TcpListener::bind(address).is_ok() {
             return Ok(address);
         }
     }
