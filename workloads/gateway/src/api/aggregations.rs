@@ -214,8 +214,9 @@ impl Reader {
         let changed = match self.seen {
             None => {
                 let now = now_millis();
-                let current = |id: &Arc<str>| Window::ALL.map(|window| (window, book.at(window, id, now)));
-                self.ids.iter().flat_map(current).collect()
+                let all = self.ids.iter().flat_map(|id| Window::ALL.map(|window| (window, id)));
+                all.filter_map(|(window, id)| Some((window, book.at(window, id, now)?)))
+                    .collect()
             }
             Some(seen) => book.since(seen, |id| self.ids.contains(id)),
         };

@@ -30,6 +30,8 @@ pub struct Book {
     last: u64,
     bytes: usize,
     most: usize,
+    /// The latest start of a window that had to make room.
+    forgotten: HashMap<Window, i64>,
 }
 
 impl Book {
@@ -41,6 +43,7 @@ impl Book {
             last: 0,
             bytes: 0,
             most,
+            forgotten: HashMap::new(),
         }
     }
 
@@ -63,6 +66,8 @@ impl Book {
             };
             self.bytes -= cost(&key);
             self.known.remove(&key);
+            let latest = self.forgotten.entry(key.window).or_insert(key.start);
+            *latest = key.start.max(*latest);
         }
     }
 
@@ -86,11 +91,12 @@ impl Book {
             .collect()
     }
 
-    /// The window of this id that has this time.
-    pub fn at(&self, window: Window, id: &Arc<str>, at: i64) -> Aggregation {
+    /// The window of this id that has this time. One that is not known counts nothing, unless it may be one that had to make room.
+    pub fn at(&self, window: Window, id: &Arc<str>, at: i64) -> Option<Aggregation> {
         let start = window.start(at);
-        let known = self.find(window, id, start);
-        known.unwrap_or_else(|| Aggregation::nothing(window, Arc::clone(id), start))
+        let may_be_forgotten = self.forgotten.get(&window).is_some_and(|latest| start <= *latest);
+        let nothing = || (!may_be_forgotten).then(|| Aggregation::nothing(window, Arc::clone(id), start));
+        self.find(window, id, start).or_else(nothing)
     }
 
     /// Those of the last so many windows of this id, up to the one that has this time, that are known.
@@ -156,9 +162,10 @@ mod tests {
         let mut book = Book::new(10_000);
         book.note(Window::One, counted("a", 60_000, 3));
         let id: Arc<str> = "a".into();
-        assert_eq!(book.at(Window::One, &id, 119_999).count, 3);
-        assert_eq!(book.at(Window::One, &id, 120_000), counted("a", 120_000, 0));
-        assert_eq!(book.at(Window::Five, &id, 60_000).count, 0);
+        let count = |book: &Book, window, at| book.at(window, &id, at).map(|known| known.count);
+        assert_eq!(count(&book, Window::One, 119_999), Some(3));
+        assert_eq!(book.at(Window::One, &id, 120_000), Some(counted("a", 120_000, 0)));
+        assert_eq!(count(&book, Window::Five, 60_000), Some(0));
         book.note(Window::One, counted("a", 180_000, 4));
         let counts = |at, count| -> Vec<i64> {
             let latest = book.latest(Window::One, &id, at, count);
@@ -167,6 +174,20 @@ mod tests {
         assert_eq!(counts(180_000, 3), [3, 4]);
         assert_eq!(counts(180_000, 2), [4]);
         assert_eq!(counts(100_000, 9), [3]);
+    }
+
+    #[test]
+    fn a_window_that_had_to_make_room_is_not_said_to_have_nothing() {
+        let mut book = Book::new(2 * (OVERHEAD + 1));
+        for id in ["a", "b", "c"] {
+            book.note(Window::One, counted(id, 60_000, 5));
+        }
+        let at = |id: &str, at| book.at(Window::One, &id.into(), at).map(|known| known.count);
+        assert_eq!(
+            (at("a", 60_000), at("b", 60_000), at("d", 60_000)),
+            (None, Some(5), None)
+        );
+        assert_eq!((at("a", 120_000), at("a", 0)), (Some(0), None));
     }
 
     proptest! {

@@ -81,9 +81,11 @@ fn config(app: &App) -> ClientConfig {
     let mut config = kafka::consumer_config(&app.bootstrap_servers, CLIENT_ID);
     config
         .set("fetch.wait.max.ms", "20")
-        .set("queued.max.messages.kbytes", "1024")
-        .set("fetch.message.max.bytes", "524288")
-        .set("fetch.max.bytes", "2097152");
+        // Of each of a dozen partitions, and a record costs several times its bytes while it waits.
+        .set("queued.min.messages", "500")
+        .set("queued.max.messages.kbytes", "64")
+        .set("fetch.message.max.bytes", "65536")
+        .set("fetch.max.bytes", "1048576");
     config
 }
 

@@ -221,7 +221,7 @@ impl Round<'_> {
     fn current<'a>(&self, owed: impl IntoIterator<Item = &'a (Window, Arc<str>)>) -> Vec<Frame> {
         let (now, book) = (now_millis(), self.counters.book());
         let owed = owed.into_iter();
-        owed.filter_map(|(window, id)| frame(*window, &book.at(*window, id, now)))
+        owed.filter_map(|(window, id)| frame(*window, &book.at(*window, id, now)?))
             .collect()
     }
 
