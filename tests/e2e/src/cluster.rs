@@ -106,10 +106,11 @@ impl Cluster {
         let Partition {
             clients,
             server,
+            counters,
             link,
             heal_after,
         } = partition;
-        let partition = json!({ "clients": clients, "server": server, "link": link, "healAfter": heal_after });
+        let partition = json!({ "clients": clients, "server": server, "counters": counters, "link": link, "healAfter": heal_after });
         Ok(self.patch(&json!({ "partition": partition })).await?)
     }
 

@@ -4,8 +4,11 @@
 //! the status is checked against that, and is not the witness. A test that fails prints what the cluster looked like. E2E_KEEP=1 keeps the namespaces.
 
 mod cluster;
+pub mod counters;
 mod dump;
 mod forward;
+mod http;
+mod likes;
 mod load;
 mod namespace;
 mod pods;
@@ -15,6 +18,7 @@ mod web;
 
 pub use cluster::{Cluster, migrations, with_cluster, with_cluster_of};
 pub use forward::Forward;
+pub use likes::Likes;
 pub use load::{Load, Written};
 pub use namespace::{Namespace, with_namespace};
 pub use pods::Owned;

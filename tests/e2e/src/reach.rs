@@ -13,8 +13,17 @@ pub fn clients<const N: usize>(ordinals: [i32; N], link: Link) -> Partition {
     Partition {
         clients: ordinals.to_vec(),
         server: false,
+        counters: Vec::new(),
         link,
         heal_after: None,
+    }
+}
+
+/// Cuts counter nodes by ordinal.
+pub fn counters<const N: usize>(ordinals: [i32; N]) -> Partition {
+    Partition {
+        counters: ordinals.to_vec(),
+        ..clients([], Link::Both)
     }
 }
 
@@ -23,6 +32,7 @@ pub fn server(link: Link) -> Partition {
     Partition {
         clients: Vec::new(),
         server: true,
+        counters: Vec::new(),
         link,
         heal_after: None,
     }

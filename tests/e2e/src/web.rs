@@ -1,23 +1,17 @@
 //! The gateway: over HTTP as somebody with a token, and over the network of the cluster as some pod.
 
 use anyhow::{Context as _, Result, ensure};
-use http_body_util::{BodyExt as _, Full};
-use hyper::body::Bytes;
-use hyper::{Method, Request, StatusCode, header};
-use hyper_util::rt::TokioIo;
+use hyper::{Method, StatusCode};
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{Pod, Secret};
 use kube::ResourceExt as _;
 use kube::api::PostParams;
 use serde_json::{Value, json};
 use synccluster_operator::names::{self, Component};
-use tokio::time::timeout;
 
 use crate::forward::WEB;
+use crate::http::Question;
 use crate::{Cluster, PATIENCE, eventually};
-
-/// An answer takes longer only if the pod is gone.
-const ANSWER: std::time::Duration = std::time::Duration::from_secs(20);
 
 /// Somebody at the gateway.
 pub struct Web<'a> {
@@ -90,11 +84,15 @@ impl Cluster {
 impl Web<'_> {
     /// Status and body of an answer; a body that is no JSON is text.
     pub async fn send(&self, method: Method, path: &str, body: Option<&Value>) -> Result<(StatusCode, Value)> {
-        let exchange = timeout(ANSWER, self.exchange(method.clone(), path, body));
-        let answer = exchange.await.with_context(|| format!("no answer within {ANSWER:?}"));
-        answer
-            .and_then(|answer| answer)
-            .with_context(|| format!("{method} {path}"))
+        let pod = self.cluster.pod(Component::Gateway, None).await?.name_any();
+        let token = self.token.as_deref();
+        let question = Question {
+            method,
+            path,
+            token,
+            body,
+        };
+        self.cluster.ask(&pod, WEB, question).await
     }
 
     /// The token that is shown, if one is.
@@ -107,38 +105,6 @@ impl Web<'_> {
         let (status, body) = self.send(Method::GET, path, None).await?;
         ensure!(status == StatusCode::OK, "GET {path}: {status}: {body}");
         Ok(body)
-    }
-
-    async fn exchange(&self, method: Method, path: &str, body: Option<&Value>) -> Result<(StatusCode, Value)> {
-        let pod = self.cluster.pod(Component::Gateway, None).await?.name_any();
-        let mut forward = self.cluster.namespace.api::<Pod>().portforward(&pod, &[WEB]).await?;
-        let stream = forward.take_stream(WEB).context("no stream")?;
-        let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
-        let mut request = Request::builder()
-            .method(method)
-            .uri(path)
-            .header(header::HOST, "localhost")
-            .header(header::CONNECTION, "close");
-        if let Some(token) = &self.token {
-            request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
-        }
-        if body.is_some() {
-            request = request.header(header::CONTENT_TYPE, "application/json");
-        }
-        let request = request.body(Full::<Bytes>::from(body.map(Value::to_string).unwrap_or_default()))?;
-        let answered = async {
-            let response = sender.send_request(request).await?;
-            let status = response.status();
-            let body = response.into_body().collect().await?.to_bytes();
-            let text = || Value::String(String::from_utf8_lossy(&body).into_owned());
-            Ok::<_, anyhow::Error>((status, serde_json::from_slice(&body).unwrap_or_else(|_| text())))
-        };
-        // The connection makes progress only while it is polled; it ends with the answer because of `Connection: close`.
-        tokio::select! {
-            biased;
-            answer = answered => answer,
-            Err(broken) = connection => Err(broken.into()),
-        }
     }
 }
 
