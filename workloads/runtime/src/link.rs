@@ -10,7 +10,7 @@ use std::{
 };
 
 use synccluster_protocol::status::{Dial, LinkStatus, Millis};
-use tokio::{net::TcpStream, sync::watch, time};
+use tokio::{net::TcpStream, sync::watch, task, time};
 
 use crate::{clock::now_millis, sockets};
 
@@ -101,7 +101,9 @@ impl Probe {
             loop {
                 tick.tick().await;
                 let dial = dial(&peer).await;
-                let established = sockets::established_to(port).unwrap_or_default();
+                // The kernel walks every socket of the namespace for this, which can take a tenth of a second: not on a thread that serves.
+                let asked = task::spawn_blocking(move || sockets::established_to(port));
+                let established = asked.await.ok().flatten().unwrap_or_default();
                 let next =
                     state
                         .lock()
