@@ -221,9 +221,10 @@ impl ValidatedCluster {
 pub fn validate(cluster: &SyncCluster, found: Dereferenced, settings: &Settings) -> Result<ValidatedCluster, Error> {
     let spec = &cluster.spec;
     let clients = range("clients", spec.clients, 0..=1000, "between 0 and 1000")?;
-    let counter = counter::counter(&spec.counter)?;
+    let name: ClusterName = cluster.name_any().parse()?;
+    let counter = counter::counter(&spec.counter, &name)?;
     Ok(ValidatedCluster {
-        name: cluster.name_any().parse()?,
+        name,
         namespace: cluster.namespace().ok_or(Error::Metadata("namespace"))?,
         uid: cluster.uid().ok_or(Error::Metadata("uid"))?,
         generation: cluster.meta().generation.unwrap_or_default(),

@@ -101,6 +101,17 @@ impl Default for CounterStorage {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct CounterTopics {
+    /// Name of the topic of the likes. Leave it out for <cluster>.likes. Cannot be changed while there are nodes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 200), extend("x-kubernetes-validations" = rules::topic("counter.topics.likes", "shop.likes")))]
+    pub likes: Option<String>,
+
+    /// What the names of the windows' topics begin with, before the length. Leave it out for <cluster>.aggregations-. Cannot be changed while
+    /// there are nodes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 200), extend("x-kubernetes-validations" = rules::topic("counter.topics.aggregations", "shop.windows-")))]
+    pub aggregations: Option<String>,
+
     /// Partitions of each, 1 to 100: so many nodes can count windows at once. Cannot be changed while there are nodes.
     #[schemars(extend("x-kubernetes-validations" = [rules::rule(
         "self >= 1 && self <= 100", "counter.topics.partitions must be between 1 and 100"
@@ -119,6 +130,8 @@ pub struct CounterTopics {
 impl Default for CounterTopics {
     fn default() -> Self {
         Self {
+            likes: None,
+            aggregations: None,
             partitions: 4,
             likes_retention: "168h".to_owned(),
             aggregations_retention: "720h".to_owned(),

@@ -48,6 +48,16 @@ pub fn dns_name(field: &str, what: &str, example: &str) -> Value {
     )])
 }
 
+/// A topic of Kafka, or the beginning of its name.
+pub fn topic(field: &str, example: &str) -> Value {
+    json!([rule(
+        "self.matches('^[A-Za-z0-9][A-Za-z0-9._-]*$')",
+        &format!(
+            "{field} must be the name of a topic such as {example}: letters, digits, dots, dashes and underscores"
+        ),
+    )])
+}
+
 /// A container image.
 pub fn image(field: &str) -> Value {
     json!([rule(

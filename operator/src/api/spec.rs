@@ -51,6 +51,14 @@ use super::{Counter, Gateway, SyncClusterStatus, rules};
         "self.counter.nodes == 0 || oldSelf.counter.nodes == 0 || self.counter.topics.partitions == oldSelf.counter.topics.partitions",
         "counter.topics.partitions cannot be changed while there are counter nodes: an id is counted in the partition its hash names; set it back",
     ),
+    rules::rule(
+        "self.counter.nodes == 0 || oldSelf.counter.nodes == 0 \
+         || ((has(self.counter.topics.likes) ? self.counter.topics.likes : '') \
+             == (has(oldSelf.counter.topics.likes) ? oldSelf.counter.topics.likes : '') \
+         && (has(self.counter.topics.aggregations) ? self.counter.topics.aggregations : '') \
+             == (has(oldSelf.counter.topics.aggregations) ? oldSelf.counter.topics.aggregations : ''))",
+        "counter.topics.likes and aggregations cannot be changed while there are counter nodes: what was published would not be in the new topics; set them back",
+    ),
 ]))]
 pub struct SyncClusterSpec {
     /// How many client databases there are, 0 to 1000. They are numbered from 1. `kubectl scale synccluster/<name> --replicas=<n>` sets this field.

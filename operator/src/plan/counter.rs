@@ -143,6 +143,8 @@ fn env(cluster: &ValidatedCluster) -> Value {
         ("COUNTER_SEGMENT_BYTES", segment_bytes.to_string()),
         ("COUNTER_WINDOWS", wanted.windows.join(",")),
         ("COUNTER_GRACE", seconds(wanted.grace)),
+        ("COUNTER_LIKES_TOPIC", wanted.likes_topic.clone()),
+        ("COUNTER_AGGREGATIONS_TOPIC", wanted.aggregations_topic.clone()),
         ("COUNTER_TOPIC_PARTITIONS", wanted.partitions.to_string()),
         ("COUNTER_TOPIC_REPLICATION", cluster.kafka.brokers.to_string()),
         ("COUNTER_LIKES_RETENTION", seconds(wanted.likes_retention)),

@@ -40,7 +40,8 @@ fn shared(cluster: &ValidatedCluster) -> Object {
     policy(cluster, names::counter(&cluster.name), None, spec)
 }
 
-/// A node to all others that are not cut, and they to it: what they tell each other, and questions for the leader.
+/// A node to all others that are not cut, and they to it: what they tell each other, questions for the leader, and who likes from a terminal in
+/// one pod and is sent to another.
 fn to_others(cluster: &ValidatedCluster, node: u16) -> Option<Object> {
     let others: Vec<String> = cluster
         .counters()
@@ -54,7 +55,11 @@ fn to_others(cluster: &ValidatedCluster, node: u16) -> Option<Object> {
     peers["matchExpressions"] = json!([{ "key": POD_NAME_LABEL, "operator": "In", "values": others }]);
     let (peers, ports) = (
         json!([{ "podSelector": peers }]),
-        json!([tcp(COUNTER_MESH_PORT), tcp(COUNTER_LEADER_PORT)]),
+        json!([
+            tcp(COUNTER_MESH_PORT),
+            tcp(COUNTER_LEADER_PORT),
+            tcp(COUNTER_CLIENT_PORT)
+        ]),
     );
     let spec = json!({
         "podSelector": pod(cluster, node),

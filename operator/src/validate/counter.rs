@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::ResourceRequirements;
+use synccluster_protocol::ClusterName;
 
 use super::{Error, duration, range};
 use crate::api::{self, CounterStorage, MAX_COUNTER_NODES};
@@ -25,6 +26,10 @@ pub struct Counter {
     pub storage: CounterStorage,
     /// Bytes of that volume.
     pub volume: u64,
+    /// Name of the topic of the likes.
+    pub likes_topic: String,
+    /// What the names of the windows' topics begin with.
+    pub aggregations_topic: String,
     /// Partitions of each topic.
     pub partitions: u16,
     /// How long likes are kept.
@@ -36,7 +41,7 @@ pub struct Counter {
 }
 
 /// The counter nodes that are asked for.
-pub fn counter(written: &api::Counter) -> Result<Counter, Error> {
+pub fn counter(written: &api::Counter, cluster: &ClusterName) -> Result<Counter, Error> {
     let topics = &written.topics;
     Ok(Counter {
         nodes: range(
@@ -49,6 +54,13 @@ pub fn counter(written: &api::Counter) -> Result<Counter, Error> {
         grace: duration("counter.grace", &written.grace)?,
         storage: written.storage.clone(),
         volume: bytes("counter.storage.size", &written.storage.size)?,
+        likes_topic: topic("counter.topics.likes", topics.likes.as_deref(), cluster, "likes")?,
+        aggregations_topic: topic(
+            "counter.topics.aggregations",
+            topics.aggregations.as_deref(),
+            cluster,
+            "aggregations-",
+        )?,
         partitions: range(
             "counter.topics.partitions",
             topics.partitions,
@@ -59,6 +71,19 @@ pub fn counter(written: &api::Counter) -> Result<Counter, Error> {
         aggregations_retention: duration("counter.topics.aggregationsRetention", &topics.aggregations_retention)?,
         resources: written.resources.clone(),
     })
+}
+
+/// A topic as it is written, or of the cluster's by default; not one in which sites' changes travel.
+fn topic(field: &'static str, written: Option<&str>, cluster: &ClusterName, own: &str) -> Result<String, Error> {
+    let topic = written.map_or_else(|| format!("{cluster}.{own}"), str::to_owned);
+    if cluster.site_of_topic(&topic).is_some() {
+        return Err(Error::Format {
+            field,
+            value: topic,
+            expected: "free: a site's changes travel in it; take another name such as shop.likes",
+        });
+    }
+    Ok(topic)
 }
 
 fn windows(written: &[String]) -> Result<Vec<String>, Error> {

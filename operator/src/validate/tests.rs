@@ -77,6 +77,11 @@ fn what_cannot_be_planned_is_refused_with_what_to_write_instead() {
             "spec.counter.windows: `1m,60s` is not a list of 1 to 16 different lengths",
         ),
         (
+            "/spec/counter",
+            json!({ "topics": { "likes": "demo.server" } }),
+            "spec.counter.topics.likes: `demo.server` is not free: a site's changes travel in it",
+        ),
+        (
             "/spec/partition",
             json!({ "counters": [0] }),
             "names node 0, which does not exist: spec.counter.nodes is 0",

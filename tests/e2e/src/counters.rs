@@ -41,8 +41,10 @@ struct Published {
 #[derive(Debug, Deserialize)]
 struct Window {
     id: String,
-    window_start: i64,
-    window_end: i64,
+    #[serde(rename = "window_start")]
+    start: i64,
+    #[serde(rename = "window_end")]
+    end: i64,
     count: i64,
     late: i64,
 }
@@ -181,8 +183,8 @@ impl Cluster {
             let said: BTreeMap<Slot, i64> = windows
                 .into_iter()
                 .map(|window| {
-                    let length = window.window_end - window.window_start;
-                    ((window.window_start, length, window.id), window.count + window.late)
+                    let length = window.end - window.start;
+                    ((window.start, length, window.id), window.count + window.late)
                 })
                 .collect();
             let wrong: Vec<_> = recount

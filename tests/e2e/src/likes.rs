@@ -94,7 +94,7 @@ async fn like(
     acknowledged: Arc<AtomicU64>,
     stop: CancellationToken,
 ) -> Result<BTreeMap<String, i64>> {
-    let mut liked = BTreeMap::new();
+    let mut counted = BTreeMap::new();
     for batch in 0_u64.. {
         if stop.is_cancelled() {
             break;
@@ -108,12 +108,12 @@ async fn like(
             .collect();
         until_acknowledged(&cluster, home, nodes, &body).await?;
         for (n, id) in likes {
-            *liked.entry(id.to_owned()).or_default() += i64::try_from(1 + n % 3)?;
+            *counted.entry(id.to_owned()).or_default() += i64::try_from(1 + n % 3)?;
         }
         acknowledged.fetch_add(1, Ordering::Relaxed);
         sleep(PACE).await;
     }
-    Ok(liked)
+    Ok(counted)
 }
 
 /// At the own node; while it does not answer, at the next one: the same requests, which count once.

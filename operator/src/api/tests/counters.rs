@@ -66,6 +66,20 @@ fn topics_keep_their_partitions_while_there_are_nodes() {
             Some(&crate::fixture::with("/spec/counter", from)),
         )
     };
+    let named = |name: &str| json!({ "nodes": 3, "topics": { "likes": name } });
+    for wrong in ["", "a b", ".likes", "ärger"] {
+        refused(
+            "/spec/counter",
+            named(wrong),
+            "counter.topics.likes must be the name of a topic",
+        );
+    }
+    change_refused(
+        "/spec/counter",
+        named("shop.likes"),
+        named("likes"),
+        "counter.topics.likes and aggregations cannot be changed while there are counter nodes",
+    );
     assert_eq!(changed(with(0, 4), with(3, 8)), Vec::<String>::new());
     assert_eq!(changed(with(3, 8), with(5, 8)), Vec::<String>::new());
 }

@@ -105,6 +105,8 @@ fn a_node_is_told_who_it_is_and_who_the_others_are() {
         ("COUNTER_SEGMENT_BYTES", "16777216"),
         ("COUNTER_WINDOWS", "1m,5m,10m"),
         ("COUNTER_GRACE", "30s"),
+        ("COUNTER_LIKES_TOPIC", "demo.likes"),
+        ("COUNTER_AGGREGATIONS_TOPIC", "demo.aggregations-"),
         ("COUNTER_TOPIC_PARTITIONS", "4"),
         ("COUNTER_TOPIC_REPLICATION", "1"),
         ("SYNC_LISTEN", "0.0.0.0:8080"),
@@ -173,6 +175,12 @@ fn a_cut_node_has_no_edge_and_is_in_nobody_elses() {
         }
         assert!(named(&whole, Kind::NetworkPolicy, &format!("demo-counter-{node}-kafka")).is_some());
     }
+    let ports = names_in(&whole, "demo-counter-1-mesh", "/spec/egress/0/ports");
+    assert_eq!(
+        (&ports[0]["port"], ports.as_array().unwrap().len()),
+        (&json!(5003), 3),
+        "8080 is the operator's"
+    );
     let cut = plan(&counting_cut(json!({ "counters": [0] })));
     for edge in ["mesh", "kafka"] {
         assert!(named(&cut, Kind::NetworkPolicy, &format!("demo-counter-0-{edge}")).is_none());
