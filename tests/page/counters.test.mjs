@@ -33,7 +33,10 @@ before(async () => {
   browser = await launch();
   page = await open(browser);
 });
-after(() => browser?.close());
+after(async () => {
+  await api("/partition", { method: "DELETE" }).catch(() => undefined);
+  await browser?.close();
+});
 
 const row = (id = ID) => page.locator(`tr[data-id="${id}"]`);
 const total = async (id) =>
@@ -136,6 +139,35 @@ test("likes from elsewhere appear without a reload, twice sent and once counted"
   );
 });
 
+test("a node is cut off by a click, keeps counting, and after the heal all say the same", async () => {
+  const node = page.locator('li[data-node="2"]');
+  await node.getByRole("button", { name: "Cut node 2 off" }).click();
+  const measured = (word) =>
+    eventually(
+      `node 2 is measured to be ${word}`,
+      async () => (await node.getAttribute("data-word")) === word,
+      MINUTES,
+    );
+  await measured("Cut");
+  // Behind the Service they come to any node, whether it is cut or not.
+  for (let n = 1; n <= 30; n++)
+    await api("/likes", {
+      method: "POST",
+      body: { id: ID, by: "somebody else", request: `cut-${ID}/${n}` },
+    });
+  await page.getByText("Nodes differ").waitFor();
+  await eventually("all of it is known together", async () => {
+    assert.equal(await total(ID), 42);
+    return true;
+  });
+  await picture(page, "21-counters-cut");
+  await accessible(page, "counters while a node is cut");
+  await node.getByRole("button", { name: "Connect node 2" }).click();
+  await measured("Connected");
+  await page.getByText("All nodes say the same").waitFor();
+  await counted(42);
+});
+
 test("ids are found by how they begin, and their windows shown by a click", async () => {
   await api("/likes", {
     method: "POST",
@@ -178,7 +210,7 @@ test("on a phone of 360 pixels nothing sticks out", async () => {
     () => document.documentElement.scrollWidth,
   );
   assert.ok(width <= 360, `it is ${width} wide`);
-  await picture(phone, "21-phone-counters");
+  await picture(phone, "22-phone-counters");
   await accessible(phone, "counters on a phone");
   assert.deepEqual(phone.faults, []);
   await phone.context().close();
@@ -187,6 +219,6 @@ test("on a phone of 360 pixels nothing sticks out", async () => {
 test("in the dark it is as readable, and nothing was asked of anybody else", async () => {
   await page.emulateMedia({ colorScheme: "dark" });
   await show(page, `#/counters?id=${encodeURIComponent(ID)}`);
-  await picture(page, "22-counters-dark");
+  await picture(page, "23-counters-dark");
   assert.deepEqual(page.faults, []);
 });

@@ -18,7 +18,6 @@ import type {
   SiteName,
   Table,
   Topic,
-  Totals,
   Way,
 } from "./api/types.ts";
 import type { LiveRow } from "./model/align.ts";
@@ -125,9 +124,8 @@ export interface State {
   >;
   readonly parked: Loaded<Book & { readonly parked: readonly Parked[] }>;
   readonly counters: Loaded<Counters>;
-  readonly totals: Loaded<Totals>;
-  /** What each counter node says of the totals that are shown. */
-  readonly sides: Loaded<Known>;
+  /** What each counter node says, and the ids that are shown of it. */
+  readonly totals: Loaded<{ readonly ids: readonly string[]; readonly known: Known }>;
   /** The windows of one id. The gateway's clock is ahead of this one by `skew`. */
   readonly windows: Loaded<{
     readonly id: string;
@@ -168,7 +166,6 @@ export let state: State = {
   parked: NOTHING,
   counters: NOTHING,
   totals: NOTHING,
-  sides: NOTHING,
   windows: NOTHING,
   topics: NOTHING,
   topic: NOTHING,

@@ -20,6 +20,9 @@ use crate::{
     problem::Problem,
 };
 
+/// Nodes that are asked who leads, one after another, while those that answer do not know.
+const TRIES: usize = 3;
+
 /// The routes of counter nodes.
 pub fn routes() -> OpenApiRouter<Shared> {
     OpenApiRouter::new().routes(routes!(nodes)).routes(routes!(totals_at))
@@ -118,8 +121,19 @@ async fn totals_at(
     Ok(node::get(&address, &path_of_totals(query)).await?)
 }
 
-/// The nodes as their leader knows them, by ordinal; or why it cannot be asked.
+/// The nodes as their leader knows them, by ordinal; or why it cannot be asked. A node that is cut off knows no leader: another may.
 async fn known(counters: &Counters) -> Result<Vec<Node>, String> {
+    let mut known = Err(String::new());
+    for _ in 0..TRIES {
+        known = ask(counters).await;
+        if known.as_ref().is_ok_and(|nodes| nodes.iter().any(|node| node.leader)) {
+            break;
+        }
+    }
+    known
+}
+
+async fn ask(counters: &Counters) -> Result<Vec<Node>, String> {
     let answer = node::get(&counters.leader, "/nodes")
         .await
         .map_err(|error| error.to_string())?;

@@ -133,7 +133,7 @@ impl From<Unreachable> for Problem {
     }
 }
 
-/// GET of JSON.
+/// GET of JSON; tried again while nobody is there.
 pub async fn get(address: &Address, path: &str) -> Result<Answer, Unreachable> {
     ask(address, Method::GET, path, None, Bytes::new()).await
 }

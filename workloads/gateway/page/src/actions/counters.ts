@@ -1,8 +1,8 @@
 //! Likes: what the nodes count, and the windows as they move.
 
 import { call, Problem, query } from "../api/client.ts";
-import type { Counters, Liked, Totals, Windows } from "../api/types.ts";
-import type { Known, Total } from "../model/totals.ts";
+import type { Counters, Totals, Windows } from "../api/types.ts";
+import { firstIds, type Known, type Total } from "../model/totals.ts";
 import { type Aggregation, merge, type WindowName, WINDOWS } from "../model/windows.ts";
 import { say, set, state } from "../store.ts";
 import { load, read } from "./load.ts";
@@ -16,13 +16,18 @@ const SOON = 300;
 /** So often a like is sent again that nobody answered: with the same name it counts once. */
 const TRIES = 3;
 
+/** A node that is gone does not keep the others' totals waiting for longer. */
+const ANSWER = 700;
+/** In place of the ordinal of a node that nobody has told. */
+const ANY = -1;
+
 let source: EventSource | undefined;
 let following = "";
 /** The stream was broken: windows may have changed that it does not tell again. */
 let missed = false;
 let timer: ReturnType<typeof setTimeout> | undefined;
 
-const ids = (): readonly string[] => state.totals.value?.totals.map(({ id }) => id) ?? [];
+const ids = (): readonly string[] => state.totals.value?.ids ?? [];
 /** The id whose windows are shown. */
 export const chosen = (): string | undefined => state.route.query["id"] ?? ids()[0];
 
@@ -38,9 +43,10 @@ export async function followCounters(): Promise<void> {
     close();
     return;
   }
-  await Promise.all([readCounters(), readTotals()]);
+  await readCounters();
   if (state.counters.problem?.kind === "counters-off") return close();
-  await Promise.all([readSides(), readWindows()]);
+  await readTotals();
+  await readWindows();
   follow();
   again(EVERY);
 }
@@ -53,38 +59,28 @@ function again(after: number): void {
   }, after);
 }
 
+async function inTime<T>(answer: Promise<T>): Promise<T> {
+  const late = new Promise<never>((_, reject) => setTimeout(() => reject(new Error("no answer in time")), ANSWER));
+  return Promise.race([answer, late]);
+}
+
+/** Each node is asked for itself: one that is cut off knows something else. While nobody says which there are, any of them is. */
 function readTotals(): Promise<void> {
   const { prefix, after } = state.route.query;
-  return load("totals", `/totals${query({ prefix, after, limit: PAGE })}`, (totals: Totals) => totals);
-}
-
-/** How to ask for these ids: commas separate them, so those that have some are each asked for as the first of those that begin like it. */
-function questions(shown: readonly string[]): readonly Record<string, string>[] {
-  const plain = shown.filter((id) => !id.includes(","));
-  const others = shown.filter((id) => id.includes(","));
-  const together = plain.length === 0 ? [] : [{ ids: plain.join(",") }];
-  return [...together, ...others.map((id) => ({ prefix: id, limit: "1" }))];
-}
-
-/** Each node is asked for itself: one that is cut off knows something else. */
-function readSides(): Promise<void> {
-  const shown = ids();
-  const nodes = state.counters.value?.nodes.map(({ node }) => node) ?? [];
-  return read("sides", async (signal) => {
-    const ask = async (node: number): Promise<[number, ReadonlyMap<string, Total> | undefined]> => {
-      try {
-        const asked = questions(shown).map((question) =>
-          call<Totals>(`/counters/${node}/totals${query(question)}`, { signal }),
-        );
-        const totals = (await Promise.all(asked)).flatMap((answer) => answer.totals);
-        const nothing = shown.map((id): [string, Total] => [id, { id, total: 0, nodes: {} }]);
-        return [node, new Map([...nothing, ...totals.map((total): [string, Total] => [total.id, total])])];
-      } catch (thrown) {
-        if (signal.aborted) throw thrown;
-        return [node, undefined];
-      }
+  const page = query({ prefix, after, limit: PAGE });
+  return read("totals", async (signal) => {
+    const ask = async (path: string): Promise<ReadonlyMap<string, Total>> => {
+      const { totals } = await call<Totals>(`${path}${page}`, { signal });
+      return new Map(totals.map((total) => [total.id, total]));
     };
-    return Object.fromEntries(await Promise.all(nodes.map(ask))) as Known;
+    const nodes = state.counters.value?.nodes.map(({ node }) => node) ?? [];
+    const answers = await Promise.allSettled(nodes.map((node) => inTime(ask(`/counters/${node}/totals`))));
+    const answered = answers.map((answer) => (answer.status === "fulfilled" ? answer.value : undefined));
+    const entries = nodes.map((node, index) => [node, answered[index]] as const);
+    const known: Known = Object.fromEntries(
+      answered.some((totals) => totals !== undefined) ? entries : [...entries, [ANY, await ask("/totals")]],
+    );
+    return { ids: firstIds(known, PAGE), known };
   });
 }
 
@@ -134,7 +130,7 @@ function soon(): void {
   due = true;
   setTimeout(() => {
     due = false;
-    if (state.route.view === "counters") void readTotals().then(readSides);
+    if (state.route.view === "counters") void readTotals();
   }, SOON);
 }
 
@@ -153,7 +149,8 @@ export async function like(id: string, direction: "likes" | "unlikes" = "likes")
   const body = { id, by: by.slice(0, 32), n: 1, request: `page-${me}/${++sent}` };
   for (let tried = 1; ; tried++) {
     try {
-      counted(await call<Liked>(`/${direction}`, { method: "POST", body }));
+      await call<unknown>(`/${direction}`, { method: "POST", body });
+      void readTotals();
       return true;
     } catch (thrown) {
       const problem = Problem.of(thrown);
@@ -166,17 +163,4 @@ export async function like(id: string, direction: "likes" | "unlikes" = "likes")
       return false;
     }
   }
-}
-
-/** Shown at once; what else has changed is read a moment later. */
-function counted({ id, total }: Liked): void {
-  const { value } = state.totals;
-  if (value !== undefined)
-    set({
-      totals: {
-        ...state.totals,
-        value: { totals: value.totals.map((each) => (each.id === id ? { ...each, total } : each)) },
-      },
-    });
-  soon();
 }

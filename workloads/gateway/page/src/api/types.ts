@@ -71,6 +71,8 @@ export interface Cluster {
   paused: boolean;
   conditions: Condition[];
   sites: SiteStatus[];
+  /** The entries of status.counters, named counter-0, counter-1, … */
+  counters: Pick<SiteStatus, "name" | "connectivity" | "digest" | "problem">[];
   partition: Partition | null;
   /** Absent while nobody is cut off. */
   cut: { since: string | null; enforced_at: string | null; heal_at: string | null } | null;
@@ -278,12 +280,6 @@ export interface Counters {
 
 export interface Totals {
   totals: Total[];
-}
-
-export interface Liked {
-  id: string;
-  total: number;
-  node: number;
 }
 
 export interface Windows {

@@ -4,20 +4,21 @@ import { chosen, like, PAGE } from "../actions/counters.ts";
 import { applyCut, wanted } from "../actions/partition.ts";
 import { live } from "../actions/refresh.ts";
 import { look } from "../actions/navigate.ts";
-import type { CounterNode } from "../api/types.ts";
+import type { CounterNode, SiteStatus } from "../api/types.ts";
 import { aloud, button, empty, field, loading, problemBox, tag } from "../dom/parts.ts";
 import { icon } from "../dom/icons.ts";
 import { type Child, h, type VNode } from "../dom/vdom.ts";
+import { links } from "../model/links.ts";
 import { withCounter } from "../model/kubectl.ts";
-import { agreement, sides, type Side, type Total } from "../model/totals.ts";
+import { agreement, type Known, sides, type Side, together } from "../model/totals.ts";
 import { mayEdit, type State } from "../store.ts";
 import { charts } from "./charts.ts";
 
 const nodesOf = (state: State): readonly number[] => state.counters.value?.nodes.map(({ node }) => node) ?? [];
 
 function agreed(state: State): VNode {
-  const ids = state.totals.value?.totals.map(({ id }) => id) ?? [];
-  switch (agreement(ids, nodesOf(state), state.sides.value ?? {})) {
+  const { ids, known } = state.totals.value ?? { ids: [], known: {} };
+  switch (agreement(ids, nodesOf(state), known)) {
     case "same":
       return tag("good", "check", "All nodes say the same");
     case "differ":
@@ -43,16 +44,24 @@ function cutting(ordinal: number, state: State): Child {
   });
 }
 
+/** What the operator measured of its links, while that is not simply that they are there. */
+function measured(status: SiteStatus | undefined): Child {
+  if (status === undefined) return null;
+  const { word, evidence } = links(status);
+  if (word === "Cut") return tag("cut", "cut", "Cut", evidence);
+  return word === "Cutting" || word === "Healing" ? tag("busy", "moving", word, evidence) : null;
+}
+
 function node({ node: ordinal, alive, leader, load }: CounterNode, state: State): VNode {
+  const status = state.cluster.value?.counters.find(({ name }) => name === `counter-${ordinal}`);
+  const word = status === undefined ? undefined : links(status).word;
   return h(
     "li",
-    { key: String(ordinal), "data-node": ordinal, "data-alive": String(alive) },
+    { key: String(ordinal), "data-node": ordinal, "data-alive": String(alive), "data-word": word },
     h("strong", null, `node ${ordinal}`),
-    alive ? tag("good", "check", "Alive") : tag("cut", "cut", "Not heard", "The leader has not heard it lately."),
+    alive ? tag("good", "check", "Alive") : tag("cut", "unknown", "Not heard", "The leader has not heard it lately."),
     leader ? tag("plain", "key", "Leader", "Tells clients which node to use.") : null,
-    wanted(state).counters.includes(ordinal)
-      ? tag("cut", "cut", "Cut off", "From the others and from Kafka; it keeps counting.")
-      : null,
+    measured(status),
     h("span.hint", null, `${load.likes_per_second} likes/s`),
     cutting(ordinal, state),
   );
@@ -68,8 +77,7 @@ function cell({ node: ordinal, total, took, differs }: Side): VNode {
   );
 }
 
-function row(total: Total, state: State): VNode {
-  const { id } = total;
+function row(id: string, known: Known, state: State): VNode {
   const current = chosen() === id;
   return h(
     "tr",
@@ -79,7 +87,7 @@ function row(total: Total, state: State): VNode {
       { scope: "row" },
       h("button.link", { type: "button", "aria-pressed": String(current), onclick: () => look({ id }) }, id),
     ),
-    h("td.number.total", null, String(total.total)),
+    h("td.number.total", { title: "What each node took, by its own word." }, String(together(id, known))),
     h(
       "td",
       null,
@@ -95,11 +103,11 @@ function row(total: Total, state: State): VNode {
         }),
       ),
     ),
-    sides(id, nodesOf(state), state.sides.value ?? {}).map(cell),
+    sides(id, nodesOf(state), known).map(cell),
   );
 }
 
-function table(state: State, totals: readonly Total[]): VNode {
+function table(state: State, ids: readonly string[], known: Known): VNode {
   return h(
     "div.scroll",
     { tabindex: "0", role: "region", "aria-label": "Totals at every node" },
@@ -121,7 +129,7 @@ function table(state: State, totals: readonly Total[]): VNode {
       h(
         "tbody",
         null,
-        totals.map((total) => row(total, state)),
+        ids.map((id) => row(id, known, state)),
       ),
     ),
   );
@@ -163,10 +171,10 @@ function toolbar(state: State): VNode {
   );
 }
 
-function pages(state: State, totals: readonly Total[]): Child {
+function pages(state: State, ids: readonly string[]): Child {
   const { after } = state.route.query;
-  const last = totals.at(-1)?.id;
-  if (after === undefined && totals.length < PAGE) return null;
+  const last = ids.at(-1);
+  if (after === undefined && ids.length < PAGE) return null;
   return h(
     "div.toolbar",
     null,
@@ -177,7 +185,7 @@ function pages(state: State, totals: readonly Total[]): Child {
     }),
     button("More", {
       icon: "next",
-      disabled: totals.length < PAGE,
+      disabled: ids.length < PAGE,
       onclick: () => look({ after: last, id: undefined }),
     }),
   );
@@ -186,7 +194,7 @@ function pages(state: State, totals: readonly Total[]): Child {
 function list(state: State): Child {
   const { value, problem } = state.totals;
   if (value === undefined) return problem === undefined ? loading("the totals") : null;
-  if (value.totals.length > 0) return [table(state, value.totals), pages(state, value.totals)];
+  if (value.ids.length > 0) return [table(state, value.ids, value.known), pages(state, value.ids)];
   return empty("Nothing has been liked yet", "Like something, and it appears here and at every node.");
 }
 
