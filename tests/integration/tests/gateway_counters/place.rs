@@ -195,12 +195,12 @@ impl Told {
     fn hear(&mut self, line: String) {
         let mut words = line.splitn(3, ' ');
         let (word, minutes, json) = (words.next(), words.next(), words.next());
-        let live = || -> Option<((i64, String, i64), Value)> {
+        let heard = || -> Option<((i64, String, i64), Value)> {
             let state: Value = serde_json::from_str(json?).ok()?;
             let (id, start) = (state["id"].as_str()?.to_owned(), state["window_start"].as_i64()?);
             Some(((minutes?.parse().ok()?, id, start), state))
         };
-        match live() {
+        match heard() {
             Some((key, state)) if word == Some("live") => self.windows.entry(key).or_default().push(state),
             _ => self.said.push(line),
         }
