@@ -12,6 +12,8 @@ ENV := source kind/env.sh; if [ -z "$${KUBECONTEXT:-}" ]; then export KUBECONFIG
 NAMESPACE ?= demo
 CLUSTER ?= demo
 SYSTEM := synccluster-system
+# A comma that is no separator of arguments.
+COMMA := ,
 BINARIES := synccluster-operator synccluster-connector synccluster-sink synccluster-schema synccluster-gateway synccluster-counter
 
 .PHONY: help page demo test unit integration chart e2e lint down clean-cache cluster binaries images install tour cut heal ports logs status generate bench-spine bench-gateway bench-counter
@@ -87,9 +89,11 @@ down: ## delete the cluster and everything that runs; the cache stays
 clean-cache: ## delete the cache too
 	@kind/down.sh --cache
 
-cut: ## make cut CLIENTS=1,2
+cut: ## make cut CLIENTS=1,2 or COUNTERS=0, or both
 	@$(ENV)
-	set -x; kubectl -n $(NAMESPACE) patch synccluster $(CLUSTER) --type merge -p '{"spec":{"partition":{"clients":[$(CLIENTS)]}}}'
+	cut='$(if $(CLIENTS),"clients":[$(CLIENTS)])$(if $(CLIENTS),$(if $(COUNTERS),$(COMMA)))$(if $(COUNTERS),"counters":[$(COUNTERS)])'
+	[ -n "$$cut" ] || { echo "error: nobody is named: make cut CLIENTS=1,2 or make cut COUNTERS=0" >&2; exit 1; }
+	set -x; kubectl -n $(NAMESPACE) patch synccluster $(CLUSTER) --type merge -p "{\"spec\":{\"partition\":{$$cut}}}"
 
 heal: ## end the partition
 	@$(ENV)
