@@ -396,7 +396,11 @@ test("a phone of 360 pixels shows one site at a time and nothing sticks out", as
 test("the page is under 200 kB and usable within a second", async () => {
   const measured = [];
   // The best of some, each by a browser that has nothing of the page: other work of the machine is not the page's, and only adds.
-  for (let run = 0; run < 12 && !(run >= 3 && measured.some((each) => each.usable < 1000)); run++) {
+  for (
+    let run = 0;
+    run < 12 && !(run >= 3 && measured.some((each) => each.usable < 1000));
+    run++
+  ) {
     const context = await browser.newContext({
       storageState: await page.context().storageState(),
     });

@@ -58,6 +58,8 @@ async fn all_followed(world: &World, gateways: &[&Gateway]) -> Result<()> {
             gateways.iter().all(|gateway| gateway.app.live.listening().is_some()),
             "topics are not read yet"
         );
+        let relays = |gateway: &&Gateway| gateway.app.metrics.gauge("synccluster_gateway_relaying", "", &[]).get() == 1;
+        ensure!(gateways.iter().all(relays), "replicas do not hear one another yet");
         Ok(())
     })
     .await

@@ -36,6 +36,8 @@ async fn a_write_is_seen_at_every_site_by_the_clients_of_every_replica() -> Resu
             gateways.iter().all(|gateway| gateway.app.live.listening().is_some()),
             "topics are not read yet"
         );
+        let relays = |gateway: &Gateway| gateway.app.metrics.gauge("synccluster_gateway_relaying", "", &[]).get() == 1;
+        ensure!(gateways.iter().all(relays), "replicas do not hear one another yet");
         Ok(())
     })
     .await?;

@@ -56,11 +56,17 @@ pub async fn run(app: Shared, replication: i32) {
 
 async fn relay(app: &App, replication: i32, mut told_here: Subscription) -> Infallible {
     let topic = format!("{}.gateway", app.cluster);
+    let relaying = app.metrics.gauge(
+        "synccluster_gateway_relaying",
+        "1 while this replica hears what the others follow, and tells them.",
+        &[],
+    );
     let mut away = false;
     loop {
         match begin(app, &topic, replication).await {
             Ok((producer, consumer)) => {
                 away = false;
+                relaying.set(1);
                 tokio::select! {
                     _ = send(app, &topic, &producer, &mut told_here) => {}
                     error = receive(&app.live, &consumer) => {
@@ -74,6 +80,7 @@ async fn relay(app: &App, replication: i32, mut told_here: Subscription) -> Infa
                 away = true;
             }
         }
+        relaying.set(0);
         time::sleep(TRY_EVERY).await;
     }
 }
