@@ -25,6 +25,7 @@ group.initial.rebalance.delay.ms=0
 PROPERTIES
 
 if [ ! -f /var/lib/kafka/data/meta.properties ]; then
-    /opt/kafka/bin/kafka-storage.sh format --cluster-id "$CLUSTER_ID" --config /tmp/server.properties
+    # With "=": one id in 64 begins with a dash.
+    /opt/kafka/bin/kafka-storage.sh format --cluster-id="$CLUSTER_ID" --config /tmp/server.properties
 fi
 exec /opt/kafka/bin/kafka-server-start.sh /tmp/server.properties

@@ -130,6 +130,7 @@ impl<Log: OwnLog> Sessions for Publisher<Log> {
         let mut position = open.await.map_err(|_| Error::Gone)??;
         tracing::info!(%position, "publishing the log after this position");
         self.log.published(position);
+        self.told(None);
         let mut follower = self.log.follow(position.next());
         loop {
             let entries = match time::timeout(STORE_AGAIN_AFTER, follower.next(BATCH)).await {
@@ -143,7 +144,6 @@ impl<Log: OwnLog> Sessions for Publisher<Log> {
             result.await.map_err(|_| Error::Gone)??;
             self.log.published(position);
             self.probe.moved();
-            self.told(None);
             if !is_full {
                 time::sleep(PAUSE).await;
             }

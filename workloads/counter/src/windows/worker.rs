@@ -7,7 +7,7 @@ use std::{
         atomic::{AtomicBool, Ordering},
         mpsc,
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use rdkafka::{
@@ -27,6 +27,8 @@ use super::{
 
 /// Longest wait for a like before partitions are looked after.
 const WAIT: Duration = Duration::from_millis(10);
+/// After this long without a new one a reason is not told any more.
+const CALM: Duration = Duration::from_secs(3);
 /// Likes in a row before partitions are looked after.
 const IN_A_ROW: usize = 2000;
 
@@ -66,12 +68,14 @@ pub fn run(settings: &Arc<Settings>, state: &State, stop: &Arc<AtomicBool>) -> R
         beginnings: 0,
         sender,
         answers,
+        failed_at: Some(Instant::now()),
     };
     while !stop.load(Ordering::Relaxed) {
         worker.read()?;
         worker.follow_assignment()?;
         worker.take_answers();
         worker.look_after()?;
+        worker.calm_down();
         state.alive();
     }
     // Threads that wait for Kafka see `stop` themselves.
@@ -87,9 +91,24 @@ struct Worker<'a> {
     beginnings: u64,
     sender: mpsc::Sender<(Address, Answer)>,
     answers: mpsc::Receiver<(Address, Answer)>,
+    /// Since when what is said to be wrong has not been said again; the session before may have left a reason, too.
+    failed_at: Option<Instant>,
 }
 
 impl Worker<'_> {
+    fn tell(&mut self, error: String) {
+        self.state.edit().error = Some(error);
+        self.failed_at = Some(Instant::now());
+    }
+
+    /// Nothing is committed while nobody likes, so a reason goes by itself. Whether Kafka is away all the while the link's status says.
+    fn calm_down(&mut self) {
+        if self.failed_at.is_some_and(|at| at.elapsed() > CALM) {
+            self.state.edit().error = None;
+            self.failed_at = None;
+        }
+    }
+
     fn read(&mut self) -> Result<(), Error> {
         let mut wait = WAIT;
         let now = now_millis();
@@ -99,7 +118,7 @@ impl Worker<'_> {
                 Some(Ok(message)) => message,
                 // What Kafka's client gets over by itself: a broker away, a leader that moves.
                 Some(Err(error)) if !is_fatal(&error) => {
-                    self.state.edit().error = Some(format!("Kafka: {error}"));
+                    self.tell(format!("Kafka: {error}"));
                     break;
                 }
                 Some(Err(error)) => return Err(error.into()),
@@ -159,11 +178,12 @@ impl Worker<'_> {
                     status.commits += 1;
                     status.partitions.insert(partition, share.status());
                     status.error = None;
+                    self.failed_at = None;
                 }
                 Answer::Failed(error) => {
                     tracing::warn!(partition, %error, "a partition is begun again");
-                    self.state.edit().error = Some(format!("partition {partition}: {error}"));
                     share.failed();
+                    self.tell(format!("partition {partition}: {error}"));
                 }
             }
         }
