@@ -141,7 +141,7 @@ test("likes from elsewhere appear without a reload, twice sent and once counted"
 
 test("a node is cut off by a click, keeps counting, and after the heal all say the same", async () => {
   const node = page.locator('li[data-node="2"]');
-  await node.getByRole("button", { name: "Cut node 2 off" }).click();
+  await node.getByRole("button", { name: "Cut off node 2" }).click();
   const measured = (word) =>
     eventually(
       `node 2 is measured to be ${word}`,

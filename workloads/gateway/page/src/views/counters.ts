@@ -39,7 +39,7 @@ function cutting(ordinal: number, state: State): Child {
     tone: "quiet",
     edits: true,
     disabled: state.partition.busy,
-    "aria-label": off ? `Connect node ${ordinal}` : `Cut node ${ordinal} off`,
+    "aria-label": off ? `Connect node ${ordinal}` : `Cut off node ${ordinal}`,
     onclick: () => void applyCut(withCounter(cut, ordinal, !off, state.healAfter)),
   });
 }
