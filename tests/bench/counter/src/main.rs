@@ -7,13 +7,9 @@ mod report;
 mod streams;
 mod sums;
 
-use std::process::ExitCode;
-
 use anyhow::Result;
-use clap::{Parser, Subcommand};
-use synccluster_counter::windows;
+use clap::Parser;
 use synccluster_harness::Kafka;
-use synccluster_runtime::telemetry;
 
 use crate::{
     events::Plan,
@@ -23,33 +19,21 @@ use crate::{
 /// Measures the counter's windows side by side with Kafka Streams; prints min/median/max and writes target/bench/counter.json.
 #[derive(Parser)]
 struct Arguments {
-    #[command(subcommand)]
-    command: Option<Command>,
     /// Rounds; in each, everybody has a turn. A first one is kept apart: the broker and the disk are cold.
     #[arg(long, default_value_t = 3)]
     rounds: usize,
-    /// Measures the counter alone.
+    /// Measures the counter alone; nothing is written.
     #[arg(long)]
     without_peers: bool,
     #[command(flatten)]
     plan: Plan,
 }
 
-#[derive(Subcommand)]
-enum Command {
-    /// The worker that is measured.
-    #[command(hide = true)]
-    Windows(Box<windows::Run>),
-}
-
 #[tokio::main(worker_threads = 2)]
-async fn main() -> Result<ExitCode> {
+async fn main() -> Result<()> {
     let arguments = Arguments::parse();
-    if let Some(Command::Windows(run)) = arguments.command {
-        telemetry::init();
-        return Ok(windows::run(*run).await);
-    }
     let plan = arguments.plan;
+    measure::binary()?;
     if !arguments.without_peers {
         streams::build()?;
     }
@@ -75,6 +59,5 @@ async fn main() -> Result<ExitCode> {
             }
         }
     }
-    report::finish(&plan, &seen)?;
-    Ok(ExitCode::SUCCESS)
+    report::finish(&plan, &seen)
 }

@@ -52,6 +52,17 @@ impl Worker {
     }
 }
 
+/// What is measured: the binary that goes into the image, built beside this one.
+pub fn binary() -> Result<PathBuf> {
+    let binary = std::env::current_exe()?.with_file_name("synccluster-counter");
+    ensure!(
+        binary.exists(),
+        "{} is missing: cargo build --release -p synccluster-counter",
+        binary.display()
+    );
+    Ok(binary)
+}
+
 /// What a turn showed.
 #[derive(Clone, Copy, Debug)]
 pub struct Seen {
@@ -105,7 +116,7 @@ pub fn turn(worker: Worker, round: usize, bootstrap: &str, plan: &Plan, wanted: 
 }
 
 fn counter(bootstrap: &str, cluster: &str, aggregations: &str) -> Result<Command> {
-    let mut command = Command::new(std::env::current_exe()?);
+    let mut command = Command::new(binary()?);
     command
         .args([
             "windows",

@@ -86,6 +86,10 @@ pub fn finish(plan: &Plan, seen: &[(Worker, Vec<Seen>)]) -> Result<()> {
             "worker": worker, "likes_per_second": rate, "seconds_with_start": seconds, "cpu_seconds": cpu, "peak_mb": memory,
         }));
     }
+    if seen.len() < Worker::ALL.len() {
+        println!("Peak {peak:.1} MB; without peers there is no ratio, and nothing is written.");
+        return Ok(());
+    }
     println!("{:.2} times the better Kafka Streams; peak {peak:.1} MB.", own / best);
     let document = json!({
         "events": plan.events, "keys": plan.keys, "partitions": plan.partitions, "windows": "1m,5m,10m",

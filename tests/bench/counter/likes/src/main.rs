@@ -17,6 +17,9 @@ struct Args {
     /// The binary; by default the one beside this.
     #[arg(long)]
     binary: Option<PathBuf>,
+    /// Rounds, each with nodes of its own.
+    #[arg(long, default_value_t = 3)]
+    rounds: usize,
     /// Seconds of each measurement.
     #[arg(long, default_value_t = 5)]
     seconds: u64,
@@ -51,8 +54,17 @@ async fn main() -> Result<()> {
         binary.display()
     );
     let binary = binary.to_str().context("a path that is no text")?;
-    let length = Duration::from_secs(args.seconds);
+    let mut rounds = Vec::new();
+    for number in 1..=args.rounds {
+        let round = round(&args, binary).await?;
+        eprintln!("round {number}: {round}");
+        rounds.push(round);
+    }
+    report::finish(&args, &rounds)
+}
 
+async fn round(args: &Args, binary: &str) -> Result<report::Round> {
+    let length = Duration::from_secs(args.seconds);
     let one = Nodes::start(binary, 1, &[]).await?;
     let plan = load::Plan {
         connections: args.connections,
@@ -77,5 +89,5 @@ async fn main() -> Result<()> {
 
     let three = Nodes::start(binary, 3, &[]).await?;
     let seen = visible::run(&three, args.visible_rate, args.ids, length).await?;
-    report::finish(&args, &most, &steady, &seen, peak_mb)
+    Ok(report::Round::of(&most, &steady, &seen, peak_mb))
 }

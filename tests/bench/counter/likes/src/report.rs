@@ -1,43 +1,38 @@
 //! The numbers, for people and for `make bench-counter`.
 
-use std::{fs, path::PathBuf, time::Duration};
+use std::{fmt, fs, time::Duration};
 
-use anyhow::{Context, Result, ensure};
-use serde::Serialize;
+use anyhow::{Result, ensure};
+use serde_json::{Value, json};
 
 use crate::{Args, load::Found};
 
-#[derive(Serialize)]
-struct Report {
+/// Where they are written, from the repository's root; the bench of windows takes them into its own file.
+const FOLDER: &str = "target/bench";
+const FILE: &str = "target/bench/counter-likes.json";
+
+/// What one round found.
+pub struct Round {
     likes_per_second: f64,
-    latency: Latency,
+    acknowledged: Latency,
     visible: Latency,
     peak_mb: f64,
 }
 
-#[derive(Serialize)]
 struct Latency {
-    rate: u32,
-    likes_per_second: f64,
     p50_ms: f64,
     p99_ms: f64,
     max_ms: f64,
 }
 
 impl Latency {
-    fn of(latencies: &[Duration], rate: u32, likes_per_second: f64) -> Self {
-        let mut sorted: Vec<_> = latencies.iter().map(|latency| latency.as_secs_f64() * 1000.0).collect();
-        sorted.sort_unstable_by(f64::total_cmp);
+    fn of(latencies: &[Duration]) -> Self {
+        let sorted = sorted(latencies.iter().map(|latency| latency.as_secs_f64() * 1000.0));
         let at = |part: usize| {
-            sorted
-                .get(sorted.len() * part / 100)
-                .or(sorted.last())
-                .copied()
-                .unwrap_or_default()
+            let place = sorted.get(sorted.len() * part / 100).or(sorted.last());
+            place.copied().unwrap_or_default()
         };
         Self {
-            rate,
-            likes_per_second,
             p50_ms: at(50),
             p99_ms: at(99),
             max_ms: at(100),
@@ -45,44 +40,83 @@ impl Latency {
     }
 }
 
-/// Prints and writes; with `--check` it is an error where a number is not reached.
-pub fn finish(args: &Args, most: &Found, steady: &Found, seen: &[Duration], peak_mb: f64) -> Result<()> {
-    let per_second = |found: &Found| {
-        let likes = u32::try_from(found.latencies.len()).unwrap_or(u32::MAX);
-        f64::from(likes) / found.took.as_secs_f64()
+impl Round {
+    /// Of as many likes as are taken, of so many a second, and of when these were seen.
+    pub fn of(most: &Found, steady: &Found, seen: &[Duration], peak_mb: f64) -> Self {
+        let likes = u32::try_from(most.latencies.len()).unwrap_or(u32::MAX);
+        Self {
+            likes_per_second: f64::from(likes) / most.took.as_secs_f64(),
+            acknowledged: Latency::of(&steady.latencies),
+            visible: Latency::of(seen),
+            peak_mb,
+        }
+    }
+}
+
+impl fmt::Display for Round {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{:.0} likes/s; p99 acknowledged {:.1} ms, p99 visible {:.1} ms; peak {:.1} MB",
+            self.likes_per_second, self.acknowledged.p99_ms, self.visible.p99_ms, self.peak_mb
+        )
+    }
+}
+
+/// Prints min/median/max and writes them; with `--check` it is an error where a median does not reach what is wanted.
+pub fn finish(args: &Args, rounds: &[Round]) -> Result<()> {
+    let line = |what: &str, of: fn(&Round) -> f64| {
+        let sorted = sorted(rounds.iter().map(of));
+        let at = |place: usize| sorted.get(place).copied().unwrap_or_default();
+        let (min, median, max) = (
+            at(0),
+            at(sorted.len().saturating_sub(1) / 2),
+            at(sorted.len().saturating_sub(1)),
+        );
+        println!("{what:<60} {min:>9.1} / {median:>9.1} / {max:>9.1}");
+        (
+            median,
+            json!({"min": tenth(min), "median": tenth(median), "max": tenth(max)}),
+        )
     };
-    let report = Report {
-        likes_per_second: per_second(most),
-        latency: Latency::of(&steady.latencies, args.rate, per_second(steady)),
-        visible: Latency::of(seen, args.visible_rate, f64::from(args.visible_rate)),
-        peak_mb,
-    };
-    println!(
-        "likes acknowledged on one node, each fsynced: {:.0}/s (wanted 20000)",
-        report.likes_per_second
-    );
-    let line = |what: &str, latency: &Latency, wanted: f64| {
-        let Latency {
-            rate,
-            p50_ms,
-            p99_ms,
-            max_ms,
-            ..
-        } = latency;
-        println!("{what} at {rate}/s: p50 {p50_ms:.1} ms, p99 {p99_ms:.1} ms (wanted {wanted}), max {max_ms:.1} ms");
-    };
-    line("acknowledged", &report.latency, 20.0);
-    line("seen at every other node, from being sent,", &report.visible, 50.0);
-    println!("peak of the node's memory: {peak_mb:.1} MB");
-    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| PathBuf::from("target"), PathBuf::from);
-    let folder = target.join("bench");
-    fs::create_dir_all(&folder)?;
-    let path = folder.join("counter-likes.json");
-    fs::write(&path, serde_json::to_string_pretty(&report)?).with_context(|| format!("writing {}", path.display()))?;
+    println!("{:<60} min / median / max", "likes");
+    let most = line("acknowledged on one node, fsynced, a second (wanted 20000)", |round| {
+        round.likes_per_second
+    });
+    let (rate, seen) = (args.rate, args.visible_rate);
+    let own = |p: &str, wanted: &str| format!("acknowledged at {rate}/s, {p}, ms{wanted}");
+    let others = |p: &str, wanted: &str| format!("seen at every other node at {seen}/s, {p}, ms{wanted}");
+    let acknowledged = [
+        line(&own("p50", ""), |round| round.acknowledged.p50_ms),
+        line(&own("p99", " (wanted 20)"), |round| round.acknowledged.p99_ms),
+        line(&own("max", ""), |round| round.acknowledged.max_ms),
+    ];
+    let visible = [
+        line(&others("p50", ""), |round| round.visible.p50_ms),
+        line(&others("p99", " (wanted 50)"), |round| round.visible.p99_ms),
+        line(&others("max", ""), |round| round.visible.max_ms),
+    ];
+    let peak = line("peak memory of the node, MB", |round| round.peak_mb);
+    let latency = |rate: u32, [p50, p99, max]: &[(f64, Value); 3]| json!({"rate": rate, "p50_ms": p50.1, "p99_ms": p99.1, "max_ms": max.1});
+    let document = json!({
+        "rounds": rounds.len(), "likes_per_second": most.1, "latency": latency(rate, &acknowledged), "visible": latency(seen, &visible), "peak_mb": peak.1,
+    });
+    fs::create_dir_all(FOLDER)?;
+    fs::write(FILE, serde_json::to_string_pretty(&document)? + "\n")?;
     if args.check {
-        ensure!(report.likes_per_second >= 20_000.0, "fewer likes than wanted");
-        ensure!(report.latency.p99_ms < 20.0, "slower than wanted");
-        ensure!(report.visible.p99_ms < 50.0, "seen later than wanted");
+        ensure!(most.0 >= 20_000.0, "fewer likes than wanted");
+        ensure!(acknowledged[1].0 < 20.0, "slower than wanted");
+        ensure!(visible[1].0 < 50.0, "seen later than wanted");
     }
     Ok(())
+}
+
+fn sorted(numbers: impl Iterator<Item = f64>) -> Vec<f64> {
+    let mut sorted: Vec<_> = numbers.collect();
+    sorted.sort_unstable_by(f64::total_cmp);
+    sorted
+}
+
+fn tenth(number: f64) -> f64 {
+    (number * 10.0).round() / 10.0
 }
