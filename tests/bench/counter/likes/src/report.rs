@@ -19,10 +19,11 @@ pub struct Round {
     peak_mb: f64,
 }
 
+/// In milliseconds.
 struct Latency {
-    p50_ms: f64,
-    p99_ms: f64,
-    max_ms: f64,
+    p50: f64,
+    p99: f64,
+    max: f64,
 }
 
 impl Latency {
@@ -33,9 +34,9 @@ impl Latency {
             place.copied().unwrap_or_default()
         };
         Self {
-            p50_ms: at(50),
-            p99_ms: at(99),
-            max_ms: at(100),
+            p50: at(50),
+            p99: at(99),
+            max: at(100),
         }
     }
 }
@@ -58,7 +59,7 @@ impl fmt::Display for Round {
         write!(
             f,
             "{:.0} likes/s; p99 acknowledged {:.1} ms, p99 visible {:.1} ms; peak {:.1} MB",
-            self.likes_per_second, self.acknowledged.p99_ms, self.visible.p99_ms, self.peak_mb
+            self.likes_per_second, self.acknowledged.p99, self.visible.p99, self.peak_mb
         )
     }
 }
@@ -87,14 +88,14 @@ pub fn finish(args: &Args, rounds: &[Round]) -> Result<()> {
     let own = |p: &str, wanted: &str| format!("acknowledged at {rate}/s, {p}, ms{wanted}");
     let others = |p: &str, wanted: &str| format!("seen at every other node at {seen}/s, {p}, ms{wanted}");
     let acknowledged = [
-        line(&own("p50", ""), |round| round.acknowledged.p50_ms),
-        line(&own("p99", " (wanted 20)"), |round| round.acknowledged.p99_ms),
-        line(&own("max", ""), |round| round.acknowledged.max_ms),
+        line(&own("p50", ""), |round| round.acknowledged.p50),
+        line(&own("p99", " (wanted 20)"), |round| round.acknowledged.p99),
+        line(&own("max", ""), |round| round.acknowledged.max),
     ];
     let visible = [
-        line(&others("p50", ""), |round| round.visible.p50_ms),
-        line(&others("p99", " (wanted 50)"), |round| round.visible.p99_ms),
-        line(&others("max", ""), |round| round.visible.max_ms),
+        line(&others("p50", ""), |round| round.visible.p50),
+        line(&others("p99", " (wanted 50)"), |round| round.visible.p99),
+        line(&others("max", ""), |round| round.visible.max),
     ];
     let peak = line("peak memory of the node, MB", |round| round.peak_mb);
     let latency = |rate: u32, [p50, p99, max]: &[(f64, Value); 3]| json!({"rate": rate, "p50_ms": p50.1, "p99_ms": p99.1, "max_ms": max.1});
