@@ -79,6 +79,7 @@ chart: ## lint and render the charts
 
 e2e: cluster binaries images install tests/page/node_modules/.installed ## tests on the cluster
 	@kind/tools.sh --tests
+	@tests/socketio/fetch.sh
 	$(ENV)
 	helm test synccluster $${KUBECONTEXT:+--kube-context "$$KUBECONTEXT"} --namespace $(SYSTEM)
 	cargo test --locked -p synccluster-e2e -- --test-threads 1

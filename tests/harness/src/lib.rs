@@ -22,6 +22,7 @@ mod role;
 mod wait;
 
 pub use kafka::{Kafka, Record};
+pub use parts::socketio;
 pub use postgres::Postgres;
 pub use proxy::{Link, Proxy};
 pub use role::Role;

@@ -25,6 +25,11 @@ pub fn kafka() -> Result<(PathBuf, &'static str)> {
     Ok((part(&format!("kafka-{version}"))?, version))
 }
 
+/// The folder of the Socket.IO clients that others wrote: `node_modules`, and Python in `venv/bin/python`. `tests/socketio/fetch.sh` fetches them.
+pub fn socketio() -> Result<PathBuf> {
+    part("socketio")
+}
+
 fn part(name: &str) -> Result<PathBuf> {
     let set = |name| {
         std::env::var_os(name)
@@ -38,7 +43,7 @@ fn part(name: &str) -> Result<PathBuf> {
     let path = cache.join("parts").join(name);
     ensure!(
         path.is_dir(),
-        "{} is missing; run tests/harness/fetch.sh",
+        "{} is missing; run tests/harness/fetch.sh and tests/socketio/fetch.sh",
         path.display()
     );
     Ok(path)

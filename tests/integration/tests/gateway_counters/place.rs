@@ -18,7 +18,7 @@ use synccluster_gateway::{
     counters::{self, Counters},
     sites::Sites,
 };
-use synccluster_harness::eventually;
+use synccluster_harness::{eventually, socketio};
 use synccluster_integration::{
     counter::{Nodes, PATIENCE},
     gateway::{Answer, Gateway},
@@ -104,7 +104,7 @@ struct Told {
 
 impl Client {
     pub fn run(gateway: &Gateway, scenario: &str, transports: &str) -> Result<Self> {
-        let parts = parts()?;
+        let parts = socketio()?;
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../socketio/counters.py");
         let mut child = Command::new(parts.join("venv/bin/python"))
             .arg(script)
@@ -205,18 +205,4 @@ impl Told {
             _ => self.said.push(line),
         }
     }
-}
-
-fn parts() -> Result<PathBuf> {
-    let set = |name| std::env::var_os(name).map(PathBuf::from);
-    let cache = set("SYNCCLUSTER_CACHE")
-        .or_else(|| set("XDG_CACHE_HOME").map(|home| home.join("synccluster")))
-        .or_else(|| set("HOME").map(|home| home.join(".cache/synccluster")));
-    let parts = cache.context("HOME is not set")?.join("parts/socketio");
-    ensure!(
-        parts.join("made-of").is_file(),
-        "{} is missing; run tests/socketio/fetch.sh",
-        parts.display()
-    );
-    Ok(parts)
 }

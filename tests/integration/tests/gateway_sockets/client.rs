@@ -15,6 +15,7 @@ use synccluster_gateway::{
     live::bus::{Kind, News},
     sites::Sites,
 };
+use synccluster_harness::socketio;
 use synccluster_integration::gateway::Gateway;
 use synccluster_protocol::Site;
 use tokio::{
@@ -46,24 +47,10 @@ pub struct Client {
     name: String,
 }
 
-fn parts() -> Result<PathBuf> {
-    let set = |name| std::env::var_os(name).map(PathBuf::from);
-    let cache = set("SYNCCLUSTER_CACHE")
-        .or_else(|| set("XDG_CACHE_HOME").map(|home| home.join("synccluster")))
-        .or_else(|| set("HOME").map(|home| home.join(".cache/synccluster")));
-    let parts = cache.context("HOME is not set")?.join("parts/socketio");
-    ensure!(
-        parts.join("made-of").is_file(),
-        "{} is missing; run tests/socketio/fetch.sh",
-        parts.display()
-    );
-    Ok(parts)
-}
-
 impl Client {
     /// Runs a script with these arguments.
     pub fn run(who: Who, file: &str, arguments: &[&str]) -> Result<Self> {
-        let (parts, scripts) = (parts()?, Path::new(env!("CARGO_MANIFEST_DIR")).join("../socketio"));
+        let (parts, scripts) = (socketio()?, Path::new(env!("CARGO_MANIFEST_DIR")).join("../socketio"));
         let mut command = match who {
             Who::Node => {
                 let mut command = Command::new("node");
