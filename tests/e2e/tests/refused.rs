@@ -22,7 +22,7 @@ async fn bad_resources_are_refused_with_what_to_write_instead() -> Result<()> {
                 json!({ "clients": 3, "partition": { "clients": [4] } }),
                 "partition.clients names a client that does not exist: use ordinals from 1 to spec.clients, or raise spec.clients first",
             ),
-            (json!({ "partition": {} }), "partition cuts nobody: list ordinals in partition.clients or set partition.server to true"),
+            (json!({ "partition": {} }), "partition cuts nobody: list ordinals in partition.clients or partition.counters, or set partition.server to true"),
             (json!({ "partition": { "clients": [1, 1] } }), "duplicate"),
             (json!({ "partition": { "clients": [1], "link": "Sideways" } }), "supported values: \"Both\", \"Uplink\", \"Downlink\""),
             (
