@@ -97,10 +97,12 @@ const scenarios = {
     assert.deepEqual(await ask(socket, 'unsubscribe'), { ok: true });
     seen.length = 0;
     say('unsubscribed');
+    await once(process.stdin, 'data');
     await ask(socket, 'subscribe', {});
     say('subscribed');
     while (!seen.some(([name]) => name === 'reset')) await new Promise((resolve) => setTimeout(resolve, 10));
     assert.deepEqual(seen, [['reset', { reason: 'again' }]], 'nothing is told to who unsubscribed');
+    process.stdin.destroy();
     socket.close();
   },
 

@@ -3,6 +3,7 @@
 //! Each test has a namespace of its own, under the restricted pod security standard. What a test says of the data it reads from the databases;
 //! the status is checked against that, and is not the witness. A test that fails prints what the cluster looked like. E2E_KEEP=1 keeps the namespaces.
 
+mod browser;
 mod cluster;
 pub mod counters;
 mod dump;

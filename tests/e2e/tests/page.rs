@@ -1,14 +1,7 @@
 //! The tour on the page, in a real browser, on examples/todo.yaml: `tests/page` does it, against a gateway that runs.
 
-use std::path::{Path, PathBuf};
-
-use anyhow::{Context as _, Result, ensure};
-use serde::Deserialize as _;
-use serde_json::{Value, json};
-use synccluster_e2e::{Cluster, Forward, START, with_namespace};
-use tokio::process::Command;
-
-const EXAMPLE: &str = include_str!("../../../examples/todo.yaml");
+use anyhow::Result;
+use synccluster_e2e::{Cluster, with_namespace};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_person_follows_the_tour_on_the_page() -> Result<()> {
@@ -17,68 +10,9 @@ async fn a_person_follows_the_tour_on_the_page() -> Result<()> {
             namespace: namespace.clone(),
             name: "demo".parse()?,
         };
-        apply_the_example(&cluster).await?;
-        cluster.ready().await?;
-        cluster.says(START, "GatewayReady", "True", "Running").await?;
+        cluster.run_the_example().await?;
         cluster.converged().await?;
-        browse(&cluster).await
+        cluster.browse("tour.test.mjs").await
     })
     .await
-}
-
-/// Its node port is left out: `make demo` may have it.
-async fn apply_the_example(cluster: &Cluster) -> Result<()> {
-    let documents = serde_yaml::Deserializer::from_str(EXAMPLE).map(Value::deserialize);
-    for mut document in documents.collect::<Result<Vec<_>, _>>()? {
-        let name = document["metadata"]["name"]
-            .as_str()
-            .context("a document without a name")?
-            .to_owned();
-        if document["kind"] == "ConfigMap" {
-            cluster.namespace.config_map(&name, &document["data"]).await?;
-        } else {
-            document["spec"]["gateway"] = json!({});
-            cluster.namespace.apply(&name, &document["spec"]).await?;
-        }
-    }
-    Ok(())
-}
-
-async fn browse(cluster: &Cluster) -> Result<()> {
-    let (editor, viewer) = (
-        cluster.web(Some("token")).await?,
-        cluster.web(Some("viewer-token")).await?,
-    );
-    let forward = Forward::to_gateway_of(cluster).await?;
-    let tests = Path::new(env!("CARGO_MANIFEST_DIR")).join("../page");
-    let screenshots = screenshots()?;
-    let restart = format!(
-        "kubectl --namespace {} delete pod --selector app.kubernetes.io/component=gateway --wait",
-        cluster.namespace.name
-    );
-    let status = Command::new("npm")
-        .args(["run", "--silent", "test"])
-        .current_dir(&tests)
-        .env("GATEWAY_URL", forward.url())
-        .env("GATEWAY_TOKEN", editor.token().unwrap_or_default())
-        .env("GATEWAY_VIEWER_TOKEN", viewer.token().unwrap_or_default())
-        .env("RESTART_COMMAND", restart)
-        .env("SCREENSHOTS", &screenshots)
-        .kill_on_drop(true)
-        .status()
-        .await
-        .with_context(|| format!("running npm in {}", tests.display()))?;
-    ensure!(
-        status.success(),
-        "the tour failed; its pictures are in {}",
-        screenshots.display()
-    );
-    Ok(())
-}
-
-/// Where CI finds the pictures: `target/screenshots`.
-fn screenshots() -> Result<PathBuf> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/screenshots");
-    std::fs::create_dir_all(&folder)?;
-    Ok(folder)
 }

@@ -2,18 +2,15 @@
 //! a client in Python that knows the events' names and nothing else.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Stdio;
 
 use anyhow::{Context as _, Result, ensure};
-use serde::Deserialize as _;
 use serde_json::{Value, json};
-use synccluster_e2e::{Cluster, Forward, PATIENCE, START, with_namespace};
+use synccluster_e2e::{Cluster, Forward, PATIENCE, with_namespace};
 use tokio::io::{AsyncBufReadExt as _, AsyncRead, BufReader};
 use tokio::process::Command;
 use tokio::time::timeout;
-
-const EXAMPLE: &str = include_str!("../../../examples/todo.yaml");
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_person_likes_on_the_page_and_sees_the_windows_move() -> Result<()> {
@@ -22,59 +19,11 @@ async fn a_person_likes_on_the_page_and_sees_the_windows_move() -> Result<()> {
             namespace: namespace.clone(),
             name: "demo".parse()?,
         };
-        apply_the_example(&cluster).await?;
-        cluster.ready().await?;
-        cluster.says(START, "GatewayReady", "True", "Running").await?;
-        browse(&cluster).await?;
+        cluster.run_the_example().await?;
+        cluster.browse("counters.test.mjs").await?;
         a_client_that_knows_the_names_of_events_is_told_every_like(&cluster).await
     })
     .await
-}
-
-/// Its node port is left out: `make demo` may have it.
-async fn apply_the_example(cluster: &Cluster) -> Result<()> {
-    let documents = serde_yaml::Deserializer::from_str(EXAMPLE).map(Value::deserialize);
-    for mut document in documents.collect::<Result<Vec<_>, _>>()? {
-        let name = document["metadata"]["name"]
-            .as_str()
-            .context("a document without a name")?
-            .to_owned();
-        if document["kind"] == "ConfigMap" {
-            cluster.namespace.config_map(&name, &document["data"]).await?;
-        } else {
-            document["spec"]["gateway"] = json!({});
-            document["spec"]["counter"]["nodes"] = json!(3);
-            cluster.namespace.apply(&name, &document["spec"]).await?;
-        }
-    }
-    Ok(())
-}
-
-async fn browse(cluster: &Cluster) -> Result<()> {
-    let (editor, viewer) = (
-        cluster.web(Some("token")).await?,
-        cluster.web(Some("viewer-token")).await?,
-    );
-    let forward = Forward::to_gateway_of(cluster).await?;
-    let tests = Path::new(env!("CARGO_MANIFEST_DIR")).join("../page");
-    let screenshots = screenshots()?;
-    let status = Command::new("node")
-        .args(["--test", "--test-reporter=spec", "counters.test.mjs"])
-        .current_dir(&tests)
-        .env("GATEWAY_URL", forward.url())
-        .env("GATEWAY_TOKEN", editor.token().unwrap_or_default())
-        .env("GATEWAY_VIEWER_TOKEN", viewer.token().unwrap_or_default())
-        .env("SCREENSHOTS", &screenshots)
-        .kill_on_drop(true)
-        .status()
-        .await
-        .with_context(|| format!("running node in {}", tests.display()))?;
-    ensure!(
-        status.success(),
-        "the Counters view failed; its pictures are in {}",
-        screenshots.display()
-    );
-    Ok(())
 }
 
 /// `tests/socketio/counters.py` registers for tea, and consumes the windows of 1, 5 and 10 minutes.
@@ -121,11 +70,4 @@ async fn told(output: impl AsyncRead + Unpin, expected: i64) -> Result<()> {
         }
     }
     anyhow::bail!("the client ended, and was told {counts:?}")
-}
-
-/// Where CI finds the pictures: `target/screenshots`.
-fn screenshots() -> Result<PathBuf> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/screenshots");
-    std::fs::create_dir_all(&folder)?;
-    Ok(folder)
 }

@@ -40,6 +40,7 @@ async fn an_event_is_told_to_those_whom_it_concerns_under_its_name() -> Result<(
             json!({ "of": "nobody" }),
         );
         tell(Kind::Cluster, None, None, json!({ "name": "nobody" }));
+        client.go_on().await?;
         client.says("subscribed").await?;
         tell(Kind::Reset, None, None, json!({ "reason": "again" }));
         client.done().await?;

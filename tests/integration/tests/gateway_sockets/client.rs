@@ -19,8 +19,8 @@ use synccluster_harness::socketio;
 use synccluster_integration::gateway::Gateway;
 use synccluster_protocol::Site;
 use tokio::{
-    io::{AsyncBufReadExt, BufReader, Lines},
-    process::{Child, ChildStdout, Command},
+    io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines},
+    process::{Child, ChildStdin, ChildStdout, Command},
     time::timeout,
 };
 
@@ -43,6 +43,7 @@ pub enum Who {
 /// A script that runs.
 pub struct Client {
     child: Child,
+    input: ChildStdin,
     lines: Lines<BufReader<ChildStdout>>,
     name: String,
 }
@@ -60,11 +61,17 @@ impl Client {
             Who::Python => Command::new(parts.join("venv/bin/python")),
         };
         command.arg(scripts.join(file)).args(arguments);
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).kill_on_drop(true);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).kill_on_drop(true);
         let name = format!("{file} {}", arguments.join(" "));
         let mut child = command.spawn().with_context(|| name.clone())?;
         let lines = BufReader::new(child.stdout.take().context("no output")?).lines();
-        Ok(Self { child, lines, name })
+        let input = child.stdin.take().context("no input")?;
+        Ok(Self {
+            child,
+            input,
+            lines,
+            name,
+        })
     }
 
     /// A scenario of the clients over these transports.
@@ -90,6 +97,11 @@ impl Client {
             },
             None => bail!("{} ended instead of saying {word}: see what it wrote", self.name),
         }
+    }
+
+    /// Lets a script go on that waits to be told.
+    pub async fn go_on(&mut self) -> Result<()> {
+        Ok(self.input.write_all(b"go on\n").await?)
     }
 
     /// It has nothing to object to.

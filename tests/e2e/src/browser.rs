@@ -1,0 +1,70 @@
+//! The page in a real browser: examples/todo.yaml on the cluster, and a test of `tests/page` against its gateway.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result, ensure};
+use serde::Deserialize as _;
+use serde_json::{Value, json};
+use tokio::process::Command;
+
+use crate::{Cluster, Forward, START};
+
+const EXAMPLE: &str = include_str!("../../../examples/todo.yaml");
+
+impl Cluster {
+    /// Applies examples/todo.yaml, and waits until it and its gateway run. Its node port is left out: `make demo` may have it.
+    pub async fn run_the_example(&self) -> Result<()> {
+        let documents = serde_yaml::Deserializer::from_str(EXAMPLE).map(Value::deserialize);
+        for mut document in documents.collect::<Result<Vec<_>, _>>()? {
+            let name = document["metadata"]["name"]
+                .as_str()
+                .context("a document without a name")?
+                .to_owned();
+            if document["kind"] == "ConfigMap" {
+                self.namespace.config_map(&name, &document["data"]).await?;
+            } else {
+                document["spec"]["gateway"] = json!({});
+                self.namespace.apply(&name, &document["spec"]).await?;
+            }
+        }
+        self.ready().await?;
+        self.says(START, "GatewayReady", "True", "Running").await
+    }
+
+    /// Runs a test of `tests/page`, such as `tour.test.mjs`.
+    pub async fn browse(&self, test: &str) -> Result<()> {
+        let (editor, viewer) = (self.web(Some("token")).await?, self.web(Some("viewer-token")).await?);
+        let forward = Forward::to_gateway_of(self).await?;
+        let tests = Path::new(env!("CARGO_MANIFEST_DIR")).join("../page");
+        let screenshots = screenshots()?;
+        let restart = format!(
+            "kubectl --namespace {} delete pod --selector app.kubernetes.io/component=gateway --wait",
+            self.namespace.name
+        );
+        let status = Command::new("node")
+            .args(["--test", "--test-reporter=spec", test])
+            .current_dir(&tests)
+            .env("GATEWAY_URL", forward.url())
+            .env("GATEWAY_TOKEN", editor.token().unwrap_or_default())
+            .env("GATEWAY_VIEWER_TOKEN", viewer.token().unwrap_or_default())
+            .env("RESTART_COMMAND", restart)
+            .env("SCREENSHOTS", &screenshots)
+            .kill_on_drop(true)
+            .status()
+            .await
+            .with_context(|| format!("running node in {}", tests.display()))?;
+        ensure!(
+            status.success(),
+            "{test} failed; its pictures are in {}",
+            screenshots.display()
+        );
+        Ok(())
+    }
+}
+
+/// Where CI finds the pictures: `target/screenshots`.
+fn screenshots() -> Result<PathBuf> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/screenshots");
+    std::fs::create_dir_all(&folder)?;
+    Ok(folder)
+}
