@@ -11,15 +11,15 @@ pub mod app;
 pub mod assets;
 pub mod config;
 pub mod counters;
-pub mod extract;
 pub mod health;
 pub mod kafka;
 pub mod kubernetes;
 pub mod limit;
 pub mod live;
 pub mod metrics;
-pub mod problem;
 pub mod rows;
 pub mod serve;
 pub mod sites;
 pub mod sockets;
+
+pub use synccluster_web::{extract, problem};

@@ -1,6 +1,6 @@
 //! Who asks, and what he may do.
 //!
-//! `tokens` are what a Secret holds, `session` is what the page keeps instead of a token, `origin` tells a browser's own page from a
+//! Tokens are what a Secret holds, `session` is what the page keeps instead of a token, `origin` tells a browser's own page from a
 //! stranger's; all pure. `guard` puts them before every route.
 
 pub mod guard;
@@ -8,33 +8,23 @@ mod headers;
 mod identity;
 mod origin;
 mod session;
-mod tokens;
 
 use std::{path::PathBuf, time::Duration};
 
 use axum::http::{HeaderMap, HeaderName, Method, header};
-use serde::Serialize;
 use synccluster_protocol::ClusterName;
 use synccluster_runtime::clock::now_millis;
 use tokio::time;
 
 pub use identity::Identity;
 pub use origin::Origin;
-pub use tokens::{Error, Token, Tokens};
+use synccluster_web::tokens;
+pub use synccluster_web::tokens::{Error, Role, Token, Tokens};
 
 use crate::problem::Problem;
 
 /// How long a session lasts.
 pub const SESSION_SECONDS: i64 = 12 * 3600;
-
-/// What somebody may do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, utoipa::ToSchema)]
-pub enum Role {
-    /// Look.
-    Viewer,
-    /// Look and change.
-    Editor,
-}
 
 /// How somebody showed who he is. What a browser adds by itself ([`Means::is_ambient`]) could have been asked for by a stranger's page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,10 +1,10 @@
 //! The description of the API, and Swagger UI to try it with. Both are the same for everybody and need no token; what is tried does.
 
-use std::sync::{Arc, LazyLock};
+use std::sync::LazyLock;
 
 use axum::{
     extract::Path,
-    http::{HeaderName, StatusCode, header},
+    http::header,
     response::{IntoResponse, Redirect, Response},
     routing::get,
 };
@@ -13,7 +13,6 @@ use utoipa::{
     openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme},
 };
 use utoipa_axum::router::OpenApiRouter;
-use utoipa_swagger_ui::Config;
 
 use crate::{
     app::{self, Shared},
@@ -75,33 +74,7 @@ async fn openapi() -> Response {
 }
 
 async fn swagger(Path(file): Path<String>) -> Response {
-    // Its validator would be a request to somebody else.
-    static CONFIG: LazyLock<Arc<Config<'static>>> =
-        LazyLock::new(|| Arc::new(Config::from("/openapi.json").validator_url("none")));
-    match utoipa_swagger_ui::serve(&file, Arc::clone(&CONFIG)) {
-        Ok(Some(found)) => {
-            let mut answer = found.bytes.into_owned().into_response();
-            let mut set = |name: HeaderName, value: &str| {
-                if let Ok(value) = value.parse() {
-                    answer.headers_mut().insert(name, value);
-                }
-            };
-            set(header::CONTENT_TYPE, &found.content_type);
-            set(header::CACHE_CONTROL, "no-cache");
-            if found.gzpipped {
-                set(header::CONTENT_ENCODING, "gzip");
-            }
-            answer
-        }
-        Ok(None) => {
-            let detail = format!("Swagger UI has no file `{file}`");
-            Problem::not_found("unknown-route", "Unknown route", detail).into_response()
-        }
-        Err(error) => {
-            let detail = format!("Swagger UI cannot be shown: {error}; /openapi.json has what it would show");
-            Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "Internal error", detail).into_response()
-        }
-    }
+    synccluster_web::swagger::file(&file)
 }
 
 #[cfg(test)]

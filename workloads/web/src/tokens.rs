@@ -6,11 +6,19 @@ use std::{
     sync::{Arc, PoisonError, RwLock},
 };
 
+use serde::Serialize;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 use tokio::sync::watch;
 
-use super::Role;
+/// What somebody may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, utoipa::ToSchema)]
+pub enum Role {
+    /// Look.
+    Viewer,
+    /// Look and change.
+    Editor,
+}
 
 /// Shorter ones could be guessed.
 const SHORTEST: usize = 16;
@@ -77,7 +85,8 @@ impl Token {
         own.as_slice().ct_eq(shown.as_slice()).into()
     }
 
-    pub(super) fn bytes(&self) -> &[u8] {
+    /// To make something of it that only who knows it can make.
+    pub fn bytes(&self) -> &[u8] {
         self.0.as_bytes()
     }
 }
@@ -142,7 +151,7 @@ fn read(file: &Path) -> Result<Option<Token>, Error> {
 }
 
 /// The folder of a mounted Secret, and what it held when it was read last.
-pub(super) struct Files {
+pub struct Files {
     folder: PathBuf,
     known: RwLock<Known>,
     changes: watch::Sender<()>,
@@ -155,7 +164,8 @@ struct Known {
 }
 
 impl Files {
-    pub(super) fn read(folder: PathBuf) -> Result<Self, Error> {
+    /// Reads them; a folder without any is refused.
+    pub fn read(folder: PathBuf) -> Result<Self, Error> {
         let known = Known {
             tokens: Arc::new(Tokens::read(&folder)?),
             wrong: None,
@@ -167,17 +177,18 @@ impl Files {
         })
     }
 
-    pub(super) fn now(&self) -> Arc<Tokens> {
+    /// As they were when they were read last.
+    pub fn now(&self) -> Arc<Tokens> {
         Arc::clone(&self.known.read().unwrap_or_else(PoisonError::into_inner).tokens)
     }
 
     /// Hears of it when the tokens become others.
-    pub(super) fn changes(&self) -> watch::Receiver<()> {
+    pub fn changes(&self) -> watch::Receiver<()> {
         self.changes.subscribe()
     }
 
     /// Reads the files again. Ones that are wrong change nothing, since they may be half written; ones that are gone are gone.
-    pub(super) fn refresh(&self) {
+    pub fn refresh(&self) {
         let (tokens, wrong) = match Tokens::read(&self.folder) {
             Ok(tokens) => (Some(tokens), None),
             Err(error @ Error::Empty { .. }) => (Some(Tokens::default()), Some(error)),
