@@ -77,6 +77,27 @@ has "pod: pull secrets" "- name: registry"
 has "pod: resources, merged with the defaults" "memory: 64Mi"
 has "pod: log level" "- \{name: RUST_LOG, value: \"info,kube=debug\"\}"
 
+lacks "without monitoring: nothing of Prometheus or Grafana" "(kind: (PrometheusRule|ServiceMonitor|PodMonitor)|grafana_dashboard: .*)"
+
+render monitoring --set monitoring.dashboards.enabled=true,monitoring.prometheusRules.enabled=true,monitoring.monitors.enabled=true \
+  --set monitoring.runbooks=https://git.example.com/docs/,monitoring.prometheusRules.slotRetainedMiB=3000,monitoring.monitors.labels.release=prometheus
+has "monitoring: dashboards for the sidecar" "grafana_dashboard: \"1\""
+has "monitoring: alerts" "kind: PrometheusRule"
+has "monitoring: an alert's text is Prometheus' to fill in" "summary: \"the slot of [{][{] [$]labels.site }} of [{][{] [$]labels.cluster }} keeps [{][{] [$]value [|] humanize1024 }}B of WAL\""
+has "monitoring: runbooks lie where they are said to lie" "runbook_url: https://git.example.com/docs/docs/operations.md#slots-and-disk"
+lacks "monitoring: no runbook without an address" "runbook_url: docs/.*"
+has "monitoring: the slot's limit" "expr: max by .*synccluster_uplink_slot_retained_bytes. > 3000 [*] 1024 [*] 1024"
+has "monitoring: the operator is scraped" "kind: ServiceMonitor"
+has "monitoring: and the workloads, of all namespaces" "any: true"
+has "monitoring: found by the labels of Prometheus" "release: prometheus"
+# shellcheck disable=SC2016 # jq's variables, not the shell's
+check "monitoring: every dashboard is rendered as it is in files/" jq -en --rawfile chart "$rendered" \
+  '[$chart | scan("(?m)^  synccluster-[a-z]+\\.json: (.*)$")[0] | fromjson | fromjson] == [inputs]' synccluster/files/dashboards/*.json
+
+render monitoring-one-namespace --set watchNamespace=shops,monitoring.monitors.enabled=true
+has "monitoring, one namespace: workloads are scraped there" "matchNames: \[shops\]"
+lacks "monitoring, one namespace: and nowhere else" "any: true"
+
 refuses "a misspelt value" "additional properties 'imagePulPolicy' not allowed" --set imagePulPolicy=Always
 refuses "an image that is a number" "at '/images/kafka': got number, want string" --set images.kafka=4
 refuses "an image with a space" "at '/images/postgres': 'postgres 17' does not match pattern" --set images.postgres='postgres 17'
@@ -85,6 +106,11 @@ refuses "a switch that is a word" "at '/gatewayAdmissionPolicy': got string, wan
 refuses "several namespaces" "at '/watchNamespace': 'a,b' does not match pattern" --set watchNamespace=a\\,b
 refuses "a pull policy that is none" "at '/imagePullPolicy': value must be one of 'IfNotPresent', 'Always', 'Never'" --set imagePullPolicy=Sometimes
 refuses "a log level that is none" "at '/logLevel': 'loud' does not match pattern" --set logLevel=loud
+refuses "a threshold that is a quantity" "at '/monitoring/prometheusRules/slotRetainedMiB': got string, want integer" --set monitoring.prometheusRules.slotRetainedMiB=3Gi
+refuses "dashboards without a label to find them by" "at '/monitoring/dashboards/labels': minProperties: got 0, want 1" --set monitoring.dashboards.labels.grafana_dashboard=null
+refuses "a misspelt part of monitoring" "additional properties 'rules' not allowed" --set monitoring.rules.enabled=true
+refuses "an interval without a unit" "at '/monitoring/monitors/interval': got number, want string" --set monitoring.monitors.interval=15
+refuses "runbooks that are no URL" "at '/monitoring/runbooks': 'docs' does not match pattern" --set monitoring.runbooks=docs
 refuses "a misspelt resource" "at '/resources': additional properties 'limit' not allowed" --set resources.limit.memory=64Mi
 
 # shellcheck disable=SC2016 # awk's variables, not the shell's
