@@ -216,6 +216,13 @@ impl Nodes {
         serde_json::from_value(answer.ok()?).context("reading a status")
     }
 
+    /// `/metrics`.
+    pub async fn metrics(&self, node: usize) -> Result<String> {
+        let answer = send(self.nodes[node].health, Method::GET, "/metrics", None).await?;
+        ensure!(answer.status.is_success(), "{}: {}", answer.status, answer.text());
+        Ok(answer.text())
+    }
+
     /// The most memory a node's process has had, in MB.
     pub fn peak_mb(&self, node: usize) -> Result<f64> {
         let id = self.nodes[node]

@@ -5,7 +5,11 @@ pub mod gateway;
 pub mod sse;
 pub mod topic;
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use anyhow::{Context, Result, ensure};
 use synccluster_connector::{run::Uplink, slot, topic::TopicSpec};
@@ -48,6 +52,15 @@ pub struct SiteUnderTest {
     pub postgres: Postgres,
     bootstrap: String,
     running: Option<Running>,
+}
+
+/// One of the two that run at a site.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// The uplink.
+    Connector,
+    /// The downlink.
+    Sink,
 }
 
 struct Running {
@@ -111,6 +124,11 @@ impl World {
             .with_context(|| format!("migrating {site}"))
     }
 
+    /// The folder of migrations.
+    pub fn migrations(&self) -> &Path {
+        &self.migrations
+    }
+
     /// Adds a migration to the folder.
     pub fn write_migration(&self, name: &str, sql: &str) -> Result<()> {
         Ok(std::fs::write(self.migrations.join(name), sql)?)
@@ -141,8 +159,18 @@ impl World {
         }
     }
 
+    /// Ends one of a site's workloads: somebody else runs it. The other goes on.
+    pub async fn leave_out(&mut self, site: Site, part: Part) -> Result<()> {
+        self.pause(site).await;
+        self.run_but(site, Some(part))
+    }
+
     /// Starts a site's workloads.
     pub fn resume(&mut self, site: Site) -> Result<()> {
+        self.run_but(site, None)
+    }
+
+    fn run_but(&mut self, site: Site, left_out: Option<Part>) -> Result<()> {
         let cluster = self.cluster.clone();
         let at = self.at_mut(site);
         let secret = |role| PostgresSecret::read(&at.postgres.secret_dir(role));
@@ -168,10 +196,13 @@ impl World {
             max_clock_skew: Duration::from_secs(10),
             digest_interval: DIGEST_INTERVAL,
         };
-        let tasks = vec![
-            tokio::spawn(supervise(uplink, Arc::clone(&connector), stop.clone())),
-            tokio::spawn(supervise(downlink, Arc::clone(&sink), stop.clone())),
-        ];
+        let mut tasks = Vec::new();
+        if left_out != Some(Part::Connector) {
+            tasks.push(tokio::spawn(supervise(uplink, Arc::clone(&connector), stop.clone())));
+        }
+        if left_out != Some(Part::Sink) {
+            tasks.push(tokio::spawn(supervise(downlink, Arc::clone(&sink), stop.clone())));
+        }
         at.running = Some(Running {
             stop,
             connector,
@@ -236,6 +267,22 @@ impl SiteUnderTest {
         self.running
             .as_ref()
             .map(|running| running.connector.status())
+            .with_context(|| format!("{} is paused", self.site))
+    }
+
+    /// `/metrics` of its connector.
+    pub fn connector_metrics(&self) -> Result<String> {
+        let running = self.running.as_ref();
+        running
+            .map(|running| running.connector.metrics())
+            .with_context(|| format!("{} is paused", self.site))
+    }
+
+    /// `/metrics` of its sink.
+    pub fn sink_metrics(&self) -> Result<String> {
+        let running = self.running.as_ref();
+        running
+            .map(|running| running.sink.metrics())
             .with_context(|| format!("{} is paused", self.site))
     }
 
