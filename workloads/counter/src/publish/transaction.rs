@@ -16,6 +16,8 @@ use synccluster_runtime::kafka;
 pub const LIMIT: Duration = Duration::from_secs(30);
 /// Between two looks whether to stop.
 pub const TICK: Duration = Duration::from_millis(500);
+/// Between two looks whether a record is delivered, or has room.
+const LOOK: Duration = Duration::from_millis(2);
 
 /// Why a transaction was not committed.
 #[derive(Debug, thiserror::Error)]
@@ -37,6 +39,8 @@ pub fn config(bootstrap_servers: &str, id: &str) -> ClientConfig {
         .set("message.timeout.ms", LIMIT.as_millis().to_string())
         .set("queue.buffering.max.kbytes", "2048")
         .set("batch.size", "65536")
+        // A transaction that begins while the markers of the last are still being written is told to try again, after 100 ms by default.
+        .set("retry.backoff.ms", "10")
         // As Java's clients do, so that the same key is in the same partition whoever writes it.
         .set("partitioner", "murmur2_random");
     config
@@ -61,9 +65,24 @@ pub fn send<C: ProducerContext>(
             return Err(Error::Stopped);
         }
         record = refused;
-        producer.poll(Duration::from_millis(5));
+        producer.poll(LOOK);
     }
     Ok(())
+}
+
+/// Commits the open transaction once all its records are delivered.
+///
+/// rdkafka's own wait for them (`flush`, which `commit_transaction` begins with) looks every 100 ms only: its `poll` stays for all of its time,
+/// whatever arrives. So they are waited for here, in short looks.
+pub fn commit<C: ProducerContext>(producer: &BaseProducer<C>, stop: &AtomicBool) -> Result<(), Error> {
+    let end = Instant::now() + LIMIT;
+    while producer.in_flight_count() > 0 && Instant::now() < end {
+        if stop.load(Ordering::Relaxed) {
+            return Err(Error::Stopped);
+        }
+        producer.poll(LOOK);
+    }
+    until_done(stop, || producer.commit_transaction(TICK))
 }
 
 /// Calls it again while it says that it may be, which is also what it says when its time is over. It goes on where it was.

@@ -99,7 +99,7 @@ impl Writer {
         until_done(&self.stop, || {
             self.producer.send_offsets_to_transaction(&offsets, &self.group, TICK)
         })?;
-        until_done(&self.stop, || self.producer.commit_transaction(TICK))?;
+        transaction::commit(&self.producer, &self.stop)?;
         self.published = published;
         Ok(())
     }

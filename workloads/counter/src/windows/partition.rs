@@ -209,8 +209,7 @@ impl Partition {
         until_done(&self.stop, || {
             producer.send_offsets_to_transaction(&offsets, group, TICK)
         })?;
-        until_done(&self.stop, || producer.commit_transaction(TICK))?;
-        Ok(())
+        Ok(transaction::commit(producer, &self.stop)?)
     }
 }
 

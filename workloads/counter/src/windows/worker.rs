@@ -25,6 +25,8 @@ use super::{
     state::State,
 };
 
+/// Long enough for a request to be on its way.
+const NUDGE: Duration = Duration::from_millis(10);
 /// Longest wait for a like before partitions are looked after.
 const WAIT: Duration = Duration::from_millis(10);
 /// After this long without a new one a reason is not told any more.
@@ -203,6 +205,7 @@ impl Worker<'_> {
                 let sought = self.consumer.seek_partitions(at, Duration::from_secs(5));
                 if sought.is_ok_and(|list| list.elements().iter().all(|element| element.error().is_ok())) {
                     self.consumer.resume(&one(&self.settings.topics.likes, partition))?;
+                    wake_fetcher(&self.consumer, &self.settings.topics.likes, partition);
                     share.sought();
                     tracing::info!(partition, offset, "counting");
                 }
@@ -220,6 +223,12 @@ impl Worker<'_> {
         }
         Ok(())
     }
+}
+
+/// librdkafka's thread for a broker looks once a second at partitions that were all paused, and resuming one does not wake it; a request to
+/// that broker does. What it answers is of no interest.
+fn wake_fetcher(consumer: &BaseConsumer<Assigned>, topic: &str, partition: i32) {
+    let _ = consumer.fetch_watermarks(topic, partition, NUDGE);
 }
 
 fn one(topic: &str, partition: i32) -> TopicPartitionList {
