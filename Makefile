@@ -1,4 +1,4 @@
-# SyncCluster: everything is one of these targets. `make help` lists them.
+# SyncCluster: everything is one of these targets. `make help` lists them, under the headings that begin with `##@`.
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
@@ -16,13 +16,15 @@ SYSTEM := synccluster-system
 COMMA := ,
 BINARIES := synccluster-operator synccluster-connector synccluster-sink synccluster-schema synccluster-gateway synccluster-counter
 
-.PHONY: help page demo test unit integration chart e2e lint down clean-cache cluster binaries images install tour cut heal ports logs status generate bench-spine bench-gateway bench-counter
+.PHONY: help page demo test unit integration chart e2e lint down clean-cache cluster binaries images install tour cut heal ports logs status generate bench-spine bench-gateway bench-counter dev hooks
 
+##@ Start here
 help: ## list the targets
-	@grep -E '^[a-z0-9-]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 16
+	@awk -F ':.*## ' '/^##@ /{printf "\n%s\n", substr($$0, 5)} /^[a-z0-9-]+:.*## /{printf "  %-16s %s\n", $$1, $$2}' Makefile
 
 demo: cluster binaries images install tour ## a cluster, the operator, examples/todo.yaml, a tour of a partition and a page to open
 
+##@ What `make demo` does, in order
 cluster: ## bring up the kind cluster (KUBECONTEXT=name uses one that exists)
 	@kind/up.sh
 
@@ -51,6 +53,7 @@ install: ## install or upgrade the operator by Helm
 tour: ## apply examples/todo.yaml, show a partition and its heal, and say where the page is
 	@examples/tour.sh $(NAMESPACE)
 
+##@ Tests
 test: lint unit integration chart e2e ## everything: what .ci/run runs
 
 lint: page ## formatting and clippy
@@ -84,12 +87,14 @@ e2e: cluster binaries images install tests/page/node_modules/.installed ## tests
 	helm test synccluster $${KUBECONTEXT:+--kube-context "$$KUBECONTEXT"} --namespace $(SYSTEM)
 	cargo test --locked -p synccluster-e2e -- --test-threads 1
 
+##@ Tidy up
 down: ## delete the cluster and everything that runs; the cache stays
 	@kind/down.sh
 
 clean-cache: ## delete the cache too
 	@kind/down.sh --cache
 
+##@ The cluster that runs: NAMESPACE=demo CLUSTER=demo unless you say otherwise
 cut: ## make cut CLIENTS=1,2 or COUNTERS=0, or both
 	@$(ENV)
 	cut='$(if $(CLIENTS),"clients":[$(CLIENTS)])$(if $(CLIENTS),$(if $(COUNTERS),$(COMMA)))$(if $(COUNTERS),"counters":[$(COUNTERS)])'
@@ -117,6 +122,7 @@ logs: ## make logs SITE=client-2
 	@$(ENV)
 	set -x; kubectl -n $(NAMESPACE) logs -l synccluster.dev/cluster=$(CLUSTER),synccluster.dev/site=$(SITE) --all-containers --prefix --tail=50
 
+##@ Measure
 bench-spine: ## measure Ready, latency, heal and memory on the cluster that runs
 	@tests/bench/spine.sh
 
@@ -131,6 +137,16 @@ bench-counter: ## measure the counter's windows side by side with Kafka Streams,
 	cargo build --release --locked --quiet -p synccluster-counter -p synccluster-bench-counter -p synccluster-bench-counter-likes
 	"$${CARGO_TARGET_DIR:-target}/release/synccluster-bench-counter-likes"
 	"$${CARGO_TARGET_DIR:-target}/release/synccluster-bench-counter"
+
+##@ Work on it
+dev: page ## make dev WORKLOAD=sink SITE=client-1: sites and Kafka as plain processes, and how to run that workload against them
+	@tests/harness/fetch.sh
+	cargo run --quiet --locked -p synccluster-integration --bin dev -- --workload "$(or $(WORKLOAD),none)" \
+	  $(if $(SITE),--site "$(SITE)") $(if $(CLIENTS),--clients "$(CLIENTS)") $(if $(SCHEMA),--schema "$(SCHEMA)")
+
+hooks: ## check every commit (.pre-commit-config.yaml), and clippy before every push
+	@command -v pre-commit >/dev/null || { echo "error: pre-commit is missing: pipx install pre-commit (Debian: apt-get install pre-commit)" >&2; exit 1; }
+	pre-commit install --hook-type pre-commit --hook-type pre-push
 
 generate: page ## write the generated files: the CRD and the chart's copy, the description of the gateway's API
 	@cargo run --quiet --locked -p synccluster-operator -- crd > crds/synccluster.yaml
