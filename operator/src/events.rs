@@ -60,6 +60,23 @@ pub fn between(old: &SyncClusterStatus, new: &SyncClusterStatus) -> Vec<Event> {
     {
         events.push(warning(&gateway, "Expose", message("GatewayReady")));
     }
+    for topic in &new.topics {
+        let before = old.topics.iter().find(|before| before.name == topic.name);
+        let (Some(before), Some(change)) = (before, &topic.change) else {
+            continue;
+        };
+        if before.changed_at != topic.changed_at {
+            events.push(normal(
+                "TopicChanged",
+                "KeepTopics",
+                format!("{}: {change}", topic.name),
+            ));
+        }
+    }
+    let topics = reason(new, "TopicsAsWanted");
+    if is(new, "TopicsAsWanted", "False") && reason(old, "TopicsAsWanted") != topics {
+        events.push(warning(&topics, "KeepTopics", message("TopicsAsWanted")));
+    }
     events
 }
 
@@ -86,7 +103,7 @@ fn warning(reason: &str, action: &str, note: String) -> Event {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::{Convergence, PartitionStatus};
+    use crate::api::{Convergence, PartitionStatus, TopicStatus};
     use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
     use k8s_openapi::jiff::Timestamp;
 
@@ -125,6 +142,31 @@ mod tests {
         for same in [&unserved, &none, &enforced, &overlapping, &failed] {
             assert_eq!(reasons(same, same), Vec::<String>::new());
         }
+    }
+
+    #[test]
+    fn a_topic_that_was_changed_or_may_not_be_is_told() {
+        let with_topic = |at: i64, change: &str| {
+            let mut status = with(&[("TopicsAsWanted", "True", "AsWanted")]);
+            status.topics = vec![TopicStatus {
+                name: "demo.server".to_owned(),
+                changed_at: Some(Time(Timestamp::from_second(at).unwrap())),
+                change: Some(change.to_owned()),
+                ..Default::default()
+            }];
+            status
+        };
+        let (made, changed) = (with_topic(1, "made"), with_topic(9, "retention.ms from 2 to 1"));
+        assert_eq!(reasons(&made, &changed), ["TopicChanged"]);
+        assert_eq!(reasons(&changed, &changed), Vec::<String>::new());
+        assert_eq!(
+            reasons(&with(&[]), &made),
+            Vec::<String>::new(),
+            "a new topic is no news"
+        );
+        let refused = with(&[("TopicsAsWanted", "False", "WouldLoseEvents")]);
+        assert_eq!(reasons(&made, &refused), ["WouldLoseEvents"]);
+        assert_eq!(reasons(&refused, &refused), Vec::<String>::new());
     }
 
     #[test]

@@ -10,10 +10,11 @@ use synccluster_protocol::status::{
 };
 use synccluster_protocol::{Lsn, Site};
 
-use crate::api::SyncCluster;
+use crate::api::{SyncCluster, TopicState};
 use crate::dereference::Dereferenced;
 use crate::names::{self, Component};
 use crate::observe::{Observed, PodFact};
+use crate::topics::TopicFact;
 use crate::validate::{Settings, ValidatedCluster, validate};
 
 /// Seconds since the Unix epoch of every measurement in [`observed`].
@@ -235,6 +236,16 @@ fn sink(cluster: &ValidatedCluster, site: Site) -> SinkStatus {
     }
 }
 
+fn topic(cluster: &ValidatedCluster, site: Site) -> TopicFact {
+    TopicFact {
+        name: cluster.name.topic(site),
+        state: TopicState::AsWanted,
+        settings: cluster.kafka.topics.of(site).settings(),
+        replication: Some(1),
+        ..TopicFact::default()
+    }
+}
+
 /// What is seen of a cluster in which all is well.
 pub fn observed(cluster: &ValidatedCluster) -> Observed {
     let parts = [Component::Postgres, Component::Connector, Component::Sink];
@@ -255,6 +266,7 @@ pub fn observed(cluster: &ValidatedCluster) -> Observed {
         connectors: cluster.sites().map(|site| (site, connector(cluster, site))).collect(),
         sinks: cluster.sites().map(|site| (site, sink(cluster, site))).collect(),
         kafka: Dial::Open,
+        topics: cluster.sites().map(|site| topic(cluster, site)).collect(),
         ..Observed::default()
     }
 }

@@ -1,7 +1,7 @@
 //! The operator: SyncCluster to Kubernetes objects, and what was measured to status.
 //!
 //! `dereference → validate → plan → apply → observe → assess → status`, one module a step. `validate`, `plan` and `assess` are pure: no client,
-//! no clock. [`reconcile`] puts the steps together.
+//! no clock. [`reconcile`] puts the steps together; beside them it keeps the [`topics`].
 
 // What `json!` makes is made to be given away.
 #![allow(clippy::needless_pass_by_value)]
@@ -20,6 +20,7 @@ pub mod plan;
 pub mod reconcile;
 pub mod serve;
 pub mod status;
+pub mod topics;
 pub mod validate;
 
 #[cfg(test)]

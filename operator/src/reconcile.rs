@@ -16,7 +16,7 @@ use crate::names::OPERATOR;
 use crate::plan::plan;
 use crate::status::{self, Statuses};
 use crate::validate::{Settings, ValidatedCluster, validate};
-use crate::{dereference, events, heal, observe};
+use crate::{dereference, events, heal, observe, topics};
 
 /// While something is on its way.
 const UNSETTLED: Duration = Duration::from_secs(1);
@@ -55,6 +55,8 @@ pub struct Context {
     pub applier: Applier,
     /// What was said last of each cluster.
     pub statuses: Statuses,
+    /// Makes and keeps topics.
+    pub topics: topics::Keeper,
     /// Publishes events.
     pub recorder: Recorder,
     /// Counts.
@@ -66,6 +68,7 @@ impl Context {
     pub fn forget(&self, namespace: &str, cluster: &str) {
         self.applier.forget(namespace, cluster);
         self.statuses.forget(namespace, cluster);
+        self.topics.forget(namespace, cluster);
     }
 
     /// With an empty memory.
@@ -80,6 +83,7 @@ impl Context {
         Self {
             applier: Applier::new(client.clone()),
             statuses: Statuses::default(),
+            topics: topics::Keeper::default(),
             client,
             settings,
             recorder,
@@ -131,7 +135,11 @@ async fn look(cluster: &SyncCluster, context: &Context) -> Result<Action, Error>
     };
     let objects = plan(&valid);
     let outcome = context.applier.apply(&valid, &objects).await?;
-    let observed = observe::observe(&context.client, &valid, &objects, outcome, now).await?;
+    let mut observed = observe::observe(&context.client, &valid, &objects, outcome, now).await?;
+    match context.topics.keep(&valid, &observed, now).await {
+        Ok(facts) => observed.topics = facts,
+        Err(reason) => observed.unseen_topics = Some(reason),
+    }
     let now = Timestamp::now();
     let status = assess::assess(&valid, &observed, &previous, now);
     let left = heal::seconds_left(&status, now);
@@ -172,7 +180,7 @@ fn next_look(cluster: &ValidatedCluster, status: &SyncClusterStatus, changed: bo
         "PartitionEnforced"
     };
     let settled = is(status, wanted, "True");
-    let rest = if is(status, "Stalled", "True") {
+    let rest = if is(status, "Stalled", "True") || !is(status, "TopicsAsWanted", "True") {
         STALLED
     } else if changed || !settled || !is(status, "Ready", "True") {
         UNSETTLED

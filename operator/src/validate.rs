@@ -3,6 +3,7 @@
 
 mod counter;
 mod gateway;
+pub mod topics;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -13,10 +14,11 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::{Resource as _, ResourceExt as _};
 use synccluster_protocol::{ClusterName, Site, event::TableName, site::NameError};
 
-use crate::api::{CleanupPolicy, KafkaStorage, Link, PostgresStorage, SyncCluster, SyncClusterSpec};
+use crate::api::{FORCE_TOPICS_ANNOTATION, KafkaStorage, Link, PostgresStorage, SyncCluster, SyncClusterSpec};
 use crate::dereference::Dereferenced;
 pub use counter::Counter;
 pub use gateway::{Expose, Gateway};
+pub use topics::Topics;
 
 /// What is wrong with a resource, and what to write instead.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -58,6 +60,14 @@ pub enum Error {
     /// The ways from outside are not one.
     #[error("spec.gateway.expose must have exactly one of nodePort, ingress and gatewayApi")]
     Expose,
+    /// Two fields cannot both be so.
+    #[error("spec.{field}: {wrong}")]
+    Contradiction {
+        /// Where.
+        field: &'static str,
+        /// What, and what to write.
+        wrong: &'static str,
+    },
     /// A text cannot be understood.
     #[error("spec.{field}: `{value}` is not {expected}")]
     Format {
@@ -156,10 +166,8 @@ pub struct Kafka {
     pub image: String,
     /// Its volume.
     pub storage: KafkaStorage,
-    /// `cleanup.policy` of the topics.
-    pub cleanup_policy: CleanupPolicy,
-    /// `retention.ms` of the topics.
-    pub retention: Option<Duration>,
+    /// What the topics are to be.
+    pub topics: Topics,
 }
 
 /// A resource from which objects can be made.
@@ -223,11 +231,14 @@ pub fn validate(cluster: &SyncCluster, found: Dereferenced, settings: &Settings)
     let clients = range("clients", spec.clients, 0..=1000, "between 0 and 1000")?;
     let name: ClusterName = cluster.name_any().parse()?;
     let counter = counter::counter(&spec.counter, &name)?;
+    let brokers = range("kafka.brokers", spec.kafka.brokers, 1..=3, "1 or 3")?;
+    let generation = cluster.meta().generation.unwrap_or_default();
+    let force = cluster.annotations().get(FORCE_TOPICS_ANNOTATION) == Some(&generation.to_string());
     Ok(ValidatedCluster {
         name,
         namespace: cluster.namespace().ok_or(Error::Metadata("namespace"))?,
         uid: cluster.uid().ok_or(Error::Metadata("uid"))?,
-        generation: cluster.meta().generation.unwrap_or_default(),
+        generation,
         owner: cluster.controller_owner_ref(&()).ok_or(Error::Metadata("uid"))?,
         clients,
         cut: cut(spec, clients, counter.nodes)?,
@@ -261,17 +272,10 @@ pub fn validate(cluster: &SyncCluster, found: Dereferenced, settings: &Settings)
             resources: spec.postgres.resources.clone(),
         },
         kafka: Kafka {
-            brokers: range("kafka.brokers", spec.kafka.brokers, 1..=3, "1 or 3")?,
+            brokers,
             image: spec.kafka.image.clone().unwrap_or_else(|| settings.kafka_image.clone()),
             storage: spec.kafka.storage.clone(),
-            cleanup_policy: spec.kafka.topics.cleanup_policy,
-            retention: spec
-                .kafka
-                .topics
-                .retention
-                .as_deref()
-                .map(|r| duration("kafka.topics.retention", r))
-                .transpose()?,
+            topics: topics::topics(&spec.kafka.topics, brokers, force)?,
         },
         counter,
         gateway: gateway::gateway(&spec.gateway, found.serves_routes)?,

@@ -5,11 +5,13 @@ mod gateway;
 mod rules;
 mod spec;
 mod status;
+mod topics;
 
 pub use counter::*;
 pub use gateway::*;
 pub use spec::*;
 pub use status::*;
+pub use topics::*;
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::CustomResourceExt as _;

@@ -7,7 +7,7 @@ use kube::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Counter, Gateway, SyncClusterStatus, rules};
+use super::{Counter, Gateway, SyncClusterStatus, Topics, rules};
 
 /// A server Postgres, client Postgres databases, and what keeps them the same.
 #[derive(CustomResource, Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -321,6 +321,10 @@ pub enum Retention {
 /// The Kafka that carries the changes.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
+#[schemars(extend("x-kubernetes-validations" = [rules::rule(
+    "!has(self.topics.replication) || self.topics.replication <= self.brokers",
+    "kafka.topics.replication must not be more than kafka.brokers: lower it, or leave it out for all brokers",
+)]))]
 pub struct Kafka {
     /// How many brokers: 1, or 3 to survive the loss of one. Cannot be changed.
     #[schemars(extend("x-kubernetes-validations" = [
@@ -375,37 +379,4 @@ impl Default for KafkaStorage {
             class: None,
         }
     }
-}
-
-/// The topics.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", default)]
-#[schemars(extend("x-kubernetes-validations" = [rules::rule(
-    "self.cleanupPolicy == 'compact' ? !has(self.retention) : has(self.retention)",
-    "kafka.topics.retention goes with cleanupPolicy delete or compact,delete: set both, or use compact without retention",
-)]))]
-pub struct Topics {
-    /// compact keeps the newest change of every row for ever, so that a new client gets everything and a client may be away for any time.
-    /// delete and compact,delete forget changes after retention: a client that was away longer misses them.
-    pub cleanup_policy: CleanupPolicy,
-
-    /// How long changes are kept with cleanupPolicy delete or compact,delete, such as 720h.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 16), extend("x-kubernetes-validations" = rules::duration("kafka.topics.retention", "24h or 720h")))]
-    pub retention: Option<String>,
-}
-
-/// Kafka's `cleanup.policy`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub enum CleanupPolicy {
-    /// Keeps the newest record of a key.
-    #[default]
-    #[serde(rename = "compact")]
-    Compact,
-    /// Forgets old records.
-    #[serde(rename = "delete")]
-    Delete,
-    /// Both.
-    #[serde(rename = "compact,delete")]
-    CompactDelete,
 }

@@ -10,6 +10,7 @@ use crate::fixture::{resource, set, with};
 mod admission;
 mod counters;
 mod gateways;
+mod topics;
 
 fn schema() -> Value {
     let crd = serde_json::to_value(SyncCluster::crd()).unwrap();
@@ -214,24 +215,6 @@ fn there_are_one_or_three_brokers_for_ever() {
         json!(1),
         json!(3),
         "kafka.brokers cannot be changed",
-    );
-}
-
-#[test]
-fn only_topics_that_forget_have_a_retention() {
-    refused(
-        "/spec/kafka/topics",
-        json!({ "retention": "24h" }),
-        "kafka.topics.retention goes with",
-    );
-    refused(
-        "/spec/kafka/topics",
-        json!({ "cleanupPolicy": "delete" }),
-        "kafka.topics.retention goes with",
-    );
-    accepted(
-        "/spec/kafka/topics",
-        json!({ "cleanupPolicy": "compact,delete", "retention": "720h" }),
     );
 }
 

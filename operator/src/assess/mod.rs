@@ -9,6 +9,7 @@ mod health;
 mod overlap;
 mod partition;
 mod readiness;
+mod topics;
 mod worth;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
@@ -22,7 +23,7 @@ use crate::validate::{self, ValidatedCluster};
 pub use worth::worth_writing;
 
 /// The conditions a SyncCluster has, in the order they are shown.
-pub const CONDITIONS: [&str; 8] = [
+pub const CONDITIONS: [&str; 9] = [
     "Ready",
     "Reconciling",
     "Stalled",
@@ -31,6 +32,7 @@ pub const CONDITIONS: [&str; 8] = [
     "SlotsHealthy",
     "ClocksAgree",
     "GatewayReady",
+    "TopicsAsWanted",
 ];
 
 /// What a condition says.
@@ -87,6 +89,7 @@ pub fn assess(
         health::slots(cluster, observed),
         health::clocks(cluster, observed),
         gateway,
+        topics::wanted(observed),
     ];
     SyncClusterStatus {
         observed_generation: Some(cluster.generation),
@@ -116,6 +119,7 @@ pub fn assess(
                 counters::status(cluster, observed, node, connectivity)
             })
             .collect(),
+        topics: topics::status(observed, previous, now),
     }
 }
 
@@ -137,6 +141,7 @@ pub fn invalid(
         Verdict::no("InvalidSpec", message.clone()),
         Verdict::no("InvalidSpec", "waiting for a corrected resource"),
         Verdict::yes("InvalidSpec", message),
+        unknown(),
         unknown(),
         unknown(),
         unknown(),
@@ -206,7 +211,7 @@ fn at(millis: i64) -> Option<Time> {
 }
 
 /// Names, with commas; beyond ten only how many more.
-fn list(mut names: Vec<String>) -> String {
+pub fn list(mut names: Vec<String>) -> String {
     const SHOWN: usize = 10;
     let more = names.len().saturating_sub(SHOWN);
     names.truncate(SHOWN);

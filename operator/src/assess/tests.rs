@@ -12,6 +12,7 @@ mod converging;
 mod counters;
 mod cutting;
 mod gateways;
+mod topics;
 mod writing;
 
 type Spoil = Box<dyn Fn(&mut Observed)>;

@@ -57,6 +57,9 @@ fn essence(status: &SyncClusterStatus) -> SyncClusterStatus {
         (site.uplink, site.downlink, site.digest, site.conflicts, site.parked) = (None, None, None, None, None);
         site.connectivity.evidence = String::new();
     }
+    for topic in &mut status.topics {
+        topic.message = None;
+    }
     for node in &mut status.counters {
         (node.position, node.published, node.digest) = (None, None, None);
         node.connectivity.evidence = String::new();

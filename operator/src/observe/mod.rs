@@ -17,6 +17,7 @@ use synccluster_protocol::status::{ConnectorStatus, CounterStatus, Dial, SinkSta
 use crate::apply::Outcome;
 use crate::names::{self, Component};
 use crate::plan::Objects;
+use crate::topics::TopicFact;
 use crate::validate::ValidatedCluster;
 pub use gateway::{Exposure, Route};
 pub use pods::{PodFact, Problem};
@@ -48,6 +49,10 @@ pub struct Observed {
     pub kafka: Dial,
     /// What leads to the gateway from outside.
     pub exposure: Exposure,
+    /// The topics of the sites, and what was just done about them.
+    pub topics: Vec<TopicFact>,
+    /// Why they could not be looked at.
+    pub unseen_topics: Option<String>,
     /// What became of the plan.
     pub outcome: Outcome,
 }

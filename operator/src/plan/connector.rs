@@ -5,7 +5,6 @@ use synccluster_protocol::Site;
 
 use super::kafka::bootstrap_servers;
 use super::{HTTP_PORT, Kind, Object, object, pod};
-use crate::api::CleanupPolicy;
 use crate::names::{self, Component, Role};
 use crate::validate::ValidatedCluster;
 
@@ -30,7 +29,7 @@ pub fn connector(cluster: &ValidatedCluster, site: Site, migrations: Option<(&St
     );
     let mut own = pod::served();
     own.insert("command".to_owned(), json!(["synccluster-connector", "run"]));
-    own.insert("env".to_owned(), connector_env(cluster, site));
+    own.insert("env".to_owned(), pod::env(&common_env(cluster, site)));
     own.insert("resources".to_owned(), pod::workload_resources());
     own.insert("volumeMounts".to_owned(), json!([mount("postgres")]));
     let files = match migrations {
@@ -97,21 +96,4 @@ pub fn common_env(cluster: &ValidatedCluster, site: Site) -> Vec<(&'static str, 
         ("MALLOC_ARENA_MAX", "1".to_owned()),
         ("MALLOC_TRIM_THRESHOLD_", "262144".to_owned()),
     ]
-}
-
-fn connector_env(cluster: &ValidatedCluster, site: Site) -> Value {
-    let policy = match cluster.kafka.cleanup_policy {
-        CleanupPolicy::Compact => "compact",
-        CleanupPolicy::Delete => "delete",
-        CleanupPolicy::CompactDelete => "compact,delete",
-    };
-    let retention = cluster
-        .kafka
-        .retention
-        .map_or(String::new(), |time| format!(";retention.ms={}", time.as_millis()));
-    let config = format!("cleanup.policy={policy}{retention}");
-    let mut variables = common_env(cluster, site);
-    variables.push(("SYNC_TOPIC_REPLICATION", cluster.kafka.brokers.to_string()));
-    variables.push(("SYNC_TOPIC_CONFIG", config));
-    pod::env(&variables)
 }

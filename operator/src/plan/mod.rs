@@ -21,6 +21,7 @@ use synccluster_protocol::Site;
 
 use crate::names::{self, COMPONENT_LABEL, Component, SITE_LABEL, TEMPLATE_ANNOTATION};
 use crate::validate::{Migrations, ValidatedCluster};
+pub use kafka::bootstrap_servers_from_afar;
 
 /// Port of Postgres.
 pub const POSTGRES_PORT: u16 = 5432;

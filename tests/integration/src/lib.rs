@@ -183,10 +183,10 @@ impl World {
             bootstrap_servers: at.bootstrap.clone(),
             slot: slot::name(&cluster, site),
             topic: cluster.topic(site),
-            topic_spec: TopicSpec {
+            topic_spec: Some(TopicSpec {
                 replication: 1,
                 config: vec!["cleanup.policy=compact".parse().map_err(anyhow::Error::msg)?],
-            },
+            }),
         };
         let downlink = Downlink {
             cluster,

@@ -14,7 +14,7 @@ use synccluster_runtime::{config::Common, workload};
 #[derive(Parser)]
 #[command(
     version,
-    after_help = "Example:\n  synccluster-connector run --cluster demo --site client-1 --postgres-secret ./connector --bootstrap-servers localhost:9092"
+    after_help = "Example:\n  synccluster-connector run --cluster demo --site client-1 --postgres-secret ./connector --bootstrap-servers localhost:9092 --topic-replication 1"
 )]
 struct Arguments {
     #[command(subcommand)]
@@ -31,15 +31,15 @@ enum Command {
 struct Run {
     #[command(flatten)]
     common: Common,
-    /// Copies of the topic, if it has to be made.
-    #[arg(long, env = "SYNC_TOPIC_REPLICATION", default_value_t = 1)]
-    topic_replication: i32,
-    /// Settings of the topic, if it has to be made: name=value, separated by semicolons.
+    /// Make the topic if it is not there, with this many copies. Otherwise it is waited for: in a SyncCluster the operator makes it.
+    #[arg(long)]
+    topic_replication: Option<i32>,
+    /// Settings of the topic that is made: name=value, separated by semicolons.
     #[arg(
         long,
-        env = "SYNC_TOPIC_CONFIG",
         value_delimiter = ';',
-        default_value = "cleanup.policy=compact"
+        default_value = "cleanup.policy=compact",
+        requires = "topic_replication"
     )]
     topic_config: Vec<Setting>,
 }
@@ -47,10 +47,10 @@ struct Run {
 #[tokio::main(worker_threads = 2)]
 async fn main() -> ExitCode {
     let Command::Run(arguments) = Arguments::parse().command;
-    let topic_spec = TopicSpec {
-        replication: arguments.topic_replication,
-        config: arguments.topic_config,
-    };
+    let config = arguments.topic_config;
+    let topic_spec = arguments
+        .topic_replication
+        .map(|replication| TopicSpec { replication, config });
     workload::run(arguments.common, |common, postgres| Uplink {
         site: common.site,
         postgres,

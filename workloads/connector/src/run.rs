@@ -31,8 +31,8 @@ pub struct Uplink {
     pub slot: String,
     /// The topic.
     pub topic: String,
-    /// How it is made.
-    pub topic_spec: TopicSpec,
+    /// How it is made; absent: somebody else makes it.
+    pub topic_spec: Option<TopicSpec>,
 }
 
 impl Workload for Uplink {

@@ -136,12 +136,14 @@ struct Session<'a> {
 pub async fn run(uplink: &Uplink, state: &State<Uplink>) -> Result<(), Error> {
     let sql = postgres::connect_once(&uplink.postgres, "synccluster-connector").await?;
     let client_id = format!("{}-connector", uplink.topic);
-    topic::ensure(
-        &kafka::client_config(&uplink.bootstrap_servers, &client_id),
-        &uplink.topic,
-        &uplink.topic_spec,
-    )
-    .await?;
+    let client = kafka::client_config(&uplink.bootstrap_servers, &client_id);
+    if let Some(spec) = &uplink.topic_spec {
+        topic::ensure(&client, &uplink.topic, spec).await?;
+    } else {
+        let missing = format!("topic {} is not there yet: the operator makes it", uplink.topic);
+        let waiting = || state.explain(ConnectorPhase::Starting, missing.clone());
+        topic::wait_for(&client, &uplink.topic, waiting).await?;
+    }
     let acknowledged = Arc::new(Acknowledged::default());
     let mut config = kafka::producer_config(&uplink.bootstrap_servers, &client_id);
     // Kafka being down is waited out: giving a record up would only mean to read it again.

@@ -1,14 +1,16 @@
 //! The site's topic.
 
-use std::{str::FromStr, time::Duration};
+use std::{str::FromStr, sync::Arc, time::Duration};
 
 use rdkafka::{
     ClientConfig,
     admin::{AdminClient, AdminOptions, NewTopic, TopicReplication},
     client::DefaultClientContext,
+    consumer::{BaseConsumer, Consumer},
     error::KafkaError,
     types::RDKafkaErrorCode,
 };
+use tokio::{task, time};
 
 /// How the topic is made.
 #[derive(Clone, Debug)]
@@ -37,6 +39,31 @@ impl FromStr for Setting {
             name: name.trim().to_owned(),
             value: value.trim().to_owned(),
         })
+    }
+}
+
+/// How often a topic that somebody else makes is looked for.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+/// How long Kafka may take to say which topics there are.
+const ANSWER: Duration = Duration::from_secs(5);
+
+/// Returns when the topic is there.
+pub async fn wait_for(client: &ClientConfig, topic: &str, mut still: impl FnMut()) -> Result<(), KafkaError> {
+    let consumer: Arc<BaseConsumer> = Arc::new(client.create()?);
+    loop {
+        let asked = Arc::clone(&consumer);
+        // All topics: to ask for one would make it where brokers make what they are asked for.
+        let found = task::spawn_blocking(move || asked.fetch_metadata(None, ANSWER)).await;
+        let found = found.map_err(|_| KafkaError::Canceled)??;
+        if found
+            .topics()
+            .iter()
+            .any(|found| found.name() == topic && !found.partitions().is_empty())
+        {
+            return Ok(());
+        }
+        still();
+        time::sleep(LOOK_EVERY).await;
     }
 }
 
