@@ -83,6 +83,7 @@ SQL
 done
 heal=$(printf '%s\n' "${heals[@]}" | spread)
 # VmRSS, from inside each pod's own /proc.
+# shellcheck disable=SC2016 # awk's variables, not the shell's
 resident() { for pod in $(k get pods -l "app.kubernetes.io/component=$1" -o name); do k exec "$pod" -- awk '/VmRSS/ {print $2}' /proc/1/status; done | spread; }
 connectors=$(resident connector) sinks=$(resident sink)
 mkdir -p target/bench
