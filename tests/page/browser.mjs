@@ -9,6 +9,7 @@ import { AxeBuilder } from "@axe-core/playwright";
 import assert from "node:assert/strict";
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
+import { test as register } from "node:test";
 import { chromium } from "playwright-core";
 
 export function needed(name) {
@@ -70,6 +71,18 @@ export async function open(
   await page.locator(".word").waitFor();
   if (hash !== "") await show(page, hash);
   return page;
+}
+
+let failed;
+
+/** A step of a tour. They stand on one another: after one that failed the others would only wait. */
+export function test(name, step) {
+  register(name, async () => {
+    assert.equal(failed, undefined, "an earlier step failed");
+    failed = name;
+    await step();
+    failed = undefined;
+  });
 }
 
 /** Goes to a view by its link. */

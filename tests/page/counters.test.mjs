@@ -1,7 +1,7 @@
 // The Counters view, on a cluster with counter nodes: likes by button, by keyboard and from elsewhere, totals at every node, windows that
 // move. browser.mjs says what it needs.
 import assert from "node:assert/strict";
-import { after, before, test as register } from "node:test";
+import { after, before } from "node:test";
 import {
   accessible,
   api,
@@ -10,6 +10,7 @@ import {
   open,
   picture,
   show,
+  test,
 } from "./browser.mjs";
 
 const ID = `tea of ${Date.now()}`;
@@ -17,17 +18,7 @@ const ID = `tea of ${Date.now()}`;
 const MINUTES = 180_000;
 const WINDOWS = ["1m", "5m", "10m"];
 
-let browser, page, failed;
-
-/** A step. They stand on one another: after one that failed the others would only wait. */
-function test(name, step) {
-  register(name, async () => {
-    assert.equal(failed, undefined, "an earlier step failed");
-    failed = name;
-    await step();
-    failed = undefined;
-  });
-}
+let browser, page;
 
 before(async () => {
   browser = await launch();

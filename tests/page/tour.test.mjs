@@ -1,7 +1,7 @@
 // The tour on the page, step by step, each with a picture: a row travels, a client is cut, both sides write, the cut is healed, the
 // conflict is looked at and its loser made again. Then what else the page promises, and a restart of the gateway in the middle.
 import assert from "node:assert/strict";
-import { after, before, test as register } from "node:test";
+import { after, before } from "node:test";
 import {
   accessible,
   api,
@@ -10,6 +10,7 @@ import {
   open,
   picture,
   show,
+  test,
 } from "./browser.mjs";
 
 const TABLE = "public.todos";
@@ -18,17 +19,7 @@ const FILTERED = `#/sites?table=${TABLE}&filter=${encodeURIComponent(`title like
 // Verified cuts and heals take as long as the operator's measurements.
 const MINUTES = 180_000;
 
-let browser, page, key, failed;
-
-/** A step of the tour. They stand on one another: after one that failed the others would only wait. */
-function test(name, step) {
-  register(name, async () => {
-    assert.equal(failed, undefined, "an earlier step failed");
-    failed = name;
-    await step();
-    failed = undefined;
-  });
-}
+let browser, page, key;
 
 before(async () => {
   browser = await launch();

@@ -1,10 +1,11 @@
 //! The sites the gateway speaks to, each with a few connections.
 
-use std::{collections::BTreeMap, fs, path::Path, time::Duration};
+use std::{collections::BTreeMap, path::Path, time::Duration};
 
 use deadpool_postgres::{Manager, ManagerConfig, Object, Pool, RecyclingMethod, Runtime, Timeouts};
 use synccluster_protocol::{Site, codec::SESSION_SETTINGS};
-use synccluster_runtime::postgres::{self, PostgresSecret};
+pub use synccluster_runtime::sites::Error;
+use synccluster_runtime::{postgres::PostgresSecret, sites};
 use tokio_postgres::NoTls;
 
 use crate::problem::Problem;
@@ -13,25 +14,6 @@ use crate::problem::Problem;
 const CONNECTIONS: usize = 4;
 /// How long a request waits for one.
 const PATIENCE: Duration = Duration::from_secs(5);
-
-/// Why the sites are not known.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// The folder cannot be read.
-    #[error("cannot list {folder}: {reason}; it must hold one folder a site, each with that site's secret")]
-    Folder {
-        /// The folder.
-        folder: String,
-        /// Why.
-        reason: String,
-    },
-    /// A folder that is no site's.
-    #[error("`{0}` is no site: folders are called server or client-<i>")]
-    NoSite(String),
-    /// A site's Secret is wrong.
-    #[error(transparent)]
-    Secret(#[from] postgres::Error),
-}
 
 /// A site's database.
 pub struct Database {
@@ -46,22 +28,7 @@ pub struct Sites(BTreeMap<Site, Database>);
 impl Sites {
     /// From a folder with one folder a site, as the operator mounts their Secrets.
     pub fn read(folder: &Path) -> Result<Self, Error> {
-        let fail = |error: std::io::Error| Error::Folder {
-            folder: folder.display().to_string(),
-            reason: error.to_string(),
-        };
-        let mut sites = BTreeMap::new();
-        for entry in fs::read_dir(folder).map_err(fail)? {
-            let entry = entry.map_err(fail)?;
-            let name = entry.file_name().to_string_lossy().into_owned();
-            // Kubernetes keeps its own bookkeeping beside what it mounts.
-            if name.starts_with("..") {
-                continue;
-            }
-            let site: Site = name.parse().map_err(|_| Error::NoSite(name))?;
-            sites.insert(site, PostgresSecret::read(&entry.path())?);
-        }
-        Ok(Self::new(sites))
+        Ok(Self::new(sites::read(folder)?))
     }
 
     /// From Secrets that were read already.

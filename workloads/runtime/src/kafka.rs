@@ -42,6 +42,8 @@ pub fn consumer_config(bootstrap_servers: &str, client_id: &str) -> ClientConfig
         .set("enable.partition.eof", "false")
         .set("fetch.wait.max.ms", "100")
         .set("queued.max.messages.kbytes", "4096")
+        // The queue is small and soon empty again; librdkafka would look after a second only.
+        .set("fetch.queue.backoff.ms", "5")
         .set("fetch.message.max.bytes", "1048576");
     config
 }

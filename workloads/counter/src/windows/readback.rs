@@ -9,7 +9,7 @@ use std::{
 use rdkafka::{
     ClientContext, Message, Offset, TopicPartitionList,
     consumer::{BaseConsumer, Consumer, ConsumerContext, ConsumerGroupMetadata},
-    error::{KafkaError, KafkaResult},
+    error::{KafkaError, KafkaResult, RDKafkaErrorCode},
 };
 use synccluster_runtime::kafka;
 
@@ -152,7 +152,7 @@ struct ReadsToTheEnd;
 impl ClientContext for ReadsToTheEnd {
     fn error(&self, error: KafkaError, reason: &str) {
         // The end of a partition is what is waited for, and no error.
-        if !matches!(error, KafkaError::PartitionEOF(_)) {
+        if !matches!(error, KafkaError::Global(RDKafkaErrorCode::PartitionEOF)) {
             tracing::warn!(%error, reason, "reading back");
         }
     }

@@ -56,8 +56,6 @@ pub fn run(settings: &Arc<Settings>, state: &State, stop: &Arc<AtomicBool>) -> R
         .set("fetch.message.max.bytes", "65536")
         .set("fetch.max.bytes", "1048576")
         .set("fetch.wait.max.ms", "20")
-        // The queue is small and soon empty again; the default waits a second.
-        .set("fetch.queue.backoff.ms", "2")
         .create_with_context(Assigned::default())?;
     consumer.subscribe(&[&settings.topics.likes])?;
     let (sender, answers) = mpsc::channel();

@@ -106,9 +106,7 @@ impl Kafka {
             .set("group.id", group)
             .set("enable.partition.eof", "true")
             .set("queued.max.messages.kbytes", "1024")
-            .set("fetch.message.max.bytes", "262144")
-            // By default a reader that was ahead of its queue waits a second before it fetches again.
-            .set("fetch.queue.backoff.ms", "5");
+            .set("fetch.message.max.bytes", "262144");
         config
     }
 

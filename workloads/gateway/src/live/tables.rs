@@ -7,6 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use axum::http::StatusCode;
 use synccluster_protocol::Site;
 use tokio_postgres::{Client, Error};
 
@@ -73,12 +74,20 @@ impl Tables {
         if absent_since.is_some_and(|looked| looked.elapsed() < LOOK_AGAIN) {
             return None;
         }
+        let mut is_unknown = false;
         for of in iter::once(site).chain(app.sites.names().filter(|other| *other != site)) {
-            if let Ok(table) = app.catalogues.table(&app.sites, of, name).await {
-                self.learn(&Catalogue::from([(name.to_owned(), table)]));
-                self.state().absent.remove(name);
-                return self.get(name);
+            match app.catalogues.table(&app.sites, of, name).await {
+                Ok(table) => {
+                    self.learn(&Catalogue::from([(name.to_owned(), table)]));
+                    self.state().absent.remove(name);
+                    return self.get(name);
+                }
+                Err(problem) => is_unknown |= of == site && problem.status == StatusCode::NOT_FOUND,
             }
+        }
+        // A site that did not answer may have it: asked again with the next record.
+        if !is_unknown {
+            return None;
         }
         let mut state = self.state();
         if state.absent.len() >= MOST_ABSENT {
