@@ -80,12 +80,12 @@ chart: ## lint and render the charts
 	charts/sync-crds.sh --check
 	charts/test.sh
 
-e2e: cluster binaries images install tests/page/node_modules/.installed ## tests on the cluster
+e2e: cluster binaries images install tests/page/node_modules/.installed ## tests on the cluster; make e2e E2E="partition scale" for some
 	@kind/tools.sh --tests
 	@tests/socketio/fetch.sh
 	$(ENV)
 	helm test synccluster $${KUBECONTEXT:+--kube-context "$$KUBECONTEXT"} --namespace $(SYSTEM)
-	cargo test --locked -p synccluster-e2e -- --test-threads 1
+	tests/e2e/run.sh $(E2E)
 
 ##@ Tidy up
 down: ## delete the cluster and everything that runs; the cache stays

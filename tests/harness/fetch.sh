@@ -4,14 +4,17 @@
 #
 #   tests/harness/fetch.sh           fetch what is missing
 #   tests/harness/fetch.sh --check   fail if something is missing, fetch nothing
+#
+# POSTGRES_BINARIES=18.6.0 in the environment takes another release; the tests then run on that one.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 kind=$here/../../kind
 # shellcheck source=kind/versions.env
 source "$kind/versions.env"
 # Server binaries only (no psql): what embeds Postgres in tests elsewhere. The harness reads this line.
-POSTGRES_BINARIES=17.11.0
-[[ $POSTGRES_BINARIES == "$POSTGRES_VERSION".* ]] || { echo "error: $0 has PostgreSQL $POSTGRES_BINARIES, kind/versions.env wants $POSTGRES_VERSION" >&2; exit 1; }
+PINNED_POSTGRES=17.11.0
+[[ $PINNED_POSTGRES == "$POSTGRES_VERSION".* ]] || { echo "error: $0 has PostgreSQL $PINNED_POSTGRES, kind/versions.env wants $POSTGRES_VERSION" >&2; exit 1; }
+POSTGRES_BINARIES=${POSTGRES_BINARIES:-$PINNED_POSTGRES}
 
 parts=${SYNCCLUSTER_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/synccluster}/parts
 postgres=$parts/postgres-$POSTGRES_BINARIES

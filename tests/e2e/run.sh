@@ -1,0 +1,39 @@
+#!/usr/bin/env bash
+# Runs the e2e tests on the cluster that runs: two programs at a time, because they wait for the cluster more than they work. `page` measures
+# how fast a browser is, so it runs alone, before the others. What a program prints is shown when it has ended, and kept in target/e2e.
+#
+#   tests/e2e/run.sh                   all of them
+#   tests/e2e/run.sh partition scale   these
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/../.."
+logs=$PWD/target/e2e
+mkdir -p "$logs"
+
+cargo test --quiet --locked -p synccluster-e2e --no-run
+
+one() {
+  local name=$1 began=$SECONDS
+  if cargo test --quiet --locked -p synccluster-e2e --test "$name" -- --test-threads 1 >"$logs/$name.log" 2>&1; then
+    echo "==> e2e $name: passed in $((SECONDS - began)) s"
+  else
+    # One write, so that two failures do not mix.
+    printf '%s\n==> e2e %s: FAILED after %s s\n' "$(cat "$logs/$name.log")" "$name" "$((SECONDS - began))"
+    return 1
+  fi
+}
+export -f one
+export logs
+
+if (($#)); then names=("$@"); else
+  # The longest first, so that nobody waits for it at the end.
+  mapfile -t names < <(cd tests/e2e/tests && printf '%s\n' partition.rs *.rs | awk '!seen[$0]++' | sed 's/\.rs$//')
+fi
+failed=0
+others=()
+for name in "${names[@]}"; do
+  if [[ $name == page ]]; then one page || failed=1; else others+=("$name"); fi
+done
+if ((${#others[@]})); then
+  printf '%s\n' "${others[@]}" | xargs -P 2 -I '{}' bash -c 'one {}' || failed=1
+fi
+exit $failed
