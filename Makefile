@@ -16,7 +16,7 @@ SYSTEM := synccluster-system
 COMMA := ,
 BINARIES := synccluster-operator synccluster-connector synccluster-sink synccluster-schema synccluster-gateway synccluster-counter
 
-.PHONY: help page demo test unit integration chart e2e lint down clean-cache cluster binaries images install tour cut heal ports logs status generate bench-spine bench-gateway bench-counter dev hooks
+.PHONY: help page demo test unit integration chart e2e lint down clean-cache cluster binaries images install tour cut heal ports logs status generate bench-spine bench-gateway bench-counter dev notebooks hooks
 
 ##@ Start here
 help: ## list the targets
@@ -72,6 +72,7 @@ unit: page ## unit and property tests
 integration: page ## sites against Postgres and Kafka as plain processes
 	@tests/harness/fetch.sh
 	@tests/socketio/fetch.sh
+	@notebooks/fetch.sh
 	cargo test --locked -p synccluster-integration -- --test-threads 2
 
 chart: ## lint and render the charts
@@ -143,6 +144,12 @@ dev: page ## make dev WORKLOAD=sink SITE=client-1: sites and Kafka as plain proc
 	@tests/harness/fetch.sh
 	cargo run --quiet --locked -p synccluster-integration --bin dev -- --workload "$(or $(WORKLOAD),none)" \
 	  $(if $(SITE),--site "$(SITE)") $(if $(CLIENTS),--clients "$(CLIENTS)") $(if $(SCHEMA),--schema "$(SCHEMA)")
+
+notebooks: page ## JupyterLab with notebooks/ on sites and Kafka as plain processes; ends with Ctrl-C
+	@tests/harness/fetch.sh
+	@notebooks/fetch.sh
+	source kind/env.sh
+	cargo run --quiet --locked -p synccluster-integration --bin dev -- --workload none -- "$$CACHE/parts/notebooks/bin/jupyter" lab --notebook-dir notebooks $$([ "$$(id -u)" != 0 ] || echo --allow-root)
 
 hooks: ## check every commit (.pre-commit-config.yaml), and clippy before every push
 	@command -v pre-commit >/dev/null || { echo "error: pre-commit is missing: pipx install pre-commit (Debian: apt-get install pre-commit)" >&2; exit 1; }

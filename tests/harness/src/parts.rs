@@ -9,13 +9,9 @@ use crate::place::{self, Unprivileged};
 const VERSIONS: &str = include_str!("../../../kind/versions.env");
 const FETCH: &str = include_str!("../fetch.sh");
 
-/// The folder of Postgres, with `bin`, `lib` and `share`, where `user` can reach it; `POSTGRES_BINARIES` names another release than the pinned.
+/// The folder of Postgres, with `bin`, `lib` and `share`, where `user` can reach it.
 pub async fn postgres(user: Option<Unprivileged>) -> Result<PathBuf> {
-    let release = match std::env::var("POSTGRES_BINARIES") {
-        Ok(release) if !release.is_empty() => release,
-        _ => pinned(FETCH, "PINNED_POSTGRES")?.to_owned(),
-    };
-    let name = format!("postgres-{release}");
+    let name = format!("postgres-{}", pinned(FETCH, "POSTGRES_BINARIES")?);
     let part = part(&name)?;
     match user {
         None => Ok(part),
@@ -34,6 +30,11 @@ pub fn socketio() -> Result<PathBuf> {
     part("socketio")
 }
 
+/// The virtual environment of the notebooks, with Python in `bin/python`. `notebooks/fetch.sh` fetches it.
+pub fn notebooks() -> Result<PathBuf> {
+    part("notebooks")
+}
+
 fn part(name: &str) -> Result<PathBuf> {
     let set = |name| {
         std::env::var_os(name)
@@ -47,7 +48,7 @@ fn part(name: &str) -> Result<PathBuf> {
     let path = cache.join("parts").join(name);
     ensure!(
         path.is_dir(),
-        "{} is missing; run tests/harness/fetch.sh and tests/socketio/fetch.sh",
+        "{} is missing; run tests/harness/fetch.sh, tests/socketio/fetch.sh and notebooks/fetch.sh",
         path.display()
     );
     Ok(path)
