@@ -9,9 +9,13 @@ use crate::place::{self, Unprivileged};
 const VERSIONS: &str = include_str!("../../../kind/versions.env");
 const FETCH: &str = include_str!("../fetch.sh");
 
-/// The folder of Postgres, with `bin`, `lib` and `share`, where `user` can reach it.
+/// The folder of Postgres, with `bin`, `lib` and `share`, where `user` can reach it; `POSTGRES_BINARIES` names another release than the pinned.
 pub async fn postgres(user: Option<Unprivileged>) -> Result<PathBuf> {
-    let name = format!("postgres-{}", pinned(FETCH, "POSTGRES_BINARIES")?);
+    let release = match std::env::var("POSTGRES_BINARIES") {
+        Ok(release) if !release.is_empty() => release,
+        _ => pinned(FETCH, "PINNED_POSTGRES")?.to_owned(),
+    };
+    let name = format!("postgres-{release}");
     let part = part(&name)?;
     match user {
         None => Ok(part),
