@@ -6,7 +6,7 @@
 #   kind/tools.sh                what every machine needs
 #   kind/tools.sh --offline      and what kind/offline/ needs to make an engine and images
 #   kind/tools.sh --tests        and what the tests need: Maven and Java for the parts they run, nftables for kind/network, Chromium for the page,
-#                                tmux for the counter's terminal
+#                                tmux for the counter's terminal, ClickHouse for its sink
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/env.sh"
 help_if_asked "$@"
@@ -16,7 +16,8 @@ needed=(curl=curl jq=jq npm=npm)
 case ${1:-} in
   --offline) needed+=(dockerd=docker.io containerd=containerd runc=runc iptables=iptables ip=iproute2 nsenter=util-linux socat=socat mmdebstrap=mmdebstrap
     mvn=maven jlink=default-jdk-headless gcc=gcc) ;;
-  --tests) needed+=(mvn=maven java=default-jre-headless xz=xz-utils setpriv=util-linux ip=iproute2 nft=nftables chromium=chromium tmux=tmux) ;;
+  --tests) needed+=(mvn=maven java=default-jre-headless xz=xz-utils setpriv=util-linux ip=iproute2 nft=nftables chromium=chromium tmux=tmux
+    clickhouse-server=clickhouse-server clickhouse-client=clickhouse-client) ;;
 esac
 
 missing=()

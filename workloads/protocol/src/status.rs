@@ -234,3 +234,67 @@ pub struct CounterStatus {
     /// When all this was measured.
     pub measured_at: Option<Millis>,
 }
+
+/// What the analytics sink is doing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum AnalyticsPhase {
+    /// Connecting to Postgres, Kafka and ClickHouse, and making its tables.
+    #[default]
+    Starting,
+    /// Writing what comes.
+    Writing,
+    /// Kafka cannot be reached.
+    Cut,
+    /// Something failed and is tried again; `error` says what.
+    Failing,
+}
+
+/// A table in ClickHouse.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AnalyticsTableStatus {
+    /// The table it is filled from: `public.todos`.
+    pub source: String,
+    /// Its name in ClickHouse.
+    pub table: String,
+    /// Why it is not written, with what to do; absent while it is.
+    pub problem: Option<String>,
+}
+
+/// `GET /status` of the analytics sink.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AnalyticsStatus {
+    /// The cluster it belongs to.
+    pub cluster: ClusterName,
+    /// What it is doing.
+    pub phase: AnalyticsPhase,
+    /// Its way to Kafka.
+    pub link: LinkStatus,
+    /// Its place in the server's topic, as stored in ClickHouse; absent until it has been read from there.
+    pub source: Option<SourceStatus>,
+    /// Age of the oldest change that was received and is not in ClickHouse yet; 0 when there is none.
+    pub lag_seconds: u64,
+    /// Up to which offset the running rebuild goes; absent while none runs.
+    pub rebuilding_to: Option<i64>,
+    /// The generation of what ClickHouse holds; another one in the resource begins a rebuild.
+    pub generation: i64,
+    /// One entry a table.
+    pub tables: Vec<AnalyticsTableStatus>,
+    /// What is wrong with the definitions of tables, with what to do; absent while all is well.
+    pub definitions_problem: Option<String>,
+    /// Rows written since the start of the process, deletes included.
+    pub rows_written: u64,
+    /// Deletes among them.
+    pub deletes_written: u64,
+    /// Rows of `sync_parked`: what ClickHouse cannot hold.
+    pub parked: u64,
+    /// Why the newest of them was left out.
+    pub parked_reason: Option<String>,
+    /// Rows of tables that are not written.
+    pub skipped: u64,
+    /// What ClickHouse says it is.
+    pub clickhouse_version: Option<String>,
+    /// What failed last, with what to do; absent while all is well.
+    pub error: Option<String>,
+    /// When all this was measured.
+    pub measured_at: Option<Millis>,
+}

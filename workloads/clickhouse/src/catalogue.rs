@@ -1,0 +1,62 @@
+//! The enrolled tables, from the server's catalogue.
+
+use std::collections::BTreeMap;
+
+use synccluster_protocol::{codec::SESSION_SETTINGS, event::TableName};
+use synccluster_runtime::postgres::{self, PostgresSecret};
+use tokio_postgres::Client;
+
+use crate::{
+    table::{SourceColumn, SourceTable},
+    types::PgType,
+};
+
+/// What a rewritten table gave its old rows is in `attmissingval`, an array of one: `{5}`.
+const TABLES: &str = "select n.nspname, c.relname, s.key, a.attname, b.oid,
+        case when t.typtype = 'd' then t.typtypmod else a.atttypmod end,
+        case when b.typsubscript = 'array_subscript_handler'::regproc then e.base end,
+        format_type(a.atttypid, a.atttypmod), a.attnotnull,
+        case when a.atthasmissing then (a.attmissingval::text::text[])[1] end
+   from sync.tables s
+   join pg_namespace n on starts_with(s.relation, n.nspname || '.')
+   join pg_class c on c.relnamespace = n.oid and s.relation = n.nspname || '.' || c.relname
+   join pg_attribute a on a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped and a.attgenerated = ''
+   join pg_type t on t.oid = a.atttypid
+   join pg_type b on b.oid = case when t.typtype = 'd' then t.typbasetype else t.oid end
+   left join lateral (select case when i.typtype = 'd' then i.typbasetype else i.oid end from pg_type i where i.oid = b.typelem) e(base) on true
+  order by s.relation, a.attnum";
+
+/// A connection whose text is the codec's.
+pub async fn connect(secret: &PostgresSecret) -> Result<Client, postgres::Error> {
+    let client = postgres::connect_once(secret, "synccluster-clickhouse").await?;
+    let settings: Vec<String> = SESSION_SETTINGS
+        .iter()
+        .map(|(name, value)| format!("set {name} = '{value}'"))
+        .collect();
+    client
+        .batch_execute(&settings.join("; "))
+        .await
+        .map_err(|error| postgres::refused(secret, &error))?;
+    Ok(client)
+}
+
+/// All enrolled tables, in the order of their names.
+pub async fn tables(client: &Client) -> Result<Vec<SourceTable>, tokio_postgres::Error> {
+    let mut tables: BTreeMap<TableName, SourceTable> = BTreeMap::new();
+    for row in client.query(TABLES, &[]).await? {
+        let name = TableName::new(row.get::<_, String>(0), row.get::<_, String>(1));
+        let table = tables.entry(name.clone()).or_insert_with(|| SourceTable {
+            name,
+            columns: Vec::new(),
+            key: row.get(2),
+        });
+        table.columns.push(SourceColumn {
+            name: row.get(3),
+            pg: PgType::of(row.get(4), row.get(5), row.get(6)),
+            sql_type: row.get(7),
+            not_null: row.get(8),
+            missing: row.get(9),
+        });
+    }
+    Ok(tables.into_values().collect())
+}

@@ -1,0 +1,265 @@
+//! From records to a batch: each goes its table's way. What it must know first it asks for.
+
+use rdkafka::Message;
+use synccluster_protocol::event::TableName;
+
+use crate::{
+    event::{self, Change},
+    progress::Progress,
+    rows::Refused,
+    ways::{Way, Ways},
+    write::{Batch, Parked},
+};
+
+/// Something a record speaks of that nobody knows yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unknown {
+    /// The table.
+    pub source: TableName,
+    /// A column of it; absent where the table itself is not known.
+    pub column: Option<String>,
+}
+
+/// What is collected, and from where on.
+#[derive(Default)]
+pub struct Collector {
+    /// Where records go.
+    pub ways: Ways,
+    /// What was collected.
+    pub batch: Batch,
+    /// The next offset to read.
+    pub next_offset: i64,
+}
+
+impl Collector {
+    /// Takes a record in; or says what has to be looked up, and takes it the next time.
+    pub fn take(&mut self, message: &impl Message, progress: &mut Progress) -> Result<(), Unknown> {
+        let offset = message.offset();
+        if let Some(raw) = message.payload() {
+            self.add(raw, offset, progress)?;
+        }
+        self.next_offset = offset + 1;
+        Ok(())
+    }
+
+    fn add(&mut self, raw: &[u8], offset: i64, progress: &mut Progress) -> Result<(), Unknown> {
+        let event = match event::read(raw) {
+            Ok(event) => event,
+            Err(error) => {
+                self.park(offset, String::new(), error.to_string());
+                return Ok(());
+            }
+        };
+        let (schema, table) = match &event.change {
+            Change::Nothing => return Ok(()),
+            Change::Row { schema, table, .. } => (&**schema, &**table),
+            Change::Tombstone { source, .. } => (source.schema.as_str(), source.table.as_str()),
+        };
+        let Some((source, way)) = self.ways.of(schema, table) else {
+            return Err(Unknown {
+                source: TableName::new(schema, table),
+                column: None,
+            });
+        };
+        let open = match way {
+            Way::Written(open) => open,
+            Way::Skipped => return Ok(()),
+            Way::LeftOut => {
+                let name = source.to_string();
+                progress.tables.remove(&name);
+                progress.left_out.insert(name);
+                self.batch.skipped += 1;
+                return Ok(());
+            }
+        };
+        let rows = self.batch.of(source, &open.insert);
+        let added = match &event.change {
+            Change::Row { after, before, .. } => rows.row(&open.table, after, *before, offset),
+            Change::Tombstone { key, version, .. } => rows.tombstone(&open.table, key, *version, offset),
+            Change::Nothing => Ok(()),
+        };
+        match added {
+            Ok(()) => {
+                self.batch.oldest = self.batch.oldest.or((event.at > 0).then_some(event.at));
+                Ok(())
+            }
+            Err(Refused::NewColumn(column)) => Err(Unknown {
+                source: source.clone(),
+                column: Some(column),
+            }),
+            Err(refused) => {
+                let source = source.to_string();
+                self.park(offset, source, refused.to_string());
+                Ok(())
+            }
+        }
+    }
+
+    fn park(&mut self, offset: i64, source: String, reason: String) {
+        tracing::warn!(source, offset, reason, "a row is left out");
+        self.batch.parked.push(Parked { offset, source, reason });
+    }
+
+    /// Decides for what is not known even after a look. `seen` says whether the look saw the catalogue: then the table is no longer enrolled,
+    /// or the column was dropped since, and nobody misses it. Otherwise its rows are missed.
+    pub fn settle(&mut self, unknown: Unknown, seen: bool) {
+        let Unknown { source, column } = unknown;
+        match (seen, column) {
+            (true, None) => self.ways.set(source, Way::Skipped),
+            (true, Some(column)) => {
+                if let Some((_, Way::Written(open))) = self.ways.of(&source.schema, &source.table) {
+                    open.table.left_out.insert(column);
+                }
+            }
+            (false, _) => self.ways.set(source, Way::LeftOut),
+        }
+    }
+
+    /// Whether there is something to write or to remember.
+    pub fn waits(&self, progress: &Progress) -> bool {
+        self.next_offset > progress.next_offset || !self.batch.rows.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        arrange::Arranged,
+        definitions::Definitions,
+        table::{SourceColumn, SourceTable, wanted},
+        types::PgType,
+    };
+    use rdkafka::{Timestamp, message::OwnedMessage};
+    use serde_json::json;
+
+    fn collector() -> Collector {
+        let source = SourceTable {
+            name: TableName::new("public", "t"),
+            columns: vec![SourceColumn {
+                name: "id".to_owned(),
+                pg: PgType::Int(4),
+                sql_type: String::new(),
+                not_null: true,
+                missing: None,
+            }],
+            key: vec!["id".to_owned()],
+        };
+        let arranged: Vec<Arranged> = wanted(std::slice::from_ref(&source), &Definitions::default())
+            .into_iter()
+            .map(|wanted| Arranged {
+                source: wanted.source,
+                name: wanted.name,
+                table: wanted.table,
+            })
+            .collect();
+        Collector {
+            ways: Ways::new(
+                "analytics",
+                &[source],
+                &Definitions::default(),
+                &arranged,
+                Ways::default(),
+            ),
+            ..Collector::default()
+        }
+    }
+
+    fn message(offset: i64, table: &str, after: &serde_json::Value) -> OwnedMessage {
+        let value = json!({"after": after, "source": {"schema": "public", "table": table, "ts_ms": 9}}).to_string();
+        OwnedMessage::new(
+            Some(value.into_bytes()),
+            None,
+            "t".to_owned(),
+            Timestamp::NotAvailable,
+            0,
+            offset,
+            None,
+        )
+    }
+
+    #[test]
+    fn rows_are_collected_and_what_is_unknown_is_asked_for_before_it_counts() {
+        let (mut collector, mut progress) = (collector(), Progress::default());
+        collector
+            .take(&message(3, "t", &json!({"id": 1, "sync_version": 5})), &mut progress)
+            .unwrap();
+        assert_eq!(
+            (
+                collector.next_offset,
+                collector.batch.rows[0].ends.len(),
+                collector.batch.oldest
+            ),
+            (4, 1, Some(9))
+        );
+        let unknown = collector
+            .take(&message(4, "u", &json!({"id": 1})), &mut progress)
+            .unwrap_err();
+        assert_eq!(
+            (
+                unknown.source.to_string().as_str(),
+                unknown.column.as_deref(),
+                collector.next_offset
+            ),
+            ("public.u", None, 4)
+        );
+        let unknown = collector
+            .take(
+                &message(4, "t", &json!({"id": 1, "x": 2, "sync_version": 5})),
+                &mut progress,
+            )
+            .unwrap_err();
+        assert_eq!(unknown.column.as_deref(), Some("x"));
+        collector.settle(unknown, true);
+        collector
+            .take(
+                &message(4, "t", &json!({"id": 1, "x": 2, "sync_version": 6})),
+                &mut progress,
+            )
+            .unwrap();
+        assert_eq!(collector.batch.rows[0].ends.len(), 2);
+    }
+
+    #[test]
+    fn a_table_that_cannot_be_written_is_remembered_when_a_row_of_it_is_passed_over() {
+        let (mut collector, mut progress) = (collector(), Progress::default());
+        progress.tables.insert("public.t".to_owned());
+        collector.settle(
+            Unknown {
+                source: TableName::new("public", "t"),
+                column: Some("x".to_owned()),
+            },
+            false,
+        );
+        assert!(progress.left_out.is_empty());
+        collector
+            .take(&message(0, "t", &json!({"id": 1, "sync_version": 5})), &mut progress)
+            .unwrap();
+        assert!(progress.left_out.contains("public.t") && progress.tables.is_empty());
+        assert_eq!(collector.batch.skipped, 1);
+        assert!(collector.waits(&progress));
+    }
+
+    #[test]
+    fn a_poisoned_record_is_parked_and_the_next_one_taken() {
+        let (mut collector, mut progress) = (collector(), Progress::default());
+        collector
+            .take(
+                &message(0, "t", &json!({"id": "no number", "sync_version": 5})),
+                &mut progress,
+            )
+            .unwrap();
+        collector.take(&message(1, "t", &json!(7)), &mut progress).unwrap();
+        collector
+            .take(&message(2, "t", &json!({"id": 2, "sync_version": 5})), &mut progress)
+            .unwrap();
+        assert_eq!(
+            (
+                collector.batch.parked.len(),
+                collector.batch.rows[0].ends.len(),
+                collector.next_offset
+            ),
+            (2, 1, 3)
+        );
+    }
+}

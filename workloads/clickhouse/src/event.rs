@@ -1,0 +1,159 @@
+//! What a record of the server's topic asks for. Pure; borrows from the record, because most of a record is not looked at.
+
+use std::borrow::Cow;
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use synccluster_protocol::event::{TOMBSTONES, TableName};
+
+/// A record that is no change event.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the record is no change event: {0}")]
+pub struct Error(String);
+
+/// What it asks for.
+#[derive(Debug)]
+pub enum Change<'a> {
+    /// This is the row now.
+    Row {
+        /// Its schema.
+        schema: Cow<'a, str>,
+        /// Its table.
+        table: Cow<'a, str>,
+        /// Its columns.
+        after: &'a RawValue,
+        /// The columns before, where a value that did not change is looked up.
+        before: Option<&'a RawValue>,
+    },
+    /// The row of this key is gone.
+    Tombstone {
+        /// Its table.
+        source: TableName,
+        /// The key as jsonb text.
+        key: String,
+        /// The version of the delete.
+        version: i64,
+    },
+    /// Nothing: a bare delete, whose versioned tombstone is a row of its own.
+    Nothing,
+}
+
+/// A change and when its transaction was committed, milliseconds since the Unix epoch.
+#[derive(Debug)]
+pub struct Event<'a> {
+    /// What it asks for.
+    pub change: Change<'a>,
+    /// When it was committed; 0 where the record does not say.
+    pub at: i64,
+}
+
+#[derive(Deserialize)]
+struct Envelope<'a> {
+    #[serde(borrow, default)]
+    before: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    after: Option<&'a RawValue>,
+    #[serde(borrow)]
+    source: Source<'a>,
+}
+
+#[derive(Deserialize)]
+struct Source<'a> {
+    #[serde(borrow)]
+    schema: Cow<'a, str>,
+    #[serde(borrow)]
+    table: Cow<'a, str>,
+    #[serde(default)]
+    ts_ms: i64,
+}
+
+#[derive(Deserialize)]
+struct Tombstone {
+    relation: String,
+    key: String,
+    version: i64,
+}
+
+/// Reads a record's value.
+pub fn read(raw: &[u8]) -> Result<Event<'_>, Error> {
+    let envelope: Envelope = serde_json::from_slice(raw).map_err(|error| Error(error.to_string()))?;
+    let Source { schema, table, ts_ms } = envelope.source;
+    let change = match envelope.after {
+        None => Change::Nothing,
+        Some(after) if (&*schema, &*table) == TOMBSTONES => {
+            let tombstone: Tombstone = serde_json::from_str(after.get())
+                .map_err(|error| Error(format!("a row of sync.tombstones: {error}")))?;
+            let source = TableName::parse(&tombstone.relation).ok_or_else(|| {
+                Error(format!(
+                    "sync.tombstones names {}, which is no table",
+                    tombstone.relation
+                ))
+            })?;
+            Change::Tombstone {
+                source,
+                key: tombstone.key,
+                version: tombstone.version,
+            }
+        }
+        Some(after) => Change::Row {
+            schema,
+            table,
+            after,
+            before: envelope.before,
+        },
+    };
+    Ok(Event { change, at: ts_ms })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn record(table: [&str; 2], after: &serde_json::Value) -> Vec<u8> {
+        json!({"before": null, "after": after, "op": "u", "source": {"schema": table[0], "table": table[1], "ts_ms": 7}}).to_string().into_bytes()
+    }
+
+    #[test]
+    fn a_row_is_handed_on_unread() {
+        let raw = record(["public", "todos"], &json!({"id": 1}));
+        let event = read(&raw).unwrap();
+        assert!(
+            matches!(event.change, Change::Row { table, after, before: None, .. } if table == "todos" && after.get() == "{\"id\":1}")
+        );
+        assert_eq!(event.at, 7);
+    }
+
+    #[test]
+    fn a_tombstone_row_is_a_delete_of_the_table_it_names() {
+        let raw = record(
+            ["sync", "tombstones"],
+            &json!({"relation": "public.todos", "key": "{\"id\": 1}", "version": 9, "parent": null}),
+        );
+        let Change::Tombstone { source, key, version } = read(&raw).unwrap().change else {
+            panic!("no tombstone")
+        };
+        assert_eq!(
+            (source.to_string().as_str(), key.as_str(), version),
+            ("public.todos", "{\"id\": 1}", 9)
+        );
+    }
+
+    #[test]
+    fn a_bare_delete_asks_for_nothing_and_what_is_no_event_is_said() {
+        assert!(matches!(
+            read(&record(["public", "todos"], &json!(null))).unwrap().change,
+            Change::Nothing
+        ));
+        for wrong in ["", "{}", "[1]", "{\"after\": {}, \"source\": 3}"] {
+            assert!(read(wrong.as_bytes()).is_err(), "{wrong}");
+        }
+        assert!(
+            read(&record(
+                ["sync", "tombstones"],
+                &json!({"relation": "todos", "key": "", "version": 1})
+            ))
+            .is_err()
+        );
+    }
+}

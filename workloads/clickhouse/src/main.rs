@@ -1,0 +1,122 @@
+//! `synccluster-clickhouse`: `run` fills ClickHouse, `verify` compares it with Postgres.
+
+use std::{path::PathBuf, process::ExitCode, time::Duration};
+
+use clap::{Parser, Subcommand};
+use synccluster_clickhouse::{http::ClickHouse, run::Analytics, verify, ways};
+use synccluster_runtime::{
+    config::{Common, parse_duration},
+    postgres::PostgresSecret,
+    telemetry, workload,
+};
+
+/// Keeps one ClickHouse table per enrolled table, with the rows the server has.
+#[derive(Parser)]
+#[command(
+    version,
+    after_help = "Examples:\n  synccluster-clickhouse run --cluster demo --site server --postgres-secret ./connector --clickhouse-secret ./clickhouse --bootstrap-servers localhost:9092\n  synccluster-clickhouse verify --postgres-secret ./connector --clickhouse-secret ./clickhouse --table public.todos"
+)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run until stopped.
+    Run(Run),
+    /// Compare every table's rows with Postgres and print the result as JSON. Exit code 0: the same; 1: they differ; 2: they could not be compared.
+    Verify(Verify),
+}
+
+#[derive(clap::Args)]
+struct Target {
+    /// Folder with url, username, password, database and perhaps ca (PEM), as ClickHouse's Secret is mounted.
+    #[arg(long, env = "CLICKHOUSE_SECRET")]
+    clickhouse_secret: PathBuf,
+    /// File with definitions of tables; without it every table takes the mapping.
+    #[arg(long, env = "CLICKHOUSE_DEFINITIONS")]
+    definitions: Option<PathBuf>,
+}
+
+#[derive(clap::Args)]
+struct Run {
+    #[command(flatten)]
+    common: Common,
+    #[command(flatten)]
+    target: Target,
+    /// Another generation than what ClickHouse holds empties its tables and fills them again from the topic.
+    #[arg(long, env = "CLICKHOUSE_GENERATION", default_value_t = 0)]
+    generation: i64,
+    /// How long a row waits for others to go with.
+    #[arg(long, env = "CLICKHOUSE_FLUSH_INTERVAL", default_value = "500ms", value_parser = parse_duration)]
+    flush_interval: Duration,
+}
+
+#[derive(clap::Args)]
+struct Verify {
+    /// Folder with username, password, host, port and dbname of the server's Postgres, as a Secret is mounted.
+    #[arg(long, env = "SYNC_POSTGRES_SECRET")]
+    postgres_secret: PathBuf,
+    #[command(flatten)]
+    target: Target,
+    /// Compare this table only, such as public.todos; can be given several times.
+    #[arg(long)]
+    table: Vec<String>,
+    /// How long tables that differ are looked at again: what is written meanwhile is on its way.
+    #[arg(long, default_value = "30s", value_parser = parse_duration)]
+    patience: Duration,
+}
+
+#[tokio::main(worker_threads = 2)]
+async fn main() -> ExitCode {
+    match Arguments::parse().command {
+        Command::Run(arguments) => run(arguments).await,
+        Command::Verify(arguments) => {
+            telemetry::init();
+            match compare(arguments).await {
+                Ok(true) => ExitCode::SUCCESS,
+                Ok(false) => ExitCode::from(1),
+                Err(error) => {
+                    tracing::error!("cannot compare: {error}");
+                    ExitCode::from(2)
+                }
+            }
+        }
+    }
+}
+
+async fn run(arguments: Run) -> ExitCode {
+    let Run {
+        common,
+        target,
+        generation,
+        flush_interval,
+    } = arguments;
+    workload::run(common, |common, postgres| Analytics {
+        cluster: common.cluster,
+        postgres,
+        bootstrap_servers: common.bootstrap_servers,
+        clickhouse_secret: target.clickhouse_secret,
+        definitions: target.definitions,
+        generation,
+        flush_interval,
+    })
+    .await
+}
+
+async fn compare(arguments: Verify) -> Result<bool, Box<dyn std::error::Error>> {
+    let postgres = PostgresSecret::read(&arguments.postgres_secret)?;
+    let clickhouse = ClickHouse::read(&arguments.target.clickhouse_secret)?;
+    let definitions = ways::definitions(arguments.target.definitions.as_deref())?;
+    let report = verify::verify(
+        &postgres,
+        &clickhouse,
+        &definitions,
+        &arguments.table,
+        arguments.patience,
+    )
+    .await?;
+    println!("{}", serde_json::to_string_pretty(&report)?);
+    Ok(report.equal)
+}

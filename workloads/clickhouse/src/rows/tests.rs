@@ -1,0 +1,167 @@
+use super::*;
+use crate::{
+    definitions::Definitions,
+    table::{SourceColumn, SourceTable, wanted},
+};
+use synccluster_protocol::event::TableName;
+
+fn table(columns: &[(&str, PgType, bool)]) -> Table {
+    let source = SourceTable {
+        name: TableName::new("public", "t"),
+        columns: columns
+            .iter()
+            .map(|(name, pg, not_null)| SourceColumn {
+                name: (*name).to_owned(),
+                pg: pg.clone(),
+                sql_type: String::new(),
+                not_null: *not_null,
+                missing: None,
+            })
+            .collect(),
+        key: vec![columns[0].0.to_owned()],
+    };
+    wanted(&[source], &Definitions::default()).remove(0).table.unwrap()
+}
+
+fn todos() -> Table {
+    table(&[("id", PgType::Int(2), true), ("title", PgType::Text, false)])
+}
+
+fn rows() -> Rows {
+    Rows::new("public.t".to_owned(), Arc::from("INSERT"))
+}
+
+fn raw(json: &str) -> Box<RawValue> {
+    RawValue::from_string(json.to_owned()).unwrap()
+}
+
+const VERSION: [u8; 8] = 5_i64.to_le_bytes();
+
+fn with_version(bytes: &[u8], deleted: u8) -> Vec<u8> {
+    [bytes, &VERSION, &[deleted]].concat()
+}
+
+#[test]
+fn a_row_is_its_columns_in_order_its_version_and_no_mark() {
+    for json in [
+        r#"{"id": 1, "title": "a", "sync_version": 5, "sync_parent": 3}"#,
+        r#"{"sync_version": 5, "ti\u0074le": "a", "id": 1}"#,
+    ] {
+        let mut rows = rows();
+        rows.row(&todos(), &raw(json), None, 40).unwrap();
+        assert_eq!(rows.bytes, with_version(&[1, 0, 0, 1, b'a'], 0));
+        assert_eq!(
+            (rows.ends, rows.offsets, rows.deletes),
+            (vec![rows.bytes.len()], vec![40], 0)
+        );
+    }
+}
+
+#[test]
+fn a_column_that_is_missing_is_null_and_one_that_is_new_is_told() {
+    let mut rows = rows();
+    rows.row(&todos(), &raw(r#"{"id": 1, "sync_version": 5}"#), None, 0)
+        .unwrap();
+    assert_eq!(rows.bytes, with_version(&[1, 0, 1], 0));
+    let refused = rows.row(&todos(), &raw(r#"{"id": 1, "votes": 3, "sync_version": 5}"#), None, 1);
+    assert_eq!(refused, Err(Refused::NewColumn("votes".to_owned())));
+    assert_eq!(rows.ends.len(), 1);
+}
+
+#[test]
+fn what_cannot_be_added_leaves_nothing_behind() {
+    let mut rows = rows();
+    for (json, said) in [
+        (
+            r#"{"id": 70000, "title": "a", "sync_version": 5}"#,
+            "column id: 70000 does not fit into Int16",
+        ),
+        (r#"{"id": 1, "title": "a"}"#, "no sync_version"),
+        (
+            r#"{"id": 1, "title": "__debezium_unavailable_value", "sync_version": 5}"#,
+            "REPLICA IDENTITY FULL",
+        ),
+        ("[1]", "cannot be read"),
+    ] {
+        let refused = rows.row(&todos(), &raw(json), None, 0).unwrap_err().to_string();
+        assert!(refused.contains(said), "{refused}");
+        assert!(rows.bytes.is_empty() && rows.ends.is_empty());
+    }
+}
+
+#[test]
+fn a_value_that_did_not_change_is_taken_from_before() {
+    let mut rows = rows();
+    let after = raw(r#"{"id": 1, "title": "__debezium_unavailable_value", "sync_version": 5}"#);
+    rows.row(
+        &todos(),
+        &after,
+        Some(&raw(r#"{"id": 1, "title": "long", "sync_version": 4}"#)),
+        0,
+    )
+    .unwrap();
+    assert_eq!(rows.bytes, with_version(&[1, 0, 0, 4, b'l', b'o', b'n', b'g'], 0));
+}
+
+#[test]
+fn a_delete_has_its_key_and_its_mark() {
+    let mut rows = rows();
+    rows.tombstone(&todos(), "{\"id\": 1}", 5, 41).unwrap();
+    assert_eq!(rows.bytes, with_version(&[1, 0, 1], 1));
+    assert_eq!(rows.deletes, 1);
+    let lacking = rows.tombstone(&todos(), "{\"no\": 1}", 5, 42).unwrap_err().to_string();
+    assert!(lacking.contains("lacks column id"), "{lacking}");
+    assert_eq!(rows.ends.len(), 1);
+}
+
+/// A delete's key comes as jsonb, a row's as the codec has it: both must be the same key.
+#[test]
+fn a_key_has_the_same_bytes_in_a_row_and_in_a_delete() {
+    let cases = [
+        (
+            PgType::TimestampTz,
+            "\"2024-02-29T12:00:00.250000Z\"",
+            "\"2024-02-29T12:00:00.25+00:00\"",
+        ),
+        (
+            PgType::TimestampTz,
+            "\"0000-01-01T00:00:00.000000Z\"",
+            "\"0001-01-01T00:00:00+00:00 BC\"",
+        ),
+        (PgType::TimestampTz, "\"infinity\"", "\"infinity\""),
+        (PgType::Timestamp, "1709208000250000", "\"2024-02-29T12:00:00.25\""),
+        (PgType::Date, "-735160", "\"0044-03-15 BC\""),
+        (PgType::Date, "\"infinity\"", "\"infinity\""),
+        (PgType::Time, "86399000001", "\"23:59:59.000001\""),
+        (PgType::Bytes, "\"AP8Q\"", "\"\\\\x00ff10\""),
+        (PgType::Numeric { precision: 9, scale: 2 }, "\"1.50\"", "1.50"),
+        (PgType::Text, "\"1.50\"", "1.50"),
+        (PgType::Oid, "7", "\"7\""),
+        (PgType::Bool, "true", "true"),
+        (PgType::Float(8), "1e20", "100000000000000000000"),
+        (
+            PgType::Array(Box::new(PgType::Date)),
+            "[1,2]",
+            "[\"1970-01-02\", \"1970-01-03\"]",
+        ),
+        (
+            PgType::Uuid,
+            "\"61f0c404-5cb3-11e7-907b-a6006ad3dba0\"",
+            "\"61f0c404-5cb3-11e7-907b-a6006ad3dba0\"",
+        ),
+    ];
+    for (pg, in_row, in_key) in cases {
+        let table = table(&[("k", pg.clone(), true)]);
+        let (mut row, mut delete) = (rows(), rows());
+        row.row(
+            &table,
+            &raw(&format!("{{\"k\": {in_row}, \"sync_version\": 5}}")),
+            None,
+            0,
+        )
+        .unwrap();
+        delete.tombstone(&table, &format!("{{\"k\": {in_key}}}"), 5, 0).unwrap();
+        let key = |rows: &Rows| rows.bytes[..rows.bytes.len() - 9].to_vec();
+        assert_eq!(key(&row), key(&delete), "{pg:?} {in_row}");
+    }
+}

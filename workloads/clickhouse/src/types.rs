@@ -1,0 +1,357 @@
+//! Postgres' types and ClickHouse's, and which of them holds which. Pure.
+//!
+//! One mapping serves every ClickHouse: the Debian package's 18.16 has neither `DateTime64` nor `Date32`, and `DateTime` and `Date` end in
+//! 2105 and know neither years before 1970 nor microseconds. So points in time are microseconds in an `Int64` (and days in an `Int32`), as
+//! Postgres itself keeps them: exact, sorted as time is, infinities at the ends. The views add a `DateTime` beside each.
+//! Definitions of tables may ask for the newer types.
+
+use std::fmt;
+
+use synccluster_protocol::codec::ColumnType;
+
+/// What a Postgres column holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PgType {
+    /// bool
+    Bool,
+    /// int2, int4, int8: its bytes.
+    Int(u8),
+    /// oid
+    Oid,
+    /// float4, float8: its bytes.
+    Float(u8),
+    /// numeric(p, s) whose digits fit into a Decimal.
+    Numeric {
+        /// Digits.
+        precision: u8,
+        /// Of them after the point.
+        scale: u8,
+    },
+    /// uuid
+    Uuid,
+    /// bytea
+    Bytes,
+    /// date
+    Date,
+    /// time
+    Time,
+    /// timestamp
+    Timestamp,
+    /// timestamptz
+    TimestampTz,
+    /// An array of these.
+    Array(Box<PgType>),
+    /// Everything else, as Postgres writes it: text, numeric without limits, json, enums, ranges, …
+    Text,
+}
+
+/// The header that is part of a numeric's typmod.
+const VARHDRSZ: i32 = 4;
+/// The most digits a Decimal of every ClickHouse has.
+const DECIMAL_DIGITS: i32 = 38;
+
+impl PgType {
+    /// The type with this OID (a domain's base type) and modifier; `element` is the OID of its elements, if it is an array.
+    pub fn of(oid: u32, modifier: i32, element: Option<u32>) -> Self {
+        if let Some(element) = element {
+            return Self::Array(Box::new(Self::of(element, modifier, None)));
+        }
+        match oid {
+            16 => Self::Bool,
+            17 => Self::Bytes,
+            20 => Self::Int(8),
+            21 => Self::Int(2),
+            23 => Self::Int(4),
+            26 => Self::Oid,
+            700 => Self::Float(4),
+            701 => Self::Float(8),
+            1082 => Self::Date,
+            1083 => Self::Time,
+            1114 => Self::Timestamp,
+            1184 => Self::TimestampTz,
+            1700 => Self::numeric(modifier),
+            2950 => Self::Uuid,
+            _ => Self::Text,
+        }
+    }
+
+    /// Scale is a signed number of 11 bits (`numeric_typmod_scale` of Postgres' numeric.c).
+    fn numeric(modifier: i32) -> Self {
+        if modifier < VARHDRSZ {
+            return Self::Text;
+        }
+        let bits = modifier - VARHDRSZ;
+        let (precision, scale) = (bits >> 16 & 0xffff, (bits & 0x7ff ^ 1024) - 1024);
+        match (u8::try_from(precision), u8::try_from(scale)) {
+            (Ok(digits), Ok(scale)) if precision <= DECIMAL_DIGITS && scale <= digits => Self::Numeric {
+                precision: digits,
+                scale,
+            },
+            _ => Self::Text,
+        }
+    }
+
+    /// How its values travel.
+    pub fn wire(&self) -> ColumnType {
+        match self {
+            Self::Bool => ColumnType::Bool,
+            Self::Int(_) | Self::Oid => ColumnType::Integer,
+            Self::Float(_) => ColumnType::Float,
+            Self::Bytes => ColumnType::Bytes,
+            Self::Date => ColumnType::Date,
+            Self::Time => ColumnType::Time,
+            Self::Timestamp => ColumnType::Timestamp,
+            Self::TimestampTz => ColumnType::TimestampTz,
+            Self::Numeric { .. } | Self::Uuid | Self::Text => ColumnType::Text,
+            Self::Array(element) => ColumnType::Array(Box::new(element.wire())),
+        }
+    }
+
+    /// The type its values get in ClickHouse. In a key nothing is null and an array has no place.
+    pub fn mapped(&self, nullable: bool, key: bool) -> ChType {
+        let plain = match self {
+            Self::Bool => ChType::UInt(1),
+            Self::Int(bytes) => ChType::Int(*bytes),
+            Self::Oid => ChType::UInt(4),
+            Self::Float(bytes) => ChType::Float(*bytes),
+            Self::Numeric { precision, scale } => ChType::Decimal {
+                precision: *precision,
+                scale: *scale,
+            },
+            Self::Uuid => ChType::Uuid,
+            Self::Date => ChType::Int(4),
+            Self::Time | Self::Timestamp | Self::TimestampTz => ChType::Int(8),
+            Self::Array(element) if !key => return ChType::Array(Box::new(element.mapped(true, false))),
+            Self::Array(_) | Self::Bytes | Self::Text => ChType::String,
+        };
+        if nullable && !key {
+            ChType::Nullable(Box::new(plain))
+        } else {
+            plain
+        }
+    }
+}
+
+/// A type of ClickHouse that the sink can fill.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ChType {
+    /// Int8 to Int64: its bytes.
+    Int(u8),
+    /// UInt8 to UInt64: its bytes. Bool, where there is one, is a UInt8.
+    UInt(u8),
+    /// Float32, Float64: its bytes.
+    Float(u8),
+    /// Decimal(p, s)
+    Decimal {
+        /// Digits.
+        precision: u8,
+        /// Of them after the point.
+        scale: u8,
+    },
+    /// String
+    String,
+    /// UUID
+    Uuid,
+    /// Date32, where there is one.
+    Date32,
+    /// DateTime64(6), where there is one; with its time zone.
+    DateTime64(Option<String>),
+    /// Nullable(…)
+    Nullable(Box<ChType>),
+    /// LowCardinality(…)
+    LowCardinality(Box<ChType>),
+    /// Array(…)
+    Array(Box<ChType>),
+}
+
+impl ChType {
+    /// From ClickHouse's name of it; `None` for a type that cannot be filled.
+    pub fn parse(text: &str) -> Option<Self> {
+        let text = text.trim();
+        let inner = |name: &str| text.strip_prefix(name)?.strip_prefix('(')?.strip_suffix(')');
+        let boxed = |text: &str| Self::parse(text).map(Box::new);
+        Some(match text {
+            "Int8" => Self::Int(1),
+            "Int16" => Self::Int(2),
+            "Int32" => Self::Int(4),
+            "Int64" => Self::Int(8),
+            "UInt8" | "Bool" => Self::UInt(1),
+            "UInt16" => Self::UInt(2),
+            "UInt32" => Self::UInt(4),
+            "UInt64" => Self::UInt(8),
+            "Float32" => Self::Float(4),
+            "Float64" => Self::Float(8),
+            "String" => Self::String,
+            "UUID" => Self::Uuid,
+            "Date32" => Self::Date32,
+            _ => {
+                if let Some(inner) = inner("Nullable") {
+                    Self::Nullable(boxed(inner)?)
+                } else if let Some(inner) = inner("LowCardinality") {
+                    Self::LowCardinality(boxed(inner)?)
+                } else if let Some(inner) = inner("Array") {
+                    Self::Array(boxed(inner)?)
+                } else if let Some(inner) = inner("Decimal") {
+                    let (precision, scale) = inner.split_once(',')?;
+                    let (precision, scale) = (precision.trim().parse().ok()?, scale.trim().parse().ok()?);
+                    // A wider one has no 128 bits.
+                    if !(1..=38).contains(&precision) || scale > precision {
+                        return None;
+                    }
+                    Self::Decimal { precision, scale }
+                } else {
+                    let mut arguments = inner("DateTime64")?.split(',').map(str::trim);
+                    if arguments.next()? != "6" {
+                        return None;
+                    }
+                    let zone = arguments.next().map(|zone| zone.trim_matches('\'').to_owned());
+                    Self::DateTime64(zone)
+                }
+            }
+        })
+    }
+
+    /// Whether every value of the Postgres type, as far as this kind of column has values, can be written into it.
+    pub fn holds(&self, pg: &PgType) -> bool {
+        match (self, pg) {
+            (Self::Nullable(inner) | Self::LowCardinality(inner), _) => inner.holds(pg),
+            (Self::Array(inner), PgType::Array(element)) => inner.holds(element),
+            // A float has more than one text.
+            (Self::String, PgType::Float(_)) => false,
+            (Self::String, PgType::Array(element)) => Self::String.holds(element),
+            (Self::String, _) => true,
+            (Self::UInt(_), PgType::Bool) => true,
+            (Self::Int(bytes), PgType::Int(needed)) => bytes >= needed,
+            (Self::Int(8), PgType::Oid | PgType::Time | PgType::Timestamp | PgType::TimestampTz) => true,
+            (Self::UInt(bytes), PgType::Oid) => *bytes >= 4,
+            (Self::Float(bytes), PgType::Float(needed)) => bytes >= needed,
+            (Self::Int(bytes), PgType::Date) => *bytes >= 4,
+            (Self::Date32, PgType::Date)
+            | (Self::DateTime64(_), PgType::Timestamp | PgType::TimestampTz)
+            | (Self::Uuid, PgType::Uuid) => true,
+            (
+                Self::Decimal { precision, scale },
+                PgType::Numeric {
+                    precision: digits,
+                    scale: after,
+                },
+            ) => scale >= after && precision - scale >= digits - after,
+            _ => false,
+        }
+    }
+
+    /// Whether it has a place for NULL. An array takes NULL for one without elements: ClickHouse has no other.
+    pub fn takes_null(&self) -> bool {
+        match self {
+            Self::Nullable(_) | Self::Array(_) => true,
+            Self::LowCardinality(inner) => inner.takes_null(),
+            _ => false,
+        }
+    }
+}
+
+impl fmt::Display for ChType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Int(bytes) => write!(f, "Int{}", u32::from(*bytes) * 8),
+            Self::UInt(bytes) => write!(f, "UInt{}", u32::from(*bytes) * 8),
+            Self::Float(bytes) => write!(f, "Float{}", u32::from(*bytes) * 8),
+            Self::Decimal { precision, scale } => write!(f, "Decimal({precision}, {scale})"),
+            Self::String => f.write_str("String"),
+            Self::Uuid => f.write_str("UUID"),
+            Self::Date32 => f.write_str("Date32"),
+            Self::DateTime64(None) => f.write_str("DateTime64(6)"),
+            Self::DateTime64(Some(zone)) => write!(f, "DateTime64(6, '{zone}')"),
+            Self::Nullable(inner) => write!(f, "Nullable({inner})"),
+            Self::LowCardinality(inner) => write!(f, "LowCardinality({inner})"),
+            Self::Array(inner) => write!(f, "Array({inner})"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_numeric_with_few_enough_digits_is_a_decimal() {
+        let modifier = |precision: i32, scale: i32| (precision << 16 | scale & 0x7ff) + VARHDRSZ;
+        let of = |modifier| PgType::of(1700, modifier, None);
+        assert_eq!(
+            of(modifier(12, 2)),
+            PgType::Numeric {
+                precision: 12,
+                scale: 2
+            }
+        );
+        assert_eq!(
+            of(modifier(38, 38)),
+            PgType::Numeric {
+                precision: 38,
+                scale: 38
+            }
+        );
+        for text in [-1, modifier(39, 2), modifier(2, -3), modifier(3, 5)] {
+            assert_eq!(of(text), PgType::Text);
+        }
+    }
+
+    #[test]
+    fn every_type_that_is_mapped_to_holds_its_values_and_comes_back_from_its_name() {
+        let scalars = [
+            16, 17, 20, 21, 23, 25, 26, 700, 701, 1082, 1083, 1114, 1184, 1700, 2950, 3802,
+        ];
+        let arrays = scalars.map(|element| PgType::of(0, -1, Some(element)));
+        for pg in scalars
+            .map(|oid| PgType::of(oid, (12 << 16 | 2) + 4, None))
+            .iter()
+            .chain(&arrays)
+        {
+            for (nullable, key) in [(false, false), (true, false), (false, true), (true, true)] {
+                let ch = pg.mapped(nullable, key);
+                let float_in_key = key && matches!(pg, PgType::Array(of) if matches!(**of, PgType::Float(_)));
+                assert!(ch.holds(pg) || float_in_key, "{ch} for {pg:?}");
+                assert_eq!(ChType::parse(&ch.to_string()), Some(ch.clone()));
+                assert!(key || !nullable || ch.takes_null());
+            }
+        }
+    }
+
+    #[test]
+    fn newer_types_are_known_and_narrower_ones_are_told_apart() {
+        for text in [
+            "DateTime64(6, 'UTC')",
+            "Date32",
+            "LowCardinality(Nullable(String))",
+            "Array(Nullable(Decimal(9, 2)))",
+        ] {
+            assert_eq!(ChType::parse(text).unwrap().to_string(), text);
+        }
+        for unknown in [
+            "DateTime64(3)",
+            "Decimal(76, 2)",
+            "Map(String, String)",
+            "Nullable(Ring)",
+            "",
+            "Array(Int64",
+        ] {
+            assert_eq!(ChType::parse(unknown), None, "{unknown}");
+        }
+        assert!(ChType::Int(8).holds(&PgType::Int(4)));
+        assert!(!ChType::Int(2).holds(&PgType::Int(4)));
+        assert!(
+            !ChType::Decimal {
+                precision: 10,
+                scale: 4
+            }
+            .holds(&PgType::Numeric { precision: 9, scale: 2 })
+        );
+        assert!(
+            ChType::Decimal {
+                precision: 11,
+                scale: 4
+            }
+            .holds(&PgType::Numeric { precision: 9, scale: 2 })
+        );
+    }
+}
