@@ -8,6 +8,7 @@ pub mod health;
 pub mod kafka;
 pub mod link;
 pub mod postgres;
+pub mod sites;
 pub mod sockets;
 pub mod telemetry;
 pub mod workload;
