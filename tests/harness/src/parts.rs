@@ -29,6 +29,12 @@ pub fn kafka() -> Result<(PathBuf, &'static str)> {
     Ok((part(&format!("kafka-{version}"))?, version))
 }
 
+/// The folder with `libs` and `plugins` of a Kafka Connect worker with Debezium's Postgres connector.
+pub fn connect() -> Result<PathBuf> {
+    let (kafka, debezium) = (pinned(VERSIONS, "KAFKA_VERSION")?, pinned(VERSIONS, "DEBEZIUM_VERSION")?);
+    part(&format!("connect-{kafka}-{debezium}"))
+}
+
 /// The folder of the Socket.IO clients that others wrote: `node_modules`, and Python in `venv/bin/python`. `tests/socketio/fetch.sh` fetches them.
 pub fn socketio() -> Result<PathBuf> {
     part("socketio")

@@ -1,6 +1,7 @@
 //! A server and its clients: real Postgres, real Kafka, the real workloads as tasks of this process.
 
 pub mod counter;
+pub mod debezium;
 pub mod gateway;
 pub mod sse;
 pub mod topic;

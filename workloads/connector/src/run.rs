@@ -68,6 +68,7 @@ impl Workload for Uplink {
         Parts {
             phase: &mut status.phase,
             link: &mut status.link,
+            connect: None,
             error: &mut status.error,
         }
     }

@@ -238,6 +238,7 @@ mod tests {
             snapshot_rows: 0,
             error: None,
             measured_at: Some(2000),
+            connect: None,
         };
         (connector, sink)
     }

@@ -83,15 +83,62 @@ pub struct Source {
     pub origin: Option<String>,
 }
 
+impl Source {
+    /// Whether Debezium made the event. Its versions have four parts, `3.7.0.Final`, and ours three; some values have another form there.
+    pub fn is_debezium(&self) -> bool {
+        self.version.split('.').count() == 4
+    }
+
+    /// The end of the commit before, where `sequence` says it: Debezium's events know no commit of their own.
+    pub fn commit_before(&self) -> Option<u64> {
+        let (before, _): (Option<String>, Option<String>) = serde_json::from_str(self.sequence.as_deref()?).ok()?;
+        before?.parse().ok()
+    }
+}
+
 /// An event's place in its transaction.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Transaction {
-    /// `<txId>:<commit LSN>`.
+    /// `<txId>:<LSN>`: of the commit; Debezium's of the event, so that only [`Self::number`] is the same for all of a transaction.
     pub id: String,
     /// From 1, over all tables.
     pub total_order: u64,
     /// From 1, within the table.
     pub data_collection_order: u64,
+}
+
+impl Transaction {
+    /// What all events of the transaction share of [`Self::id`].
+    pub fn number(&self) -> &str {
+        self.id.split_once(':').map_or(&*self.id, |(number, _)| number)
+    }
+}
+
+/// A record of Debezium's that says where a transaction begins and ends (`provide.transaction.metadata`); it changes nothing.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct Marker {
+    /// Which of the two.
+    pub status: Boundary,
+    /// `<txId>:<LSN>`; the LSN of an end is the end of the commit.
+    pub id: String,
+}
+
+/// Which end of a transaction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum Boundary {
+    /// Its first record follows.
+    Begin,
+    /// Its last record was before.
+    End,
+}
+
+impl Marker {
+    /// The end of the commit, if this is an end.
+    pub fn commit_end(&self) -> Option<u64> {
+        let (_, lsn) = self.id.split_once(':').filter(|_| self.status == Boundary::End)?;
+        lsn.parse().ok()
+    }
 }
 
 /// The value of a record.
@@ -158,7 +205,7 @@ pub fn version_in(row: &Row, column: &str) -> Option<Version> {
     row.get(column).and_then(Value::as_i64).map(Version)
 }
 
-/// The id of a transaction: `<txId>:<commit LSN in decimal>`, as Debezium writes it.
+/// The id of a transaction: `<txId>:<commit LSN in decimal>`.
 pub fn transaction_id(tx_id: u32, commit: Lsn) -> String {
     format!("{tx_id}:{}", commit.0)
 }

@@ -1,6 +1,7 @@
 //! What travels between the parts of a SyncCluster: names, versions, change events, status documents. No IO, no clock.
 
 pub mod codec;
+pub mod connect;
 pub mod convergence;
 pub mod event;
 pub mod lsn;

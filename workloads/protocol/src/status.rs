@@ -51,6 +51,8 @@ pub enum ConnectorPhase {
     Snapshotting,
     /// Sending changes as they are committed.
     Streaming,
+    /// Somebody has asked it to wait; the slot keeps what is written meanwhile.
+    Paused,
     /// Kafka cannot be reached; the slot keeps what is written meanwhile.
     Cut,
     /// Something failed and is tried again; `error` says what.
@@ -70,6 +72,57 @@ pub struct SlotStatus {
     pub retained_bytes: u64,
     /// Up to where Kafka has acknowledged, as Postgres was told.
     pub confirmed_flush_lsn: Option<Lsn>,
+}
+
+/// A task of a connector of Kafka Connect's.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConnectTask {
+    /// Its number.
+    pub id: u32,
+    /// RUNNING, PAUSED, FAILED, … as Connect says.
+    pub state: String,
+    /// The first line of what it failed with.
+    pub error: Option<String>,
+}
+
+/// What can be asked of a connector of engine Debezium.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RequestKind {
+    /// A new worker.
+    Restart,
+    /// To read nothing until it is asked to resume; the slot keeps what is written meanwhile.
+    Pause,
+    /// To go on.
+    Resume,
+    /// A new slot, with a new snapshot.
+    Reset,
+}
+
+/// `POST /connector/<what>?id=<id>`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConnectRequest {
+    /// What.
+    pub what: RequestKind,
+    /// Names the request: asked for twice it is done once.
+    pub id: String,
+}
+
+/// What Kafka Connect says of a connector of engine Debezium.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConnectStatus {
+    /// RUNNING, PAUSED, STOPPED, FAILED, … as Connect says; empty while the worker starts.
+    pub connector: String,
+    /// The connector's version, `3.7.0.Final`; empty until it is known.
+    pub version: String,
+    /// Its tasks.
+    pub tasks: Vec<ConnectTask>,
+    /// Restarts of what had failed, since the start of the process.
+    pub restarts: u64,
+    /// Requests that are not done yet.
+    pub waiting: Vec<ConnectRequest>,
+    /// Requests that were done last, newest last.
+    pub done: Vec<ConnectRequest>,
 }
 
 /// `GET /status` of a connector.
@@ -99,6 +152,9 @@ pub struct ConnectorStatus {
     /// When the slot and the lag were measured.
     pub measured_at: Option<Millis>,
 }
+    /// What Kafka Connect says; absent with the native engine.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub connect: Option<ConnectStatus>,
 
 /// What a sink is doing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

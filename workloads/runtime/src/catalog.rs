@@ -2,7 +2,13 @@
 
 use std::collections::HashMap;
 
-use synccluster_protocol::{codec::ColumnType, event::TableName};
+use synccluster_protocol::{
+    codec::{
+        ColumnType,
+        debezium::{self, Form, Lost, TypeFacts},
+    },
+    event::TableName,
+};
 use tokio_postgres::{Client, Error, Row, types::Oid};
 
 /// A column.
@@ -14,6 +20,8 @@ pub struct Column {
     pub kind: ColumnType,
     /// Its type as SQL writes it, `character varying(20)`.
     pub sql_type: String,
+    /// How Debezium writes its values, if it can.
+    pub debezium: Result<Form, Lost>,
 }
 
 /// A table: its columns (generated ones left out, since nobody may write them) and its primary key.
@@ -35,13 +43,15 @@ impl CatalogTable {
 }
 
 const COLUMNS: &str = "select c.oid, a.attname, format_type(a.atttypid, a.atttypmod), b.oid,
-        case when b.typsubscript = 'array_subscript_handler'::regproc then e.base end
+        case when b.typsubscript = 'array_subscript_handler'::regproc then e.base end,
+        b.typname, b.typtype, case when t.typtype = 'd' then t.typtypmod else a.atttypmod end, e.kind,
+        case when t.typtype = 'd' then t.typndims::int2 else a.attndims::int2 end
    from pg_class c
    join pg_namespace n on n.oid = c.relnamespace
    join pg_attribute a on a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped and a.attgenerated = ''
    join pg_type t on t.oid = a.atttypid
    join pg_type b on b.oid = case when t.typtype = 'd' then t.typbasetype else t.oid end
-   left join lateral (select case when i.typtype = 'd' then i.typbasetype else i.oid end from pg_type i where i.oid = b.typelem) e(base) on true
+   left join lateral (select case when i.typtype = 'd' then i.typbasetype else i.oid end, i.typtype from pg_type i where i.oid = b.typelem) e(base, kind) on true
   where n.nspname = $1 and c.relname = $2
   order by a.attnum";
 
@@ -66,12 +76,29 @@ pub async fn table(client: &Client, name: &TableName) -> Result<Option<CatalogTa
         name: row.get(1),
         sql_type: row.get(2),
         kind: ColumnType::of(row.get(3), row.get(4)),
+        debezium: debezium_form(row),
     };
     Ok(Some(CatalogTable {
         name: name.clone(),
         columns: rows.iter().map(column).collect(),
         key,
     }))
+}
+
+fn debezium_form(row: &Row) -> Result<Form, Lost> {
+    let kind = |place| {
+        row.get::<_, Option<i8>>(place)
+            .map_or(' ', |kind| char::from(kind.cast_unsigned()))
+    };
+    let element: Option<Oid> = row.get(4);
+    debezium::form(&TypeFacts {
+        oid: row.get(3),
+        name: row.get(5),
+        kind: kind(6),
+        modifier: row.get(7),
+        element: element.map(|oid| (oid, kind(8))),
+        dimensions: row.get(9),
+    })
 }
 
 /// The primary key's columns of the relation with this OID, in the key's order.

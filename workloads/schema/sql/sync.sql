@@ -47,6 +47,7 @@ create table if not exists sync.conflicts (
 );
 alter table sync.conflicts add column if not exists reapplied_at timestamptz;
 comment on column sync.conflicts.reapplied_at is 'When the losing write was written again as a new one, if it was.';
+create index if not exists conflicts_loser on sync.conflicts (loser_version);
 comment on table sync.conflicts is 'Every write that lost: what it was, what won, and why.';
 
 create table if not exists sync.parked (
@@ -68,6 +69,24 @@ create table if not exists sync.snapshots (
   completed_at timestamptz not null
 );
 grant select, insert, update, delete on sync.snapshots to sync_connector;
+
+-- Uplinks that somebody has asked to wait.
+create table if not exists sync.paused (slot text primary key);
+grant select, insert, delete on sync.paused to sync_connector;
+
+-- Rows that somebody asked to be sent once more, and how far that is. `only_relation` null: all of them.
+create table if not exists sync.resnapshots (
+  id            text primary key,
+  only_relation text,
+  began_at      timestamptz not null default clock_timestamp(),
+  relation      text,
+  after_key     text[] not null default '{}',
+  rows          bigint not null default 0,
+  expected      bigint,
+  done_at       timestamptz
+);
+comment on table sync.resnapshots is 'What was asked for by the annotation synccluster.dev/resnapshot; relation and after_key are what was sent last.';
+grant select, insert, update, delete on sync.resnapshots to sync_connector;
 
 grant select on sync.tables, sync.progress, sync.conflicts, sync.parked to sync_gateway;
 grant update (reapplied_at) on sync.conflicts to sync_gateway;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use synccluster_protocol::{Site, event::TableName};
 
 use crate::{
-    event::{self, Event},
+    event::{self, Event, Place},
     judge::{self, Failure},
     park,
     rounds::{self, Group},
@@ -56,7 +56,7 @@ impl<'a> Transaction<'a> {
         for raw in records {
             match event::parse(raw) {
                 Ok(Some(event)) => events.push(self.placed(event)),
-                Ok(None) => {}
+                Ok(None) => self.ended(raw),
                 Err(error) => park::park(self.target, self.topic, "", &[raw], &error.to_string()).await?,
             }
             bytes += raw.len();
@@ -87,14 +87,30 @@ impl<'a> Transaction<'a> {
     }
 
     fn placed(&mut self, mut event: Event) -> Event {
-        let at = i64::try_from(event.lsn).unwrap_or(i64::MAX);
-        if event.incoming.resent {
-            // A snapshot: the slot is a new one, perhaps of a new database, whose positions begin anew.
-            (self.seen, self.lsn) = (at, at);
+        match event.place {
+            Place::At(at) => {
+                let at = position(at);
+                if event.incoming.resent {
+                    // A snapshot: the slot is a new one, perhaps of a new database, whose positions begin anew.
+                    (self.seen, self.lsn) = (at, at);
+                }
+                event.incoming.resent |= at <= self.seen;
+                self.lsn = self.lsn.max(at);
+            }
+            // Commits do not overlap: where one at or behind that end was seen, this one was.
+            Place::Behind(before) => {
+                event.incoming.resent |= before.is_some_and(|before| position(before) <= self.seen)
+            }
         }
-        event.incoming.resent |= at <= self.seen;
-        self.lsn = self.lsn.max(at);
         event
+    }
+
+    /// Debezium says the end of a commit where the native connector says its beginning. The last byte of a commit is not before its own
+    /// beginning, and before that of the next: so the two can be compared, and an engine can follow the other.
+    fn ended(&mut self, raw: &str) {
+        if let Some(end) = event::marker(raw).and_then(|marker| marker.commit_end()) {
+            self.lsn = self.lsn.max(position(end) - 1);
+        }
     }
 
     /// Stores that the topic was applied up to before `next_offset`, and commits; returns the highest commit of the source seen.
@@ -108,6 +124,10 @@ impl<'a> Transaction<'a> {
         self.target.commit().await?;
         Ok(self.lsn)
     }
+}
+
+fn position(lsn: u64) -> i64 {
+    i64::try_from(lsn).unwrap_or(i64::MAX)
 }
 
 /// Applies events inside a transaction; what cannot be applied is parked.

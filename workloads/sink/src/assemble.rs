@@ -1,7 +1,7 @@
 //! Source transactions, made whole again from one topic's records. Pure.
 //!
-//! A transaction is complete when its last record says so (a header of ours), or when another begins: compaction may have taken the last
-//! record away, but only because a later transaction wrote its key again.
+//! A transaction is complete when its last record says so (a header of ours, or Debezium's record of its end), or when another begins:
+//! compaction may have taken the last record away, but only because a later transaction wrote its key again.
 
 use synccluster_protocol::{Version, event::Transaction};
 
@@ -78,11 +78,11 @@ impl Assembler {
     /// Takes in a record; returns what it completes, oldest first (at most two).
     pub fn push(&mut self, placed: Placed, record: Option<Record>) -> Vec<SourceTransaction> {
         let mut complete = Vec::new();
-        let id = placed.transaction.as_ref().map(|t| &t.id);
-        let same = placed.tombstone || (self.id.is_some() && self.id.as_ref() == id);
+        let id = placed.transaction.as_ref().map(Transaction::number);
+        let same = placed.tombstone || (self.id.is_some() && self.id.as_deref() == id);
         if !same {
             complete.extend(self.take());
-            self.id = id.cloned();
+            self.id = id.map(str::to_owned);
         }
         // The connector may have been interrupted in the middle: then it sends the transaction again from its beginning.
         if !same || placed.transaction.is_some_and(|t| t.total_order == 1) {
@@ -163,6 +163,20 @@ mod tests {
         let mut assembler = Assembler::default();
         assert!(push(&mut assembler, 5, Some(("1:1", 1)), false).is_empty());
         assert_eq!(push(&mut assembler, 6, Some(("1:1", 2)), true), [(vec![5, 6], 7)]);
+    }
+
+    #[test]
+    fn events_of_debeziums_share_the_number_of_their_transaction_only() {
+        let mut assembler = Assembler::default();
+        // The record that says where it begins; when Debezium goes on in the middle it comes again, and takes nothing away.
+        push(&mut assembler, 4, Some(("7:90", 0)), false);
+        push(&mut assembler, 5, Some(("7:91", 1)), false);
+        push(&mut assembler, 6, Some(("7:90", 0)), false);
+        push(&mut assembler, 7, Some(("7:95", 2)), false);
+        assert_eq!(
+            push(&mut assembler, 8, Some(("7:99", 0)), true),
+            [(vec![5, 6, 7, 8], 9)]
+        );
     }
 
     #[test]

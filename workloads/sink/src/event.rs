@@ -4,7 +4,9 @@ use serde_json::Value;
 use synccluster_merge::{Incoming, Kind};
 use synccluster_protocol::{
     Version,
-    event::{Envelope, Op, PARENT_COLUMN, Row, TOMBSTONES, TableName, UNAVAILABLE_VALUE, VERSION_COLUMN, version_in},
+    event::{
+        Envelope, Marker, Op, PARENT_COLUMN, Row, TOMBSTONES, TableName, UNAVAILABLE_VALUE, VERSION_COLUMN, version_in,
+    },
 };
 
 /// A change of one key of one table.
@@ -18,8 +20,19 @@ pub struct Event {
     pub content: Content,
     /// The record as it came, for `sync.parked`.
     pub raw: String,
-    /// The position of its commit in the source's WAL.
-    pub lsn: u64,
+    /// Where its transaction is in the source's WAL.
+    pub place: Place,
+    /// Its values have Debezium's form.
+    pub of_debezium: bool,
+}
+
+/// Where a transaction is in its source's WAL.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// Its commit, or the position of the snapshot.
+    At(u64),
+    /// Behind the end of the commit before it, if that is known: an event of Debezium's says no more. The end of its own commit comes with its last record.
+    Behind(Option<u64>),
 }
 
 /// What an event carries.
@@ -45,10 +58,24 @@ pub enum Error {
     Tombstone(&'static str),
 }
 
-/// Reads a value. `None`: nothing to apply (a delete's bare WAL event; the versioned delete is the tombstone row beside it).
+/// Reads a beginning or an end of a transaction.
+pub fn marker(raw: &str) -> Option<Marker> {
+    serde_json::from_str(raw).ok()
+}
+
+/// Reads a value. `None`: nothing to apply (a delete's bare WAL event; the versioned delete is the tombstone row beside it; a marker).
 pub fn parse(raw: &str) -> Result<Option<Event>, Error> {
-    let envelope: Envelope = serde_json::from_str(raw).map_err(|e| Error::Envelope(e.to_string()))?;
-    let lsn = envelope.source.lsn.unwrap_or_default();
+    let envelope: Envelope = match serde_json::from_str(raw) {
+        Ok(envelope) => envelope,
+        Err(_) if marker(raw).is_some() => return Ok(None),
+        Err(error) => return Err(Error::Envelope(error.to_string())),
+    };
+    let of_debezium = envelope.source.is_debezium();
+    let place = if of_debezium && envelope.op != Op::Read {
+        Place::Behind(envelope.source.commit_before())
+    } else {
+        Place::At(envelope.source.lsn.unwrap_or_default())
+    };
     let name = TableName::new(envelope.source.schema, envelope.source.table);
     let (Some(mut after), Op::Create | Op::Update | Op::Read) = (envelope.after, envelope.op) else {
         return Ok(None);
@@ -72,7 +99,8 @@ pub fn parse(raw: &str) -> Result<Option<Event>, Error> {
             incoming,
             content: Content::Tombstone(key),
             raw: raw.to_owned(),
-            lsn,
+            place,
+            of_debezium,
         }));
     }
     let version = version_in(&after, VERSION_COLUMN).ok_or_else(|| Error::NoVersion(name.clone()))?;
@@ -88,7 +116,8 @@ pub fn parse(raw: &str) -> Result<Option<Event>, Error> {
         incoming,
         content: Content::Row(after),
         raw: raw.to_owned(),
-        lsn,
+        place,
+        of_debezium,
     }))
 }
 
@@ -132,7 +161,7 @@ mod tests {
             parent: Some(Version(1024)),
             resent: false,
         };
-        assert_eq!((event.incoming, event.lsn), (expected, 7));
+        assert_eq!((event.incoming, event.place), (expected, Place::At(7)));
     }
 
     #[test]
@@ -141,6 +170,31 @@ mod tests {
         let event = envelope(["sync", "tombstones"], "u", &after).unwrap().unwrap();
         assert_eq!(event.table, TableName::new("public", "todos"));
         assert_eq!(event.content, Content::Tombstone("{\"id\": 1}".to_owned()));
+    }
+
+    #[test]
+    fn an_event_of_debeziums_is_placed_by_the_commit_before_it() {
+        let of = |sequence: &str, op: &str| {
+            let source = json!({"version": "3.7.0.Final", "name": "demo.client-1", "schema": "public", "table": "todos", "lsn": 90, "sequence": sequence});
+            let raw = json!({"after": {"id": 1, "sync_version": 2048}, "op": op, "source": source}).to_string();
+            let event = parse(&raw).unwrap().unwrap();
+            assert!(event.of_debezium);
+            event.place
+        };
+        assert_eq!(of(r#"["70","90"]"#, "c"), Place::Behind(Some(70)));
+        assert_eq!(of(r#"[null,"90"]"#, "c"), Place::Behind(None));
+        assert_eq!(of(r#"[null,"90"]"#, "r"), Place::At(90));
+    }
+
+    #[test]
+    fn where_a_transaction_of_debeziums_begins_and_ends_changes_nothing() {
+        let of = |status: &str| {
+            json!({"status": status, "id": "743:26217536", "event_count": 2, "data_collections": []}).to_string()
+        };
+        assert_eq!(parse(&of("BEGIN")), Ok(None));
+        assert_eq!(parse(&of("END")), Ok(None));
+        assert_eq!(marker(&of("END")).unwrap().commit_end(), Some(26_217_536));
+        assert_eq!(marker(&of("BEGIN")).unwrap().commit_end(), None);
     }
 
     #[test]

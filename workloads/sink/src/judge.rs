@@ -10,7 +10,7 @@ use serde_json::Value;
 use synccluster_merge::{Action, Conflict, Decision, Local, decide};
 use synccluster_protocol::{
     Version,
-    codec::{self, DecodeError},
+    codec::{self, DecodeError, debezium::decode_debezium},
 };
 use synccluster_runtime::{catalog::CatalogTable, clock::now_micros, postgres};
 use tokio_postgres::{Error, error::SqlState};
@@ -302,7 +302,13 @@ pub fn value_arrays(
     events: &[&Event],
 ) -> Result<Vec<Vec<Option<String>>>, DecodeError> {
     let value = |event: &Event, column: &String| match (&event.content, table.column(column)) {
-        (Content::Row(row), Some(known)) => codec::decode(&known.kind, row.get(column).unwrap_or(&Value::Null)),
+        (Content::Row(row), Some(known)) => {
+            let value = row.get(column).unwrap_or(&Value::Null);
+            match &known.debezium {
+                Ok(form) if event.of_debezium => decode_debezium(form, &known.kind, value),
+                _ => codec::decode(&known.kind, value),
+            }
+        }
         _ => Ok(None),
     };
     columns

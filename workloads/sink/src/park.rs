@@ -32,7 +32,7 @@ pub async fn park(
         .map(drop)
 }
 
-/// Writes a write down that lost. Key and rows are the text of jsonb.
+/// Writes a write down that lost, once: what is sent twice loses a second time. Key and rows are the text of jsonb.
 pub async fn conflict(
     target: &mut Target,
     topic: &str,
@@ -44,7 +44,8 @@ pub async fn conflict(
 ) -> Result<(), tokio_postgres::Error> {
     let statement =
         "insert into sync.conflicts (relation, key, kind, policy, winner, winner_version, loser, loser_version, topic)
-                     values ($1, $2::text::jsonb, $3, $4, $5::text::jsonb, $6, $7::text::jsonb, $8, $9)";
+                     select $1, $2::text::jsonb, $3, $4, $5::text::jsonb, $6::int8, $7::text::jsonb, $8::int8, $9
+                      where not exists (select from sync.conflicts where loser_version = $8 and relation = $1 and key = $2::text::jsonb)";
     let relation = table.to_string();
     let parameters: [Parameter<'_>; 9] = [
         &relation,

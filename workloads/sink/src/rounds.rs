@@ -93,7 +93,8 @@ mod tests {
             incoming,
             content,
             raw: String::new(),
-            lsn: 0,
+            place: crate::event::Place::At(0),
+            of_debezium: false,
         }
     }
 

@@ -12,7 +12,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use synccluster_protocol::{
     ClusterName, Site, Version,
-    event::{TOMBSTONES, TRANSACTION_END_HEADER, Transaction},
+    event::{Boundary, TOMBSTONES, TRANSACTION_END_HEADER, Transaction},
     status::Millis,
 };
 use synccluster_runtime::clock::now_millis;
@@ -154,6 +154,9 @@ struct Head {
     transaction: Option<Transaction>,
     source: Table,
     after: Option<Versioned>,
+    /// With `id`, of a record that says where a transaction begins or ends; change events have neither.
+    status: Option<Boundary>,
+    id: Option<String>,
 }
 
 #[derive(Default, Deserialize)]
@@ -193,7 +196,7 @@ pub struct Received {
 impl Received {
     /// Reads a message's place; what cannot be read is found out, and parked, when it is applied.
     pub fn read(message: &BorrowedMessage<'_>) -> Self {
-        let last = message
+        let ended = message
             .headers()
             .is_some_and(|headers| headers.iter().any(|header| header.key == TRANSACTION_END_HEADER));
         let raw = replay::raw(message);
@@ -202,12 +205,17 @@ impl Received {
             .and_then(|raw| serde_json::from_str(raw).ok())
             .unwrap_or_default();
         let version = head.version();
+        let transaction = head.transaction.or(head.id.map(|id| Transaction {
+            id,
+            total_order: 0,
+            data_collection_order: 0,
+        }));
         Self {
             topic: message.topic().to_owned(),
             placed: Placed {
                 offset: message.offset(),
-                transaction: head.transaction,
-                last,
+                transaction,
+                last: ended || head.status == Some(Boundary::End),
                 tombstone: raw.is_none(),
             },
             record: raw.map(|raw| Record { raw, version }),

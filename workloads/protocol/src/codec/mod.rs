@@ -8,6 +8,7 @@
 //! The text must be made with `DateStyle=ISO`, `TimeZone=UTC`, `IntervalStyle=iso_8601`, `bytea_output=hex`: see [`SESSION_SETTINGS`].
 
 mod array;
+pub mod debezium;
 mod time;
 
 use base64::{Engine, engine::general_purpose::STANDARD};

@@ -1,0 +1,147 @@
+//! The Kafka Connect worker, a child process. Standalone: it is the only one of its site, and what a group of workers would share is here not kept at all.
+
+use std::{
+    fs::{self, File},
+    io,
+    path::{Path, PathBuf},
+    process::Stdio,
+};
+
+use tokio::process::{Child, Command};
+
+/// How a worker is started.
+#[derive(Clone, Debug)]
+pub struct Launch {
+    /// The Java to run it with, and what comes before its arguments.
+    pub java: Vec<String>,
+    /// The folder with Kafka Connect's jars.
+    pub libs: PathBuf,
+    /// The folder with a folder of jars for each plugin.
+    pub plugins: PathBuf,
+    /// The most memory for Java's heap, `256m`.
+    pub heap: String,
+    /// Where its REST interface is, on loopback.
+    pub rest_port: u16,
+    /// A folder of its own; emptied before every start.
+    pub folder: PathBuf,
+    /// Where what it writes goes; absent: where ours goes.
+    pub log: Option<PathBuf>,
+}
+
+/// Why it could not be started.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Its files.
+    #[error("cannot write {path}: {source}; the connector needs a folder it may write to")]
+    Folder {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A folder of the image.
+    #[error("{0} has no jars: the image must have Kafka Connect and Debezium's Postgres connector")]
+    NoJars(PathBuf),
+    /// The program.
+    #[error("cannot start {program}: {source}; the image must have Java 17 or newer")]
+    Start {
+        /// Which.
+        program: String,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+/// A running worker; killed when dropped, and every connection of it closed by that.
+#[derive(Debug)]
+pub struct Worker(Child);
+
+impl Worker {
+    /// Starts one that knows nothing of those before.
+    pub fn start(launch: &Launch, bootstrap_servers: &str) -> Result<Self, Error> {
+        for folder in [&launch.libs, &launch.plugins] {
+            if !fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_some()) {
+                return Err(Error::NoJars(folder.clone()));
+            }
+        }
+        let in_folder = |path: &Path| {
+            let path = path.to_owned();
+            move |source| Error::Folder { path, source }
+        };
+        if launch.folder.exists() {
+            fs::remove_dir_all(&launch.folder).map_err(in_folder(&launch.folder))?;
+        }
+        fs::create_dir_all(&launch.folder).map_err(in_folder(&launch.folder))?;
+        let file = launch.folder.join("worker.properties");
+        fs::write(&file, properties(launch, bootstrap_servers)).map_err(in_folder(&file))?;
+        let (program, before) = launch.java.split_first().map_or(("java", &[][..]), |(p, b)| (p, b));
+        let mut command = Command::new(program);
+        command
+            .args(before)
+            .args([
+                "-XX:+UseSerialGC",
+                "-XX:TieredStopAtLevel=1",
+                "-XX:+ExitOnOutOfMemoryError",
+            ])
+            .arg(format!("-Xmx{}", launch.heap))
+            .arg("-Dorg.apache.logging.log4j.level=WARN")
+            .arg(format!("-Djava.io.tmpdir={}", launch.folder.display()))
+            .arg("-cp")
+            .arg(launch.libs.join("*"))
+            .arg("org.apache.kafka.connect.cli.ConnectStandalone")
+            .arg(&file)
+            .stdin(Stdio::null())
+            .kill_on_drop(true);
+        if let Some(path) = &launch.log {
+            let log = File::options()
+                .create(true)
+                .append(true)
+                .open(path)
+                .map_err(in_folder(path))?;
+            let again = log.try_clone().map_err(in_folder(path))?;
+            command.stdout(log).stderr(again);
+        }
+        let program = program.to_owned();
+        command
+            .spawn()
+            .map(Self)
+            .map_err(|source| Error::Start { program, source })
+    }
+
+    /// How it ended, if it has.
+    pub fn ended(&mut self) -> Option<String> {
+        match self.0.try_wait() {
+            Ok(None) => None,
+            Ok(Some(status)) => Some(status.to_string()),
+            Err(error) => Some(error.to_string()),
+        }
+    }
+
+    /// Ends it, and waits until it has let go of everything.
+    pub async fn end(mut self) {
+        let _ = self.0.kill().await;
+    }
+}
+
+/// Its settings. Only loopback reaches it, since it does whatever it is asked.
+fn properties(launch: &Launch, bootstrap_servers: &str) -> String {
+    format!(
+        "bootstrap.servers={bootstrap_servers}
+listeners=http://127.0.0.1:{port}
+plugin.path={plugins}
+plugin.discovery=service_load
+offset.storage.file.filename={offsets}
+offset.flush.interval.ms=1000
+key.converter=org.apache.kafka.connect.json.JsonConverter
+value.converter=org.apache.kafka.connect.json.JsonConverter
+config.providers=directory
+config.providers.directory.class=org.apache.kafka.common.config.provider.DirectoryConfigProvider
+connector.client.config.override.policy=All
+topic.creation.enable=false
+reconnect.backoff.max.ms=1000
+",
+        port = launch.rest_port,
+        plugins = launch.plugins.display(),
+        offsets = launch.folder.join("offsets").display(),
+    )
+}
