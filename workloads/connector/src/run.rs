@@ -60,6 +60,7 @@ impl Workload for Uplink {
             records_acknowledged: 0,
             snapshot_rows: 0,
             error: None,
+            connect: None,
             measured_at: None,
         }
     }
@@ -68,7 +69,6 @@ impl Workload for Uplink {
         Parts {
             phase: &mut status.phase,
             link: &mut status.link,
-            connect: None,
             error: &mut status.error,
         }
     }
