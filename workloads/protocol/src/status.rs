@@ -149,12 +149,12 @@ pub struct ConnectorStatus {
     pub snapshot_rows: u64,
     /// What failed last, with what to do; absent while all is well.
     pub error: Option<String>,
-    /// When the slot and the lag were measured.
-    pub measured_at: Option<Millis>,
-}
     /// What Kafka Connect says; absent with the native engine.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub connect: Option<ConnectStatus>,
+    /// When the slot and the lag were measured.
+    pub measured_at: Option<Millis>,
+}
 
 /// What a sink is doing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

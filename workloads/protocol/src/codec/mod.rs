@@ -132,12 +132,12 @@ pub fn decode(kind: &ColumnType, value: &Value) -> Result<Option<String>, Decode
     Ok(Some(text))
 }
 
-fn unhex(text: &str) -> Option<Vec<u8>> {
 /// Microseconds since the Unix epoch of an instant in the form a timestamptz travels in; `None` for anything else, infinity included.
 pub fn micros_of_instant(iso: &str) -> Option<i64> {
     time::micros_from_iso(iso)
 }
 
+fn unhex(text: &str) -> Option<Vec<u8>> {
     let digit = |byte: u8| char::from(byte).to_digit(16);
     let pair = |pair: &[u8]| u8::try_from(digit(*pair.first()?)? << 4 | digit(*pair.get(1)?)?).ok();
     text.as_bytes().chunks(2).map(pair).collect()
