@@ -61,13 +61,13 @@ pub trait Health: Send + Sync + 'static {
 }
 
 /// Serves until the process ends.
-async fn serve<H: Health>(listen: SocketAddr, health: Arc<H>) -> Result<(), std::io::Error> {
+async fn serve<H: Health>(listen: SocketAddr, health: Arc<H>, routes: Router) -> Result<(), std::io::Error> {
     let answer = |result: Result<(), String>| match result {
         Ok(()) => (StatusCode::OK, "ok\n".to_owned()),
         Err(reason) => (StatusCode::SERVICE_UNAVAILABLE, format!("{reason}\n")),
     };
     let (live, ready, status) = (Arc::clone(&health), Arc::clone(&health), Arc::clone(&health));
-    let app = Router::new()
+    let app = routes
         .route("/livez", get(move || async move { answer(live.live()) }))
         .route("/readyz", get(move || async move { answer(ready.ready()) }))
         .route(
@@ -84,7 +84,7 @@ async fn serve<H: Health>(listen: SocketAddr, health: Arc<H>) -> Result<(), std:
 }
 
 /// Ends when the process is asked to stop (SIGTERM, or Ctrl-C on a terminal).
-async fn shutdown_requested() {
+pub async fn shutdown_requested() {
     let interrupt = tokio::signal::ctrl_c();
     match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
         Ok(mut terminate) => {
@@ -101,8 +101,19 @@ pub async fn run<H: Health>(
     work: JoinHandle<()>,
     stop: CancellationToken,
 ) -> ExitCode {
+    run_with(listen, health, Router::new(), work, stop).await
+}
+
+/// The same with further routes.
+pub async fn run_with<H: Health>(
+    listen: SocketAddr,
+    health: Arc<H>,
+    routes: Router,
+    work: JoinHandle<()>,
+    stop: CancellationToken,
+) -> ExitCode {
     tokio::select! {
-        served = serve(listen, health) => {
+        served = serve(listen, health, routes) => {
             if let Err(error) = served {
                 tracing::error!(%error, %listen, "cannot serve; is the port taken?");
             }

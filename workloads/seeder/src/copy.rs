@@ -65,7 +65,12 @@ mod tests {
     #[test]
     fn what_would_end_a_value_or_a_row_is_escaped() {
         let mut pieces = Pieces::default();
-        pieces.row(&[Some("a\tb\\c".to_owned()), None, Some(String::new()), Some("x\r\ny".to_owned())]);
+        pieces.row(&[
+            Some("a\tb\\c".to_owned()),
+            None,
+            Some(String::new()),
+            Some("x\r\ny".to_owned()),
+        ]);
         let text = pieces.done().concat();
         assert_eq!(text, b"a\\tb\\\\c\t\\N\t\tx\\r\\ny\n");
     }

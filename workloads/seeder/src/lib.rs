@@ -1,17 +1,23 @@
 //! Fills the tables of a SyncCluster, keeps writing to them, and checks afterwards that nothing it was acknowledged is lost.
 //!
-//! `schema` is what the tables look like, `values` which value is in which row, `plan` which writes are made when: all pure. `load` and `deltas`
-//! write, `journal` keeps what was acknowledged, `verify` checks it.
+//! `schema` is what the tables look like, `values` which value is in which row, `plan` which writes are made when: all pure. `prepare` reads what a
+//! run needs to know; `load` and `deltas` write, `journal` keeps what was acknowledged, `verify` checks it. `runs` are all of them, `api` and
+//! `command` two ways to them.
 
+pub mod api;
+pub mod command;
 mod copy;
-pub mod deltas;
+mod deltas;
+mod health;
 pub mod journal;
-pub mod load;
+mod load;
 mod numbers;
 pub mod plan;
 pub mod prepare;
 pub mod run;
+pub mod runs;
 pub mod schema;
+pub mod serve;
 pub mod sites;
 pub mod values;
 pub mod verify;

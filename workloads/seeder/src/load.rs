@@ -129,16 +129,24 @@ pub struct Loader<'a> {
 impl Loader<'_> {
     /// Loads what is not loaded yet.
     pub async fn load(&mut self, before: Before) -> Result<End, Error> {
-        let Before { mut numbers, chunks, mut next } = before;
+        let Before {
+            mut numbers,
+            chunks,
+            mut next,
+        } = before;
         for table in 0..self.values.tables().count() {
             let Rows { first, count } = self.values.rows(table);
             self.take_numbers(table, &mut numbers).await?;
             let taken = Arc::new(numbers.clone());
-            let mut starts = (first..first + count).step_by(usize::try_from(CHUNK).unwrap_or(1)).peekable();
+            let mut starts = (first..first + count)
+                .step_by(usize::try_from(CHUNK).unwrap_or(1))
+                .peekable();
             let all = Arc::clone(&self.values);
             let make = |start: u64| {
                 let (values, numbers) = (Arc::clone(&all), Arc::clone(&taken));
-                tokio::task::spawn_blocking(move || make(&values, &numbers, table, start, (first + count - start).min(CHUNK)))
+                tokio::task::spawn_blocking(move || {
+                    make(&values, &numbers, table, start, (first + count - start).min(CHUNK))
+                })
             };
             let mut made = starts.peek().map(|&start| make(start));
             while let (Some(start), Some(making)) = (starts.next(), made.take()) {
@@ -150,7 +158,9 @@ impl Loader<'_> {
                 let rows = chunk.rows;
                 match chunks.get(&(table, start)) {
                     Some(known) if known.outcome == Outcome::Loaded => {}
-                    Some(known) if known.outcome == Outcome::Unknown && self.is_there(table, start, known, &taken).await? => {
+                    Some(known)
+                        if known.outcome == Outcome::Unknown && self.is_there(table, start, known, &taken).await? =>
+                    {
                         self.journal.append(&Record::Loaded { number: known.number })?;
                     }
                     _ => {
@@ -181,7 +191,9 @@ impl Loader<'_> {
             if numbers.has(table, column) {
                 continue;
             }
-            let ranges = numbers::take(self.client, sequence, first, count).await.map_err(&fail)?;
+            let ranges = numbers::take(self.client, sequence, first, count)
+                .await
+                .map_err(&fail)?;
             self.journal.append(&Record::Numbers {
                 table: u16::try_from(table).unwrap_or(u16::MAX),
                 column: u16::try_from(column).unwrap_or(u16::MAX),
@@ -232,15 +244,28 @@ impl Loader<'_> {
     async fn is_there(&self, table: usize, row: u64, known: &Known, numbers: &Numbers) -> Result<bool, Error> {
         let declared = self.values.table(table);
         let key = known.key.clone().unwrap_or_else(|| {
-            let made = declared.key.iter().map(|&column| self.values.value(table, row, column, numbers));
+            let made = declared
+                .key
+                .iter()
+                .map(|&column| self.values.value(table, row, column, numbers));
             made.map(Option::unwrap_or_default).collect()
         });
         let columns = key_columns(declared).into_iter().enumerate();
-        let equal: Vec<String> = columns.map(|(place, (name, sql_type))| format!("{name} = ${}::text::{sql_type}", place + 1)).collect();
-        let query = format!("select exists (select from {} where {})", quote_table(&declared.name), equal.join(" and "));
-        let key: Vec<_> = key.iter().map(|value| value as &(dyn tokio_postgres::types::ToSql + Sync)).collect();
+        let equal: Vec<String> = columns
+            .map(|(place, (name, sql_type))| format!("{name} = ${}::text::{sql_type}", place + 1))
+            .collect();
+        let query = format!(
+            "select exists (select from {} where {})",
+            quote_table(&declared.name),
+            equal.join(" and ")
+        );
+        let key: Vec<_> = key
+            .iter()
+            .map(|value| value as &(dyn tokio_postgres::types::ToSql + Sync))
+            .collect();
         let row = self.client.query_one(&query, &key).await;
-        row.map(|row| row.get(0)).map_err(|error| self.fail(table)(describe(&error)))
+        row.map(|row| row.get(0))
+            .map_err(|error| self.fail(table)(describe(&error)))
     }
 }
 

@@ -76,7 +76,10 @@ mod tests {
         };
         numbers.set(0, 2, vec![range(5, 1, 2), range(7, 9217, 10)]);
         let of = |row| numbers.number(0, 2, row);
-        assert_eq!([4, 5, 6, 7, 8, 17].map(of), [None, Some(1), Some(1025), Some(9217), Some(10241), None]);
+        assert_eq!(
+            [4, 5, 6, 7, 8, 17].map(of),
+            [None, Some(1), Some(1025), Some(9217), Some(10241), None]
+        );
         assert_eq!(numbers.number(1, 2, 5), None);
     }
 }

@@ -94,7 +94,10 @@ pub async fn resume(order: &Load, begin: &journal::Begin, sites: &Sites) -> Resu
     let tables: Vec<Table> = tables.into_iter().map(|(_, table)| table).collect();
     let rows = |table: &Table| {
         let place = begin.tables.iter().position(|name| *name == table.name.to_string());
-        let (first, count) = place.and_then(|place| begin.rows.get(place)).copied().unwrap_or_default();
+        let (first, count) = place
+            .and_then(|place| begin.rows.get(place))
+            .copied()
+            .unwrap_or_default();
         Rows { first, count }
     };
     let mut facts = facts(&client, &tables, &rows).await?;
@@ -136,7 +139,12 @@ pub async fn look(sites: &Sites, site: Site) -> Result<Values, Error> {
     let client = sites.connect(site).await?;
     let tables = read::tables(&client, &[]).await?;
     let none = |table: Table| (table, Rows::default());
-    Ok(Values::choose(1, tables.into_iter().map(none).collect(), &[], &Facts::default())?)
+    Ok(Values::choose(
+        1,
+        tables.into_iter().map(none).collect(),
+        &[],
+        &Facts::default(),
+    )?)
 }
 
 /// A number no row had that was made before.
@@ -179,7 +187,11 @@ async fn choose(
 
 async fn facts(client: &Client, tables: &[Table], rows: &impl Fn(&Table) -> Rows) -> Result<Facts, Error> {
     let mut facts = Facts::default();
-    let filled = |name: &schema::ForeignKey| tables.iter().find(|table| table.name == name.table && rows(table).count > 0);
+    let filled = |name: &schema::ForeignKey| {
+        tables
+            .iter()
+            .find(|table| table.name == name.table && rows(table).count > 0)
+    };
     for table in tables {
         let name = table.name.to_string();
         for (number, key) in table.foreign.iter().enumerate() {
@@ -189,14 +201,20 @@ async fn facts(client: &Client, tables: &[Table], rows: &impl Fn(&Table) -> Rows
                     name: key.table.clone(),
                     ..table.clone()
                 };
-                facts.given.insert((name.clone(), number), texts(client, &parent, &target, false).await?);
+                facts
+                    .given
+                    .insert((name.clone(), number), texts(client, &parent, &target, false).await?);
             }
         }
         for &place in table.unique.iter().flatten() {
             let column = &table.columns[place];
             let counted = matches!(column.kind, Kind::Integer(_)) && column.sequence.is_none();
             if counted && !table.foreign.iter().any(|key| key.columns.contains(&place)) {
-                let highest = format!("select max({})::bigint from {}", quote(&column.name), quote_table(&table.name));
+                let highest = format!(
+                    "select max({})::bigint from {}",
+                    quote(&column.name),
+                    quote_table(&table.name)
+                );
                 if let Some(highest) = client.query_one(&highest, &[]).await?.get(0) {
                     facts.highest.insert((name.clone(), place), highest);
                 }
@@ -211,7 +229,11 @@ async fn texts(client: &Client, table: &Table, columns: &[&str], ordered: bool) 
     let names: Vec<String> = columns.iter().map(|column| quote(column)).collect();
     let texts: Vec<String> = names.iter().map(|name| format!("{name}::text")).collect();
     let wanted: Vec<String> = names.iter().map(|name| format!("{name} is not null")).collect();
-    let order = if ordered { format!("order by {}", names.join(", ")) } else { String::new() };
+    let order = if ordered {
+        format!("order by {}", names.join(", "))
+    } else {
+        String::new()
+    };
     let query = format!(
         "select {} from {} where {} {order} limit {KNOWN_ROWS}",
         texts.join(", "),
@@ -219,7 +241,10 @@ async fn texts(client: &Client, table: &Table, columns: &[&str], ordered: bool) 
         wanted.join(" and "),
     );
     let rows = client.query(&query, &[]).await?;
-    Ok(rows.iter().map(|row| (0..columns.len()).map(|place| row.get(place)).collect()).collect())
+    Ok(rows
+        .iter()
+        .map(|row| (0..columns.len()).map(|place| row.get(place)).collect())
+        .collect())
 }
 
 /// Writes some rows into every table, within a transaction that is rolled back: whatever the tables ask for, Postgres says it here, and not in the middle.
@@ -232,7 +257,9 @@ async fn rehearse(client: &Client, values: &Values) -> Result<(), Error> {
             reason,
         };
         for (column, sequence) in values.sequences(place) {
-            let taken = numbers::take(client, sequence, rows.first, rows.count).await.map_err(fail)?;
+            let taken = numbers::take(client, sequence, rows.first, rows.count)
+                .await
+                .map_err(fail)?;
             numbers.set(place, column, taken);
         }
         let mut pieces = Pieces::default();
@@ -257,8 +284,14 @@ async fn rehearse(client: &Client, values: &Values) -> Result<(), Error> {
 pub fn refusal(error: &tokio_postgres::Error, table: &Table) -> String {
     let said = describe(error);
     let Some(db) = error.as_db_error() else { return said };
-    let place = db.where_().map(|place| format!("; at {}", place.lines().next().unwrap_or_default())).unwrap_or_default();
-    let column = db.column().map(str::to_owned).or_else(|| mentioned(table, db.where_().unwrap_or_default()));
+    let place = db
+        .where_()
+        .map(|place| format!("; at {}", place.lines().next().unwrap_or_default()))
+        .unwrap_or_default();
+    let column = db
+        .column()
+        .map(str::to_owned)
+        .or_else(|| mentioned(table, db.where_().unwrap_or_default()));
     let column = format!("{}.{}", table.name, column.as_deref().unwrap_or("COLUMN"));
     let remedy = match *db.code() {
         SqlState::UNIQUE_VIOLATION | SqlState::EXCLUSION_VIOLATION => {
@@ -292,7 +325,9 @@ pub fn begin(order: &Order, values: &Values, at: i64) -> journal::Begin {
             .collect(),
         highest: values
             .highest()
-            .filter_map(|(table, column, number)| Some((u16::try_from(table).ok()?, u16::try_from(column).ok()?, number)))
+            .filter_map(|(table, column, number)| {
+                Some((u16::try_from(table).ok()?, u16::try_from(column).ok()?, number))
+            })
             .collect(),
         at,
     }
@@ -306,6 +341,12 @@ pub fn key_columns(table: &Table) -> Vec<(String, String)> {
 
 /// The place of a table's key, if it is one number of a sequence.
 pub fn sequence_key(values: &Values, table: usize) -> Option<u16> {
-    let [only] = values.table(table).key[..] else { return None };
-    values.sequences(table).any(|(column, _)| column == only).then(|| u16::try_from(only).ok()).flatten()
+    let [only] = values.table(table).key[..] else {
+        return None;
+    };
+    values
+        .sequences(table)
+        .any(|(column, _)| column == only)
+        .then(|| u16::try_from(only).ok())
+        .flatten()
 }

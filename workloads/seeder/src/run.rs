@@ -163,7 +163,11 @@ impl Run {
         progress.seconds = self.elapsed().as_secs_f64();
         #[expect(clippy::cast_precision_loss, reason = "a rate need not be exact")]
         let acknowledged = progress.acknowledged as f64;
-        progress.rate = if progress.seconds > 0.0 { acknowledged / progress.seconds } else { 0.0 };
+        progress.rate = if progress.seconds > 0.0 {
+            acknowledged / progress.seconds
+        } else {
+            0.0
+        };
         progress
     }
 

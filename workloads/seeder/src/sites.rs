@@ -76,11 +76,16 @@ impl Sites {
         let client = loop {
             match connect_once(secret, APPLICATION).await {
                 Ok(client) => break client,
-                Err(reason) if tokio::time::Instant::now() > deadline => return Err(Error::Unreachable { site, reason }),
+                Err(reason) if tokio::time::Instant::now() > deadline => {
+                    return Err(Error::Unreachable { site, reason });
+                }
                 Err(_) => tokio::time::sleep(Duration::from_millis(500)).await,
             }
         };
-        let settings: String = SESSION_SETTINGS.iter().map(|(name, value)| format!("set {name} = '{value}';")).collect();
+        let settings: String = SESSION_SETTINGS
+            .iter()
+            .map(|(name, value)| format!("set {name} = '{value}';"))
+            .collect();
         client.batch_execute(&settings).await.map_err(|error| Error::Refused {
             site,
             reason: describe(&error),

@@ -71,14 +71,21 @@ pub struct Book {
 
 impl Book {
     /// With a connection to each site, for the numbers of its sequences.
-    pub async fn open(values: Arc<Values>, known: Vec<Vec<Key>>, sites: &Sites, at: &[Site]) -> Result<Self, sites::Error> {
+    pub async fn open(
+        values: Arc<Values>,
+        known: Vec<Vec<Key>>,
+        sites: &Sites,
+        at: &[Site],
+    ) -> Result<Self, sites::Error> {
         let mut clients = Vec::new();
         for &site in at {
             clients.push(sites.connect(site).await?);
         }
         let plain = (0..values.tables().count()).map(|place| {
             let table = values.table(place);
-            (0..table.columns.len()).filter(|&column| table.is_plain(column) && values.can_change(place, column)).collect()
+            (0..table.columns.len())
+                .filter(|&column| table.is_plain(column) && values.can_change(place, column))
+                .collect()
         });
         Ok(Self {
             plain: plain.collect(),
@@ -96,7 +103,10 @@ impl Book {
         if op.kind == WriteKind::Insert {
             return self.insert(op, op.row - known).await;
         }
-        let key = match usize::try_from(op.row).ok().and_then(|row| self.known[op.table].get(row)) {
+        let key = match usize::try_from(op.row)
+            .ok()
+            .and_then(|row| self.known[op.table].get(row))
+        {
             Some(key) => key.clone(),
             None if op.again => self.inserted.get(&(op.table, op.row)).cloned().unwrap_or_default(),
             None => self.inserted.remove(&(op.table, op.row)).unwrap_or_default(),
@@ -107,7 +117,8 @@ impl Book {
         } else if plain.is_empty() {
             Change::Touch
         } else {
-            let column = plain[usize::try_from(crate::values::random::mix(op.number)).unwrap_or_default() % plain.len()];
+            let column =
+                plain[usize::try_from(crate::values::random::mix(op.number)).unwrap_or_default() % plain.len()];
             Change::Update(column, self.values.changed(op.table, column, CHANGES + op.number))
         };
         Ok(Write {
@@ -119,13 +130,25 @@ impl Book {
 
     async fn insert(&mut self, op: &Op, place: u64) -> Result<Write, String> {
         let mut taken = HashMap::new();
-        let sequences: Vec<(usize, String)> = self.values.sequences(op.table).map(|(column, name)| (column, name.to_owned())).collect();
+        let sequences: Vec<(usize, String)> = self
+            .values
+            .sequences(op.table)
+            .map(|(column, name)| (column, name.to_owned()))
+            .collect();
         for (column, sequence) in sequences {
             taken.insert(column, self.number(op.site, op.table, column, &sequence).await?);
         }
         let row = self.values.rows(op.table).first + place;
-        let made = self.values.row(op.table, row, &|_, column: usize, _| taken.get(&column).copied());
-        let key: Key = self.values.table(op.table).key.iter().map(|&column| made[column].clone().unwrap_or_default()).collect();
+        let made = self
+            .values
+            .row(op.table, row, &|_, column: usize, _| taken.get(&column).copied());
+        let key: Key = self
+            .values
+            .table(op.table)
+            .key
+            .iter()
+            .map(|&column| made[column].clone().unwrap_or_default())
+            .collect();
         if op.again {
             self.inserted.insert((op.table, op.row), key.clone());
         }
@@ -143,6 +166,7 @@ impl Book {
                 left.extend((range.row..range.row + range.count).filter_map(|row| range.number(row)));
             }
         }
-        left.pop_front().ok_or_else(|| format!("sequence {sequence} has no numbers left"))
+        left.pop_front()
+            .ok_or_else(|| format!("sequence {sequence} has no numbers left"))
     }
 }

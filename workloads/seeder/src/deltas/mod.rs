@@ -60,7 +60,10 @@ pub struct Journal {
 
 impl Journal {
     fn append(&self, record: &Record) -> Result<(), journal::Error> {
-        self.writer.lock().unwrap_or_else(PoisonError::into_inner).append(record)
+        self.writer
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .append(record)
     }
 
     fn sync(&self) -> Result<(), journal::Error> {

@@ -116,7 +116,12 @@ impl Worker {
         }
     }
 
-    async fn attempt(&self, client: &Client, prepared: &mut Prepared, writes: &[Write]) -> Result<Result<(), Failure>, Error> {
+    async fn attempt(
+        &self,
+        client: &Client,
+        prepared: &mut Prepared,
+        writes: &[Write],
+    ) -> Result<Result<(), Failure>, Error> {
         let number = self.journal.next.fetch_add(1, Ordering::Relaxed);
         let sent = writes.iter().map(|write| Sent {
             table: u16::try_from(write.table).unwrap_or(u16::MAX),
@@ -168,11 +173,21 @@ impl Worker {
     async fn send(&self, client: &Client, prepared: &mut Prepared, writes: &[Write]) -> Result<Vec<i64>, Failure> {
         let mut statements = Vec::new();
         for write in writes {
-            statements.push(self.statements(client, prepared, write).await.map_err(|error| early(&error))?);
+            statements.push(
+                self.statements(client, prepared, write)
+                    .await
+                    .map_err(|error| early(&error))?,
+            );
         }
         client.batch_execute("begin").await.map_err(|error| early(&error))?;
         // All are on their way before the first is answered.
-        let answers = join_all(writes.iter().zip(&statements).map(|(write, statements)| execute(client, write, statements))).await;
+        let answers = join_all(
+            writes
+                .iter()
+                .zip(&statements)
+                .map(|(write, statements)| execute(client, write, statements)),
+        )
+        .await;
         let mut versions = Vec::new();
         let mut failure = None;
         for answer in answers {
@@ -196,13 +211,24 @@ impl Worker {
         }
         match client.batch_execute("commit").await {
             Ok(()) => Ok(versions),
-            Err(error) if error.as_db_error().is_some_and(|db| *db.code() != SqlState::ADMIN_SHUTDOWN) => Err(early(&error)),
+            Err(error)
+                if error
+                    .as_db_error()
+                    .is_some_and(|db| *db.code() != SqlState::ADMIN_SHUTDOWN) =>
+            {
+                Err(early(&error))
+            }
             Err(_) => Err(Failure::Unknown),
         }
     }
 
     /// What a write takes: one statement, and for a delete another that asks what version its tombstone has.
-    async fn statements(&self, client: &Client, prepared: &mut Prepared, write: &Write) -> Result<Vec<Statement>, tokio_postgres::Error> {
+    async fn statements(
+        &self,
+        client: &Client,
+        prepared: &mut Prepared,
+        write: &Write,
+    ) -> Result<Vec<Statement>, tokio_postgres::Error> {
         let mut statements = Vec::new();
         for sql in self.sql(write) {
             let statement = match prepared.0.get(&sql) {
@@ -224,14 +250,17 @@ impl Worker {
         let key = key_columns(table);
         let equal = |from: usize| {
             let parts = key.iter().enumerate();
-            let parts = parts.map(|(place, (column, sql_type))| format!("{column} = ${}::text::{sql_type}", place + from));
+            let parts =
+                parts.map(|(place, (column, sql_type))| format!("{column} = ${}::text::{sql_type}", place + from));
             parts.collect::<Vec<_>>().join(" and ")
         };
         match &write.change {
             Change::Insert(_) => {
                 let columns: Vec<String> = table.columns.iter().map(|column| quote(&column.name)).collect();
                 let values = table.columns.iter().enumerate();
-                let values: Vec<String> = values.map(|(place, column)| format!("${}::text::{}", place + 1, column.sql_type)).collect();
+                let values: Vec<String> = values
+                    .map(|(place, column)| format!("${}::text::{}", place + 1, column.sql_type))
+                    .collect();
                 vec![format!(
                     "insert into {name} ({}) overriding system value values ({}) returning sync_version",
                     columns.join(", "),
@@ -241,11 +270,17 @@ impl Worker {
             Change::Update(column, _) => {
                 let column = &table.columns[*column];
                 let set = format!("{} = $1::text::{}", quote(&column.name), column.sql_type);
-                vec![format!("update {name} set {set} where {} returning sync_version", equal(2))]
+                vec![format!(
+                    "update {name} set {set} where {} returning sync_version",
+                    equal(2)
+                )]
             }
             Change::Touch => {
                 let (column, _) = &key[0];
-                vec![format!("update {name} set {column} = {column} where {} returning sync_version", equal(1))]
+                vec![format!(
+                    "update {name} set {column} = {column} where {} returning sync_version",
+                    equal(1)
+                )]
             }
             Change::Delete => {
                 let names = table.key_names().zip(&key).enumerate();
@@ -256,7 +291,9 @@ impl Worker {
                 let parts = parts.collect::<Vec<_>>().join(", ");
                 vec![
                     format!("delete from {name} where {} returning sync_version", equal(1)),
-                    format!("select version from sync.tombstones where relation = '{relation}' and key = jsonb_build_object({parts})"),
+                    format!(
+                        "select version from sync.tombstones where relation = '{relation}' and key = jsonb_build_object({parts})"
+                    ),
                 ]
             }
         }

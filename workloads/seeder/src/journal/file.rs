@@ -26,13 +26,18 @@ pub enum Error {
     #[error("there is no run {0} here; `runs` lists them")]
     NoRun(String),
     /// A record that is damaged, and others behind it: what they said cannot be known.
-    #[error("journal {file} is damaged at byte {at}: what was acknowledged there is not known; remove the file if you can do without it")]
+    #[error(
+        "journal {file} is damaged at byte {at}: what was acknowledged there is not known; remove the file if you can do without it"
+    )]
     Damaged {
         /// Which.
         file: PathBuf,
         /// Where.
         at: u64,
     },
+    /// Somebody writes it.
+    #[error("run {0} is going on in another process")]
+    Busy(String),
     /// A record that cannot be written.
     #[error("a record cannot be written: {0}")]
     Record(#[from] postcard::Error),
@@ -58,7 +63,11 @@ impl Folder {
         let mut runs = Vec::new();
         for entry in fs::read_dir(&self.0).map_err(|reason| fail(&self.0, reason))? {
             let name = entry.map_err(|reason| fail(&self.0, reason))?.file_name();
-            runs.extend(name.to_str().and_then(|name| name.strip_suffix(".journal")).map(str::to_owned));
+            runs.extend(
+                name.to_str()
+                    .and_then(|name| name.strip_suffix(".journal"))
+                    .map(str::to_owned),
+            );
         }
         runs.sort_by_key(|run| (number(run), run.clone()));
         Ok(runs)
@@ -71,7 +80,11 @@ impl Folder {
             let run = format!("{kind}-{next}");
             let path = self.path(&run);
             match OpenOptions::new().write(true).create_new(true).open(&path) {
-                Ok(file) => return Ok((run, Writer { file, path })),
+                Ok(file) => {
+                    let writer = Writer { file, path };
+                    writer.lock(&run)?;
+                    return Ok((run, writer));
+                }
                 // Another process was quicker.
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
                 Err(reason) => return Err(fail(&path, reason)),
@@ -96,16 +109,24 @@ impl Folder {
 
     /// Goes on with one: what a killed process had begun to write at its end is cut off.
     pub fn append(&self, run: &str) -> Result<Writer, Error> {
-        let mut reader = self.read(run)?;
+        let (mut reader, path) = (self.read(run)?, self.path(run));
+        let file = OpenOptions::new()
+            .append(true)
+            .open(&path)
+            .map_err(|reason| fail(&path, reason))?;
+        let writer = Writer { file, path };
+        writer.lock(run)?;
         while reader.next()?.is_some() {}
-        let path = self.path(run);
-        let open = || {
-            let file = OpenOptions::new().append(true).open(&path)?;
-            file.set_len(reader.at)?;
-            Ok(file)
-        };
-        let file = open().map_err(|reason| fail(&path, reason))?;
-        Ok(Writer { file, path })
+        writer
+            .file
+            .set_len(reader.at)
+            .map_err(|reason| fail(&writer.path, reason))?;
+        Ok(writer)
+    }
+
+    /// Whether somebody writes it now.
+    pub fn is_open(&self, run: &str) -> bool {
+        File::open(self.path(run)).is_ok_and(|file| file.try_lock_shared().is_err())
     }
 
     /// Removes one.
@@ -119,7 +140,9 @@ impl Folder {
 }
 
 fn number(run: &str) -> u64 {
-    run.rsplit_once('-').and_then(|(_, number)| number.parse().ok()).unwrap_or_default()
+    run.rsplit_once('-')
+        .and_then(|(_, number)| number.parse().ok())
+        .unwrap_or_default()
 }
 
 fn fail(file: &Path, reason: io::Error) -> Error {
@@ -137,6 +160,15 @@ pub struct Writer {
 }
 
 impl Writer {
+    /// Held until the file is closed, however the process ends.
+    fn lock(&self, run: &str) -> Result<(), Error> {
+        match self.file.try_lock() {
+            Ok(()) => Ok(()),
+            Err(fs::TryLockError::WouldBlock) => Err(Error::Busy(run.to_owned())),
+            Err(fs::TryLockError::Error(reason)) => Err(fail(&self.path, reason)),
+        }
+    }
+
     /// Appends one. When this returns, it outlives the process.
     pub fn append(&mut self, record: &Record) -> Result<(), Error> {
         let mut bytes = vec![0; 8];
@@ -262,12 +294,21 @@ mod tests {
         let whole = fs::metadata(folder.path(&run)).unwrap().len();
         writer.append(&loaded(2)).unwrap();
         let length = fs::metadata(folder.path(&run)).unwrap().len();
+        drop(writer);
         for end in whole..length {
-            OpenOptions::new().write(true).open(folder.path(&run)).unwrap().set_len(end).unwrap();
+            OpenOptions::new()
+                .write(true)
+                .open(folder.path(&run))
+                .unwrap()
+                .set_len(end)
+                .unwrap();
             assert_eq!(all(&folder, &run).unwrap(), [loaded(1)], "cut at {end}");
         }
         let mut writer = folder.append(&run).unwrap();
+        assert!(matches!(folder.append(&run), Err(Error::Busy(_))) && folder.is_open(&run));
         writer.append(&loaded(3)).unwrap();
+        drop(writer);
+        assert!(!folder.is_open(&run));
         assert_eq!(all(&folder, &run).unwrap(), [loaded(1), loaded(3)]);
     }
 
@@ -292,6 +333,9 @@ mod tests {
             step: 1024,
             count: 2,
         };
-        assert_eq!([9, 10, 11, 12].map(|row| range.number(row)), [None, Some(3), Some(1027), None]);
+        assert_eq!(
+            [9, 10, 11, 12].map(|row| range.number(row)),
+            [None, Some(3), Some(1027), None]
+        );
     }
 }

@@ -50,7 +50,9 @@ impl KeyRange {
     /// The number for a row.
     pub fn number(&self, row: u64) -> Option<i64> {
         let place = row.checked_sub(self.row).filter(|place| *place < self.count)?;
-        self.step.checked_mul(i64::try_from(place).ok()?)?.checked_add(self.first)
+        self.step
+            .checked_mul(i64::try_from(place).ok()?)?
+            .checked_add(self.first)
     }
 }
 

@@ -238,7 +238,10 @@ mod tests {
     }
 
     fn pool(rows: u64) -> Pool {
-        Pool { rows, referenced: false }
+        Pool {
+            rows,
+            referenced: false,
+        }
     }
 
     #[test]
@@ -248,8 +251,14 @@ mod tests {
             skew: 1.0,
             ..Deltas::default()
         };
-        assert_eq!(ops(&order, 3, &[pool(10), pool(0)], 5000), ops(&order, 3, &[pool(10), pool(0)], 5000));
-        let other = Deltas { seed: 2, ..order.clone() };
+        assert_eq!(
+            ops(&order, 3, &[pool(10), pool(0)], 5000),
+            ops(&order, 3, &[pool(10), pool(0)], 5000)
+        );
+        let other = Deltas {
+            seed: 2,
+            ..order.clone()
+        };
         assert_ne!(ops(&order, 3, &[pool(10)], 100), ops(&other, 3, &[pool(10)], 100));
     }
 
@@ -260,7 +269,11 @@ mod tests {
         for op in &all {
             *counts.entry(op.kind).or_default() += 1;
         }
-        for (kind, share) in [(WriteKind::Insert, 3000), (WriteKind::Update, 6000), (WriteKind::Delete, 1000)] {
+        for (kind, share) in [
+            (WriteKind::Insert, 3000),
+            (WriteKind::Update, 6000),
+            (WriteKind::Delete, 1000),
+        ] {
             assert!(counts[&kind].abs_diff(share) < 300, "{counts:?}");
         }
         assert!(all.iter().enumerate().all(|(number, op)| op.number == number as u64));
@@ -303,7 +316,9 @@ mod tests {
         assert!(deletes.len() > 100);
         for delete in deletes {
             let next = all.get(usize::try_from(delete.number).unwrap() + 1);
-            assert!(next.is_none_or(|next| next.kind == WriteKind::Update && next.row == delete.row && next.site != delete.site));
+            assert!(next.is_none_or(|next| next.kind == WriteKind::Update
+                && next.row == delete.row
+                && next.site != delete.site));
         }
     }
 
@@ -342,7 +357,9 @@ mod tests {
     #[test]
     fn skew_prefers_the_first() {
         let share = |skew: f64| {
-            let first = (0..10_000).filter(|&n| zipf(f64::from(n) / 10_000.0, 1000, skew) < 10).count();
+            let first = (0..10_000)
+                .filter(|&n| zipf(f64::from(n) / 10_000.0, 1000, skew) < 10)
+                .count();
             first / 100
         };
         assert_eq!(share(0.0), 1);

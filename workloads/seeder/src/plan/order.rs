@@ -48,7 +48,13 @@ pub enum Error {
     Format(String),
 }
 
-fn range<T: PartialOrd + fmt::Display>(field: &'static str, value: &T, low: &T, high: &T, range: &'static str) -> Result<(), Error> {
+fn range<T: PartialOrd + fmt::Display>(
+    field: &'static str,
+    value: &T,
+    low: &T,
+    high: &T,
+    range: &'static str,
+) -> Result<(), Error> {
     if value >= low && value <= high {
         return Ok(());
     }
@@ -120,12 +126,19 @@ impl Load {
     /// How many rows a table gets.
     pub fn rows_of(&self, table: &str) -> u64 {
         let told = self.rows_of.iter().filter_map(|text| rows_of(text).ok());
-        told.filter(|(name, _)| name == table).map(|(_, rows)| rows).next_back().unwrap_or(self.rows)
+        told.filter(|(name, _)| name == table)
+            .map(|(_, rows)| rows)
+            .next_back()
+            .unwrap_or(self.rows)
     }
 }
 
 fn rows_of(text: &str) -> Result<(String, u64), Error> {
-    let wrong = || Error::Format(format!("`{text}` is no number of rows of a table: write schema.table=number, such as public.todos=1000"));
+    let wrong = || {
+        Error::Format(format!(
+            "`{text}` is no number of rows of a table: write schema.table=number, such as public.todos=1000"
+        ))
+    };
     let (table, rows) = text.split_once('=').ok_or_else(wrong)?;
     let rows = rows.parse().ok().filter(|rows| *rows <= MOST_ROWS);
     Ok((table.to_owned(), rows.ok_or_else(wrong)?))
@@ -133,7 +146,8 @@ fn rows_of(text: &str) -> Result<(String, u64), Error> {
 
 fn overrides(values: &[String]) -> Result<Vec<Override>, Error> {
     let read = values.iter().map(|text| text.parse());
-    read.collect::<Result<_, _>>().map_err(|error: crate::values::OverrideError| Error::Format(error.to_string()))
+    read.collect::<Result<_, _>>()
+        .map_err(|error: crate::values::OverrideError| Error::Format(error.to_string()))
 }
 
 fn known(site: Site, sites: &[Site]) -> Result<(), Error> {
@@ -199,7 +213,11 @@ impl Default for Mix {
 
 impl fmt::Display for Mix {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "insert={},update={},delete={}", self.insert, self.update, self.delete)
+        write!(
+            f,
+            "insert={},update={},delete={}",
+            self.insert, self.update, self.delete
+        )
     }
 }
 
@@ -240,7 +258,9 @@ impl FromStr for Pair {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let (first, second) = text.split_once(',').ok_or_else(|| format!("`{text}` is no pair: write delete,update"))?;
+        let (first, second) = text
+            .split_once(',')
+            .ok_or_else(|| format!("`{text}` is no pair: write delete,update"))?;
         Ok(Self {
             first: first.parse()?,
             second: second.parse()?,
@@ -263,9 +283,13 @@ impl FromStr for Hold {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let (site, time) = text.split_once('=').ok_or_else(|| format!("`{text}` holds nobody: write client-1=5s"))?;
+        let (site, time) = text
+            .split_once('=')
+            .ok_or_else(|| format!("`{text}` holds nobody: write client-1=5s"))?;
         Ok(Self {
-            site: site.parse().map_err(|error: synccluster_protocol::site::NameError| error.to_string())?,
+            site: site
+                .parse()
+                .map_err(|error: synccluster_protocol::site::NameError| error.to_string())?,
             time: time.to_owned(),
         })
     }
@@ -357,8 +381,13 @@ impl Deltas {
         if self.conflicts > 0 && at.len() < 2 {
             return Err(Error::OneSite { share: self.conflicts });
         }
-        if self.pair.is_some_and(|pair| [pair.first, pair.second].contains(&WriteKind::Insert)) {
-            return Err(Error::Format("a pair is of updates and deletes: two sites cannot insert one key that nobody knows".to_owned()));
+        if self
+            .pair
+            .is_some_and(|pair| [pair.first, pair.second].contains(&WriteKind::Insert))
+        {
+            return Err(Error::Format(
+                "a pair is of updates and deletes: two sites cannot insert one key that nobody knows".to_owned(),
+            ));
         }
         self.lasts()?;
         self.holds()?;
@@ -367,21 +396,39 @@ impl Deltas {
 
     /// For how long it goes on.
     pub fn lasts(&self) -> Result<Option<Duration>, Error> {
-        self.duration.as_deref().map(parse_duration).transpose().map_err(Error::Format)
+        self.duration
+            .as_deref()
+            .map(parse_duration)
+            .transpose()
+            .map_err(Error::Format)
     }
 
     /// Who commits late, and how late.
     pub fn holds(&self) -> Result<Option<(Site, Duration)>, Error> {
         let Some(hold) = &self.hold else { return Ok(None) };
         let time = parse_duration(&hold.time).map_err(Error::Format)?;
-        range("hold.time", &time.as_secs_f64(), &0.0, &60.0, "60s at most: others wait for the rows meanwhile")?;
+        range(
+            "hold.time",
+            &time.as_secs_f64(),
+            &0.0,
+            &60.0,
+            "60s at most: others wait for the rows meanwhile",
+        )?;
         Ok(Some((hold.site, time)))
     }
 
     /// How many writes it makes at most; a million for one without an end, since something has to be known of the rows it inserts.
     pub fn most(&self) -> u64 {
-        let by_time = self.lasts().ok().flatten().map(|time| time.as_secs().saturating_add(1).saturating_mul(self.rate.into()));
-        [self.operations, by_time].into_iter().flatten().min().unwrap_or(1_000_000)
+        let by_time = self
+            .lasts()
+            .ok()
+            .flatten()
+            .map(|time| time.as_secs().saturating_add(1).saturating_mul(self.rate.into()));
+        [self.operations, by_time]
+            .into_iter()
+            .flatten()
+            .min()
+            .unwrap_or(1_000_000)
     }
 }
 
@@ -398,8 +445,14 @@ mod tests {
             spoil(&mut deltas);
             deltas.check(&SITES).unwrap_err().to_string()
         };
-        assert_eq!(wrong(|d| d.mix.update = 61), "the mix must add up to 100: insert=30 update=61 delete=10 is 101");
-        assert_eq!(wrong(|d| d.sites = vec![Site::Client(7)]), "there is no site client-7; the sites are server, client-1");
+        assert_eq!(
+            wrong(|d| d.mix.update = 61),
+            "the mix must add up to 100: insert=30 update=61 delete=10 is 101"
+        );
+        assert_eq!(
+            wrong(|d| d.sites = vec![Site::Client(7)]),
+            "there is no site client-7; the sites are server, client-1"
+        );
         assert!(wrong(|d| (d.conflicts, d.sites) = (5, vec![Site::Server])).contains("need two sites"));
         assert!(wrong(|d| (d.conflicts, d.sites) = (5, vec![Site::Server; 2])).contains("need two sites"));
         assert!(wrong(|d| d.rate = 0).contains("rate must be between 1"));

@@ -26,7 +26,8 @@ impl Pace {
 
     /// How many are to be made now.
     pub fn due(&mut self, now: Duration) -> u64 {
-        let by_now = |since: Duration| u64::try_from(since.as_micros() * u128::from(self.rate) / 1_000_000).unwrap_or(u64::MAX);
+        let by_now =
+            |since: Duration| u64::try_from(since.as_micros() * u128::from(self.rate) / 1_000_000).unwrap_or(u64::MAX);
         let wanted = by_now(now.saturating_sub(self.begin));
         let most = by_now(BACKLOG).max(1);
         let late = wanted.saturating_sub(self.made);
@@ -79,7 +80,10 @@ mod tests {
         assert_eq!(pace.wait(START), Duration::from_millis(500));
         assert_eq!(pace.due(START + Duration::from_millis(500)), 1);
         pace.made(1);
-        assert_eq!(pace.wait(START + Duration::from_millis(700)), Duration::from_millis(300));
+        assert_eq!(
+            pace.wait(START + Duration::from_millis(700)),
+            Duration::from_millis(300)
+        );
     }
 
     #[test]

@@ -87,7 +87,11 @@ mod tests {
         let sites = [Site::Server, Site::Client(1)];
         for preset in all(&sites) {
             preset.deltas.check(&sites).unwrap();
-            assert!(preset.deltas.lasts().unwrap().is_some(), "{} ends by itself", preset.name);
+            assert!(
+                preset.deltas.lasts().unwrap().is_some(),
+                "{} ends by itself",
+                preset.name
+            );
         }
     }
 }

@@ -171,11 +171,15 @@ fn tokens(text: &str) -> Option<Vec<Token>> {
         let (token, length) = match first {
             '\'' | '"' => quoted(rest, first)?,
             'a'..='z' | 'A'..='Z' | '_' => {
-                let end = rest.find(|c: char| !c.is_alphanumeric() && c != '_' && c != '$').unwrap_or(rest.len());
+                let end = rest
+                    .find(|c: char| !c.is_alphanumeric() && c != '_' && c != '$')
+                    .unwrap_or(rest.len());
                 (Token::Name(rest[..end].to_lowercase()), end)
             }
             '0'..='9' => {
-                let end = rest.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(rest.len());
+                let end = rest
+                    .find(|c: char| !c.is_ascii_digit() && c != '.')
+                    .unwrap_or(rest.len());
                 (Token::Number(rest[..end].parse().ok()?, rest[..end].to_owned()), end)
             }
             _ => {
@@ -201,7 +205,11 @@ fn quoted(rest: &str, quote: char) -> Option<(Token, usize)> {
         } else if chars.next_if(|(_, next)| *next == quote).is_some() {
             text.push(quote);
         } else {
-            let token = if quote == '"' { Token::Name(text) } else { Token::Text(text) };
+            let token = if quote == '"' {
+                Token::Name(text)
+            } else {
+                Token::Text(text)
+            };
             return Some((token, at + 1));
         }
     }
@@ -214,11 +222,15 @@ struct Parser {
 
 impl Parser {
     fn sign(&mut self, sign: &str) -> bool {
-        self.tokens.next_if(|token| *token == Token::Sign(sign.to_owned())).is_some()
+        self.tokens
+            .next_if(|token| *token == Token::Sign(sign.to_owned()))
+            .is_some()
     }
 
     fn word(&mut self, word: &str) -> bool {
-        self.tokens.next_if(|token| *token == Token::Name(word.to_owned())).is_some()
+        self.tokens
+            .next_if(|token| *token == Token::Name(word.to_owned()))
+            .is_some()
     }
 
     fn either(&mut self) -> Option<Node> {
@@ -226,7 +238,11 @@ impl Parser {
         while self.word("or") {
             parts.push(self.both()?);
         }
-        Some(if parts.len() == 1 { parts.remove(0) } else { Node::Or(parts) })
+        Some(if parts.len() == 1 {
+            parts.remove(0)
+        } else {
+            Node::Or(parts)
+        })
     }
 
     fn both(&mut self) -> Option<Node> {
@@ -234,7 +250,11 @@ impl Parser {
         while self.word("and") {
             parts.push(self.comparison()?);
         }
-        Some(if parts.len() == 1 { parts.remove(0) } else { Node::And(parts) })
+        Some(if parts.len() == 1 {
+            parts.remove(0)
+        } else {
+            Node::And(parts)
+        })
     }
 
     fn comparison(&mut self) -> Option<Node> {
@@ -252,10 +272,9 @@ impl Parser {
             return Some(if null && !negated { Node::IsNull } else { Node::Unknown });
         }
         let mut sign = String::new();
-        while let Some(Token::Sign(part)) = self
-            .tokens
-            .next_if(|token| matches!(token, Token::Sign(sign) if !matches!(sign.as_str(), "(" | ")" | "," | "[" | "]")))
-        {
+        while let Some(Token::Sign(part)) = self.tokens.next_if(
+            |token| matches!(token, Token::Sign(sign) if !matches!(sign.as_str(), "(" | ")" | "," | "[" | "]")),
+        ) {
             sign.push_str(&part);
         }
         if sign.is_empty() {
@@ -285,7 +304,9 @@ impl Parser {
             Token::Name(name) if self.sign("(") => {
                 let arguments = self.list(")")?;
                 match (name.as_str(), &arguments[..]) {
-                    ("length" | "char_length" | "character_length", [Node::Column(column)]) => Node::Length(column.clone()),
+                    ("length" | "char_length" | "character_length", [Node::Column(column)]) => {
+                        Node::Length(column.clone())
+                    }
                     _ => Node::Unknown,
                 }
             }
@@ -321,7 +342,9 @@ impl Parser {
     }
 
     fn type_name(&mut self) -> Option<()> {
-        let Token::Name(_) = self.tokens.next()? else { return None };
+        let Token::Name(_) = self.tokens.next()? else {
+            return None;
+        };
         while self.sign(".") {
             self.tokens.next()?;
         }
@@ -347,7 +370,9 @@ mod tests {
 
     fn one(expression: &str, column: &str) -> Limits {
         let mut found = understand(expression);
-        found.remove(column).unwrap_or_else(|| panic!("nothing about {column} in {expression}"))
+        found
+            .remove(column)
+            .unwrap_or_else(|| panic!("nothing about {column} in {expression}"))
     }
 
     #[test]
@@ -370,7 +395,14 @@ mod tests {
         assert_eq!(one("(title <> ''::text)", "title").min_length, 1);
         let code = one("(char_length((code)::text) = 3)", "code");
         assert_eq!((code.min_length, code.max_length), (3, Some(3)));
-        assert_eq!(one("CHECK (((VALUE >= (0)::numeric) AND (VALUE <= (100)::numeric)))", "value").max, Some((100.0, false)));
+        assert_eq!(
+            one(
+                "CHECK (((VALUE >= (0)::numeric) AND (VALUE <= (100)::numeric)))",
+                "value"
+            )
+            .max,
+            Some((100.0, false))
+        );
         assert_eq!(one("((n IS NULL) OR (n > 3))", "n").min, Some((3.0, true)));
     }
 

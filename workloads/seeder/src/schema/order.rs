@@ -105,6 +105,9 @@ mod tests {
     fn a_circle_without_a_beginning_is_refused_with_its_tables() {
         let tables = vec![table("a", &[("b", true)]), table("b", &[("a", true)]), table("c", &[])];
         let refused = order(tables).unwrap_err().to_string();
-        assert!(refused.starts_with("public.a, public.b refer to each other"), "{refused}");
+        assert!(
+            refused.starts_with("public.a, public.b refer to each other"),
+            "{refused}"
+        );
     }
 }

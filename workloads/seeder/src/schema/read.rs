@@ -34,7 +34,11 @@ pub enum Error {
 }
 
 fn list(names: &[String]) -> String {
-    if names.is_empty() { "none".to_owned() } else { names.join(", ") }
+    if names.is_empty() {
+        "none".to_owned()
+    } else {
+        names.join(", ")
+    }
 }
 
 impl From<tokio_postgres::Error> for Error {
@@ -43,7 +47,8 @@ impl From<tokio_postgres::Error> for Error {
     }
 }
 
-const COLUMNS: &str = "select a.attnum, a.attname, format_type(a.atttypid, a.atttypmod), a.atttypid, a.atttypmod, a.attnotnull,
+const COLUMNS: &str =
+    "select a.attnum, a.attname, format_type(a.atttypid, a.atttypmod), a.atttypid, a.atttypmod, a.attnotnull,
         (select format('%I.%I', n.nspname, s.relname)
            from pg_depend d
            join pg_class s on s.oid = d.objid and s.relkind = 'S'
@@ -131,7 +136,9 @@ async fn table(client: &Client, name: TableName, oid: Oid) -> Result<Table, Erro
     let mut unique = Vec::new();
     for row in client.query(UNIQUE, &[&oid]).await? {
         // One over a generated column or an expression without columns says nothing that could be kept here.
-        let Some(found) = row.get::<_, Option<Vec<i16>>>(1).and_then(places) else { continue };
+        let Some(found) = row.get::<_, Option<Vec<i16>>>(1).and_then(places) else {
+            continue;
+        };
         if row.get(0) {
             key.clone_from(&found);
         }

@@ -157,14 +157,22 @@ mod tests {
             array: true,
             ..row("_numeric", 'b', Some(1))
         };
-        HashMap::from([(1, row("numeric", 'b', None)), (2, percent), (3, array), (4, row("hstore", 'b', None))])
+        HashMap::from([
+            (1, row("numeric", 'b', None)),
+            (2, percent),
+            (3, array),
+            (4, row("hstore", 'b', None)),
+        ])
     }
 
     #[test]
     fn a_domain_is_what_is_below_with_what_it_asks_for() {
         let percent = resolve(&types(), 2, -1);
         assert_eq!(percent.kind, Kind::Numeric(Some((5, 2))));
-        assert_eq!((percent.limits.min, percent.limits.max), (Some((0.0, false)), Some((100.0, false))));
+        assert_eq!(
+            (percent.limits.min, percent.limits.max),
+            (Some((0.0, false)), Some((100.0, false)))
+        );
         assert!(percent.not_null);
     }
 

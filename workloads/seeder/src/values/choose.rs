@@ -30,7 +30,9 @@ pub enum Error {
     #[error("there is no column {0} among the tables to fill")]
     NoColumn(String),
     /// No values.
-    #[error("{column} is of type {sql_type}, for which no values can be made: say which with --value {column}=one|other")]
+    #[error(
+        "{column} is of type {sql_type}, for which no values can be made: say which with --value {column}=one|other"
+    )]
     NoValues {
         /// The column.
         column: String,
@@ -38,13 +40,17 @@ pub enum Error {
         sql_type: String,
     },
     /// Constraints that leave nothing.
-    #[error("the check constraints of {column} leave no value: correct them, or say which values to write with --value {column}=one|other")]
+    #[error(
+        "the check constraints of {column} leave no value: correct them, or say which values to write with --value {column}=one|other"
+    )]
     NothingLeft {
         /// The column.
         column: String,
     },
     /// Too few values that differ.
-    #[error("{columns} must be unique, and only {capacity} rows can differ there, not {rows}: fill fewer rows, or say values with --value")]
+    #[error(
+        "{columns} must be unique, and only {capacity} rows can differ there, not {rows}: fill fewer rows, or say values with --value"
+    )]
     NotEnough {
         /// The columns.
         columns: String,
@@ -69,7 +75,9 @@ impl Values {
         let place = |(place, (table, _)): (usize, &(Table, Rows))| (table.name.to_string(), place);
         let places: HashMap<String, usize> = tables.iter().enumerate().map(place).collect();
         for told in overrides {
-            let known = places.get(&told.table.to_string()).and_then(|&place| tables[place].0.place(&told.column));
+            let known = places
+                .get(&told.table.to_string())
+                .and_then(|&place| tables[place].0.place(&told.column));
             known.ok_or_else(|| Error::NoColumn(format!("{}.{}", told.table, told.column)))?;
         }
         let mut values = Self {
@@ -93,17 +101,27 @@ impl Values {
     fn parents(&self, filled: &mut Filled, facts: &Facts) -> Result<(), Error> {
         let own = filled.table.name.clone();
         for (number, key) in filled.table.foreign.iter().enumerate() {
-            let places = |table: &Table| key.target.iter().map(|column| table.place(column)).collect::<Option<Vec<_>>>();
+            let places = |table: &Table| {
+                key.target
+                    .iter()
+                    .map(|column| table.place(column))
+                    .collect::<Option<Vec<_>>>()
+            };
             let made = self.places.get(&key.table.to_string()).copied();
             let made = made.filter(|&parent| self.tables.get(parent).is_some_and(|parent| parent.rows.count > 0));
-            let given = facts.given.get(&(own.to_string(), number)).filter(|given| !given.is_empty());
+            let given = facts
+                .given
+                .get(&(own.to_string(), number))
+                .filter(|given| !given.is_empty());
             filled.parents[number] = if key.table == own {
                 match (given, places(&filled.table)) {
                     (Some(given), _) => Parents::Given(given.clone()),
                     (None, Some(columns)) => Parents::Earlier(columns),
                     (None, None) => Parents::None,
                 }
-            } else if let Some((parent, columns)) = made.and_then(|parent| Some((parent, places(&self.tables[parent].table)?))) {
+            } else if let Some((parent, columns)) =
+                made.and_then(|parent| Some((parent, places(&self.tables[parent].table)?)))
+            {
                 Parents::Made(parent, columns)
             } else if let Some(given) = given {
                 Parents::Given(given.clone())
@@ -128,13 +146,21 @@ impl Values {
         }
         let name = filled.table.name.to_string();
         // A number that was counted to before goes on from there; anything else is made of the row's own number.
-        let free = |&&place: &&usize| matches!(filled.columns[place].source, Source::Typed | Source::Known(_) | Source::Choice(_));
+        let free = |&&place: &&usize| {
+            matches!(
+                filled.columns[place].source,
+                Source::Typed | Source::Known(_) | Source::Choice(_)
+            )
+        };
         let candidates = set.iter().filter(free).filter(|&&place| {
             !matches!(&filled.columns[place].source, Source::Choice(values) if filled.limits(place).values.as_ref() != Some(values))
         });
         let with_capacity = candidates.map(|&place| {
             let column = &filled.table.columns[place];
-            let start = facts.highest.get(&(name.clone(), place)).map_or(0, |&highest| i128::from(highest) + 1);
+            let start = facts
+                .highest
+                .get(&(name.clone(), place))
+                .map_or(0, |&highest| i128::from(highest) + 1);
             let capacity = unique::capacity(&column.kind, &column.limits, start);
             let needed = if start > 0 { rows.count } else { rows.first + rows.count };
             (capacity >= needed, capacity, place, start)
@@ -165,7 +191,10 @@ impl Values {
             product = product.saturating_mul(many);
         }
         if product < rows.count {
-            let columns = set.iter().map(|&place| filled.table.columns[place].name.as_str()).collect::<Vec<_>>();
+            let columns = set
+                .iter()
+                .map(|&place| filled.table.columns[place].name.as_str())
+                .collect::<Vec<_>>();
             return Err(Error::NotEnough {
                 columns: format!("{name} ({})", columns.join(", ")),
                 capacity: best.map_or(product, |(_, capacity, ..)| capacity.max(product)),
@@ -194,7 +223,9 @@ fn path(table: &Table, column: usize) -> String {
 fn sources(filled: &mut Filled, overrides: &[Override]) -> Result<(), Error> {
     for place in 0..filled.table.columns.len() {
         let (table, column) = (&filled.table, &filled.table.columns[place]);
-        let told = overrides.iter().find(|told| told.table == table.name && told.column == column.name);
+        let told = overrides
+            .iter()
+            .find(|told| told.table == table.name && told.column == column.name);
         let reference = table.foreign.iter().enumerate().find_map(|(number, key)| {
             let part = key.columns.iter().position(|&own| own == place)?;
             Some(Source::Reference(number, part))
@@ -214,7 +245,9 @@ fn sources(filled: &mut Filled, overrides: &[Override]) -> Result<(), Error> {
         } else {
             Source::Typed
         };
-        let nothing = || Error::NothingLeft { column: path(table, place) };
+        let nothing = || Error::NothingLeft {
+            column: path(table, place),
+        };
         match &source {
             Source::Choice(values) if values.is_empty() => return Err(nothing()),
             Source::Typed | Source::Known(_) => {

@@ -75,9 +75,10 @@ pub fn recognise(name: &str, kind: &Kind) -> Option<Known> {
         },
         Kind::Date | Kind::Timestamp | Kind::TimestampTz => match name.as_str() {
             "birthday" | "birth_date" | "born" | "born_at" | "born_on" | "date_of_birth" => Some(Known::Birthday),
-            "updated_at" | "updated" | "modified_at" | "modified" | "changed_at" | "ends_at" | "ended_at" | "finished_at" | "completed_at"
-            | "done_at" | "due_at" | "due" | "due_date" | "due_on" | "expires_at" | "shipped_at" | "delivered_at" | "closed_at"
-            | "deleted_at" | "ends_on" | "end_date" | "valid_to" | "valid_until" => Some(Known::Later),
+            "updated_at" | "updated" | "modified_at" | "modified" | "changed_at" | "ends_at" | "ended_at"
+            | "finished_at" | "completed_at" | "done_at" | "due_at" | "due" | "due_date" | "due_on" | "expires_at"
+            | "shipped_at" | "delivered_at" | "closed_at" | "deleted_at" | "ends_on" | "end_date" | "valid_to"
+            | "valid_until" => Some(Known::Later),
             _ => Some(Known::Created),
         },
         _ => None,
@@ -86,8 +87,8 @@ pub fn recognise(name: &str, kind: &Kind) -> Option<Known> {
 
 fn text(name: &str) -> Option<Known> {
     Some(match name {
-        "name" | "full_name" | "fullname" | "display_name" | "person" | "customer" | "owner" | "author" | "assignee" | "contact"
-        | "recipient" | "created_by" | "customer_name" => Known::Person,
+        "name" | "full_name" | "fullname" | "display_name" | "person" | "customer" | "owner" | "author"
+        | "assignee" | "contact" | "recipient" | "created_by" | "customer_name" => Known::Person,
         "first_name" | "firstname" | "given_name" => Known::First,
         "last_name" | "lastname" | "surname" | "family_name" => Known::Last,
         "username" | "user_name" | "login" | "nick" | "nickname" | "handle" => Known::Login,
@@ -95,7 +96,8 @@ fn text(name: &str) -> Option<Known> {
         "phone" | "phone_number" | "mobile" | "telephone" | "fax" => Known::Phone,
         "company" | "organisation" | "organization" | "employer" | "vendor" | "supplier" | "shop" => Known::Company,
         "title" | "subject" | "task" | "todo" | "headline" | "item" | "product" | "label" => Known::Title,
-        "description" | "body" | "content" | "text" | "comment" | "note" | "notes" | "summary" | "message" | "remark" | "bio" => Known::Sentence,
+        "description" | "body" | "content" | "text" | "comment" | "note" | "notes" | "summary" | "message"
+        | "remark" | "bio" => Known::Sentence,
         "city" | "town" | "place" | "location" => Known::City,
         "country" => Known::Country,
         "country_code" => Known::CountryCode,
@@ -121,7 +123,11 @@ pub fn value(known: Known, kind: &Kind, random: &mut Random, row: u64) -> Option
         Known::First => random.word(&words::FIRST).to_owned(),
         Known::Last => random.word(&words::LAST).to_owned(),
         Known::Login => format!("{}{}", lower(random.word(&words::FIRST)), random.below(1000)),
-        Known::Email => format!("{}.{}@example.com", lower(random.word(&words::FIRST)), lower(random.word(&words::LAST))),
+        Known::Email => format!(
+            "{}.{}@example.com",
+            lower(random.word(&words::FIRST)),
+            lower(random.word(&words::LAST))
+        ),
         Known::Phone => format!("+49 30 {:07}", random.below(10_000_000)),
         Known::Company => format!("{} {}", random.word(&words::LAST), random.word(&words::COMPANIES)),
         Known::Title => format!("{} {}", random.word(&words::VERBS), random.word(&words::THINGS)),
@@ -131,8 +137,16 @@ pub fn value(known: Known, kind: &Kind, random: &mut Random, row: u64) -> Option
         Known::CountryCode => random.one(&words::COUNTRIES)?.1.to_owned(),
         Known::Street => format!("{} {}", random.word(&words::STREETS), 1 + random.below(120)),
         Known::PostalCode => format!("{:05}", random.below(100_000)),
-        Known::Url => format!("https://example.com/{}/{}", lower(random.word(&words::VERBS)), random.below(10_000)),
-        Known::Slug => format!("{}-{}", lower(random.word(&words::VERBS)), lower(random.word(&words::THINGS))),
+        Known::Url => format!(
+            "https://example.com/{}/{}",
+            lower(random.word(&words::VERBS)),
+            random.below(10_000)
+        ),
+        Known::Slug => format!(
+            "{}-{}",
+            lower(random.word(&words::VERBS)),
+            lower(random.word(&words::THINGS))
+        ),
         Known::State => random.word(&words::STATES).to_owned(),
         Known::Color => random.word(&words::COLORS).to_owned(),
         Known::Currency => random.word(&words::CURRENCIES).to_owned(),

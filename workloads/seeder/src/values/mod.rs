@@ -114,7 +114,11 @@ impl Values {
 
     /// The columns a sequence fills.
     pub fn sequences(&self, table: usize) -> impl Iterator<Item = (usize, &str)> {
-        let columns = self.tables[table].columns.iter().zip(&self.tables[table].table.columns).enumerate();
+        let columns = self.tables[table]
+            .columns
+            .iter()
+            .zip(&self.tables[table].table.columns)
+            .enumerate();
         columns.filter_map(|(place, (chosen, column))| {
             let sequence = column.sequence.as_deref()?;
             (chosen.source == Source::Sequence).then_some((place, sequence))
@@ -125,10 +129,14 @@ impl Values {
     pub fn highest(&self) -> impl Iterator<Item = (usize, usize, i64)> {
         let tables = self.tables.iter().enumerate();
         tables.flat_map(|(table, filled)| {
-            filled.columns.iter().enumerate().filter_map(move |(column, chosen)| match chosen.source {
-                Source::Unique(start) if start > 0 => Some((table, column, i64::try_from(start - 1).ok()?)),
-                _ => None,
-            })
+            filled
+                .columns
+                .iter()
+                .enumerate()
+                .filter_map(move |(column, chosen)| match chosen.source {
+                    Source::Unique(start) if start > 0 => Some((table, column, i64::try_from(start - 1).ok()?)),
+                    _ => None,
+                })
         })
     }
 
@@ -183,7 +191,10 @@ impl Values {
 
     /// Whether an update can give a column another value.
     pub fn can_change(&self, table: usize, column: usize) -> bool {
-        !matches!(self.tables[table].columns[column].source, Source::Sequence | Source::Null)
+        !matches!(
+            self.tables[table].columns[column].source,
+            Source::Sequence | Source::Null
+        )
     }
 
     /// The row a column's value is taken from for an update: any number, since nothing of it has to differ.
@@ -223,7 +234,13 @@ impl Values {
         typed::value(&declared.kind, &declared.limits, random, own)
     }
 
-    fn reference(&self, (table, row): (usize, u64), key: usize, part: usize, sequences: &impl Sequences) -> Option<String> {
+    fn reference(
+        &self,
+        (table, row): (usize, u64),
+        key: usize,
+        part: usize,
+        sequences: &impl Sequences,
+    ) -> Option<String> {
         let filled = &self.tables[table];
         let foreign = &filled.table.foreign[key];
         // All columns of a key choose the same row: by the first one's numbers.
@@ -239,8 +256,13 @@ impl Values {
                 let rows = self.tables[*parent].rows;
                 self.value(*parent, rows.first + pick(rows.count), columns[part], sequences)
             }
-            Parents::Given(values) => values.get(usize::try_from(pick(values.len() as u64)).ok()?)?.get(part).cloned(),
-            Parents::Earlier(columns) if place > 0 => self.value(table, filled.rows.first + pick(place), columns[part], sequences),
+            Parents::Given(values) => values
+                .get(usize::try_from(pick(values.len() as u64)).ok()?)?
+                .get(part)
+                .cloned(),
+            Parents::Earlier(columns) if place > 0 => {
+                self.value(table, filled.rows.first + pick(place), columns[part], sequences)
+            }
             // The first of all can only refer to itself.
             Parents::Earlier(columns) => {
                 let column = columns[part];

@@ -17,7 +17,9 @@ pub struct Override {
 
 /// It was not written like that.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` says no values of a column: write schema.table.column=value|value, such as public.todos.state=open|done")]
+#[error(
+    "`{0}` says no values of a column: write schema.table.column=value|value, such as public.todos.state=open|done"
+)]
 pub struct OverrideError(String);
 
 impl FromStr for Override {
@@ -46,9 +48,18 @@ mod tests {
     #[test]
     fn a_column_and_its_values() {
         let read: Override = "public.todos.state=open|it's|".parse().unwrap();
-        assert_eq!((read.table.to_string().as_str(), read.column.as_str()), ("public.todos", "state"));
+        assert_eq!(
+            (read.table.to_string().as_str(), read.column.as_str()),
+            ("public.todos", "state")
+        );
         assert_eq!(read.values, ["open", "it's", ""]);
-        for wrong in ["", "state=open", "todos.state=open", "public.todos.=a", "public.todos.state"] {
+        for wrong in [
+            "",
+            "state=open",
+            "todos.state=open",
+            "public.todos.=a",
+            "public.todos.state",
+        ] {
             assert!(wrong.parse::<Override>().is_err(), "{wrong}");
         }
     }

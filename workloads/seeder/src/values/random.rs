@@ -40,7 +40,11 @@ impl Random {
     /// From `low` to `high`, both included.
     pub fn between(&mut self, low: i128, high: i128) -> i128 {
         let span = u64::try_from((high - low).max(0)).unwrap_or(u64::MAX);
-        low + i128::from(if span == u64::MAX { self.any() } else { self.below(span + 1) })
+        low + i128::from(if span == u64::MAX {
+            self.any()
+        } else {
+            self.below(span + 1)
+        })
     }
 
     /// From 0 to 1, without 1.
@@ -91,6 +95,9 @@ mod tests {
         let mut random = Random::of(1, 1);
         assert!((0..1000).all(|_| (-3..=3).contains(&random.between(-3, 3))));
         assert_eq!(random.below(0), 0);
-        assert_eq!(random.between(i128::from(i64::MAX), i128::from(i64::MAX)), i128::from(i64::MAX));
+        assert_eq!(
+            random.between(i128::from(i64::MAX), i128::from(i64::MAX)),
+            i128::from(i64::MAX)
+        );
     }
 }

@@ -71,14 +71,31 @@ fn a_todo_looks_like_one() {
     let all: Vec<Vec<Option<String>>> = (0..1000).map(|row| values.row(0, row, &ids)).collect();
     let done = all.iter().filter(|row| row[2].as_deref() == Some("true")).count();
     assert!((200..400).contains(&done), "{done} are done");
-    assert!(all.iter().all(|row| row[1].as_ref().is_some_and(|title| title.contains(' '))), "{:?}", all[0]);
-    assert!(all.iter().all(|row| row[3].as_ref().is_some_and(|at| at.starts_with("2025-"))), "{:?}", all[0]);
+    assert!(
+        all.iter()
+            .all(|row| row[1].as_ref().is_some_and(|title| title.contains(' '))),
+        "{:?}",
+        all[0]
+    );
+    assert!(
+        all.iter()
+            .all(|row| row[3].as_ref().is_some_and(|at| at.starts_with("2025-"))),
+        "{:?}",
+        all[0]
+    );
     assert_eq!(all[3][0].as_deref(), Some("3073"));
 }
 
 #[test]
 fn what_ends_ends_after_it_began() {
-    let trips = table("trips", vec![id(), column("starts_at", Kind::Timestamp), column("ends_at", Kind::Timestamp)]);
+    let trips = table(
+        "trips",
+        vec![
+            id(),
+            column("starts_at", Kind::Timestamp),
+            column("ends_at", Kind::Timestamp),
+        ],
+    );
     let values = choose(vec![(trips, rows(500))]).unwrap();
     for row in 0..500 {
         let row = values.row(0, row, &ids);
@@ -99,7 +116,13 @@ fn children_refer_to_rows_that_are_made() {
 
 #[test]
 fn pairs_of_a_join_table_differ() {
-    let mut tags = table("todo_tags", vec![column("todo_id", Kind::Integer(i64::MAX)), column("tag_id", Kind::Integer(i64::MAX))]);
+    let mut tags = table(
+        "todo_tags",
+        vec![
+            column("todo_id", Kind::Integer(i64::MAX)),
+            column("tag_id", Kind::Integer(i64::MAX)),
+        ],
+    );
     tags.foreign = vec![refers("todos", vec![0]), refers("tags", vec![1])];
     (tags.key, tags.unique) = (vec![0, 1], vec![vec![0, 1]]);
     let of = |count| {
@@ -113,7 +136,10 @@ fn pairs_of_a_join_table_differ() {
     let pairs: BTreeSet<_> = (0..100).map(|row| values.row(2, row, &ids)).collect();
     assert_eq!(pairs.len(), 100);
     let refused = of(101).unwrap_err().to_string();
-    assert!(refused.contains("(todo_id, tag_id) must be unique, and only 100 rows"), "{refused}");
+    assert!(
+        refused.contains("(todo_id, tag_id) must be unique, and only 100 rows"),
+        "{refused}"
+    );
 }
 
 #[test]
@@ -124,12 +150,21 @@ fn a_tree_begins_with_a_row_that_refers_to_nothing() {
     let values = choose(vec![(nodes.clone(), rows(100))]).unwrap();
     assert_eq!(values.value(0, 0, 1, &ids), None);
     for row in 1..100 {
-        let parent = values.value(0, row, 1, &ids).map(|parent| parent.parse::<i64>().unwrap());
-        assert!(parent.is_none_or(|parent| Some(parent) < ids(0, 0, row)), "{row} refers to {parent:?}");
+        let parent = values
+            .value(0, row, 1, &ids)
+            .map(|parent| parent.parse::<i64>().unwrap());
+        assert!(
+            parent.is_none_or(|parent| Some(parent) < ids(0, 0, row)),
+            "{row} refers to {parent:?}"
+        );
     }
     nodes.columns[1].not_null = true;
     let values = choose(vec![(nodes, rows(2))]).unwrap();
-    assert_eq!(values.value(0, 0, 1, &ids), values.value(0, 0, 0, &ids), "where it must refer, to itself");
+    assert_eq!(
+        values.value(0, 0, 1, &ids),
+        values.value(0, 0, 0, &ids),
+        "where it must refer, to itself"
+    );
 }
 
 #[test]
@@ -141,9 +176,17 @@ fn what_cannot_be_filled_is_said_with_what_to_do() {
             .map_err(|error| error.to_string())
     };
     let odd = || vec![id(), column("place", Kind::Other("geography".to_owned()))];
-    assert!(said(odd(), &[]).unwrap_err().contains("--value public.t.place=one|other"));
+    assert!(
+        said(odd(), &[])
+            .unwrap_err()
+            .contains("--value public.t.place=one|other")
+    );
     assert_eq!(said(odd(), &["public.t.place=POINT(1 2)"]), Ok(()));
-    assert!(said(vec![id()], &["public.t.nothing=1"]).unwrap_err().contains("no column public.t.nothing"));
+    assert!(
+        said(vec![id()], &["public.t.nothing=1"])
+            .unwrap_err()
+            .contains("no column public.t.nothing")
+    );
     let mut empty = column("n", Kind::Integer(100));
     (empty.limits.min, empty.limits.max) = (Some((5.0, false)), Some((4.0, false)));
     assert!(said(vec![id(), empty], &[]).unwrap_err().contains("leave no value"));

@@ -21,7 +21,9 @@ pub fn before(random: &mut Random) -> u64 {
 
 /// Seconds since the epoch as text of a date, a timestamp or a timestamp with time zone.
 pub fn moment(kind: &Kind, seconds: u64) -> String {
-    let timestamp = i64::try_from(seconds).ok().and_then(|seconds| Timestamp::from_second(seconds).ok());
+    let timestamp = i64::try_from(seconds)
+        .ok()
+        .and_then(|seconds| Timestamp::from_second(seconds).ok());
     let timestamp = timestamp.unwrap_or(Timestamp::UNIX_EPOCH);
     let civil = timestamp.to_zoned(TimeZone::UTC).datetime();
     match kind {

@@ -44,7 +44,11 @@ impl Span {
             Kind::Float { double: false } => (1 << 24, 1),
             _ => return None,
         };
-        let lowest = if matches!(kind, Kind::Integer(most) if *most == i64::from(u32::MAX)) { 0 } else { -most };
+        let lowest = if matches!(kind, Kind::Integer(most) if *most == i64::from(u32::MAX)) {
+            0
+        } else {
+            -most
+        };
         let step = |(bound, exclusive): (f64, bool), up: i128| {
             let steps = bound * 10_f64.powi(i32::try_from(scale).unwrap_or_default());
             let rounded = if up > 0 { steps.ceil() } else { steps.floor() };
@@ -70,7 +74,10 @@ impl Span {
     }
 }
 
-#[expect(clippy::cast_possible_truncation, reason = "what is beyond becomes the highest or the lowest")]
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "what is beyond becomes the highest or the lowest"
+)]
 fn saturating(number: f64) -> i128 {
     (number as i128).clamp(-(1 << 90), 1 << 90)
 }
@@ -114,16 +121,35 @@ pub fn value(kind: &Kind, limits: &Limits, random: &mut Random, row: u64) -> Opt
         Kind::TimeTz => format!("{}+00", clock(random.below(86_400))),
         Kind::Interval => format!("{} days {}", random.below(100), clock(random.below(86_400))),
         Kind::Uuid => uuid(random.any(), random.any()),
-        Kind::Json | Kind::Jsonb => format!(r#"{{"n": {}, "color": "{}"}}"#, random.below(1000), random.word(&words::COLORS)),
+        Kind::Json | Kind::Jsonb => format!(
+            r#"{{"n": {}, "color": "{}"}}"#,
+            random.below(1000),
+            random.word(&words::COLORS)
+        ),
         Kind::Xml => format!("<color>{}</color>", random.word(&words::COLORS)),
-        Kind::Inet => format!("10.{}.{}.{}", random.below(256), random.below(256), 1 + random.below(254)),
+        Kind::Inet => format!(
+            "10.{}.{}.{}",
+            random.below(256),
+            random.below(256),
+            1 + random.below(254)
+        ),
         Kind::Cidr => format!("10.{}.{}.0/24", random.below(256), random.below(256)),
         Kind::MacAddr => mac(random.below(1 << 40), 6),
         Kind::MacAddr8 => mac(random.any() >> 8, 8),
-        Kind::Bits(length) => (0..*length).map(|_| if random.percent(50) { '1' } else { '0' }).collect(),
+        Kind::Bits(length) => (0..*length)
+            .map(|_| if random.percent(50) { '1' } else { '0' })
+            .collect(),
         Kind::Lsn => format!("{:X}/{:X}", random.below(1 << 16), random.below(1 << 32)),
-        Kind::TsVector => format!("'{}' '{}'", random.word(&words::COLORS), random.word(&words::CITIES).to_lowercase()),
-        Kind::TsQuery => format!("'{}' & '{}'", random.word(&words::COLORS), random.word(&words::CITIES).to_lowercase()),
+        Kind::TsVector => format!(
+            "'{}' '{}'",
+            random.word(&words::COLORS),
+            random.word(&words::CITIES).to_lowercase()
+        ),
+        Kind::TsQuery => format!(
+            "'{}' & '{}'",
+            random.word(&words::COLORS),
+            random.word(&words::CITIES).to_lowercase()
+        ),
         Kind::Geometry(name) => geometry(name, random),
         Kind::Range(over) => range(over, random)?,
         Kind::Multirange(over) => format!("{{{}}}", range(over, random)?),
@@ -138,7 +164,9 @@ pub fn value(kind: &Kind, limits: &Limits, random: &mut Random, row: u64) -> Opt
 
 /// Elements in quotes, whatever they are.
 pub fn array(items: &[String]) -> String {
-    let quoted = items.iter().map(|item| format!("\"{}\"", item.replace('\\', "\\\\").replace('"', "\\\"")));
+    let quoted = items
+        .iter()
+        .map(|item| format!("\"{}\"", item.replace('\\', "\\\\").replace('"', "\\\"")));
     format!("{{{}}}", quoted.collect::<Vec<_>>().join(","))
 }
 
@@ -162,7 +190,9 @@ pub fn uuid(high: u64, low: u64) -> String {
 
 /// A locally administered address of so many bytes.
 pub fn mac(number: u64, bytes: u32) -> String {
-    let rest = (0..bytes - 1).rev().map(|byte| format!(":{:02x}", number >> (8 * byte) & 0xff));
+    let rest = (0..bytes - 1)
+        .rev()
+        .map(|byte| format!(":{:02x}", number >> (8 * byte) & 0xff));
     format!("02{}", rest.collect::<String>())
 }
 
@@ -185,7 +215,10 @@ fn range(over: &Kind, random: &mut Random) -> Option<String> {
     Some(match over {
         Kind::Integer(_) | Kind::Numeric(_) => format!("[{low},{})", low + length),
         Kind::Date | Kind::Timestamp | Kind::TimestampTz => {
-            let (from, to) = (time::moment(over, seconds), time::moment(over, seconds + length * 86_400));
+            let (from, to) = (
+                time::moment(over, seconds),
+                time::moment(over, seconds + length * 86_400),
+            );
             format!("[\"{from}\",\"{to}\")")
         }
         _ => return None,

@@ -22,12 +22,18 @@ pub fn capacity(kind: &Kind, limits: &Limits, start: i128) -> u64 {
         return values.len() as u64;
     }
     if let Some(span) = typed::Span::whole(kind, limits) {
-        return u64::try_from(span.high - first(span, start) + 1).unwrap_or(if span.high < span.low { 0 } else { u64::MAX });
+        return u64::try_from(span.high - first(span, start) + 1).unwrap_or(if span.high < span.low {
+            0
+        } else {
+            u64::MAX
+        });
     }
     match kind {
         Kind::Bool => 2,
         Kind::Enum(labels) => labels.len() as u64,
-        Kind::Text(max) => 36_u64.checked_pow(u32::try_from(typed::lengths(*max, limits).1).unwrap_or(u32::MAX)).unwrap_or(u64::MAX),
+        Kind::Text(max) => 36_u64
+            .checked_pow(u32::try_from(typed::lengths(*max, limits).1).unwrap_or(u32::MAX))
+            .unwrap_or(u64::MAX),
         Kind::Bits(length) => 1_u64.checked_shl(*length).unwrap_or(u64::MAX),
         Kind::Date => 1_000_000,
         Kind::Time | Kind::TimeTz => 86_400,
@@ -52,7 +58,14 @@ fn first(span: typed::Span, start: i128) -> i128 {
 }
 
 /// The value of a row that is the `place`th, from 0. `plain` is what the column would have without having to differ: texts keep what of it fits.
-pub fn value(kind: &Kind, limits: &Limits, start: i128, place: u64, seed: u64, plain: Option<String>) -> Option<String> {
+pub fn value(
+    kind: &Kind,
+    limits: &Limits,
+    start: i128,
+    place: u64,
+    seed: u64,
+    plain: Option<String>,
+) -> Option<String> {
     let index = usize::try_from(place).unwrap_or(usize::MAX);
     if let Some(values) = &limits.values {
         return values.get(index).cloned();
@@ -73,18 +86,35 @@ pub fn value(kind: &Kind, limits: &Limits, start: i128, place: u64, seed: u64, p
         Kind::Time => typed::clock(place),
         Kind::TimeTz => format!("{}+00", typed::clock(place)),
         Kind::Timestamp | Kind::TimestampTz => time::moment(kind, 1_735_689_600 + place),
-        Kind::Inet => format!("fd00::{:x}:{:x}:{:x}", place >> 32, place >> 16 & 0xffff, place & 0xffff),
-        Kind::Cidr => format!("fd00::{:x}:{:x}:{:x}/128", place >> 32, place >> 16 & 0xffff, place & 0xffff),
+        Kind::Inet => format!(
+            "fd00::{:x}:{:x}:{:x}",
+            place >> 32,
+            place >> 16 & 0xffff,
+            place & 0xffff
+        ),
+        Kind::Cidr => format!(
+            "fd00::{:x}:{:x}:{:x}/128",
+            place >> 32,
+            place >> 16 & 0xffff,
+            place & 0xffff
+        ),
         Kind::MacAddr => typed::mac(place, 6),
         Kind::MacAddr8 => typed::mac(place, 8),
         Kind::Bytes => format!("\\x{:016x}{place:016x}", mix(seed)),
         Kind::Interval => format!("{place} seconds"),
         // An odd factor maps the 62 bits onto themselves, so that neighbours do not look like it.
-        Kind::Uuid => typed::uuid(mix(seed ^ place), place.wrapping_mul(0x9e37_79b9_7f4a_7c15) & (u64::MAX >> 2)),
+        Kind::Uuid => typed::uuid(
+            mix(seed ^ place),
+            place.wrapping_mul(0x9e37_79b9_7f4a_7c15) & (u64::MAX >> 2),
+        ),
         Kind::Jsonb => format!(r#"{{"n": {place}}}"#),
         Kind::Lsn => format!("{:X}/{:X}", place >> 32, place & 0xffff_ffff),
         Kind::Range(over) => match over.as_ref() {
-            Kind::Date => format!("[{},{})", time::moment(over, 86_400 * place), time::moment(over, 86_400 * (place + 1))),
+            Kind::Date => format!(
+                "[{},{})",
+                time::moment(over, 86_400 * place),
+                time::moment(over, 86_400 * (place + 1))
+            ),
             _ => format!("[{place},{})", place + 1),
         },
         Kind::Array(element) => {
@@ -99,7 +129,9 @@ pub fn value(kind: &Kind, limits: &Limits, start: i128, place: u64, seed: u64, p
 fn text(plain: &str, place: u64, (least, most): (usize, usize)) -> String {
     let number = base36(place);
     let (before, after) = match plain.split_once('@') {
-        Some((name, host)) if name.len() + number.len() + host.len() + 2 <= most => (format!("{name}+"), format!("@{host}")),
+        Some((name, host)) if name.len() + number.len() + host.len() + 2 <= most => {
+            (format!("{name}+"), format!("@{host}"))
+        }
         _ => (format!("{plain}-"), String::new()),
     };
     let room = most.saturating_sub(number.chars().count() + after.chars().count());

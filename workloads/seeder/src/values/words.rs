@@ -2,20 +2,21 @@
 
 /// Given names.
 pub const FIRST: [&str; 32] = [
-    "Ada", "Bruno", "Carla", "Deniz", "Elif", "Farid", "Greta", "Hana", "Ivo", "Jana", "Kofi", "Lena", "Mateo", "Nadia",
-    "Olga", "Pavel", "Quinn", "Rosa", "Samir", "Tara", "Umut", "Vera", "Wim", "Xenia", "Yusuf", "Zoe", "Aiko", "Bela",
-    "Chidi", "Dora", "Emil", "Freya",
+    "Ada", "Bruno", "Carla", "Deniz", "Elif", "Farid", "Greta", "Hana", "Ivo", "Jana", "Kofi", "Lena", "Mateo",
+    "Nadia", "Olga", "Pavel", "Quinn", "Rosa", "Samir", "Tara", "Umut", "Vera", "Wim", "Xenia", "Yusuf", "Zoe", "Aiko",
+    "Bela", "Chidi", "Dora", "Emil", "Freya",
 ];
 /// Family names.
 pub const LAST: [&str; 32] = [
     "Adler", "Bauer", "Castro", "Demir", "Engel", "Fischer", "Garcia", "Hansen", "Ivanov", "Jensen", "Kaya", "Lopez",
-    "Moreau", "Novak", "Okafor", "Petrov", "Quist", "Rossi", "Silva", "Tanaka", "Ueda", "Vogel", "Weber", "Xu", "Yilmaz",
-    "Zimmer", "Brandt", "Costa", "Duarte", "Evans", "Frank", "Gruber",
+    "Moreau", "Novak", "Okafor", "Petrov", "Quist", "Rossi", "Silva", "Tanaka", "Ueda", "Vogel", "Weber", "Xu",
+    "Yilmaz", "Zimmer", "Brandt", "Costa", "Duarte", "Evans", "Frank", "Gruber",
 ];
 /// Cities.
 pub const CITIES: [&str; 24] = [
-    "Accra", "Ankara", "Athens", "Berlin", "Bogota", "Cairo", "Chicago", "Dakar", "Dublin", "Hamburg", "Izmir", "Kyoto",
-    "Lagos", "Lima", "Lisbon", "Madrid", "Nairobi", "Oslo", "Prague", "Quito", "Riga", "Seoul", "Vienna", "Zurich",
+    "Accra", "Ankara", "Athens", "Berlin", "Bogota", "Cairo", "Chicago", "Dakar", "Dublin", "Hamburg", "Izmir",
+    "Kyoto", "Lagos", "Lima", "Lisbon", "Madrid", "Nairobi", "Oslo", "Prague", "Quito", "Riga", "Seoul", "Vienna",
+    "Zurich",
 ];
 /// Countries, with their codes.
 pub const COUNTRIES: [(&str, &str); 16] = [
@@ -43,17 +44,57 @@ pub const VERBS: [&str; 16] = [
 ];
 /// With what.
 pub const THINGS: [&str; 24] = [
-    "apples", "the bicycle", "the boiler", "bread", "the camera", "coffee", "the door", "flowers", "the garden", "the invoice",
-    "the lamp", "lunch", "the map", "milk", "paper", "the parcel", "the report", "the roof", "shoes", "the table", "tea",
-    "tickets", "tools", "the van",
+    "apples",
+    "the bicycle",
+    "the boiler",
+    "bread",
+    "the camera",
+    "coffee",
+    "the door",
+    "flowers",
+    "the garden",
+    "the invoice",
+    "the lamp",
+    "lunch",
+    "the map",
+    "milk",
+    "paper",
+    "the parcel",
+    "the report",
+    "the roof",
+    "shoes",
+    "the table",
+    "tea",
+    "tickets",
+    "tools",
+    "the van",
 ];
 /// Streets.
 pub const STREETS: [&str; 12] = [
-    "Bridge Street", "Canal Road", "Church Lane", "Garden Street", "Harbour Road", "High Street", "Lake View", "Market Square",
-    "Mill Lane", "North Road", "Park Avenue", "Station Road",
+    "Bridge Street",
+    "Canal Road",
+    "Church Lane",
+    "Garden Street",
+    "Harbour Road",
+    "High Street",
+    "Lake View",
+    "Market Square",
+    "Mill Lane",
+    "North Road",
+    "Park Avenue",
+    "Station Road",
 ];
 /// What companies are called after a name.
-pub const COMPANIES: [&str; 8] = ["Bakery", "Logistics", "Works", "Garage", "Books", "Trading", "Tools", "Labs"];
+pub const COMPANIES: [&str; 8] = [
+    "Bakery",
+    "Logistics",
+    "Works",
+    "Garage",
+    "Books",
+    "Trading",
+    "Tools",
+    "Labs",
+];
 /// Currencies.
 pub const CURRENCIES: [&str; 8] = ["EUR", "USD", "GBP", "CHF", "JPY", "NOK", "BRL", "KES"];
 /// Colours.

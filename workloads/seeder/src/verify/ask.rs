@@ -40,8 +40,14 @@ impl Asked {
     pub async fn find(&self, client: &Client, keys: &[Key]) -> Result<Vec<Found>, Error> {
         let mut found = vec![Found::default(); keys.len()];
         let columns = self.columns(keys);
-        let mut parameters: Vec<&(dyn ToSql + Sync)> = columns.iter().map(|column| column as &(dyn ToSql + Sync)).collect();
-        let equal: Vec<String> = self.key.iter().enumerate().map(|(place, (_, name, _))| format!("t.{name} = i.k{place}")).collect();
+        let mut parameters: Vec<&(dyn ToSql + Sync)> =
+            columns.iter().map(|column| column as &(dyn ToSql + Sync)).collect();
+        let equal: Vec<String> = self
+            .key
+            .iter()
+            .enumerate()
+            .map(|(place, (_, name, _))| format!("t.{name} = i.k{place}"))
+            .collect();
         let rows = format!(
             "select i.n, t.sync_version from ({}) i join {} t on {}",
             self.input(),
@@ -81,7 +87,8 @@ impl Asked {
     /// The versions of writes to these rows that lost.
     pub async fn lost(&self, client: &Client, keys: &[Key]) -> Result<HashMap<Key, Vec<i64>>, Error> {
         let columns = self.columns(keys);
-        let mut parameters: Vec<&(dyn ToSql + Sync)> = columns.iter().map(|column| column as &(dyn ToSql + Sync)).collect();
+        let mut parameters: Vec<&(dyn ToSql + Sync)> =
+            columns.iter().map(|column| column as &(dyn ToSql + Sync)).collect();
         parameters.push(&self.relation);
         let query = format!(
             "select i.n, c.loser_version from ({}) i join sync.conflicts c on c.relation = ${} and c.key = {}",
@@ -91,23 +98,35 @@ impl Asked {
         );
         let mut lost: HashMap<Key, Vec<i64>> = HashMap::new();
         for row in client.query(&query, &parameters).await? {
-            let key = usize::try_from(row.get::<_, i64>(0) - 1).ok().and_then(|place| keys.get(place));
-            key.into_iter().for_each(|key| lost.entry(key.clone()).or_default().push(row.get(1)));
+            let key = usize::try_from(row.get::<_, i64>(0) - 1)
+                .ok()
+                .and_then(|place| keys.get(place));
+            key.into_iter()
+                .for_each(|key| lost.entry(key.clone()).or_default().push(row.get(1)));
         }
         Ok(lost)
     }
 
     fn columns(&self, keys: &[Key]) -> Vec<Vec<String>> {
-        let column = |place: usize| keys.iter().map(|key| key.get(place).cloned().unwrap_or_default()).collect();
+        let column = |place: usize| {
+            keys.iter()
+                .map(|key| key.get(place).cloned().unwrap_or_default())
+                .collect()
+        };
         (0..self.key.len()).map(column).collect()
     }
 
     /// The keys as a table: their place from 1, and each column in its type.
     fn input(&self) -> String {
         let each = self.key.iter().enumerate();
-        let arrays: Vec<String> = each.clone().map(|(place, _)| format!("${}::text[]", place + 1)).collect();
+        let arrays: Vec<String> = each
+            .clone()
+            .map(|(place, _)| format!("${}::text[]", place + 1))
+            .collect();
         let names: Vec<String> = each.clone().map(|(place, _)| format!("x{place}")).collect();
-        let typed: Vec<String> = each.map(|(place, (.., sql_type))| format!("x{place}::{sql_type} as k{place}")).collect();
+        let typed: Vec<String> = each
+            .map(|(place, (.., sql_type))| format!("x{place}::{sql_type} as k{place}"))
+            .collect();
         format!(
             "select n, {} from unnest({}) with ordinality u({}, n)",
             typed.join(", "),
@@ -119,7 +138,9 @@ impl Asked {
     /// The key as the books have it.
     fn json(&self) -> String {
         let parts = self.key.iter().enumerate();
-        let parts: Vec<String> = parts.map(|(place, (name, ..))| format!("'{}', i.k{place}", name.replace('\'', "''"))).collect();
+        let parts: Vec<String> = parts
+            .map(|(place, (name, ..))| format!("'{}', i.k{place}", name.replace('\'', "''")))
+            .collect();
         format!("jsonb_build_object({})", parts.join(", "))
     }
 }

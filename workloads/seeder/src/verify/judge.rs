@@ -59,7 +59,9 @@ pub fn judge(acknowledged: Acknowledged, found: &Found) -> Outcome {
         Acknowledged::AtLeast(version) => found.lost.iter().any(|&lost| lost >= version),
     };
     match (found.row, found.tombstone) {
-        (Some(row), _) if row == least || matches!(acknowledged, Acknowledged::AtLeast(_)) && row >= least => Outcome::Present,
+        (Some(row), _) if row == least || matches!(acknowledged, Acknowledged::AtLeast(_)) && row >= least => {
+            Outcome::Present
+        }
         (Some(row), _) if row > least => Outcome::Replaced,
         (_, Some(tombstone)) if tombstone >= least => Outcome::Deleted,
         _ if lost => Outcome::Lost,

@@ -101,21 +101,43 @@ pub struct Report {
 
 impl Report {
     fn add(&mut self, site: Site, outcome: Outcome) {
-        *self.sites.entry(site.to_string()).or_default().entry(outcome).or_default() += 1;
+        *self
+            .sites
+            .entry(site.to_string())
+            .or_default()
+            .entry(outcome)
+            .or_default() += 1;
     }
 }
 
 impl std::fmt::Display for Report {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        writeln!(f, "{} writes were acknowledged, {} have no answer", self.acknowledged, self.unknown)?;
+        writeln!(
+            f,
+            "{} writes were acknowledged, {} have no answer",
+            self.acknowledged, self.unknown
+        )?;
         for (site, outcomes) in &self.sites {
-            let words: Vec<String> = outcomes.iter().map(|(outcome, count)| format!("{count} {outcome:?}").to_lowercase()).collect();
+            let words: Vec<String> = outcomes
+                .iter()
+                .map(|(outcome, count)| format!("{count} {outcome:?}").to_lowercase())
+                .collect();
             writeln!(f, "{site}: {}", words.join(", "))?;
         }
         for fault in &self.examples {
-            let Fault { site, written_at, table, key, version, outcome } = fault;
+            let Fault {
+                site,
+                written_at,
+                table,
+                key,
+                version,
+                outcome,
+            } = fault;
             let key = key.join(", ");
-            writeln!(f, "{outcome:?} at {site}: {table} ({key}), acknowledged at {written_at} with version {version}")?;
+            writeln!(
+                f,
+                "{outcome:?} at {site}: {table} ({key}), acknowledged at {written_at} with version {version}"
+            )?;
         }
         match (self.ok, self.faults) {
             (true, _) => write!(f, "every one of them is accounted for at every site"),
@@ -135,7 +157,9 @@ impl Asking {
     async fn table(&mut self, name: &str) -> Result<&Asked, Error> {
         if !self.tables.contains_key(name) {
             let site = self.site;
-            let asked = Asked::read(&self.client, name).await.map_err(|error| Error::Schema { site, error })?;
+            let asked = Asked::read(&self.client, name)
+                .await
+                .map_err(|error| Error::Schema { site, error })?;
             self.tables.insert(name.to_owned(), asked);
         }
         // It was put there.
@@ -147,7 +171,13 @@ impl Asking {
 }
 
 /// Checks a run. What is missing is looked for again for so long: it may be on its way.
-pub async fn verify(sites: &Sites, at: &[Site], journals: &Folder, run: &str, patience: Duration) -> Result<Report, Error> {
+pub async fn verify(
+    sites: &Sites,
+    at: &[Site],
+    journals: &Folder,
+    run: &str,
+    patience: Duration,
+) -> Result<Report, Error> {
     let deadline = Instant::now() + patience;
     let mut report = Report::default();
     let names = sites.names();
@@ -187,7 +217,12 @@ pub async fn verify(sites: &Sites, at: &[Site], journals: &Folder, run: &str, pa
 }
 
 /// Looks again at what is missing until it is there or the time is over.
-async fn settle(asking: &mut [Asking], mut missing: Vec<(usize, Checked)>, deadline: Instant, report: &mut Report) -> Result<(), Error> {
+async fn settle(
+    asking: &mut [Asking],
+    mut missing: Vec<(usize, Checked)>,
+    deadline: Instant,
+    report: &mut Report,
+) -> Result<(), Error> {
     loop {
         let mut left = Vec::new();
         // What was recorded as lost since then is recorded at any site: all are asked again.

@@ -127,7 +127,15 @@ impl Writes {
     }
 
     fn loaded(&mut self, number: u64) {
-        let Some(Open::Chunk { site, table, first, rows, keys, floor }) = self.open.remove(&number) else {
+        let Some(Open::Chunk {
+            site,
+            table,
+            first,
+            rows,
+            keys,
+            floor,
+        }) = self.open.remove(&number)
+        else {
             return;
         };
         let keys: Vec<Key> = match keys {
