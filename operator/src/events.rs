@@ -77,6 +77,27 @@ pub fn between(old: &SyncClusterStatus, new: &SyncClusterStatus) -> Vec<Event> {
     if is(new, "TopicsAsWanted", "False") && reason(old, "TopicsAsWanted") != topics {
         events.push(warning(&topics, "KeepTopics", message("TopicsAsWanted")));
     }
+    let analytics = reason(new, "AnalyticsReady");
+    let waits = [
+        "Starting",
+        "Rebuilding",
+        "CannotSee",
+        "NoAnalytics",
+        "InvalidSpec",
+        "Paused",
+    ];
+    if !is(new, "AnalyticsReady", "True")
+        && !waits.contains(&analytics.as_str())
+        && reason(old, "AnalyticsReady") != analytics
+    {
+        events.push(warning(&analytics, "FillClickHouse", message("AnalyticsReady")));
+    }
+    if analytics == "Rebuilding" && reason(old, "AnalyticsReady") != analytics {
+        events.push(normal("Rebuilding", "FillClickHouse", message("AnalyticsReady")));
+    }
+    if is(new, "AnalyticsReady", "True") && reason(old, "AnalyticsReady") == "Rebuilding" {
+        events.push(normal("Rebuilt", "FillClickHouse", message("AnalyticsReady")));
+    }
     events
 }
 

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use k8s_openapi::jiff::Timestamp;
 use serde_json::{Value, json};
 use synccluster_protocol::status::{
-    ConnectorPhase, ConnectorStatus, CounterLeaderStatus, CounterPeerStatus, CounterStatus, Dial, DigestStatus,
-    LinkStatus, SinkPhase, SinkStatus, SlotStatus, SourceStatus,
+    AnalyticsPhase, AnalyticsStatus, AnalyticsTableStatus, ConnectorPhase, ConnectorStatus, CounterLeaderStatus,
+    CounterPeerStatus, CounterStatus, Dial, DigestStatus, LinkStatus, SinkPhase, SinkStatus, SlotStatus, SourceStatus,
 };
 use synccluster_protocol::{Lsn, Site};
 
@@ -15,7 +15,7 @@ use crate::dereference::Dereferenced;
 use crate::names::{self, Component};
 use crate::observe::{Observed, PodFact};
 use crate::topics::TopicFact;
-use crate::validate::{Settings, ValidatedCluster, validate};
+use crate::validate::{ClickHouse, Settings, ValidatedCluster, validate};
 
 /// Seconds since the Unix epoch of every measurement in [`observed`].
 pub const NOW: i64 = 1_800_000_000;
@@ -65,6 +65,7 @@ pub fn settings() -> Settings {
         image: "synccluster/synccluster:test".to_owned(),
         postgres_image: "postgres:17".to_owned(),
         kafka_image: "apache/kafka:4.3.1".to_owned(),
+        clickhouse_image: "clickhouse/clickhouse-server:test".to_owned(),
     }
 }
 
@@ -247,6 +248,39 @@ fn topic(cluster: &ValidatedCluster, site: Site) -> TopicFact {
     }
 }
 
+fn analytics(cluster: &ValidatedCluster) -> AnalyticsStatus {
+    AnalyticsStatus {
+        cluster: cluster.name.clone(),
+        phase: AnalyticsPhase::Writing,
+        link: link(),
+        source: Some(SourceStatus {
+            topic: cluster.name.topic(Site::Server),
+            offset: 10,
+            end_offset: Some(10),
+            end_measured_at: Some((NOW - 1) * 1000),
+            lag_records: 0,
+            clock_ahead_millis: None,
+        }),
+        lag_seconds: 0,
+        rebuilding_to: None,
+        generation: 0,
+        tables: vec![AnalyticsTableStatus {
+            source: "public.todos".to_owned(),
+            table: "todos".to_owned(),
+            problem: None,
+        }],
+        definitions_problem: None,
+        rows_written: 10,
+        deletes_written: 0,
+        parked: 0,
+        parked_reason: None,
+        skipped: 0,
+        clickhouse_version: Some("25.8".to_owned()),
+        error: None,
+        measured_at: Some((NOW - 1) * 1000),
+    }
+}
+
 /// What is seen of a cluster in which all is well.
 pub fn observed(cluster: &ValidatedCluster) -> Observed {
     let parts = [Component::Postgres, Component::Connector, Component::Sink];
@@ -261,8 +295,15 @@ pub fn observed(cluster: &ValidatedCluster) -> Observed {
     let gateways = cluster.gateway.as_ref().map_or(0, |gateway| gateway.replicas);
     pods.extend((0..gateways).map(|_| pod(cluster, None, Component::Gateway)));
     pods.extend(cluster.counters().map(|node| counter_pod(cluster, node)));
+    if let Some(wanted) = &cluster.analytics {
+        pods.push(pod(cluster, None, Component::Analytics));
+        pods.extend(
+            matches!(wanted.clickhouse, ClickHouse::Managed { .. }).then(|| pod(cluster, None, Component::ClickHouse)),
+        );
+    }
     Observed {
         pods,
+        analytics: cluster.analytics.as_ref().map(|_| analytics(cluster)),
         counters: cluster.counters().map(|node| (node, counter(cluster, node))).collect(),
         connectors: cluster.sites().map(|site| (site, connector(cluster, site))).collect(),
         sinks: cluster.sites().map(|site| (site, sink(cluster, site))).collect(),

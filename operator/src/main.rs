@@ -44,6 +44,13 @@ struct Run {
     /// Image of Kafka for SyncClusters that name none.
     #[arg(long, env = "OPERATOR_KAFKA_IMAGE", default_value = "apache/kafka:4.3.1")]
     kafka_image: String,
+    /// Image of ClickHouse for SyncClusters that name none.
+    #[arg(
+        long,
+        env = "OPERATOR_CLICKHOUSE_IMAGE",
+        default_value = "clickhouse/clickhouse-server:25.8"
+    )]
+    clickhouse_image: String,
     /// Where to serve /livez, /readyz and /metrics.
     #[arg(long, env = "OPERATOR_LISTEN", default_value = "127.0.0.1:8080")]
     listen: SocketAddr,
@@ -71,6 +78,7 @@ async fn operate(run: Run) -> anyhow::Result<()> {
         image: run.image,
         postgres_image: run.postgres_image,
         kafka_image: run.kafka_image,
+        clickhouse_image: run.clickhouse_image,
     };
     tracing::info!(
         namespace = run.namespace.as_deref().unwrap_or("all"),

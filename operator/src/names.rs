@@ -11,7 +11,7 @@ pub const SITE_LABEL: &str = "synccluster.dev/site";
 /// Label with what a pod is: a [`Component`].
 pub const COMPONENT_LABEL: &str = "app.kubernetes.io/component";
 /// Pods of applications with this label set to [`site`] reach that site's Postgres, set to [`gateway`] the gateway, set to [`counter`]
-/// the counter nodes.
+/// the counter nodes, set to [`clickhouse`] ClickHouse.
 pub const ACCESS_LABEL: &str = "synccluster.dev/access";
 /// Label that Kubernetes gives each pod of a StatefulSet: its name.
 pub const POD_NAME_LABEL: &str = "statefulset.kubernetes.io/pod-name";
@@ -37,17 +37,23 @@ pub enum Component {
     Gateway,
     /// A node that takes likes.
     Counter,
+    /// What fills ClickHouse.
+    Analytics,
+    /// What is filled.
+    ClickHouse,
 }
 
 impl Component {
     /// All of them.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 8] = [
         Self::Postgres,
         Self::Kafka,
         Self::Connector,
         Self::Sink,
         Self::Gateway,
         Self::Counter,
+        Self::Analytics,
+        Self::ClickHouse,
     ];
 
     /// The value of the label.
@@ -59,6 +65,8 @@ impl Component {
             Self::Sink => "sink",
             Self::Gateway => "gateway",
             Self::Counter => "counter",
+            Self::Analytics => "analytics",
+            Self::ClickHouse => "clickhouse",
         }
     }
 
@@ -164,6 +172,16 @@ pub fn counter_pod(cluster: &ClusterName, node: u16) -> String {
 /// A counter node, in status and messages.
 pub fn counter_node(node: u16) -> String {
     format!("counter-{node}")
+}
+
+/// Deployment and NetworkPolicy of what fills ClickHouse.
+pub fn analytics(cluster: &ClusterName) -> String {
+    of_cluster(cluster, "analytics")
+}
+
+/// Everything of a ClickHouse that the operator runs: StatefulSet, Service, Secret; and value of [`ACCESS_LABEL`].
+pub fn clickhouse(cluster: &ClusterName) -> String {
+    of_cluster(cluster, "clickhouse")
 }
 
 /// Labels that select what belongs to a cluster.

@@ -1,6 +1,7 @@
 //! Step 2: from what was written to what can be planned. What comes out leaves Kubernetes no reason to refuse what is made from it.
 //! Most of this the API server has refused already by the rules of the CRD; an object stored under an older CRD has not been through them.
 
+mod analytics;
 mod counter;
 mod gateway;
 pub mod topics;
@@ -16,6 +17,7 @@ use synccluster_protocol::{ClusterName, Site, event::TableName, site::NameError}
 
 use crate::api::{FORCE_TOPICS_ANNOTATION, KafkaStorage, Link, PostgresStorage, SyncCluster, SyncClusterSpec};
 use crate::dereference::Dereferenced;
+pub use analytics::{Analytics, ClickHouse};
 pub use counter::Counter;
 pub use gateway::{Expose, Gateway};
 pub use topics::Topics;
@@ -68,6 +70,9 @@ pub enum Error {
         /// What, and what to write.
         wrong: &'static str,
     },
+    /// Nobody's ClickHouse, or two.
+    #[error("spec.analytics.clickhouse must have exactly one of managed and external")]
+    ClickHouse,
     /// A text cannot be understood.
     #[error("spec.{field}: `{value}` is not {expected}")]
     Format {
@@ -91,6 +96,8 @@ pub struct Settings {
     pub postgres_image: String,
     /// Image of Kafka where the resource names none.
     pub kafka_image: String,
+    /// Image of ClickHouse where the resource names none.
+    pub clickhouse_image: String,
 }
 
 /// The migrations of a cluster.
@@ -203,6 +210,8 @@ pub struct ValidatedCluster {
     pub counter: Counter,
     /// The gateway, if there is one.
     pub gateway: Option<Gateway>,
+    /// ClickHouse and what fills it, if wanted.
+    pub analytics: Option<Analytics>,
     /// Image of connector, sink, migrations, gateway and counter nodes.
     pub image: String,
     /// Where the operator runs.
@@ -279,6 +288,7 @@ pub fn validate(cluster: &SyncCluster, found: Dereferenced, settings: &Settings)
         },
         counter,
         gateway: gateway::gateway(&spec.gateway, found.serves_routes)?,
+        analytics: analytics::analytics(&spec.analytics, &settings.clickhouse_image)?,
         image: settings.image.clone(),
         operator_namespace: settings.operator_namespace.clone(),
         secrets: found.secrets,

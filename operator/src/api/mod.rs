@@ -1,5 +1,6 @@
 //! The resource: what people write (`spec`) and what they are told (`status`). The CRD is generated from these types.
 
+mod analytics;
 mod counter;
 mod gateway;
 mod rules;
@@ -7,6 +8,7 @@ mod spec;
 mod status;
 mod topics;
 
+pub use analytics::*;
 pub use counter::*;
 pub use gateway::*;
 pub use spec::*;

@@ -7,7 +7,7 @@ use kube::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Counter, Gateway, SyncClusterStatus, Topics, rules};
+use super::{Analytics, Counter, Gateway, SyncClusterStatus, Topics, rules};
 
 /// A server Postgres, client Postgres databases, and what keeps them the same.
 #[derive(CustomResource, Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -96,6 +96,10 @@ pub struct SyncClusterSpec {
     /// What people look at: a page, a REST API and a live stream over all sites.
     #[serde(default)]
     pub gateway: Gateway,
+
+    /// What keeps the server's rows for questions over all of them. Nothing unless it says what.
+    #[serde(default)]
+    pub analytics: Analytics,
 
     /// true stops the operator from changing anything for this resource: no object is written or removed, no cut is made or healed.
     /// What runs goes on running.

@@ -4,7 +4,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Link, TopicStatus};
+use super::{AnalyticsStatus, Link, TopicStatus};
 
 /// What was measured. Every fact comes from a pod that was asked; what could not be seen is Unknown or absent.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -24,7 +24,7 @@ pub struct SyncClusterStatus {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cut: Option<String>,
     /// Ready, Reconciling and Stalled of the sites and Kafka, as kstatus defines them; PartitionEnforced, Converged, SlotsHealthy, ClocksAgree,
-    /// GatewayReady, TopicsAsWanted.
+    /// GatewayReady, TopicsAsWanted, AnalyticsReady.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
     pub conditions: Vec<Condition>,
@@ -49,6 +49,9 @@ pub struct SyncClusterStatus {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
     pub topics: Vec<TopicStatus>,
+    /// What fills ClickHouse, and how far it is; absent without spec.analytics.clickhouse.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub analytics: Option<AnalyticsStatus>,
 }
 
 /// The partition that is wanted.

@@ -8,6 +8,7 @@ use super::*;
 use crate::fixture::{resource, set, with};
 
 mod admission;
+mod analytics;
 mod counters;
 mod gateways;
 mod topics;

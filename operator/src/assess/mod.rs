@@ -1,5 +1,6 @@
 //! Step 6: from what was measured to what is said. Pure: time is an argument, and what was said before is one too, because "since" needs it.
 
+mod analytics;
 mod connectivity;
 mod convergence;
 mod counters;
@@ -23,7 +24,7 @@ use crate::validate::{self, ValidatedCluster};
 pub use worth::worth_writing;
 
 /// The conditions a SyncCluster has, in the order they are shown.
-pub const CONDITIONS: [&str; 9] = [
+pub const CONDITIONS: [&str; 10] = [
     "Ready",
     "Reconciling",
     "Stalled",
@@ -33,6 +34,7 @@ pub const CONDITIONS: [&str; 9] = [
     "ClocksAgree",
     "GatewayReady",
     "TopicsAsWanted",
+    "AnalyticsReady",
 ];
 
 /// What a condition says.
@@ -90,6 +92,7 @@ pub fn assess(
         health::clocks(cluster, observed),
         gateway,
         topics::wanted(observed),
+        analytics::ready(cluster, observed),
     ];
     SyncClusterStatus {
         observed_generation: Some(cluster.generation),
@@ -120,6 +123,7 @@ pub fn assess(
             })
             .collect(),
         topics: topics::status(observed, previous, now),
+        analytics: analytics::status(cluster, observed),
     }
 }
 
@@ -141,6 +145,7 @@ pub fn invalid(
         Verdict::no("InvalidSpec", message.clone()),
         Verdict::no("InvalidSpec", "waiting for a corrected resource"),
         Verdict::yes("InvalidSpec", message),
+        unknown(),
         unknown(),
         unknown(),
         unknown(),

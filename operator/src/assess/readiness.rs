@@ -3,7 +3,7 @@
 
 use synccluster_protocol::Site;
 
-use super::{Verdict, gateway, list};
+use super::{Verdict, analytics, gateway, list};
 use crate::names::{self, Component};
 use crate::observe::{Observed, PodFact, Problem};
 use crate::validate::{Migrations, ValidatedCluster};
@@ -124,12 +124,16 @@ fn problems(cluster: &ValidatedCluster, observed: &Observed) -> Vec<Problem> {
         });
     }
     let refused = observed.outcome.refused.iter();
-    let refused = refused.filter(|refused| !gateway::concerns(cluster, refused));
+    let refused =
+        refused.filter(|refused| !gateway::concerns(cluster, refused) && !analytics::concerns(cluster, refused));
     problems.extend(refused.map(|refused| Problem {
         reason: "ObjectRefused",
         message: format!("{} {} was refused: {}", refused.kind, refused.name, refused.message),
     }));
-    let pods = observed.pods.iter().filter(|pod| pod.component != Component::Gateway);
+    let pods = observed
+        .pods
+        .iter()
+        .filter(|pod| pod.component != Component::Gateway && !analytics::is_part(pod));
     problems.extend(pods.filter_map(|pod| pod.problem.clone()));
     problems
 }

@@ -8,6 +8,7 @@ use crate::fixture::{NOW, after, now, observed, valid};
 use crate::observe::Problem;
 use crate::validate::Migrations;
 
+mod analytics;
 mod converging;
 mod counters;
 mod cutting;

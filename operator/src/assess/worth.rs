@@ -60,6 +60,10 @@ fn essence(status: &SyncClusterStatus) -> SyncClusterStatus {
     for topic in &mut status.topics {
         topic.message = None;
     }
+    if let Some(analytics) = &mut status.analytics {
+        (analytics.lag_records, analytics.lag_seconds, analytics.rebuild_percent) = (None, None, None);
+        (analytics.rows_written, analytics.parked) = (0, 0);
+    }
     for node in &mut status.counters {
         (node.position, node.published, node.digest) = (None, None, None);
         node.connectivity.evidence = String::new();

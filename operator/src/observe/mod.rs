@@ -12,7 +12,7 @@ use k8s_openapi::jiff::Timestamp;
 use kube::Client;
 use kube::api::{Api, ListParams};
 use synccluster_protocol::Site;
-use synccluster_protocol::status::{ConnectorStatus, CounterStatus, Dial, SinkStatus};
+use synccluster_protocol::status::{AnalyticsStatus, ConnectorStatus, CounterStatus, Dial, SinkStatus};
 
 use crate::apply::Outcome;
 use crate::names::{self, Component};
@@ -45,6 +45,10 @@ pub struct Observed {
     pub counters: BTreeMap<u16, CounterStatus>,
     /// Why the other nodes did not answer.
     pub unseen_counters: BTreeMap<u16, String>,
+    /// What fills ClickHouse says this.
+    pub analytics: Option<AnalyticsStatus>,
+    /// Why it did not answer.
+    pub unseen_analytics: Option<String>,
     /// Whether the operator itself reaches Kafka: the positive control of every cut.
     pub kafka: Dial,
     /// What leads to the gateway from outside.
@@ -80,10 +84,11 @@ pub async fn observe(
         .into_iter()
         .filter_map(|pod| pods::fact(&pod, &templates, now))
         .collect();
-    let (kafka, answers, nodes, exposure) = tokio::join!(
+    let (kafka, answers, nodes, analytics, exposure) = tokio::join!(
         workloads::dial_kafka(&pods),
         workloads::ask(cluster, &pods),
         workloads::ask_counters(cluster, &pods),
+        workloads::ask_analytics(cluster, &pods),
         gateway::observe(client, cluster)
     );
     let mut observed = Observed {
@@ -99,6 +104,11 @@ pub async fn observe(
             Ok(workloads::Answer::Sink(status)) => _ = observed.sinks.insert(site, *status),
             Err(unseen) => _ = observed.unseen.insert((site, component), unseen.to_string()),
         }
+    }
+    match analytics {
+        Some(Ok(status)) => observed.analytics = Some(status),
+        Some(Err(unseen)) => observed.unseen_analytics = Some(unseen.to_string()),
+        None => {}
     }
     for (node, answer) in nodes {
         match answer {

@@ -7,7 +7,7 @@ use http_body_util::{BodyExt as _, Empty, Limited};
 use hyper::body::Bytes;
 use hyper_util::rt::TokioIo;
 use serde::de::DeserializeOwned;
-use synccluster_protocol::status::{ConnectorStatus, CounterStatus, Dial, SinkStatus};
+use synccluster_protocol::status::{AnalyticsStatus, ConnectorStatus, CounterStatus, Dial, SinkStatus};
 use synccluster_protocol::{ClusterName, Site};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -100,6 +100,22 @@ pub async fn ask_counters(cluster: &ValidatedCluster, pods: &[PodFact]) -> Vec<(
         )
     });
     futures::future::join_all(questions).await
+}
+
+/// Asks what fills ClickHouse, if there is one.
+pub async fn ask_analytics(cluster: &ValidatedCluster, pods: &[PodFact]) -> Option<Result<AnalyticsStatus, Unseen>> {
+    cluster.analytics.as_ref()?;
+    let pod = pods
+        .iter()
+        .find(|pod| pod.component == Component::Analytics && !pod.terminating);
+    let answer = match pod.and_then(|pod| pod.ip.as_deref()) {
+        Some(ip) => timeout(LIMIT, get::<AnalyticsStatus>(ip))
+            .await
+            .unwrap_or(Err(Unseen::Timeout)),
+        None => Err(Unseen::NoPod),
+    };
+    let same = |status: &AnalyticsStatus| status.cluster == cluster.name;
+    Some(answer.and_then(|status| if same(&status) { Ok(status) } else { Err(Unseen::Other) }))
 }
 
 async fn ask_one(cluster: &ClusterName, site: Site, component: Component, ip: &str) -> Result<Answer, Unseen> {

@@ -1,5 +1,7 @@
 //! Step 3: which objects there should be. Pure: the same cluster gives the same objects, down to the byte.
 
+mod analytics;
+mod clickhouse;
 mod connector;
 mod counter;
 mod exposure;
@@ -11,6 +13,8 @@ mod pod;
 mod postgres;
 pub mod secrets;
 mod sink;
+
+pub use analytics::secret as analytics_secret;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -37,6 +41,9 @@ pub const COUNTER_LEADER_PORT: u16 = 5001;
 pub const COUNTER_CLIENT_PORT: u16 = 5002;
 /// Port of a counter node for other nodes.
 pub const COUNTER_MESH_PORT: u16 = 5003;
+
+/// Port of ClickHouse's HTTP interface.
+pub const CLICKHOUSE_PORT: u16 = 8123;
 
 /// Kinds of objects the operator owns, in the order they are applied: a cut is in force before anything else is looked at,
 /// and what pods mount or act as exists before they do.
@@ -174,6 +181,10 @@ pub fn plan(cluster: &ValidatedCluster) -> Objects {
     if let Some(wanted) = &cluster.gateway {
         objects.extend(gateway::gateway(cluster, wanted));
         objects.extend(exposure::exposure(cluster, wanted));
+    }
+    if let Some(wanted) = &cluster.analytics {
+        objects.extend(clickhouse::clickhouse(cluster));
+        objects.extend(analytics::analytics(cluster, wanted));
     }
     let mut keep = BTreeSet::new();
     for site in cluster.sites() {

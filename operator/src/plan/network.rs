@@ -111,6 +111,9 @@ fn postgres(cluster: &ValidatedCluster, site: Site) -> Object {
         json!({ "podSelector": applications }),
     ];
     from.extend(gateway_pods(cluster));
+    if site == Site::Server {
+        from.extend(analytics_pods(cluster));
+    }
     let spec = json!({
         "podSelector": pods(cluster, Some(site), Component::Postgres),
         "policyTypes": ["Ingress"],
@@ -146,6 +149,7 @@ fn kafka(cluster: &ValidatedCluster) -> Object {
     let mut clients = vec![connectors, sinks, operator_pods(cluster)];
     clients.extend(mesh::let_in(cluster));
     clients.extend(gateway_pods(cluster));
+    clients.extend(analytics_pods(cluster));
     let spec = json!({
         "podSelector": pods(cluster, None, Component::Kafka),
         "policyTypes": ["Ingress", "Egress"],
@@ -199,6 +203,11 @@ fn gateway(cluster: &ValidatedCluster, wanted: &Gateway) -> Object {
 pub fn gateway_pods(cluster: &ValidatedCluster) -> Option<Value> {
     cluster.gateway.as_ref()?;
     Some(json!({ "podSelector": pods(cluster, None, Component::Gateway) }))
+}
+
+fn analytics_pods(cluster: &ValidatedCluster) -> Option<Value> {
+    cluster.analytics.as_ref()?;
+    Some(json!({ "podSelector": pods(cluster, None, Component::Analytics) }))
 }
 
 pub fn operator_pods(cluster: &ValidatedCluster) -> Value {

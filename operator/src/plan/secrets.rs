@@ -5,10 +5,11 @@
 use serde_json::{Value, json};
 use synccluster_protocol::Site;
 
-use super::POSTGRES_PORT;
+use super::clickhouse::{ADMIN, DATABASE as ANALYTICS};
+use super::{CLICKHOUSE_PORT, POSTGRES_PORT};
 use crate::api::Retention;
 use crate::names::{self, Component, Role};
-use crate::validate::ValidatedCluster;
+use crate::validate::{Analytics, ClickHouse, ValidatedCluster};
 
 /// The database every site has.
 pub const DATABASE: &str = "app";
@@ -34,6 +35,8 @@ pub enum Opens {
     },
     /// The gateway: to change things, and to look.
     Gateway,
+    /// A ClickHouse that the operator runs.
+    ClickHouse,
 }
 
 /// The Secrets that have to be created.
@@ -47,8 +50,14 @@ pub fn missing(cluster: &ValidatedCluster) -> Vec<Wanted> {
         name: names::gateway(&cluster.name),
         opens: Opens::Gateway,
     });
+    let managed = |analytics: &&Analytics| matches!(analytics.clickhouse, ClickHouse::Managed { .. });
+    let clickhouse = cluster.analytics.iter().filter(managed).map(|_| Wanted {
+        name: names::clickhouse(&cluster.name),
+        opens: Opens::ClickHouse,
+    });
     databases
         .chain(gateway)
+        .chain(clickhouse)
         .filter(|wanted| !cluster.secrets.contains(&wanted.name))
         .collect()
 }
@@ -57,6 +66,7 @@ pub fn missing(cluster: &ValidatedCluster) -> Vec<Wanted> {
 pub fn secret(cluster: &ValidatedCluster, wanted: &Wanted, random: &mut dyn FnMut() -> String) -> Value {
     match wanted.opens {
         Opens::Database { site, role } => database(cluster, &wanted.name, site, role, &random()),
+        Opens::ClickHouse => clickhouse(cluster, &wanted.name, &random()),
         Opens::Gateway => {
             let labels = names::labels(&cluster.name, None, Some(Component::Gateway));
             let tokens = json!({ "token": random(), "viewer-token": random() });
@@ -89,6 +99,25 @@ fn database(cluster: &ValidatedCluster, name: &str, site: Site, role: Role, pass
         "uri": format!("postgresql://{user}:{password}@{host}:{POSTGRES_PORT}/{DATABASE}"),
     });
     whole(cluster, name, labels.into(), owners, "kubernetes.io/basic-auth", data)
+}
+
+fn clickhouse(cluster: &ValidatedCluster, name: &str, password: &str) -> Value {
+    let kept = cluster
+        .analytics
+        .as_ref()
+        .is_some_and(|analytics| match &analytics.clickhouse {
+            ClickHouse::Managed { storage, .. } => storage.when_deleted == Retention::Retain,
+            ClickHouse::External { .. } => false,
+        });
+    let owners = if kept { json!([]) } else { json!([cluster.owner]) };
+    let labels = names::labels(&cluster.name, None, Some(Component::ClickHouse));
+    let data = json!({
+        "url": format!("http://{}.{}.svc:{CLICKHOUSE_PORT}", names::clickhouse(&cluster.name), cluster.namespace),
+        "username": ADMIN,
+        "password": password,
+        "database": ANALYTICS,
+    });
+    whole(cluster, name, labels.into(), owners, "Opaque", data)
 }
 
 fn whole(cluster: &ValidatedCluster, name: &str, labels: Value, owners: Value, kind: &str, data: Value) -> Value {

@@ -12,6 +12,7 @@ use serde_json::json;
 use super::*;
 use crate::fixture::{cut, valid, validated, with};
 
+mod analytics;
 mod counters;
 mod gateways;
 

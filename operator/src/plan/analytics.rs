@@ -1,0 +1,110 @@
+//! What fills ClickHouse from the server's topic.
+
+use serde_json::{Value, json};
+use synccluster_protocol::Site;
+
+use super::connector::{MOUNTS, USER, common_env};
+use super::{CLICKHOUSE_PORT, HTTP_PORT, KAFKA_PORT, Kind, Object, POSTGRES_PORT, network, object, pod};
+use crate::names::{self, Component, Role};
+use crate::validate::{Analytics, ClickHouse, ValidatedCluster};
+
+/// The key of the definitions of tables in their ConfigMap.
+const DEFINITIONS: &str = "tables.yaml";
+
+/// Deployment and NetworkPolicy.
+pub fn analytics(cluster: &ValidatedCluster, wanted: &Analytics) -> Vec<Object> {
+    let deployment = json!({ "spec": {
+        "replicas": 1,
+        "revisionHistoryLimit": 1,
+        // Two would write the same rows twice; that does no harm, and no good.
+        "strategy": { "type": "Recreate" },
+        "selector": { "matchLabels": names::selector(&cluster.name, None, Component::Analytics) },
+        "template": template(cluster, wanted),
+    } });
+    let name = names::analytics(&cluster.name);
+    vec![
+        policy(cluster, wanted),
+        object(
+            cluster,
+            Kind::Deployment,
+            name,
+            None,
+            Some(Component::Analytics),
+            deployment,
+        ),
+    ]
+}
+
+/// The Secret that says where ClickHouse is.
+pub fn secret(cluster: &ValidatedCluster, wanted: &Analytics) -> String {
+    match &wanted.clickhouse {
+        ClickHouse::Managed { .. } => names::clickhouse(&cluster.name),
+        ClickHouse::External { secret, .. } => secret.clone(),
+    }
+}
+
+/// To Kafka and the server's database, to which no cut applies: it is at no site. To ClickHouse: the operator's by its label, somebody else's
+/// by its port, because no selector finds what is outside. In: the operator.
+fn policy(cluster: &ValidatedCluster, wanted: &Analytics) -> Object {
+    let to = |site, component| json!([{ "podSelector": network::pods(cluster, site, component) }]);
+    let clickhouse = match wanted.clickhouse {
+        ClickHouse::Managed { .. } => {
+            json!({ "to": to(None, Component::ClickHouse), "ports": [network::tcp(CLICKHOUSE_PORT)] })
+        }
+        ClickHouse::External { port, .. } => json!({ "ports": [network::tcp(port)] }),
+    };
+    let spec = json!({
+        "podSelector": network::pods(cluster, None, Component::Analytics),
+        "policyTypes": ["Ingress", "Egress"],
+        "ingress": [{ "from": [network::operator_pods(cluster)], "ports": [network::tcp(HTTP_PORT)] }],
+        "egress": [
+            { "to": to(None, Component::Kafka), "ports": [network::tcp(KAFKA_PORT)] },
+            { "to": to(Some(Site::Server), Component::Postgres), "ports": [network::tcp(POSTGRES_PORT)] },
+            clickhouse,
+        ],
+    });
+    network::policy(cluster, names::analytics(&cluster.name), None, spec)
+}
+
+fn template(cluster: &ValidatedCluster, wanted: &Analytics) -> Value {
+    let mount = |volume: &str| json!({ "name": volume, "mountPath": format!("{MOUNTS}/{volume}"), "readOnly": true });
+    let mut variables = common_env(cluster, Site::Server);
+    variables.push(("CLICKHOUSE_SECRET", format!("{MOUNTS}/clickhouse")));
+    variables.push(("CLICKHOUSE_GENERATION", wanted.generation.to_string()));
+    let mut mounts = vec![mount("postgres"), mount("clickhouse")];
+    // What is missing is said by the one who reads it; a pod that waits for a volume says nothing.
+    let mut clickhouse = pod::secret_volume("clickhouse", &secret(cluster, wanted));
+    clickhouse["secret"]["optional"] = true.into();
+    let mut volumes = vec![
+        // The role that reads every table and owns none.
+        pod::secret_volume(
+            "postgres",
+            &names::of_site(&cluster.name, Site::Server, Role::Connector.suffix()),
+        ),
+        clickhouse,
+    ];
+    if let Some(config_map) = &wanted.tables {
+        variables.push(("CLICKHOUSE_DEFINITIONS", format!("{MOUNTS}/tables/{DEFINITIONS}")));
+        mounts.push(mount("tables"));
+        volumes.push(
+            json!({ "name": "tables", "configMap": { "name": config_map, "defaultMode": 0o444, "optional": true } }),
+        );
+    }
+    let mut own = pod::served();
+    own.insert("command".to_owned(), json!(["synccluster-clickhouse", "run"]));
+    own.insert("env".to_owned(), pod::env(&variables));
+    own.insert("resources".to_owned(), resources(wanted));
+    own.insert("volumeMounts".to_owned(), mounts.into());
+    let spec = json!({
+        "containers": [pod::container("analytics", &cluster.image, Value::Object(own))],
+        "volumes": volumes,
+    });
+    pod::template(cluster, None, Component::Analytics, USER, spec)
+}
+
+fn resources(wanted: &Analytics) -> Value {
+    match &wanted.resources {
+        Some(resources) => json!(resources),
+        None => json!({ "requests": { "cpu": "20m", "memory": "48Mi" }, "limits": { "memory": "192Mi" } }),
+    }
+}
