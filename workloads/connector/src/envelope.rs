@@ -200,6 +200,7 @@ fn row(table: &Table, values: &[Datum], before: Option<&Row>) -> Result<Row, Wid
         .columns
         .iter()
         .zip(values)
+        .filter(|((name, _), _)| !table.generated.contains(name))
         .map(|(column, value)| (column.0.clone(), json(column, value)))
         .collect())
 }
@@ -248,6 +249,7 @@ mod tests {
         Table {
             name: TableName::new("public", "todos"),
             columns: vec![("id".into(), ColumnType::Integer), ("title".into(), ColumnType::Text)],
+            generated: vec![],
             key: vec!["id".into()],
         }
     }

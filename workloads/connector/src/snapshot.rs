@@ -43,6 +43,7 @@ pub async fn tables(client: &Client, publication: &str) -> Result<Vec<Table>, Er
                 name,
                 columns,
                 key: table.key,
+                generated: Vec::new(),
             });
         }
     }

@@ -17,6 +17,8 @@ pub struct Table {
     pub columns: Vec<(String, ColumnType)>,
     /// The primary key's columns.
     pub key: Vec<String>,
+    /// Columns that do not travel: whoever gets the row computes them anew. PostgreSQL 18 and newer have them in the stream.
+    pub generated: Vec<String>,
 }
 
 /// Tables seen in this stream.
@@ -43,12 +45,19 @@ impl Relations {
             self.tables.remove(&oid);
             return Ok(());
         }
+        let generated = catalog::generated(client, oid).await?;
         let kind = |oid| types.get(&oid).cloned().unwrap_or(ColumnType::Text);
         let columns = columns
             .into_iter()
             .map(|column| (column.name, kind(column.type_oid)))
             .collect();
-        self.tables.insert(oid, Table { name, columns, key });
+        let table = Table {
+            name,
+            columns,
+            key,
+            generated,
+        };
+        self.tables.insert(oid, table);
         Ok(())
     }
 

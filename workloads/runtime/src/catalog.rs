@@ -61,6 +61,9 @@ const KEY: &str = "select a.attname
    join pg_attribute a on a.attrelid = i.indrelid and a.attnum = k.attnum
   where i.indrelid = $1 and i.indisprimary and k.place <= i.indnkeyatts order by k.place";
 
+const GENERATED: &str =
+    "select attname from pg_attribute where attrelid = $1 and attgenerated <> '' and not attisdropped";
+
 const TYPES: &str = "select t.oid, b.oid, case when b.typsubscript = 'array_subscript_handler'::regproc then e.base end
    from pg_type t
    join pg_type b on b.oid = case when t.typtype = 'd' then t.typbasetype else t.oid end
@@ -109,6 +112,12 @@ pub async fn primary_key(client: &Client, relation: Oid) -> Result<Vec<String>, 
         .iter()
         .map(|row| row.get(0))
         .collect())
+}
+
+/// The generated columns of the relation with this OID.
+pub async fn generated(client: &Client, relation: Oid) -> Result<Vec<String>, Error> {
+    let rows = client.query(GENERATED, &[&relation]).await?;
+    Ok(rows.iter().map(|row| row.get(0)).collect())
 }
 
 /// How values of these types travel.

@@ -130,6 +130,11 @@ begin
   if not exists (select from pg_publication where pubname = 'sync') then
     create publication sync with (publish = 'insert, update, delete', publish_via_partition_root = true);
   end if;
+  -- Since PostgreSQL 18 a table whose replica identity is full refuses updates while its stored generated columns are not published.
+  if current_setting('server_version_num')::int >= 180000
+     and exists (select from pg_publication p where p.pubname = 'sync' and to_jsonb(p) ->> 'pubgencols' <> 's') then
+    alter publication sync set (publish_generated_columns = stored);
+  end if;
   if not exists (select from pg_publication_tables where pubname = 'sync' and schemaname = 'sync') then
     alter publication sync add table sync.tombstones;
   end if;
@@ -149,6 +154,7 @@ declare
   changed   text;      -- old.id is distinct from new.id or …
   pinned    text;      -- settings of the trigger functions
   suffix    text;
+  identity  text;
   def       text;
   sequence  record;
   first     bigint;
@@ -196,8 +202,11 @@ begin
     execute format('alter table %s alter column sync_version drop default', quoted);
   end if;
   execute format('alter table %s add column if not exists sync_parent bigint', quoted);
-  if (select relreplident from pg_class where oid = target) <> 'f' then
-    execute format('alter table %s replica identity full', quoted);
+  -- A virtual generated column (PostgreSQL 18) can neither be published nor left out beside a full identity, so such a table has only its key.
+  identity := case when exists (select from pg_attribute where attrelid = target and attgenerated = 'v' and not attisdropped)
+              then 'default' else 'full' end;
+  if (select relreplident from pg_class where oid = target) <> left(identity, 1)::"char" then
+    execute format('alter table %s replica identity %s', quoted, identity);
   end if;
 
   def := format($def$
