@@ -198,6 +198,7 @@ fn connector(cluster: &ValidatedCluster, site: Site) -> ConnectorStatus {
         lag_seconds: 0,
         records_acknowledged: 10,
         snapshot_rows: 0,
+        resnapshot: None,
         error: None,
         measured_at: Some((NOW - 1) * 1000),
         connect: None,

@@ -13,7 +13,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, ensure};
-use synccluster_connector::{run::Uplink, slot, topic::TopicSpec};
+use synccluster_connector::{resnapshot::{Request, Requests}, run::Uplink, slot, topic::TopicSpec};
 use synccluster_harness::{Kafka, Postgres, Role, eventually};
 use synccluster_protocol::{
     ClusterName, Site, convergence,
@@ -67,6 +67,7 @@ pub enum Part {
 struct Running {
     stop: CancellationToken,
     connector: Arc<State<Uplink>>,
+    requests: Requests,
     sink: Arc<State<Downlink>>,
     tasks: Vec<JoinHandle<()>>,
 }
@@ -178,6 +179,7 @@ impl World {
         let stop = CancellationToken::new();
         let connector = Arc::new(State::new(cluster.clone(), site, &at.bootstrap));
         let sink = Arc::new(State::new(cluster.clone(), site, &at.bootstrap));
+        let requests = Requests::default();
         let uplink = Uplink {
             site,
             postgres: secret(Role::Connector)?,
@@ -188,6 +190,7 @@ impl World {
                 replication: 1,
                 config: vec!["cleanup.policy=compact".parse().map_err(anyhow::Error::msg)?],
             }),
+            requests: requests.clone(),
         };
         let downlink = Downlink {
             cluster,
@@ -207,6 +210,7 @@ impl World {
         at.running = Some(Running {
             stop,
             connector,
+            requests,
             sink,
             tasks,
         });
@@ -285,6 +289,16 @@ impl SiteUnderTest {
         running
             .map(|running| running.sink.metrics())
             .with_context(|| format!("{} is paused", self.site))
+    }
+
+    /// Asks its connector for every row once more, of one table or of all.
+    pub fn resnapshot(&self, id: &str, table: Option<&str>) -> Result<()> {
+        let running = self.running.as_ref().with_context(|| format!("{} is paused", self.site))?;
+        running.requests.ask(Request {
+            id: id.to_owned(),
+            table: table.map(str::to_owned),
+        });
+        Ok(())
     }
 
     /// `/status` of its sink.

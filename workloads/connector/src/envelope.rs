@@ -154,17 +154,18 @@ pub fn records(
     Ok(out)
 }
 
-/// The record of a row that a snapshot read at `lsn`.
+/// The record of a row that a snapshot read at `lsn`; `snapshot` is what `source.snapshot` says.
 pub fn snapshot_record(
     origin: &Origin,
     table: &Table,
     values: &[Datum],
     lsn: Lsn,
     now_millis: i64,
+    snapshot: &str,
 ) -> Result<Record, WidthError> {
     let after = row(table, values, None)?;
     let key = key_text(origin, table, &after);
-    let source = source(origin, table, now_millis * 1000, lsn, None, None, "true");
+    let source = source(origin, table, now_millis * 1000, lsn, None, None, snapshot);
     let envelope = Envelope {
         before: None,
         after: Some(after),

@@ -6,6 +6,7 @@
 
 pub mod envelope;
 pub mod progress;
+pub mod resnapshot;
 pub mod run;
 pub mod session;
 pub mod slot;

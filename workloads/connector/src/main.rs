@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use synccluster_connector::{
+    resnapshot::Requests,
     run::Uplink,
     slot,
     topic::{Setting, TopicSpec},
@@ -58,6 +59,7 @@ async fn main() -> ExitCode {
         topic: common.cluster.topic(common.site),
         bootstrap_servers: common.bootstrap_servers,
         topic_spec,
+        requests: Requests::default(),
     })
     .await
 }

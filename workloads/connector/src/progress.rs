@@ -67,6 +67,11 @@ impl Progress {
         self.confirmed
     }
 
+    /// Whether Kafka has all of this transaction and of those before it.
+    pub fn settled(&self, transaction: u64) -> bool {
+        transaction < self.first
+    }
+
     /// When the oldest transaction on its way was begun.
     pub fn oldest(&self) -> Option<i64> {
         self.transactions.front().map(|transaction| transaction.since)

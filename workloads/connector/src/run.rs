@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use axum::{Json, Router, http::StatusCode, routing::put};
 use synccluster_protocol::{
     ClusterName, Site,
     status::{ConnectorPhase, ConnectorStatus, LinkStatus},
@@ -14,7 +15,11 @@ use synccluster_runtime::{
 };
 use tokio::time;
 
-use crate::{session, slot, topic::TopicSpec};
+use crate::{
+    resnapshot::{Request, Requests},
+    session, slot,
+    topic::TopicSpec,
+};
 
 /// How often the slot is looked at while the link is cut: its WAL grows.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
@@ -33,6 +38,8 @@ pub struct Uplink {
     pub topic: String,
     /// How it is made; absent: somebody else makes it.
     pub topic_spec: Option<TopicSpec>,
+    /// Where it is asked for every row once more.
+    pub requests: Requests,
 }
 
 impl Workload for Uplink {
@@ -59,6 +66,7 @@ impl Workload for Uplink {
             lag_seconds: 0,
             records_acknowledged: 0,
             snapshot_rows: 0,
+            resnapshot: None,
             error: None,
             connect: None,
             measured_at: None,
@@ -102,6 +110,16 @@ impl Workload for Uplink {
                 u64::from(status.link.established > 0),
             ),
         ]
+    }
+
+    /// `PUT /resnapshot`: every row once more. Asked for again by the same id it changes nothing.
+    fn routes(&self) -> Router {
+        let requests = self.requests.clone();
+        let ask = async move |Json(request): Json<Request>| {
+            requests.ask(request);
+            StatusCode::ACCEPTED
+        };
+        Router::new().route("/resnapshot", put(ask))
     }
 
     async fn session(&self, state: &State<Self>) -> Result<(), session::Error> {

@@ -31,6 +31,7 @@ use tokio_postgres::Client;
 use crate::{
     envelope::{self, Change, Open, Origin, Record},
     progress::Progress,
+    resnapshot::Resnapshot,
     run::Uplink,
     slot::{self, Need, PUBLICATION},
     snapshot, topic,
@@ -38,6 +39,8 @@ use crate::{
 
 /// How often Postgres is told what Kafka has, and the lag is measured.
 const REPORT_EVERY: Duration = Duration::from_secs(1);
+/// How often Postgres is asked where its stream is, while a chunk waits for that.
+const NUDGE_EVERY: Duration = Duration::from_millis(20);
 /// How long a full producer is waited for before it is tried again.
 const BACKPRESSURE: Duration = Duration::from_millis(5);
 
@@ -68,6 +71,9 @@ pub enum Error {
     /// A change outside of a transaction.
     #[error("the stream has a change outside of a transaction")]
     NoTransaction,
+    /// An answer that is no position.
+    #[error("Postgres answered with something that is no position of its WAL")]
+    Watermark,
 }
 
 /// Acknowledgements, as the producer's thread brings them.
@@ -130,6 +136,9 @@ struct Session<'a> {
     open: Option<(Open, u64)>,
     /// The newest record of the open transaction: kept back until it is known whether it is the last.
     held: Option<Record>,
+    /// Every commit before this is in the producer.
+    position: Lsn,
+    resnapshot: Resnapshot,
 }
 
 /// Streams until something fails.
@@ -165,6 +174,8 @@ pub async fn run(uplink: &Uplink, state: &State<Uplink>) -> Result<(), Error> {
         relations: Relations::default(),
         open: None,
         held: None,
+        position: Lsn(0),
+        resnapshot: Resnapshot::default(),
     };
     let mut replication = ReplicationConnection::connect(&uplink.postgres, "synccluster-connector").await?;
     if slot::prepare(&session.sql, &uplink.slot).await? == Need::Snapshot {
@@ -181,6 +192,7 @@ pub async fn run(uplink: &Uplink, state: &State<Uplink>) -> Result<(), Error> {
             },
         )
         .await?;
+    session.take_request(true).await?;
     state.phase(ConnectorPhase::Streaming);
     session.stream(&mut replication).await
 }
@@ -196,7 +208,7 @@ impl Session<'_> {
         for table in snapshot::tables(&reading, PUBLICATION).await? {
             let mut rows = std::pin::pin!(snapshot::rows(&reading, &table).await?);
             while let Some(values) = rows.try_next().await? {
-                let record = envelope::snapshot_record(&self.origin, &table, &values, lsn, now_millis())?;
+                let record = envelope::snapshot_record(&self.origin, &table, &values, lsn, now_millis(), "true")?;
                 self.send(&record, whole, None).await?;
                 sent += 1;
                 self.state.alive();
@@ -218,14 +230,18 @@ impl Session<'_> {
     async fn stream(&mut self, replication: &mut ReplicationConnection) -> Result<(), Error> {
         let mut report = time::interval(REPORT_EVERY);
         report.set_missed_tick_behavior(time::MissedTickBehavior::Delay);
+        let mut nudge = time::interval(NUDGE_EVERY);
+        nudge.set_missed_tick_behavior(time::MissedTickBehavior::Delay);
         loop {
             self.acknowledged.check()?;
+            self.send_again().await?;
             tokio::select! {
                 frame = replication.next() => match frame? {
                     Frame::Wal(data) => self.take(pgoutput::decode(data)?).await?,
                     Frame::Keepalive { end, reply } => {
                         if self.open.is_none() {
                             self.acknowledged.progress().idle_until(end);
+                            self.position = self.position.max(end);
                         }
                         if reply {
                             let confirmed = self.acknowledged.progress().confirmed();
@@ -234,19 +250,57 @@ impl Session<'_> {
                     }
                 },
                 () = self.acknowledged.changed.notified() => self.note_acknowledged(),
+                _ = nudge.tick(), if self.resnapshot.waits() => {
+                    let confirmed = self.acknowledged.progress().confirmed();
+                    replication.confirm(confirmed, now_micros(), true).await?;
+                }
                 _ = report.tick() => {
                     let confirmed = self.acknowledged.progress().confirmed();
                     replication.confirm(confirmed, now_micros(), true).await?;
                     self.measure(confirmed).await?;
+                    self.take_request(false).await?;
                 }
             }
         }
+    }
+
+    /// Takes up what was asked for since; at the start of a session also what was asked for before.
+    async fn take_request(&mut self, first: bool) -> Result<(), Error> {
+        let asked = self.uplink.requests.take();
+        if first || asked.is_some() {
+            self.resnapshot = Resnapshot::load(&self.sql, &self.uplink.postgres, asked.as_ref()).await?;
+            self.state.edit().resnapshot = self.resnapshot.status().cloned();
+        }
+        Ok(())
+    }
+
+    /// Between two transactions: sends a chunk whose watermark the stream has reached, and reads the next.
+    async fn send_again(&mut self) -> Result<(), Error> {
+        if self.open.is_some() {
+            return Ok(());
+        }
+        if let Some((records, watermark)) = self.resnapshot.due(self.position) {
+            let number = self.acknowledged.progress().begin(now_millis());
+            for record in &records {
+                self.send(record, number, None).await?;
+            }
+            self.acknowledged.progress().commit(number, watermark);
+            self.resnapshot.sent(number);
+        }
+        let acknowledged = Arc::clone(&self.acknowledged);
+        let settled = |number| acknowledged.progress().settled(number);
+        if self.resnapshot.acknowledge(&self.sql, settled).await? {
+            self.state.edit().resnapshot = self.resnapshot.status().cloned();
+        }
+        self.resnapshot.read(&self.origin).await
     }
 
     async fn take(&mut self, message: pgoutput::Message) -> Result<(), Error> {
         use pgoutput::Message::{Begin, Commit, Delete, Ignored, Insert, Origin, Relation, Update};
         match message {
             Begin { commit, at, xid } => {
+                self.position = self.position.max(commit);
+                self.send_again().await?;
                 let number = self.acknowledged.progress().begin(now_millis());
                 self.open = Some((Open::new(xid, commit, at), number));
             }
@@ -277,6 +331,7 @@ impl Session<'_> {
             return Ok(());
         };
         for record in envelope::records(&self.origin, table, open, change, now_millis())? {
+            self.resnapshot.touch(&record.key);
             if let Some(previous) = self.held.replace(record) {
                 self.send(&previous, number, None).await?;
             }
@@ -290,6 +345,7 @@ impl Session<'_> {
             self.send(&last, number, Some(open.events())).await?;
         }
         self.acknowledged.progress().commit(number, end);
+        self.position = self.position.max(end);
         Ok(())
     }
 

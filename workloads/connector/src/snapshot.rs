@@ -7,18 +7,21 @@ use synccluster_replication::{pgoutput::Datum, relations::Table};
 use synccluster_runtime::catalog::{self, quote, quote_table};
 use tokio_postgres::{Client, Error};
 
-/// Begins a transaction that sees exactly what the slot's stream will not send.
-pub async fn begin(client: &Client, snapshot: &str) -> Result<(), Error> {
+/// Gives a session the settings under which values have the same text as in the stream.
+pub async fn settle(client: &Client) -> Result<(), Error> {
     let settings: Vec<String> = SESSION_SETTINGS
         .iter()
         .map(|(name, value)| format!("set {name} = '{value}'"))
         .collect();
+    client.batch_execute(&settings.join("; ")).await
+}
+
+/// Begins a transaction that sees exactly what the slot's stream will not send.
+pub async fn begin(client: &Client, snapshot: &str) -> Result<(), Error> {
+    settle(client).await?;
     // The name is Postgres' own answer to CREATE_REPLICATION_SLOT; SET TRANSACTION takes no parameters.
     let name = snapshot.replace('\'', "''");
-    let script = format!(
-        "{}; begin isolation level repeatable read read only; set transaction snapshot '{name}'",
-        settings.join("; ")
-    );
+    let script = format!("begin isolation level repeatable read read only; set transaction snapshot '{name}'");
     client.batch_execute(&script).await
 }
 
@@ -52,17 +55,26 @@ pub async fn tables(client: &Client, publication: &str) -> Result<Vec<Table>, Er
 
 /// Every row of a table, as it comes: COPY gives the same text as the stream's output functions, and Postgres sends one row a message.
 pub async fn rows(client: &Client, table: &Table) -> Result<impl Stream<Item = Result<Vec<Datum>, Error>>, Error> {
+    Ok(lines(client, table, "").await?.map_ok(|line| parse(&line)))
+}
+
+/// The rows that `tail` leaves of a table (`where …`, `order by …`), one line each.
+pub async fn lines(
+    client: &Client,
+    table: &Table,
+    tail: &str,
+) -> Result<impl Stream<Item = Result<Bytes, Error>> + use<>, Error> {
     let columns: Vec<String> = table.columns.iter().map(|(name, _)| quote(name)).collect();
     let statement = format!(
-        "copy (select {} from {}) to stdout",
+        "copy (select {} from {}{tail}) to stdout",
         columns.join(", "),
         quote_table(&table.name)
     );
-    Ok(client.copy_out(&statement).await?.map_ok(|line| parse(&line)))
+    client.copy_out(&statement).await
 }
 
 /// One line of COPY's text format (documentation of COPY, section "Text Format").
-fn parse(line: &Bytes) -> Vec<Datum> {
+pub fn parse(line: &Bytes) -> Vec<Datum> {
     let text = String::from_utf8_lossy(line);
     text.trim_end_matches('\n')
         .split('\t')

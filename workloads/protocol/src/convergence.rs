@@ -236,9 +236,10 @@ mod tests {
             lag_seconds: 0,
             records_acknowledged: 1,
             snapshot_rows: 0,
+            resnapshot: None,
             error: None,
-            measured_at: Some(2000),
             connect: None,
+            measured_at: Some(2000),
         };
         (connector, sink)
     }

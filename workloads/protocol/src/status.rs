@@ -147,6 +147,9 @@ pub struct ConnectorStatus {
     pub records_acknowledged: u64,
     /// Rows sent by the running or last snapshot.
     pub snapshot_rows: u64,
+    /// The rows that are sent once more, or were last; absent if nobody asked.
+    #[serde(default)]
+    pub resnapshot: Option<ResnapshotStatus>,
     /// What failed last, with what to do; absent while all is well.
     pub error: Option<String>,
     /// What Kafka Connect says; absent with the native engine.
@@ -154,6 +157,38 @@ pub struct ConnectorStatus {
     pub connect: Option<ConnectStatus>,
     /// When the slot and the lag were measured.
     pub measured_at: Option<Millis>,
+}
+
+/// `PUT /resnapshot` of a connector: every row once more.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ResnapshotRequest {
+    /// Names the request: asked for twice it is done once.
+    pub id: String,
+    /// `public.todos`; absent: all tables.
+    pub table: Option<String>,
+}
+
+/// How far a connector is with sending every row once more.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ResnapshotStatus {
+    /// Names the request.
+    pub id: String,
+    /// The one table that was asked for; absent: all.
+    pub only: Option<String>,
+    /// The table that is being sent.
+    pub table: Option<String>,
+    /// Rows that Kafka has, tombstones included. Those that changed meanwhile count too: they were sent as changes.
+    pub rows: u64,
+    /// Rows there were at the beginning, by Postgres' estimate; absent where it has none.
+    pub expected: Option<u64>,
+    /// When it was begun.
+    pub began_at: Millis,
+    /// Whether every row was sent.
+    pub done: bool,
+    /// When the last was.
+    pub done_at: Option<Millis>,
+    /// Why it cannot be done, with what to do.
+    pub problem: Option<String>,
 }
 
 /// What a sink is doing.

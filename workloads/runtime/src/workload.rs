@@ -10,6 +10,7 @@ use std::{
     time::Duration,
 };
 
+use axum::Router;
 use serde::Serialize;
 use synccluster_protocol::{ClusterName, Site, status::LinkStatus};
 use tokio::time;
@@ -55,6 +56,11 @@ pub trait Workload: Sized + Send + Sync + 'static {
 
     /// Called again and again while the link is not usable; returns after some seconds at most.
     fn wait(&self, state: &State<Self>) -> impl Future<Output = ()> + Send;
+
+    /// What it can be asked over HTTP, beside what every workload can.
+    fn routes(&self) -> Router {
+        Router::new()
+    }
 
     /// What goes on beside the sessions, whatever the link does.
     fn beside(&self, _state: Arc<State<Self>>) -> Pin<Box<dyn Future<Output = ()> + Send>> {
@@ -215,6 +221,8 @@ pub async fn run<W: Workload>(common: Common, workload: impl FnOnce(Common, Post
         common.site,
         &common.bootstrap_servers,
     ));
-    let work = tokio::spawn(supervise(workload(common, postgres), Arc::clone(&state), stop.clone()));
-    health::run(listen, state, work, stop).await
+    let workload = workload(common, postgres);
+    let routes = workload.routes();
+    let work = tokio::spawn(supervise(workload, Arc::clone(&state), stop.clone()));
+    health::run_with(listen, state, routes, work, stop).await
 }

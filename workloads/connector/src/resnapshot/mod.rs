@@ -1,0 +1,357 @@
+//! Every row once more, while streaming goes on: an incremental snapshot after "DBLog: A Watermark Based Change-Data-Capture Framework"
+//! (Andreakis and Papapanagiotou, 2020), which Debezium's has its name from.
+//!
+//! Rows are read in chunks by primary key. What a chunk read is older than what is written while it is on its way, and a topic that is compacted
+//! keeps the last record of a key: a stale row behind a newer one would take its place. So a chunk has a window. It opens when the chunk is read, and
+//! a position of the WAL that is taken afterwards, the watermark, closes it: every commit the chunk has seen lies before. Until the stream has reached
+//! the watermark, each change takes its row out of the chunk; what is left then is as new as the stream, and is sent at that place, between
+//! two transactions. DBLog writes watermarks into a table on both sides of the read; one message in the WAL after it is enough here, because
+//! the stream waits while the chunk is read.
+//!
+//! A row that is sent so has the version it had, so no sink applies it twice (`merge`: a resent row that is not newer changes nothing).
+//!
+//! Crash windows: how far it is, is written down after Kafka has acknowledged a chunk. What was sent after that is sent again.
+
+mod book;
+mod window;
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bytes::Bytes;
+use futures::TryStreamExt;
+use synccluster_protocol::{Lsn, event::TOMBSTONES, status::ResnapshotStatus};
+use synccluster_replication::{pgoutput::Datum, relations::Table};
+use synccluster_runtime::{
+    catalog::{self, quote},
+    clock::now_millis,
+    postgres::{self, PostgresSecret},
+};
+use tokio_postgres::Client;
+
+use crate::{
+    envelope::{self, Origin, Record},
+    session::Error,
+    slot::PUBLICATION,
+    snapshot,
+};
+pub use book::Request;
+use window::Window;
+
+/// Rows of a chunk.
+const ROWS: usize = 1000;
+/// Bytes of a chunk, as text: rows may be large, and a connector is small.
+const BYTES: usize = 1 << 20;
+
+/// What is asked for, and how far it is.
+#[derive(Default)]
+pub struct Resnapshot {
+    job: Option<Job>,
+    stage: Stage,
+}
+
+struct Job {
+    status: ResnapshotStatus,
+    /// Absent when it is done, or cannot be.
+    work: Option<Work>,
+}
+
+struct Work {
+    /// What is left, the last first.
+    left: Vec<Portion>,
+    /// The key of the last row that was sent of the table that is being sent.
+    after: Vec<String>,
+    reading: Client,
+}
+
+/// A table, or the part of the tombstones that is about it.
+struct Portion {
+    table: Table,
+    /// Types of the key's columns.
+    types: Vec<String>,
+    condition: Option<String>,
+}
+
+#[derive(Default)]
+enum Stage {
+    /// The next chunk may be read.
+    #[default]
+    Read,
+    /// It was read, and the stream has not reached its watermark.
+    Open(Window, Reached),
+    /// It was sent under this number.
+    Sent(u64, Reached),
+}
+
+/// How far it is with a chunk.
+struct Reached {
+    rows: u64,
+    after: Vec<String>,
+    /// Nothing is left of the table.
+    table_done: bool,
+}
+
+impl Resnapshot {
+    /// Goes on with what was asked for before, if it is not done. `asked`: what has been asked for since, and not been written down.
+    pub async fn load(sql: &Client, postgres: &PostgresSecret, asked: Option<&Request>) -> Result<Self, Error> {
+        if let Some(request) = asked {
+            book::write(sql, request).await?;
+        }
+        let Some(entry) = book::read(sql).await? else {
+            return Ok(Self::default());
+        };
+        let mut status = entry.status;
+        let mut work = None;
+        if !status.done {
+            let reading = postgres::connect_once(postgres, "synccluster-connector resnapshot").await?;
+            snapshot::settle(&reading).await?;
+            reading.batch_execute("set standard_conforming_strings = on").await?;
+            match portions(&reading, status.only.as_deref()).await? {
+                Ok(left) => work = Some(Work::from(left, status.table.as_deref(), entry.after, reading)),
+                Err(problem) => status.problem = Some(problem),
+            }
+            tracing::info!(
+                id = status.id,
+                only = status.only,
+                rows = status.rows,
+                problem = status.problem,
+                "rows are sent once more"
+            );
+        }
+        Ok(Self {
+            job: Some(Job { status, work }),
+            stage: Stage::Read,
+        })
+    }
+
+    /// For `/status`.
+    pub fn status(&self) -> Option<&ResnapshotStatus> {
+        self.job.as_ref().map(|job| &job.status)
+    }
+
+    /// Whether the stream's position is waited for.
+    pub fn waits(&self) -> bool {
+        matches!(self.stage, Stage::Open(..))
+    }
+
+    /// A change of this key goes into the topic.
+    pub fn touch(&mut self, key: &str) {
+        if let Stage::Open(window, _) = &mut self.stage {
+            window.touch(key);
+        }
+    }
+
+    /// Reads the next chunk, if one is due. The stream waits meanwhile, and no transaction is open in it.
+    pub async fn read(&mut self, origin: &Origin) -> Result<(), Error> {
+        let (Stage::Read, Some(Job { work: Some(work), .. })) = (&self.stage, &self.job) else {
+            return Ok(());
+        };
+        let Some(portion) = work.left.last() else { return Ok(()) };
+        let (rows, table_done) = chunk(&work.reading, portion, &work.after).await?;
+        let watermark: String = work
+            .reading
+            .query_one(
+                "select pg_logical_emit_message(true, 'synccluster', 'watermark')::text",
+                &[],
+            )
+            .await?
+            .get(0);
+        let watermark: Lsn = watermark.parse().map_err(|_| Error::Watermark)?;
+        // One before, because a commit may begin at the watermark itself, and is newer.
+        let at = Lsn(watermark.0.saturating_sub(1));
+        let records: Vec<Record> = rows
+            .iter()
+            .map(|row| envelope::snapshot_record(origin, &portion.table, row, at, now_millis(), "incremental"))
+            .collect::<Result<_, _>>()?;
+        let reached = Reached {
+            rows: rows.len() as u64,
+            after: rows.last().map_or_else(Vec::new, |row| key_of(&portion.table, row)),
+            table_done,
+        };
+        self.stage = Stage::Open(Window::new(watermark, records), reached);
+        Ok(())
+    }
+
+    /// What is to be sent now that the stream is at this position and no transaction is open in it, with the watermark; then [`Self::sent`] is due.
+    pub fn due(&mut self, position: Lsn) -> Option<(Vec<Record>, Lsn)> {
+        match std::mem::take(&mut self.stage) {
+            Stage::Open(window, reached) if window.watermark <= position => {
+                let watermark = window.watermark;
+                self.stage = Stage::Sent(u64::MAX, reached);
+                Some((window.into_records(), watermark))
+            }
+            other => {
+                self.stage = other;
+                None
+            }
+        }
+    }
+
+    /// The chunk was handed over under this number.
+    pub fn sent(&mut self, number: u64) {
+        if let Stage::Sent(under, _) = &mut self.stage {
+            *under = number;
+        }
+    }
+
+    /// Writes down how far it is once `settled` says that Kafka has the chunk; whether it was.
+    pub async fn acknowledge(&mut self, sql: &Client, settled: impl Fn(u64) -> bool) -> Result<bool, Error> {
+        let (
+            Stage::Sent(number, reached),
+            Some(Job {
+                status,
+                work: Some(work),
+            }),
+        ) = (&self.stage, &mut self.job)
+        else {
+            return Ok(false);
+        };
+        if !settled(*number) {
+            return Ok(false);
+        }
+        status.rows += reached.rows;
+        work.after.clone_from(&reached.after);
+        if reached.table_done {
+            work.left.pop();
+            work.after.clear();
+        }
+        status.table = work.left.last().map(|portion| portion.table.name.to_string());
+        status.done = work.left.is_empty();
+        status.done_at = status.done.then(now_millis);
+        book::advance(sql, status, &work.after).await?;
+        self.stage = Stage::Read;
+        if let Some(job) = self.job.as_mut().filter(|job| job.status.done) {
+            tracing::info!(
+                id = job.status.id,
+                rows = job.status.rows,
+                "every row was sent once more"
+            );
+            job.work = None;
+        }
+        Ok(true)
+    }
+}
+
+impl Work {
+    /// What is left of these, where `after` of `table` was sent last.
+    fn from(mut left: Vec<Portion>, table: Option<&str>, mut after: Vec<String>, reading: Client) -> Self {
+        match left
+            .iter()
+            .position(|portion| Some(portion.table.name.to_string().as_str()) == table)
+        {
+            Some(place) => _ = left.drain(..place),
+            // Nothing was sent yet, or the table is gone: then all begins anew, which is more than need be and not wrong.
+            None => after.clear(),
+        }
+        if left.first().is_none_or(|first| first.types.len() != after.len()) {
+            after.clear();
+        }
+        left.reverse();
+        Self { left, after, reading }
+    }
+}
+
+/// What was asked for last and has not been taken up.
+#[derive(Clone, Debug, Default)]
+pub struct Requests(Arc<Mutex<Option<Request>>>);
+
+impl Requests {
+    /// Asks, in place of what was asked for before.
+    pub fn ask(&self, request: Request) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(request);
+    }
+
+    /// Takes it up.
+    pub fn take(&self) -> Option<Request> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+/// The tables that are sent, in the order of their names; `Err`: why none is.
+async fn portions(client: &Client, only: Option<&str>) -> Result<Result<Vec<Portion>, String>, Error> {
+    let tables = snapshot::tables(client, PUBLICATION).await?;
+    if let Some(only) = only
+        && tables.iter().all(|table| table.name.to_string() != only)
+    {
+        let known: Vec<String> = tables.iter().map(|table| table.name.to_string()).collect();
+        return Ok(Err(format!(
+            "there is no enrolled table {only} here, but {}",
+            known.join(", ")
+        )));
+    }
+    let mut portions = Vec::new();
+    for table in tables {
+        let name = table.name.to_string();
+        let tombstones = (table.name.schema.as_str(), table.name.table.as_str()) == TOMBSTONES;
+        let condition = match only {
+            Some(only) if tombstones => Some(format!("relation = {}", literal(only))),
+            Some(only) if only != name => continue,
+            _ => None,
+        };
+        let Some(known) = catalog::table(client, &table.name).await? else {
+            continue;
+        };
+        let types: Option<Vec<String>> = table
+            .key
+            .iter()
+            .map(|column| known.column(column).map(|column| column.sql_type.clone()))
+            .collect();
+        let Some(types) = types.filter(|types| !types.is_empty()) else {
+            return Ok(Err(format!(
+                "the primary key of {name} cannot be read in order: it is missing, or a generated column"
+            )));
+        };
+        portions.push(Portion {
+            table,
+            types,
+            condition,
+        });
+    }
+    Ok(Ok(portions))
+}
+
+/// The rows behind a key, and whether they are the last.
+async fn chunk(client: &Client, portion: &Portion, after: &[String]) -> Result<(Vec<Vec<Datum>>, bool), Error> {
+    let key: Vec<String> = portion.table.key.iter().map(|column| quote(column)).collect();
+    let key = key.join(", ");
+    let mut conditions: Vec<String> = portion.condition.iter().cloned().collect();
+    if !after.is_empty() {
+        let values = after.iter().zip(&portion.types);
+        let values: Vec<String> = values
+            .map(|(value, sql_type)| format!("{}::{sql_type}", literal(value)))
+            .collect();
+        conditions.push(format!("({key}) > ({})", values.join(", ")));
+    }
+    let condition = if conditions.is_empty() {
+        String::new()
+    } else {
+        format!(" where {}", conditions.join(" and "))
+    };
+    let tail = format!("{condition} order by {key} limit {ROWS}");
+    let mut lines = std::pin::pin!(snapshot::lines(client, &portion.table, &tail).await?);
+    let (mut rows, mut bytes) = (Vec::new(), 0);
+    while let Some(line) = lines.try_next().await? {
+        bytes += Bytes::len(&line);
+        rows.push(snapshot::parse(&line));
+        if bytes >= BYTES {
+            return Ok((rows, false));
+        }
+    }
+    let last = rows.len() < ROWS;
+    Ok((rows, last))
+}
+
+fn key_of(table: &Table, row: &[Datum]) -> Vec<String> {
+    let value = |column: &String| {
+        let place = table.columns.iter().position(|(name, _)| name == column)?;
+        match row.get(place)? {
+            Datum::Text(text) => Some(text.clone()),
+            Datum::Null | Datum::Unchanged => None,
+        }
+    };
+    table.key.iter().filter_map(value).collect()
+}
+
+/// COPY takes no parameters; the session has `standard_conforming_strings` on.
+fn literal(text: &str) -> String {
+    format!("'{}'", text.replace('\'', "''"))
+}
