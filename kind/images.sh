@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Builds the images from kind/images/*/Containerfile and puts into the cluster's nodes what they do not have yet.
 # The binaries of SyncCluster's own image are taken from target/image/. The names of all images are written to
-# images.env in the cache folder: SYNCCLUSTER_IMAGE, POSTGRES_IMAGE, KAFKA_IMAGE.
+# images.env in the cache folder: SYNCCLUSTER_IMAGE, POSTGRES_IMAGE, KAFKA_IMAGE, CLICKHOUSE_IMAGE.
 #
 # With KUBECONTEXT set nothing can be loaded: push the image somewhere and name it in SYNCCLUSTER_IMAGE.
 set -euo pipefail
@@ -9,9 +9,10 @@ source "$(dirname "${BASH_SOURCE[0]}")/env.sh"
 help_if_asked "$@"
 
 write_env() {
-  printf '%s=%s\n' SYNCCLUSTER_IMAGE "$1" POSTGRES_IMAGE "$2" KAFKA_IMAGE "$3" >"$IMAGES_ENV"
+  printf '%s=%s\n' SYNCCLUSTER_IMAGE "$1" POSTGRES_IMAGE "$2" KAFKA_IMAGE "$3" CLICKHOUSE_IMAGE "$clickhouse" >"$IMAGES_ENV"
 }
 
+clickhouse=$CLICKHOUSE_IMAGE_PUBLISHED
 if [[ -n ${KUBECONTEXT:-} ]]; then
   write_env "${SYNCCLUSTER_IMAGE:?a cluster of your own needs an image it can pull: set SYNCCLUSTER_IMAGE}" \
     "$POSTGRES_IMAGE_PUBLISHED" "$KAFKA_IMAGE_PUBLISHED"
@@ -21,7 +22,7 @@ fi
 export KUBECONFIG=$CLUSTER_KUBECONFIG
 
 staged=$ROOT_DIR/target/image
-for binary in operator connector sink schema gateway counter; do
+for binary in operator connector sink schema gateway counter clickhouse; do
   [[ -x $staged/synccluster-$binary ]] || die "$staged/synccluster-$binary is missing: \`make binaries\` puts the stripped release binaries there"
 done
 
@@ -60,6 +61,9 @@ if [[ $IMAGES == made ]]; then
   postgres=synccluster/postgres:$POSTGRES_VERSION kafka=synccluster/kafka:$KAFKA_VERSION
   build postgres "$postgres" "$KIND_DIR/offline/rootfs.sh" "$POSTGRES_VERSION"
   build kafka "$kafka" "$KAFKA_VERSION" "$LOG4J_VERSION" "$(docker image inspect -f '{{.Id}}' "$BASE_IMAGE")"
+  clickhouse=synccluster/clickhouse:$CLICKHOUSE_VERSION
+  build clickhouse "$clickhouse" "$KIND_DIR/offline/rootfs.sh" "$CLICKHOUSE_VERSION"
+  load "$clickhouse" || true
   load "$postgres" || true
   load "$kafka" || true
   "$KIND_DIR/offline/network-image.sh" >/dev/null

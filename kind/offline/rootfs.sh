@@ -4,11 +4,12 @@
 #   kind/offline/rootfs.sh base        what Containerfiles start FROM (about 20 s)
 #   kind/offline/rootfs.sh node        a kind node: systemd, containerd, CNI plugins, nftables (about 2 minutes)
 #   kind/offline/rootfs.sh postgres    PostgreSQL in the layout of the official image (about half a minute)
+#   kind/offline/rootfs.sh clickhouse  ClickHouse as Debian has it (about a minute)
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/../env.sh"
 help_if_asked "$@"
 
-name=${1:?which root file system: base, node or postgres}
+name=${1:?which root file system: base, node, postgres or clickhouse}
 slim=()
 for path in doc man info locale lintian bug; do slim+=("--dpkgopt=path-exclude=/usr/share/$path/*"); done
 options=(--variant=minbase --mode=root --format=tar "${slim[@]}")
@@ -34,6 +35,15 @@ case $name in
       --customize-hook='rm -rf "$1"/usr/lib/*/libLLVM* "$1"/usr/lib/llvm-* "$1"/usr/lib/postgresql/*/lib/llvmjit* "$1"/usr/lib/postgresql/*/lib/bitcode'
       --customize-hook='rm -rf "$1"/usr/share/perl "$1"/usr/lib/*/perl "$1"/var/lib/postgresql/* "$1"/var/cache/debconf/*'
       --customize-hook='install -d -o 999 -g 999 -m 0700 "$1/var/lib/postgresql/data"'
+    ) ;;
+  clickhouse)
+    # The same that the tests run as a plain process: later suites may not have it.
+    suite=$NODE_SUITE packages=(clickhouse-server clickhouse-client ca-certificates tzdata) about="a minute"
+    # shellcheck disable=SC2016 # $1 is mmdebstrap's, in the hook
+    options+=(
+      --essential-hook='echo "clickhouse:x:101:" >> "$1/etc/group"'
+      --essential-hook='echo "clickhouse:x:101:101:ClickHouse:/var/lib/clickhouse:/bin/false" >> "$1/etc/passwd"'
+      --customize-hook='rm -rf "$1"/usr/share/perl "$1"/usr/lib/*/perl "$1"/var/cache/debconf/* "$1"/var/lib/clickhouse/* "$1"/var/log/*'
     ) ;;
   *) die "no such root file system: $name" ;;
 esac
