@@ -72,7 +72,8 @@ unit: page ## unit and property tests
 integration: page ## sites against Postgres and Kafka as plain processes
 	@tests/harness/fetch.sh
 	@tests/socketio/fetch.sh
-	@notebooks/fetch.sh
+	@tests/harness/venv.sh notebooks notebooks/requirements.txt
+	@tests/harness/venv.sh superset kind/images/superset/requirements.txt
 	cargo test --locked -p synccluster-integration -- --test-threads 2
 
 chart: ## lint and render the charts
@@ -147,7 +148,7 @@ dev: page ## make dev WORKLOAD=sink SITE=client-1: sites and Kafka as plain proc
 
 notebooks: page ## JupyterLab with notebooks/ on sites and Kafka as plain processes; ends with Ctrl-C
 	@tests/harness/fetch.sh
-	@notebooks/fetch.sh
+	@tests/harness/venv.sh notebooks notebooks/requirements.txt
 	source kind/env.sh
 	cargo run --quiet --locked -p synccluster-integration --bin dev -- --workload none -- "$$CACHE/parts/notebooks/bin/jupyter" lab --notebook-dir notebooks $$([ "$$(id -u)" != 0 ] || echo --allow-root)
 

@@ -22,7 +22,7 @@ mod role;
 mod wait;
 
 pub use kafka::{Kafka, Record};
-pub use parts::{connect, notebooks, socketio};
+pub use parts::{connect, notebooks, socketio, superset};
 pub use postgres::Postgres;
 pub use proxy::{Link, Proxy};
 pub use role::Role;

@@ -40,9 +40,14 @@ pub fn socketio() -> Result<PathBuf> {
     part("socketio")
 }
 
-/// The virtual environment of the notebooks, with Python in `bin/python`. `notebooks/fetch.sh` fetches it.
+/// The virtual environment of the notebooks, with Python in `bin/python`. `tests/harness/venv.sh` fetches it.
 pub fn notebooks() -> Result<PathBuf> {
     part("notebooks")
+}
+
+/// The same with Superset.
+pub fn superset() -> Result<PathBuf> {
+    part("superset")
 }
 
 fn part(name: &str) -> Result<PathBuf> {
@@ -58,7 +63,7 @@ fn part(name: &str) -> Result<PathBuf> {
     let path = cache.join("parts").join(name);
     ensure!(
         path.is_dir(),
-        "{} is missing; run tests/harness/fetch.sh, tests/socketio/fetch.sh and notebooks/fetch.sh",
+        "{} is missing; run `make integration`, or tests/harness/fetch.sh, tests/socketio/fetch.sh and tests/harness/venv.sh",
         path.display()
     );
     Ok(path)

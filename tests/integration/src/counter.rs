@@ -10,25 +10,17 @@ use std::{
 };
 
 use anyhow::{Context, Result, ensure};
-use http_body_util::{BodyExt, Full};
-use hyper::{
-    Method, Request,
-    body::Bytes,
-    client::conn::http1,
-    header::{CONTENT_TYPE, HOST},
-};
-use hyper_util::rt::TokioIo;
+use hyper::Method;
 use rand::RngExt;
 use serde_json::{Value, json};
 use synccluster_harness::{Link, Proxy, eventually};
 use synccluster_protocol::status::CounterStatus;
 use tokio::{
-    net::TcpStream,
     process::{Child, Command},
     time::timeout,
 };
 
-use crate::gateway::Answer;
+use crate::{gateway::Answer, http};
 
 /// How long anything may take.
 pub const PATIENCE: Duration = Duration::from_secs(40);
@@ -321,35 +313,7 @@ impl Drop for Nodes {
 
 /// One request on a connection of its own.
 pub async fn send(address: SocketAddr, method: Method, path: &str, body: Option<&Value>) -> Result<Answer> {
-    let asking = async {
-        let stream = TcpStream::connect(address).await?;
-        stream.set_nodelay(true)?;
-        let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
-        tokio::spawn(connection);
-        let request = Request::builder()
-            .method(method)
-            .uri(path)
-            .header(HOST, address.to_string());
-        let request = match body {
-            Some(_) => request.header(CONTENT_TYPE, "application/json"),
-            None => request,
-        };
-        let bytes = body.map(Value::to_string).unwrap_or_default();
-        let (head, body) = sender
-            .send_request(request.body(Full::new(Bytes::from(bytes)))?)
-            .await
-            .with_context(|| format!("asking for {path}"))?
-            .into_parts();
-        let body = body.collect().await?.to_bytes();
-        Ok(Answer {
-            status: head.status,
-            headers: head.headers,
-            body,
-        })
-    };
-    timeout(ANSWER, asking)
-        .await
-        .with_context(|| format!("no answer to {path}"))?
+    http::send(address, method, path, &[], body, ANSWER).await
 }
 
 /// One like, as a body.

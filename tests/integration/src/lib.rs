@@ -3,6 +3,7 @@
 pub mod counter;
 pub mod debezium;
 pub mod gateway;
+pub mod http;
 pub mod sse;
 pub mod topic;
 
