@@ -94,8 +94,7 @@ impl Gateway {
         headers: &[(HeaderName, &str)],
         body: Option<&Value>,
     ) -> Result<Answer> {
-        let answer = self.open(method, path, headers, body).await?;
-        let (head, body) = answer.into_parts();
+        let (head, body) = self.open(method, path, headers, body).await?.into_parts();
         Ok(Answer {
             status: head.status,
             headers: head.headers,
@@ -111,30 +110,58 @@ impl Gateway {
         headers: &[(HeaderName, &str)],
         body: Option<&Value>,
     ) -> Result<Response<Incoming>> {
-        let stream = TcpStream::connect(self.address).await?;
-        stream.set_nodelay(true)?;
-        let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
-        tokio::spawn(connection);
-        let mut request = Request::builder()
-            .method(method)
-            .uri(path)
-            .header(HOST, self.address.to_string());
-        for (name, value) in &self.headers {
-            request = request.header(name, value);
-        }
-        for (name, value) in headers {
-            request = request.header(name, *value);
-        }
-        if body.is_some() {
-            request = request.header(CONTENT_TYPE, "application/json");
-        }
-        let bytes = body.map(Value::to_string).unwrap_or_default();
-        let request = request.body(Full::new(Bytes::from(bytes)))?;
-        sender
-            .send_request(request)
-            .await
-            .with_context(|| format!("asking for {path}"))
+        let own = self
+            .headers
+            .iter()
+            .map(|(name, value)| Ok((name.clone(), value.to_str()?)));
+        let own = own.collect::<Result<Vec<_>>>()?;
+        open(self.address, method, path, &[&own, headers].concat(), body).await
     }
+}
+
+/// Any request to a server of a test.
+pub async fn ask(
+    address: SocketAddr,
+    method: Method,
+    path: &str,
+    headers: &[(HeaderName, &str)],
+    body: Option<&Value>,
+) -> Result<Answer> {
+    let (head, body) = open(address, method, path, headers, body).await?.into_parts();
+    Ok(Answer {
+        status: head.status,
+        headers: head.headers,
+        body: body.collect().await?.to_bytes(),
+    })
+}
+
+async fn open(
+    address: SocketAddr,
+    method: Method,
+    path: &str,
+    headers: &[(HeaderName, &str)],
+    body: Option<&Value>,
+) -> Result<Response<Incoming>> {
+    let stream = TcpStream::connect(address).await?;
+    stream.set_nodelay(true)?;
+    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
+    tokio::spawn(connection);
+    let mut request = Request::builder()
+        .method(method)
+        .uri(path)
+        .header(HOST, address.to_string());
+    for (name, value) in headers {
+        request = request.header(name, *value);
+    }
+    if body.is_some() {
+        request = request.header(CONTENT_TYPE, "application/json");
+    }
+    let bytes = body.map(Value::to_string).unwrap_or_default();
+    let request = request.body(Full::new(Bytes::from(bytes)))?;
+    sender
+        .send_request(request)
+        .await
+        .with_context(|| format!("asking for {path}"))
 }
 
 impl Drop for Gateway {

@@ -106,7 +106,7 @@ enum Command {
 #[derive(Clone, Debug, clap::Args)]
 struct Place {
     /// Folder with one folder a site (server, client-1, …), each with username, password, host, port and dbname.
-    #[arg(long, env = "SYNC_SITES_DIR", value_name = "FOLDER")]
+    #[arg(id = "sites-folder", long = "sites", env = "SYNC_SITES_DIR", value_name = "FOLDER")]
     sites: PathBuf,
     /// Folder of the journals: what was written, and what of it was acknowledged.
     #[arg(
@@ -353,5 +353,36 @@ fn line(progress: &Progress) -> String {
     match &progress.error {
         Some(error) => format!("{line}\n  {error}"),
         None => line,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn every_command_can_be_read() {
+        Arguments::command().debug_assert();
+        let read = |line: &str| Arguments::try_parse_from(line.split_ascii_whitespace()).map(|read| read.command);
+        let line = "seeder deltas --sites /s --site server --site client-1 --mix insert=0,update=100,delete=0 --pair delete,update --hold client-1=5s";
+        let Ok(Command::Deltas { place, deltas }) = read(line) else {
+            panic!("{line}")
+        };
+        assert_eq!(
+            (place.sites, deltas.sites.len(), deltas.mix.update),
+            (PathBuf::from("/s"), 2, 100)
+        );
+        for wrong in [
+            "seeder load",
+            "seeder load --sites /s --site nowhere",
+            "seeder serve --sites /s",
+            "seeder serve --sites /s --access none --access-dir /a",
+            "seeder deltas --sites /s --mix insert",
+        ] {
+            assert!(read(wrong).is_err(), "{wrong}");
+        }
+        assert!(read("seeder serve --sites /s --access none").is_ok());
     }
 }

@@ -14,7 +14,7 @@ use crate::{
     numbers::{self, Numbers},
     prepare::{key_columns, refusal, sequence_key},
     run::Run,
-    values::{Rows, Values},
+    values::{Rows, Values, random::salt},
 };
 
 /// Rows of a chunk.
@@ -129,6 +129,7 @@ pub struct Loader<'a> {
 impl Loader<'_> {
     /// Loads what is not loaded yet.
     pub async fn load(&mut self, before: Before) -> Result<End, Error> {
+        self.alone().await?;
         let Before {
             mut numbers,
             chunks,
@@ -173,6 +174,16 @@ impl Loader<'_> {
             }
         }
         Ok(End::Done)
+    }
+
+    /// Waits until the session of an earlier process has ended, which may still be about to commit what that process sent last.
+    async fn alone(&self) -> Result<(), Error> {
+        let lock = {
+            let progress = self.run.edit();
+            salt(progress.begun_at.unsigned_abs(), &progress.id).cast_signed()
+        };
+        let locked = self.client.execute("select pg_advisory_lock($1)", &[&lock]).await;
+        locked.map(drop).map_err(|error| self.fail(0)(describe(&error)))
     }
 
     fn fail(&self, table: usize) -> impl Fn(String) -> Error + use<> {

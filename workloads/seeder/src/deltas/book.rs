@@ -3,15 +3,18 @@
 use std::{
     collections::{HashMap, VecDeque},
     sync::Arc,
+    time::Duration,
 };
 
 use synccluster_protocol::Site;
+use tokio::time;
 use tokio_postgres::Client;
 
 use crate::{
-    journal::Key,
+    journal::{Key, KeyRange},
     numbers,
     plan::{WriteKind, deltas::Op},
+    run::Run,
     sites::{self, Sites},
     values::Values,
 };
@@ -20,6 +23,8 @@ use crate::{
 const BLOCK: u64 = 500;
 /// Rows whose values changed columns get: far from those of new rows, which are counted from 0.
 const CHANGES: u64 = 1 << 48;
+/// How long a connection whose server ends may take to close.
+const CLOSING: Duration = Duration::from_millis(200);
 
 /// What a write does to its row.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -64,9 +69,12 @@ pub struct Book {
     inserted: HashMap<(usize, u64), Key>,
     /// By table, the columns that may be changed.
     plain: Vec<Vec<usize>>,
-    clients: Vec<Client>,
+    sites: Sites,
+    /// Where, each with a connection.
+    clients: Vec<(Site, Client)>,
     /// By site, table and column.
     numbers: HashMap<(usize, usize, usize), VecDeque<i64>>,
+    run: Arc<Run>,
 }
 
 impl Book {
@@ -76,10 +84,11 @@ impl Book {
         known: Vec<Vec<Key>>,
         sites: &Sites,
         at: &[Site],
+        run: Arc<Run>,
     ) -> Result<Self, sites::Error> {
         let mut clients = Vec::new();
         for &site in at {
-            clients.push(sites.connect(site).await?);
+            clients.push((site, sites.connect(site).await?));
         }
         let plain = (0..values.tables().count()).map(|place| {
             let table = values.table(place);
@@ -92,8 +101,10 @@ impl Book {
             values,
             known,
             inserted: HashMap::new(),
+            sites: sites.clone(),
             clients,
             numbers: HashMap::new(),
+            run,
         })
     }
 
@@ -162,11 +173,40 @@ impl Book {
     async fn number(&mut self, site: usize, table: usize, column: usize, sequence: &str) -> Result<i64, String> {
         let left = self.numbers.entry((site, table, column)).or_default();
         if left.is_empty() {
-            for range in numbers::take(&self.clients[site], sequence, 0, BLOCK).await? {
+            for range in reserve(&self.sites, &self.run, &mut self.clients[site], sequence).await? {
                 left.extend((range.row..range.row + range.count).filter_map(|row| range.number(row)));
             }
         }
         left.pop_front()
             .ok_or_else(|| format!("sequence {sequence} has no numbers left"))
+    }
+}
+
+/// A site that is away is waited for. Numbers that were taken and did not arrive are skipped, as sequences skip them.
+async fn reserve(
+    sites: &Sites,
+    run: &Run,
+    (site, client): &mut (Site, Client),
+    sequence: &str,
+) -> Result<Vec<KeyRange>, String> {
+    loop {
+        if client.is_closed() {
+            match sites.connect(*site).await {
+                Ok(new) => *client = new,
+                Err(error) if run.stopped() => return Err(error.to_string()),
+                Err(error) => tracing::warn!(%error, "trying again"),
+            }
+            continue;
+        }
+        match numbers::take(client, sequence, 0, BLOCK).await {
+            Ok(ranges) => return Ok(ranges),
+            Err(error) => {
+                // A server that shuts down says so first and closes then.
+                time::sleep(CLOSING).await;
+                if !client.is_closed() {
+                    return Err(error);
+                }
+            }
+        }
     }
 }

@@ -108,7 +108,14 @@ impl Writing {
         let hold = self.order.holds()?;
         let pools: Vec<Pool> = self.values.tables().zip(&self.known).map(pool).collect();
         let mut sequence = Sequence::new(&self.order, at.len(), &pools);
-        let mut book = Book::open(Arc::clone(&self.values), self.known.clone(), &self.sites, &at).await?;
+        let mut book = Book::open(
+            Arc::clone(&self.values),
+            self.known.clone(),
+            &self.sites,
+            &at,
+            Arc::clone(&self.run),
+        )
+        .await?;
         let (mut senders, mut workers) = (Vec::new(), JoinSet::new());
         for &site in &at {
             let (sender, receiver) = mpsc::channel(WAITING);

@@ -68,6 +68,7 @@ fn range<T: PartialOrd + fmt::Display>(
 /// A full load: so many new rows in each table.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema, clap::Args)]
 #[serde(default, deny_unknown_fields, rename_all = "camelCase")]
+#[group(id = "load-order")]
 pub struct Load {
     /// The same seed gives the same rows.
     #[arg(long, default_value_t = 1)]
@@ -298,6 +299,7 @@ impl FromStr for Hold {
 /// Writes that go on: at a rate, at several sites.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema, clap::Args)]
 #[serde(default, deny_unknown_fields, rename_all = "camelCase")]
+#[group(id = "deltas-order")]
 pub struct Deltas {
     /// The same seed gives the same writes to the same rows.
     #[arg(long, default_value_t = 1)]
