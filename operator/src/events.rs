@@ -2,7 +2,7 @@
 
 use kube::runtime::events::{Event, EventType};
 
-use crate::api::SyncClusterStatus;
+use crate::api::{ResnapshotState, SyncClusterStatus};
 use crate::assess::{condition, is};
 
 /// The events between two statuses.
@@ -60,6 +60,14 @@ pub fn between(old: &SyncClusterStatus, new: &SyncClusterStatus) -> Vec<Event> {
     {
         events.push(warning(&gateway, "Expose", message("GatewayReady")));
     }
+    events.extend(of_topics(old, new));
+    events.extend(of_analytics(old, new));
+    events
+}
+
+/// What happened to topics, and with rows that are sent once more.
+fn of_topics(old: &SyncClusterStatus, new: &SyncClusterStatus) -> Vec<Event> {
+    let mut events = Vec::new();
     for topic in &new.topics {
         let before = old.topics.iter().find(|before| before.name == topic.name);
         let (Some(before), Some(change)) = (before, &topic.change) else {
@@ -73,11 +81,36 @@ pub fn between(old: &SyncClusterStatus, new: &SyncClusterStatus) -> Vec<Event> {
             ));
         }
     }
-    let topics = reason(new, "TopicsAsWanted");
-    if is(new, "TopicsAsWanted", "False") && reason(old, "TopicsAsWanted") != topics {
-        events.push(warning(&topics, "KeepTopics", message("TopicsAsWanted")));
+    if let Some(said) = &new.resnapshot
+        && old
+            .resnapshot
+            .as_ref()
+            .is_none_or(|before| before.id != said.id || before.state != said.state)
+    {
+        let note = format!("{}: {}", said.requested, said.message);
+        match said.state {
+            ResnapshotState::Done => events.push(normal("SentOnceMore", "Resnapshot", note)),
+            ResnapshotState::Refused => events.push(warning("ResnapshotRefused", "Resnapshot", note)),
+            ResnapshotState::Waiting | ResnapshotState::Sending => {}
+        }
     }
-    let analytics = reason(new, "AnalyticsReady");
+    let topics = |status| condition(status, "TopicsAsWanted");
+    if let Some(said) = topics(new)
+        && said.status == "False"
+        && topics(old).is_none_or(|before| before.reason != said.reason)
+    {
+        events.push(warning(&said.reason, "KeepTopics", said.message.clone()));
+    }
+    events
+}
+
+/// What happened to ClickHouse.
+fn of_analytics(old: &SyncClusterStatus, new: &SyncClusterStatus) -> Vec<Event> {
+    let mut events = Vec::new();
+    let said = |status| condition(status, "AnalyticsReady");
+    let reason = |status| said(status).map(|said| said.reason.clone()).unwrap_or_default();
+    let message = || said(new).map(|said| said.message.clone()).unwrap_or_default();
+    let analytics = reason(new);
     let waits = [
         "Starting",
         "Rebuilding",
@@ -86,17 +119,14 @@ pub fn between(old: &SyncClusterStatus, new: &SyncClusterStatus) -> Vec<Event> {
         "InvalidSpec",
         "Paused",
     ];
-    if !is(new, "AnalyticsReady", "True")
-        && !waits.contains(&analytics.as_str())
-        && reason(old, "AnalyticsReady") != analytics
-    {
-        events.push(warning(&analytics, "FillClickHouse", message("AnalyticsReady")));
+    if !is(new, "AnalyticsReady", "True") && !waits.contains(&analytics.as_str()) && reason(old) != analytics {
+        events.push(warning(&analytics, "FillClickHouse", message()));
     }
-    if analytics == "Rebuilding" && reason(old, "AnalyticsReady") != analytics {
-        events.push(normal("Rebuilding", "FillClickHouse", message("AnalyticsReady")));
+    if analytics == "Rebuilding" && reason(old) != analytics {
+        events.push(normal("Rebuilding", "FillClickHouse", message()));
     }
-    if is(new, "AnalyticsReady", "True") && reason(old, "AnalyticsReady") == "Rebuilding" {
-        events.push(normal("Rebuilt", "FillClickHouse", message("AnalyticsReady")));
+    if is(new, "AnalyticsReady", "True") && reason(old) == "Rebuilding" {
+        events.push(normal("Rebuilt", "FillClickHouse", message()));
     }
     events
 }

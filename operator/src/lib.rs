@@ -18,6 +18,7 @@ pub mod names;
 pub mod observe;
 pub mod plan;
 pub mod reconcile;
+pub mod resnapshot;
 pub mod serve;
 pub mod status;
 pub mod topics;

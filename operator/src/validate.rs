@@ -4,6 +4,7 @@
 mod analytics;
 mod counter;
 mod gateway;
+pub mod resnapshot;
 pub mod topics;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -15,11 +16,14 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::{Resource as _, ResourceExt as _};
 use synccluster_protocol::{ClusterName, Site, event::TableName, site::NameError};
 
-use crate::api::{FORCE_TOPICS_ANNOTATION, KafkaStorage, Link, PostgresStorage, SyncCluster, SyncClusterSpec};
+use crate::api::{
+    FORCE_TOPICS_ANNOTATION, KafkaStorage, Link, PostgresStorage, RESNAPSHOT_ANNOTATION, SyncCluster, SyncClusterSpec,
+};
 use crate::dereference::Dereferenced;
 pub use analytics::{Analytics, ClickHouse};
 pub use counter::Counter;
 pub use gateway::{Expose, Gateway};
+pub use resnapshot::Resnapshot;
 pub use topics::Topics;
 
 /// What is wrong with a resource, and what to write instead.
@@ -210,6 +214,8 @@ pub struct ValidatedCluster {
     pub counter: Counter,
     /// The gateway, if there is one.
     pub gateway: Option<Gateway>,
+    /// Rows to be sent once more.
+    pub resnapshot: Option<Resnapshot>,
     /// ClickHouse and what fills it, if wanted.
     pub analytics: Option<Analytics>,
     /// Image of connector, sink, migrations, gateway and counter nodes.
@@ -288,6 +294,10 @@ pub fn validate(cluster: &SyncCluster, found: Dereferenced, settings: &Settings)
         },
         counter,
         gateway: gateway::gateway(&spec.gateway, found.serves_routes)?,
+        resnapshot: cluster
+            .annotations()
+            .get(RESNAPSHOT_ANNOTATION)
+            .map(|written| resnapshot::resnapshot(written, clients)),
         analytics: analytics::analytics(&spec.analytics, &settings.clickhouse_image)?,
         image: settings.image.clone(),
         operator_namespace: settings.operator_namespace.clone(),

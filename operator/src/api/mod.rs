@@ -3,6 +3,7 @@
 mod analytics;
 mod counter;
 mod gateway;
+mod resnapshot;
 mod rules;
 mod spec;
 mod status;
@@ -11,6 +12,7 @@ mod topics;
 pub use analytics::*;
 pub use counter::*;
 pub use gateway::*;
+pub use resnapshot::*;
 pub use spec::*;
 pub use status::*;
 pub use topics::*;

@@ -4,7 +4,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{AnalyticsStatus, Link, TopicStatus};
+use super::{AnalyticsStatus, Link, Resnapshot, SiteSnapshot, TopicStatus};
 
 /// What was measured. Every fact comes from a pod that was asked; what could not be seen is Unknown or absent.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -49,6 +49,9 @@ pub struct SyncClusterStatus {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
     pub topics: Vec<TopicStatus>,
+    /// How far it is with rows that are sent once more; absent without the annotation synccluster.dev/resnapshot.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub resnapshot: Option<Resnapshot>,
     /// What fills ClickHouse, and how far it is; absent without spec.analytics.clickhouse.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub analytics: Option<AnalyticsStatus>,
@@ -135,6 +138,9 @@ pub struct SiteStatus {
     /// Rows in its sync.parked: changes that wait for something.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub parked: Option<i64>,
+    /// The rows it has sent once more, now or last.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub snapshot: Option<SiteSnapshot>,
     /// What is wrong at this site, with what to do.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub problem: Option<String>,

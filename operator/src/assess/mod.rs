@@ -10,6 +10,7 @@ mod health;
 mod overlap;
 mod partition;
 mod readiness;
+mod resnapshot;
 mod topics;
 mod worth;
 
@@ -123,6 +124,7 @@ pub fn assess(
             })
             .collect(),
         topics: topics::status(observed, previous, now),
+        resnapshot: resnapshot::status(cluster, observed, previous, now),
         analytics: analytics::status(cluster, observed),
     }
 }
@@ -256,6 +258,7 @@ fn site(site: Site, connectivity: crate::api::Connectivity, observed: &Observed)
             .map(|digest| digest.digest.clone()),
         conflicts: sink.map(|sink| number(sink.conflicts)),
         parked: sink.map(|sink| number(sink.parked)),
+        snapshot: connector.and_then(resnapshot::of_site),
         problem: pod
             .map(|problem| problem.message)
             .or_else(|| connector.and_then(|connector| connector.error.clone()))

@@ -13,6 +13,7 @@ mod converging;
 mod counters;
 mod cutting;
 mod gateways;
+mod resnapshots;
 mod topics;
 mod writing;
 

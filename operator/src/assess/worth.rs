@@ -55,7 +55,11 @@ fn essence(status: &SyncClusterStatus) -> SyncClusterStatus {
     }
     for site in &mut status.sites {
         (site.uplink, site.downlink, site.digest, site.conflicts, site.parked) = (None, None, None, None, None);
+        site.snapshot = None;
         site.connectivity.evidence = String::new();
+    }
+    if let Some(resnapshot) = &mut status.resnapshot {
+        resnapshot.message = String::new();
     }
     for topic in &mut status.topics {
         topic.message = None;

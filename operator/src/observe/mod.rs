@@ -21,6 +21,7 @@ use crate::topics::TopicFact;
 use crate::validate::ValidatedCluster;
 pub use gateway::{Exposure, Route};
 pub use pods::{PodFact, Problem};
+pub use workloads::{Unseen, put};
 
 /// Why nothing could be measured.
 #[derive(Debug, thiserror::Error)]

@@ -79,6 +79,12 @@ pub fn fact(pod: &Pod, templates: &BTreeMap<(Component, Option<Site>), String>, 
     })
 }
 
+/// The pod of a site's component that is there to stay.
+pub fn of_site(pods: &[PodFact], site: Site, component: Component) -> Option<&PodFact> {
+    let mut here = pods.iter().filter(|pod| !pod.terminating);
+    here.find(|pod| pod.component == component && pod.site == Some(site))
+}
+
 /// For this long a pod may wait for a node before it counts: its volume is made meanwhile.
 const SCHEDULING_SECONDS: i64 = 10;
 

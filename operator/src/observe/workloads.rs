@@ -3,16 +3,18 @@
 use std::time::Duration;
 
 use futures::{FutureExt as _, StreamExt as _, stream};
-use http_body_util::{BodyExt as _, Empty, Limited};
+use http_body_util::{BodyExt as _, Full, Limited};
+use hyper::Method;
 use hyper::body::Bytes;
 use hyper_util::rt::TokioIo;
+use serde::Serialize;
 use serde::de::DeserializeOwned;
 use synccluster_protocol::status::{AnalyticsStatus, ConnectorStatus, CounterStatus, Dial, SinkStatus};
 use synccluster_protocol::{ClusterName, Site};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use super::PodFact;
+use super::pods::{self, PodFact};
 use crate::names::{self, Component};
 use crate::plan::{HTTP_PORT, KAFKA_PORT};
 use crate::validate::ValidatedCluster;
@@ -59,15 +61,13 @@ pub enum Answer {
 }
 
 /// Asks all connectors and sinks.
-pub async fn ask(cluster: &ValidatedCluster, pods: &[PodFact]) -> Vec<(Site, Component, Result<Answer, Unseen>)> {
+pub async fn ask(cluster: &ValidatedCluster, facts: &[PodFact]) -> Vec<(Site, Component, Result<Answer, Unseen>)> {
     let all = cluster
         .sites()
         .flat_map(|site| [(site, Component::Connector), (site, Component::Sink)]);
     let questions = all.map(|(site, component)| {
         async move {
-            let pod = pods
-                .iter()
-                .find(|pod| pod.component == component && pod.site == Some(site) && !pod.terminating);
+            let pod = pods::of_site(facts, site, component);
             let answer = match pod.and_then(|pod| pod.ip.as_deref()) {
                 Some(ip) => timeout(LIMIT, ask_one(&cluster.name, site, component, ip))
                     .await
@@ -138,13 +138,30 @@ async fn ask_one(cluster: &ClusterName, site: Site, component: Component, ip: &s
 }
 
 async fn get<T: DeserializeOwned>(ip: &str) -> Result<T, Unseen> {
+    let answer = exchange(ip, Method::GET, "/status", Vec::new()).await?;
+    Ok(serde_json::from_slice(&answer)?)
+}
+
+/// Tells a workload something.
+pub async fn put(ip: &str, path: &'static str, what: &impl Serialize) -> Result<(), Unseen> {
+    let body = serde_json::to_vec(what)?;
+    timeout(LIMIT, exchange(ip, Method::PUT, path, body))
+        .await
+        .unwrap_or(Err(Unseen::Timeout))
+        .map(drop)
+}
+
+async fn exchange(ip: &str, method: Method, path: &'static str, body: Vec<u8>) -> Result<Bytes, Unseen> {
     let stream = TcpStream::connect((ip, HTTP_PORT)).await?;
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
-    let request = hyper::Request::get("/status")
+    let request = hyper::Request::builder()
+        .method(method)
+        .uri(path)
         .header(hyper::header::HOST, ip)
+        .header(hyper::header::CONTENT_TYPE, "application/json")
         .header(hyper::header::CONNECTION, "close");
     let request = request
-        .body(Empty::<Bytes>::new())
+        .body(Full::new(Bytes::from(body)))
         .map_err(|e| Unseen::Body(e.into()))?;
     let exchange = async {
         let response = sender.send_request(request).await?;
@@ -155,7 +172,7 @@ async fn get<T: DeserializeOwned>(ip: &str) -> Result<T, Unseen> {
             .collect()
             .await
             .map_err(Unseen::Body)?;
-        Ok(serde_json::from_slice(&body.to_bytes())?)
+        Ok(body.to_bytes())
     };
     // The connection makes progress only while it is polled; it ends with the answer because of `Connection: close`.
     tokio::select! {
