@@ -14,7 +14,7 @@ CLUSTER ?= demo
 SYSTEM := synccluster-system
 # A comma that is no separator of arguments.
 COMMA := ,
-BINARIES := synccluster-operator synccluster-connector synccluster-sink synccluster-schema synccluster-gateway synccluster-counter synccluster-clickhouse
+BINARIES := synccluster-operator synccluster-connector synccluster-sink synccluster-schema synccluster-gateway synccluster-counter synccluster-debezium synccluster-clickhouse
 
 .PHONY: help page demo test unit integration chart e2e lint down clean-cache cluster binaries images install tour cut heal ports logs status generate bench-spine bench-gateway bench-counter dev notebooks hooks
 

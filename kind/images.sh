@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Builds the images from kind/images/*/Containerfile and puts into the cluster's nodes what they do not have yet.
 # The binaries of SyncCluster's own image are taken from target/image/. The names of all images are written to
-# images.env in the cache folder: SYNCCLUSTER_IMAGE, POSTGRES_IMAGE, KAFKA_IMAGE, CLICKHOUSE_IMAGE.
+# images.env in the cache folder: SYNCCLUSTER_IMAGE, POSTGRES_IMAGE, KAFKA_IMAGE, CONNECT_IMAGE, CLICKHOUSE_IMAGE.
 #
 # With KUBECONTEXT set nothing can be loaded: push the image somewhere and name it in SYNCCLUSTER_IMAGE.
 set -euo pipefail
@@ -9,8 +9,11 @@ source "$(dirname "${BASH_SOURCE[0]}")/env.sh"
 help_if_asked "$@"
 
 write_env() {
-  printf '%s=%s\n' SYNCCLUSTER_IMAGE "$1" POSTGRES_IMAGE "$2" KAFKA_IMAGE "$3" CLICKHOUSE_IMAGE "$clickhouse" >"$IMAGES_ENV"
+  printf '%s=%s\n' SYNCCLUSTER_IMAGE "$1" POSTGRES_IMAGE "$2" KAFKA_IMAGE "$3" CONNECT_IMAGE "$connect" CLICKHOUSE_IMAGE "$clickhouse" >"$IMAGES_ENV"
 }
+
+# No registry has it, so it is made wherever there is an engine.
+connect=${CONNECT_IMAGE:-synccluster/connect:$KAFKA_VERSION-$DEBEZIUM_VERSION}
 
 clickhouse=$CLICKHOUSE_IMAGE_PUBLISHED
 if [[ -n ${KUBECONTEXT:-} ]]; then
@@ -22,7 +25,7 @@ fi
 export KUBECONFIG=$CLUSTER_KUBECONFIG
 
 staged=$ROOT_DIR/target/image
-for binary in operator connector sink schema gateway counter clickhouse; do
+for binary in debezium operator connector sink schema gateway counter clickhouse; do
   [[ -x $staged/synccluster-$binary ]] || die "$staged/synccluster-$binary is missing: \`make binaries\` puts the stripped release binaries there"
 done
 
@@ -71,6 +74,13 @@ if [[ $IMAGES == made ]]; then
     kubectl -n kube-system rollout restart daemonset/synccluster-kind-network >/dev/null
     kubectl -n kube-system rollout status daemonset/synccluster-kind-network --timeout=60s >/dev/null
   fi
+fi
+# From Maven Central, whatever registry is in reach: who has no Maven has no engine Debezium, and everything else.
+if command -v mvn >/dev/null && command -v jlink >/dev/null; then
+  build connect "$connect" "$KAFKA_VERSION" "$DEBEZIUM_VERSION" "$LOG4J_VERSION" "$(docker image inspect -f '{{.Id}}' "$BASE_IMAGE" 2>/dev/null || true)"
+  load "$connect" || true
+else
+  note "$connect: not made, it takes Maven and jlink (Debian: maven default-jdk-headless); engine Debezium needs it"
 fi
 logged "$RUN/image-synccluster.log" docker build -t "$own" -f "$KIND_DIR/images/synccluster/Containerfile" "$staged"
 load "$own" || note "$own: the nodes have this build"

@@ -17,6 +17,6 @@ context=(${KUBECONTEXT:+--kube-context "$KUBECONTEXT"})
 say "installing the operator by Helm into namespace $namespace"
 helm upgrade --install synccluster-crds "$ROOT_DIR/charts/synccluster-crds" "${context[@]}" --namespace "$namespace" --create-namespace >/dev/null
 helm upgrade --install synccluster "$ROOT_DIR/charts/synccluster" "${context[@]}" --namespace "$namespace" --wait --timeout 3m \
-  --set "images.synccluster=$SYNCCLUSTER_IMAGE,images.postgres=$POSTGRES_IMAGE,images.kafka=$KAFKA_IMAGE,images.clickhouse=$CLICKHOUSE_IMAGE" \
+  --set "images.synccluster=$SYNCCLUSTER_IMAGE,images.postgres=$POSTGRES_IMAGE,images.kafka=$KAFKA_IMAGE,images.connect=$CONNECT_IMAGE,images.clickhouse=$CLICKHOUSE_IMAGE" \
   --set-string "podAnnotations.synccluster\.dev/build=$build" >/dev/null
 note "the operator is ready"

@@ -116,11 +116,13 @@ fn all_in_namespace_of<K: ResourceExt>(clusters: &Store<SyncCluster>, object: &K
     beside.map(|cluster| ObjectRef::from_obj(cluster.as_ref())).collect()
 }
 
-/// The clusters that own a ConfigMap, or have their migrations in it.
+/// The clusters that own a ConfigMap, or have their migrations or connector templates in it.
 fn that_use<K: ResourceExt>(clusters: &Store<SyncCluster>, map: &K) -> Vec<ObjectRef<SyncCluster>> {
     let uses = |cluster: &SyncCluster| {
         let migrations = cluster.spec.schema.migrations.as_ref();
-        let named = migrations.is_some_and(|migrations| migrations.config_map.name == map.name_any());
+        let templates = cluster.spec.connector.templates.as_ref();
+        let named = migrations.is_some_and(|migrations| migrations.config_map.name == map.name_any())
+            || templates.is_some_and(|templates| templates.config_map.name == map.name_any());
         cluster.namespace() == map.namespace()
             && (named || map.labels().get(CLUSTER_LABEL) == Some(&cluster.name_any()))
     };

@@ -1,6 +1,6 @@
 //! Step 1: fetch what the resource names and what the plan must know to leave alone. The only step before `apply` that takes a client.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
@@ -31,6 +31,8 @@ pub enum Error {
 pub struct Dereferenced {
     /// Hash of the migrations; absent if the resource names none or its ConfigMap does not exist.
     pub migrations: Option<String>,
+    /// The ConfigMap of connector templates; absent if the resource names none or it does not exist.
+    pub templates: Option<BTreeMap<String, String>>,
     /// Names of the cluster's Secrets that exist. Only their metadata is fetched: the operator never reads a password.
     pub secrets: BTreeSet<String>,
     /// NetworkPolicies of the namespace that are not this cluster's.
@@ -61,6 +63,17 @@ pub async fn dereference(client: &Client, cluster: &SyncCluster) -> Result<Deref
             .await
             .map_err(failed("ConfigMaps"))?;
         Ok(map.map(|map| hash(&(map.data, map.binary_data))))
+    };
+    let templates = async {
+        let Some(named) = &cluster.spec.connector.templates else {
+            return Ok(None);
+        };
+        let maps: Api<ConfigMap> = Api::namespaced(client.clone(), &namespace);
+        let map = maps
+            .get_opt(&named.config_map.name)
+            .await
+            .map_err(failed("ConfigMaps"))?;
+        Ok(map.map(|map| map.data.unwrap_or_default()))
     };
     let secrets = async {
         // Any version will do: a Secret that is created twice is refused the second time and stays as it was.
@@ -95,10 +108,11 @@ pub async fn dereference(client: &Client, cluster: &SyncCluster) -> Result<Deref
             Err(source) => Err(failed("the kinds of the Gateway API")(source)),
         }
     };
-    let (migrations, secrets, foreign_policies, serves_routes) =
-        futures::try_join!(migrations, secrets, policies, routes)?;
+    let (migrations, templates, secrets, foreign_policies, serves_routes) =
+        futures::try_join!(migrations, templates, secrets, policies, routes)?;
     Ok(Dereferenced {
         migrations,
+        templates,
         secrets,
         foreign_policies,
         serves_routes,

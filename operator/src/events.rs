@@ -2,7 +2,7 @@
 
 use kube::runtime::events::{Event, EventType};
 
-use crate::api::{ResnapshotState, SyncClusterStatus};
+use crate::api::{ConnectorRequestState, ResnapshotState, SyncClusterStatus};
 use crate::assess::{condition, is};
 
 /// The events between two statuses.
@@ -60,8 +60,34 @@ pub fn between(old: &SyncClusterStatus, new: &SyncClusterStatus) -> Vec<Event> {
     {
         events.push(warning(&gateway, "Expose", message("GatewayReady")));
     }
+    events.extend(of_connectors(old, new));
     events.extend(of_topics(old, new));
     events.extend(of_analytics(old, new));
+    events
+}
+
+/// What happened to connectors, and with what is asked of them.
+fn of_connectors(old: &SyncClusterStatus, new: &SyncClusterStatus) -> Vec<Event> {
+    let mut events = Vec::new();
+    for said in &new.connector_requests {
+        let before = old.connector_requests.iter().find(|before| before.id == said.id);
+        if before.is_some_and(|before| before.state == said.state) {
+            continue;
+        }
+        let note = format!("{} {}: {}", said.what, said.requested, said.message);
+        match said.state {
+            ConnectorRequestState::Done => events.push(normal("ConnectorRequestDone", "AskConnector", note)),
+            ConnectorRequestState::Refused => events.push(warning("ConnectorRequestRefused", "AskConnector", note)),
+            ConnectorRequestState::Waiting => {}
+        }
+    }
+    let run = |status| condition(status, "ConnectorsRun");
+    if let Some(said) = run(new)
+        && ["ConnectorFailing", "TemplateRefused"].contains(&said.reason.as_str())
+        && run(old).is_none_or(|before| before.reason != said.reason)
+    {
+        events.push(warning(&said.reason, "Connect", said.message.clone()));
+    }
     events
 }
 

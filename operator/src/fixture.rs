@@ -65,6 +65,7 @@ pub fn settings() -> Settings {
         image: "synccluster/synccluster:test".to_owned(),
         postgres_image: "postgres:17".to_owned(),
         kafka_image: "apache/kafka:4.3.1".to_owned(),
+        connect_image: "synccluster/connect:test".to_owned(),
         clickhouse_image: "clickhouse/clickhouse-server:test".to_owned(),
     }
 }
@@ -200,8 +201,8 @@ fn connector(cluster: &ValidatedCluster, site: Site) -> ConnectorStatus {
         snapshot_rows: 0,
         resnapshot: None,
         error: None,
-        measured_at: Some((NOW - 1) * 1000),
         connect: None,
+        measured_at: Some((NOW - 1) * 1000),
     }
 }
 

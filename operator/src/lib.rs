@@ -9,6 +9,7 @@
 pub mod api;
 pub mod apply;
 pub mod assess;
+pub mod connectors;
 pub mod controller;
 pub mod dereference;
 pub mod events;

@@ -51,6 +51,13 @@ struct Run {
         default_value = "clickhouse/clickhouse-server:25.8"
     )]
     clickhouse_image: String,
+    /// Image of Kafka Connect with Debezium for SyncClusters that name none.
+    #[arg(
+        long,
+        env = "OPERATOR_CONNECT_IMAGE",
+        default_value = "synccluster/connect:4.3.1-3.7.0.Final"
+    )]
+    connect_image: String,
     /// Where to serve /livez, /readyz and /metrics.
     #[arg(long, env = "OPERATOR_LISTEN", default_value = "127.0.0.1:8080")]
     listen: SocketAddr,
@@ -78,6 +85,7 @@ async fn operate(run: Run) -> anyhow::Result<()> {
         image: run.image,
         postgres_image: run.postgres_image,
         kafka_image: run.kafka_image,
+        connect_image: run.connect_image,
         clickhouse_image: run.clickhouse_image,
     };
     tracing::info!(

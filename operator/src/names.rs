@@ -41,11 +41,13 @@ pub enum Component {
     Analytics,
     /// What is filled.
     ClickHouse,
+    /// What fills the tables of sites.
+    Seeder,
 }
 
 impl Component {
     /// All of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Postgres,
         Self::Kafka,
         Self::Connector,
@@ -54,6 +56,7 @@ impl Component {
         Self::Counter,
         Self::Analytics,
         Self::ClickHouse,
+        Self::Seeder,
     ];
 
     /// The value of the label.
@@ -67,6 +70,7 @@ impl Component {
             Self::Counter => "counter",
             Self::Analytics => "analytics",
             Self::ClickHouse => "clickhouse",
+            Self::Seeder => "seeder",
         }
     }
 
@@ -157,6 +161,11 @@ pub fn gateway(cluster: &ClusterName) -> String {
 /// Everything the counter nodes share: StatefulSet, Service for clients, Lease, account and rights; and value of [`ACCESS_LABEL`].
 pub fn counter(cluster: &ClusterName) -> String {
     of_cluster(cluster, "counter")
+}
+
+/// Everything of the seeder: StatefulSet, Service, Secret; and value of [`ACCESS_LABEL`].
+pub fn seeder(cluster: &ClusterName) -> String {
+    of_cluster(cluster, "seeder")
 }
 
 /// Headless Service of the counter nodes, which gives each a name.

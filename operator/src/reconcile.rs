@@ -16,7 +16,7 @@ use crate::names::OPERATOR;
 use crate::plan::plan;
 use crate::status::{self, Statuses};
 use crate::validate::{Settings, ValidatedCluster, validate};
-use crate::{dereference, events, heal, observe, resnapshot, topics};
+use crate::{connectors, dereference, events, heal, observe, resnapshot, topics};
 
 /// While something is on its way.
 const UNSETTLED: Duration = Duration::from_secs(1);
@@ -43,6 +43,9 @@ pub enum Error {
     /// The end of a partition.
     #[error(transparent)]
     Heal(#[from] heal::Error),
+    /// What is asked of connectors.
+    #[error(transparent)]
+    Connectors(#[from] connectors::Error),
     /// Rows once more.
     #[error(transparent)]
     Resnapshot(#[from] resnapshot::Error),
@@ -147,8 +150,10 @@ async fn look(cluster: &SyncCluster, context: &Context) -> Result<Action, Error>
     let status = assess::assess(&valid, &observed, &previous, now);
     let left = heal::seconds_left(&status, now);
     let again = next_look(&valid, &status, observed.outcome.changed, left);
+    let steps = connectors::steps(&valid, &observed, &status);
     let step = resnapshot::step(&valid, &observed, &status);
     publish(context, cluster, &previous, status, now).await?;
+    connectors::act(&context.client, &valid, &observed, steps).await?;
     resnapshot::act(&context.client, &valid, &observed, step).await?;
     if left == Some(0) {
         heal::remove_partition(&context.client, &valid).await?;
@@ -187,9 +192,14 @@ fn next_look(cluster: &ValidatedCluster, status: &SyncClusterStatus, changed: bo
     let settled = is(status, wanted, "True");
     let rest = if is(status, "Stalled", "True") {
         STALLED
-    } else if changed || !settled || !is(status, "Ready", "True") || status.resnapshot.is_some() {
+    } else if changed
+        || !settled
+        || !is(status, "Ready", "True")
+        || status.resnapshot.is_some()
+        || !status.connector_requests.is_empty()
+    {
         UNSETTLED
-    } else if !is(status, "TopicsAsWanted", "True") {
+    } else if !is(status, "TopicsAsWanted", "True") || !is(status, "ConnectorsRun", "True") {
         STALLED
     } else {
         cluster.digest_interval

@@ -2,6 +2,7 @@
 //! Most of this the API server has refused already by the rules of the CRD; an object stored under an older CRD has not been through them.
 
 mod analytics;
+pub mod connector;
 mod counter;
 mod gateway;
 pub mod resnapshot;
@@ -17,7 +18,7 @@ use kube::{Resource as _, ResourceExt as _};
 use synccluster_protocol::{ClusterName, Site, event::TableName, site::NameError};
 
 use crate::api::{
-    FORCE_TOPICS_ANNOTATION, KafkaStorage, Link, PostgresStorage, RESNAPSHOT_ANNOTATION, SyncCluster, SyncClusterSpec,
+    FORCE_TOPICS_ANNOTATION, KafkaStorage, Link, PostgresStorage, RESNAPSHOT_ANNOTATION, Seeder, SyncCluster, SyncClusterSpec,
 };
 use crate::dereference::Dereferenced;
 pub use analytics::{Analytics, ClickHouse};
@@ -100,6 +101,8 @@ pub struct Settings {
     pub postgres_image: String,
     /// Image of Kafka where the resource names none.
     pub kafka_image: String,
+    /// Image of Kafka Connect where the resource names none.
+    pub connect_image: String,
     /// Image of ClickHouse where the resource names none.
     pub clickhouse_image: String,
 }
@@ -210,14 +213,20 @@ pub struct ValidatedCluster {
     pub postgres: Postgres,
     /// The Kafka.
     pub kafka: Kafka,
+    /// What sends changes.
+    pub engine: connector::Engine,
+    /// What is asked of connectors.
+    pub connector_requests: Vec<connector::Request>,
     /// The counter nodes.
     pub counter: Counter,
     /// The gateway, if there is one.
     pub gateway: Option<Gateway>,
-    /// Rows to be sent once more.
-    pub resnapshot: Option<Resnapshot>,
     /// ClickHouse and what fills it, if wanted.
     pub analytics: Option<Analytics>,
+    /// Rows to be sent once more.
+    pub resnapshot: Option<Resnapshot>,
+    /// The seeder, if there is one.
+    pub seeder: Option<Seeder>,
     /// Image of connector, sink, migrations, gateway and counter nodes.
     pub image: String,
     /// Where the operator runs.
@@ -292,13 +301,16 @@ pub fn validate(cluster: &SyncCluster, found: Dereferenced, settings: &Settings)
             storage: spec.kafka.storage.clone(),
             topics: topics::topics(&spec.kafka.topics, brokers, force)?,
         },
+        engine: connector::engine(&spec.connector, found.templates.as_ref(), &settings.connect_image),
+        connector_requests: connector::requests(cluster.annotations(), clients),
         counter,
         gateway: gateway::gateway(&spec.gateway, found.serves_routes)?,
+        analytics: analytics::analytics(&spec.analytics, &settings.clickhouse_image)?,
         resnapshot: cluster
             .annotations()
             .get(RESNAPSHOT_ANNOTATION)
             .map(|written| resnapshot::resnapshot(written, clients)),
-        analytics: analytics::analytics(&spec.analytics, &settings.clickhouse_image)?,
+        seeder: spec.seeder.clone(),
         image: settings.image.clone(),
         operator_namespace: settings.operator_namespace.clone(),
         secrets: found.secrets,

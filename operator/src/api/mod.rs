@@ -1,18 +1,22 @@
 //! The resource: what people write (`spec`) and what they are told (`status`). The CRD is generated from these types.
 
 mod analytics;
+mod connector;
 mod counter;
 mod gateway;
 mod resnapshot;
 mod rules;
+mod seeder;
 mod spec;
 mod status;
 mod topics;
 
 pub use analytics::*;
+pub use connector::*;
 pub use counter::*;
 pub use gateway::*;
 pub use resnapshot::*;
+pub use seeder::*;
 pub use spec::*;
 pub use status::*;
 pub use topics::*;

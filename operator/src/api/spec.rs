@@ -7,7 +7,7 @@ use kube::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Analytics, Counter, Gateway, SyncClusterStatus, Topics, rules};
+use super::{Analytics, Connector, Counter, Gateway, Seeder, SyncClusterStatus, Topics, rules};
 
 /// A server Postgres, client Postgres databases, and what keeps them the same.
 #[derive(CustomResource, Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -89,6 +89,10 @@ pub struct SyncClusterSpec {
     #[serde(default)]
     pub kafka: Kafka,
 
+    /// What sends the sites' changes to Kafka.
+    #[serde(default)]
+    pub connector: Connector,
+
     /// Nodes that take likes, share them and count them in windows. None unless nodes says how many.
     #[serde(default)]
     pub counter: Counter,
@@ -100,6 +104,10 @@ pub struct SyncClusterSpec {
     /// What keeps the server's rows for questions over all of them. Nothing unless it says what.
     #[serde(default)]
     pub analytics: Analytics,
+
+    /// What fills the tables, keeps writing to them, and checks that nothing it was acknowledged is lost. {} for one; leave it out for none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seeder: Option<Seeder>,
 
     /// true stops the operator from changing anything for this resource: no object is written or removed, no cut is made or healed.
     /// What runs goes on running.

@@ -4,7 +4,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{AnalyticsStatus, Link, Resnapshot, SiteSnapshot, TopicStatus};
+use super::{AnalyticsStatus, ConnectorRequest, ConnectorState, Link, Resnapshot, SiteSnapshot, TopicStatus};
 
 /// What was measured. Every fact comes from a pod that was asked; what could not be seen is Unknown or absent.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -24,7 +24,7 @@ pub struct SyncClusterStatus {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cut: Option<String>,
     /// Ready, Reconciling and Stalled of the sites and Kafka, as kstatus defines them; PartitionEnforced, Converged, SlotsHealthy, ClocksAgree,
-    /// GatewayReady, TopicsAsWanted, AnalyticsReady.
+    /// GatewayReady, ConnectorsRun, TopicsAsWanted, AnalyticsReady.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
     pub conditions: Vec<Condition>,
@@ -45,16 +45,20 @@ pub struct SyncClusterStatus {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
     pub counters: Vec<CounterNodeStatus>,
+    /// One entry an annotation synccluster.dev/connector-…: how far it is with what is asked of connectors.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["what"]))]
+    pub connector_requests: Vec<ConnectorRequest>,
     /// One entry a topic of a site.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
     pub topics: Vec<TopicStatus>,
-    /// How far it is with rows that are sent once more; absent without the annotation synccluster.dev/resnapshot.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub resnapshot: Option<Resnapshot>,
     /// What fills ClickHouse, and how far it is; absent without spec.analytics.clickhouse.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub analytics: Option<AnalyticsStatus>,
+    /// How far it is with rows that are sent once more; absent without the annotation synccluster.dev/resnapshot.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub resnapshot: Option<Resnapshot>,
 }
 
 /// The partition that is wanted.
@@ -237,6 +241,9 @@ pub enum Established {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Uplink {
+    /// What Kafka Connect says; absent with engine Native.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub connector: Option<ConnectorState>,
     /// WAL bytes that Kafka has not acknowledged. Not always 0 at rest: WAL without changes counts until it is confirmed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lag_bytes: Option<i64>,

@@ -9,8 +9,10 @@ use crate::fixture::{resource, set, with};
 
 mod admission;
 mod analytics;
+mod connectors;
 mod counters;
 mod gateways;
+mod seeder;
 mod topics;
 
 fn schema() -> Value {

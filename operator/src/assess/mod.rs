@@ -2,6 +2,7 @@
 
 mod analytics;
 mod connectivity;
+pub mod connectors;
 mod convergence;
 mod counters;
 mod edge;
@@ -25,7 +26,7 @@ use crate::validate::{self, ValidatedCluster};
 pub use worth::worth_writing;
 
 /// The conditions a SyncCluster has, in the order they are shown.
-pub const CONDITIONS: [&str; 10] = [
+pub const CONDITIONS: [&str; 11] = [
     "Ready",
     "Reconciling",
     "Stalled",
@@ -34,6 +35,7 @@ pub const CONDITIONS: [&str; 10] = [
     "SlotsHealthy",
     "ClocksAgree",
     "GatewayReady",
+    "ConnectorsRun",
     "TopicsAsWanted",
     "AnalyticsReady",
 ];
@@ -92,6 +94,7 @@ pub fn assess(
         health::slots(cluster, observed),
         health::clocks(cluster, observed),
         gateway,
+        connectors::run(cluster, observed),
         topics::wanted(observed),
         analytics::ready(cluster, observed),
     ];
@@ -123,9 +126,10 @@ pub fn assess(
                 counters::status(cluster, observed, node, connectivity)
             })
             .collect(),
+        connector_requests: connectors::requests(cluster, observed, previous, now),
         topics: topics::status(observed, previous, now),
-        resnapshot: resnapshot::status(cluster, observed, previous, now),
         analytics: analytics::status(cluster, observed),
+        resnapshot: resnapshot::status(cluster, observed, previous, now),
     }
 }
 
@@ -147,6 +151,7 @@ pub fn invalid(
         Verdict::no("InvalidSpec", message.clone()),
         Verdict::no("InvalidSpec", "waiting for a corrected resource"),
         Verdict::yes("InvalidSpec", message),
+        unknown(),
         unknown(),
         unknown(),
         unknown(),
@@ -241,6 +246,7 @@ fn site(site: Site, connectivity: crate::api::Connectivity, observed: &Observed)
         name: site.to_string(),
         connectivity,
         uplink: connector.map(|connector| Uplink {
+            connector: connector.connect.as_ref().map(connectors::state),
             lag_bytes: connector.lag_bytes.map(number),
             lag_seconds: number(connector.lag_seconds),
             slot: connector.slot.as_ref().map(|slot| Slot {

@@ -65,7 +65,7 @@ pub fn assess(cluster: &ValidatedCluster, observed: &Observed, gateway: &Verdict
                     cluster.clients
                 ),
             };
-            let message = format!("{message}{}", besides(gateway));
+            let message = format!("{message}{}{}", besides(gateway), seeder(cluster, observed));
             (
                 Verdict::yes("Running", message),
                 Verdict::no("Settled", "sites and Kafka are as planned"),
@@ -111,6 +111,19 @@ fn besides(gateway: &Verdict) -> String {
     }
 }
 
+/// What Ready says of the seeder, when it does not run: no site waits for it.
+fn seeder(cluster: &ValidatedCluster, observed: &Observed) -> String {
+    if cluster.seeder.is_none() {
+        return String::new();
+    }
+    let mut pods = observed.pods.iter().filter(|pod| pod.component == Component::Seeder);
+    match pods.find(|pod| !pod.terminating) {
+        Some(pod) if pod.ready => String::new(),
+        Some(PodFact { problem: Some(problem), .. }) => format!("; the seeder is not ready: {}", problem.message),
+        _ => "; the seeder starts".to_owned(),
+    }
+}
+
 fn problems(cluster: &ValidatedCluster, observed: &Observed) -> Vec<Problem> {
     let mut problems = Vec::new();
     if let Migrations::Missing { config_map } = &cluster.migrations {
@@ -133,7 +146,7 @@ fn problems(cluster: &ValidatedCluster, observed: &Observed) -> Vec<Problem> {
     let pods = observed
         .pods
         .iter()
-        .filter(|pod| pod.component != Component::Gateway && !analytics::is_part(pod));
+        .filter(|pod| ![Component::Gateway, Component::Seeder].contains(&pod.component) && !analytics::is_part(pod));
     problems.extend(pods.filter_map(|pod| pod.problem.clone()));
     problems
 }

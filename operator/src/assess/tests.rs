@@ -9,6 +9,7 @@ use crate::observe::Problem;
 use crate::validate::Migrations;
 
 mod analytics;
+mod connectors;
 mod converging;
 mod counters;
 mod cutting;

@@ -61,6 +61,9 @@ fn essence(status: &SyncClusterStatus) -> SyncClusterStatus {
     if let Some(resnapshot) = &mut status.resnapshot {
         resnapshot.message = String::new();
     }
+    for request in &mut status.connector_requests {
+        request.message = String::new();
+    }
     for topic in &mut status.topics {
         topic.message = None;
     }

@@ -4,17 +4,26 @@ use serde_json::{Value, json};
 use synccluster_protocol::Site;
 
 use super::kafka::bootstrap_servers;
-use super::{HTTP_PORT, Kind, Object, object, pod};
+use super::{HTTP_PORT, Kind, Object, debezium, object, pod};
 use crate::names::{self, Component, Role};
-use crate::validate::ValidatedCluster;
+use crate::validate::connector::Engine;
+use crate::validate::{Migrations, ValidatedCluster};
 
 /// User of the image.
 pub const USER: u32 = 65532;
 /// Where a Deployment's mounts are.
 pub const MOUNTS: &str = "/etc/synccluster";
 
-/// The Deployment. `migrations` is the ConfigMap's name and the hash of its content.
-pub fn connector(cluster: &ValidatedCluster, site: Site, migrations: Option<(&String, &String)>) -> Object {
+/// The Deployment; `None` where a ConfigMap it needs is not there, or cannot be used.
+pub fn connector(cluster: &ValidatedCluster, site: Site) -> Option<Object> {
+    let (files, hash) = match &cluster.migrations {
+        Migrations::Missing { .. } => return None,
+        Migrations::None => (json!({ "name": "migrations", "emptyDir": {} }), None),
+        Migrations::Found { config_map, hash } => {
+            let files = json!({ "name": "migrations", "configMap": { "name": config_map, "defaultMode": 0o444 } });
+            (files, Some(hash))
+        }
+    };
     let secret = |role: Role| names::of_site(&cluster.name, site, role.suffix());
     let mount = |volume: &str| json!({ "name": volume, "mountPath": format!("{MOUNTS}/{volume}"), "readOnly": true });
     let schema = pod::container(
@@ -27,33 +36,46 @@ pub fn connector(cluster: &ValidatedCluster, site: Site, migrations: Option<(&St
             "volumeMounts": [mount("admin"), mount("app"), mount("migrations")],
         }),
     );
+    let mut init = vec![schema];
+    let mut volumes = vec![
+        pod::secret_volume("admin", &secret(Role::Admin)),
+        pod::secret_volume("app", &secret(Role::App)),
+        pod::secret_volume("postgres", &secret(Role::Connector)),
+        files,
+    ];
+    let mut settings = None;
+    let container = match &cluster.engine {
+        Engine::Native => native(cluster, site, mount("postgres")),
+        Engine::Debezium(debezium) => {
+            let templates = debezium.templates.as_ref().ok()?.as_ref();
+            settings = templates.map(|templates| &templates.hash);
+            let parts = debezium::parts(cluster, site, debezium, templates);
+            init.push(parts.init);
+            volumes.extend(parts.volumes);
+            parts.container
+        }
+    };
+    let spec = json!({ "initContainers": init, "containers": [container], "volumes": volumes });
+    let mut template = pod::template(cluster, Some(site), Component::Connector, USER, spec);
+    // Changed migrations run, and changed settings hold, because their pods are made anew.
+    for (annotation, hash) in [
+        ("synccluster.dev/migrations", hash),
+        ("synccluster.dev/connector-settings", settings),
+    ] {
+        if let Some(hash) = hash {
+            template["metadata"]["annotations"][annotation] = hash.clone().into();
+        }
+    }
+    Some(deployment(cluster, site, Component::Connector, template))
+}
+
+fn native(cluster: &ValidatedCluster, site: Site, secret: Value) -> Value {
     let mut own = pod::served();
     own.insert("command".to_owned(), json!(["synccluster-connector", "run"]));
     own.insert("env".to_owned(), pod::env(&common_env(cluster, site)));
     own.insert("resources".to_owned(), pod::workload_resources());
-    own.insert("volumeMounts".to_owned(), json!([mount("postgres")]));
-    let files = match migrations {
-        Some((config_map, _)) => {
-            json!({ "name": "migrations", "configMap": { "name": config_map, "defaultMode": 0o444 } })
-        }
-        None => json!({ "name": "migrations", "emptyDir": {} }),
-    };
-    let spec = json!({
-        "initContainers": [schema],
-        "containers": [pod::container("connector", &cluster.image, Value::Object(own))],
-        "volumes": [
-            pod::secret_volume("admin", &secret(Role::Admin)),
-            pod::secret_volume("app", &secret(Role::App)),
-            pod::secret_volume("postgres", &secret(Role::Connector)),
-            files,
-        ],
-    });
-    let mut template = pod::template(cluster, Some(site), Component::Connector, USER, spec);
-    if let Some((_, hash)) = migrations {
-        // Changed migrations run because their pods are made anew.
-        template["metadata"]["annotations"]["synccluster.dev/migrations"] = hash.clone().into();
-    }
-    deployment(cluster, site, Component::Connector, template)
+    own.insert("volumeMounts".to_owned(), json!([secret]));
+    pod::container("connector", &cluster.image, Value::Object(own))
 }
 
 /// A Deployment of one pod that is never there twice: a slot has one reader, a target one writer.

@@ -11,7 +11,7 @@ use crate::names::{self, Component, Role};
 use crate::validate::{Gateway, ValidatedCluster};
 
 /// Keys of a role's Secret that tell where a site is and how to come in.
-const SITE_KEYS: [&str; 5] = ["username", "password", "host", "port", "dbname"];
+pub const SITE_KEYS: [&str; 5] = ["username", "password", "host", "port", "dbname"];
 
 /// Account, rights and Deployment.
 pub fn gateway(cluster: &ValidatedCluster, wanted: &Gateway) -> Vec<Object> {

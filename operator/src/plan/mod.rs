@@ -4,6 +4,7 @@ mod analytics;
 mod clickhouse;
 mod connector;
 mod counter;
+mod debezium;
 mod exposure;
 mod gateway;
 mod kafka;
@@ -12,6 +13,7 @@ mod network;
 mod pod;
 mod postgres;
 pub mod secrets;
+mod seeder;
 mod sink;
 
 pub use analytics::secret as analytics_secret;
@@ -24,7 +26,7 @@ use sha2::{Digest as _, Sha256};
 use synccluster_protocol::Site;
 
 use crate::names::{self, COMPONENT_LABEL, Component, SITE_LABEL, TEMPLATE_ANNOTATION};
-use crate::validate::{Migrations, ValidatedCluster};
+use crate::validate::ValidatedCluster;
 pub use kafka::bootstrap_servers_from_afar;
 
 /// Port of Postgres.
@@ -186,19 +188,18 @@ pub fn plan(cluster: &ValidatedCluster) -> Objects {
         objects.extend(clickhouse::clickhouse(cluster));
         objects.extend(analytics::analytics(cluster, wanted));
     }
+    if let Some(wanted) = &cluster.seeder {
+        objects.extend(seeder::seeder(cluster, wanted));
+    }
     let mut keep = BTreeSet::new();
     for site in cluster.sites() {
         objects.extend(postgres::postgres(cluster, site));
         objects.push(sink::sink(cluster, site));
-        match &cluster.migrations {
-            // A connector without its migrations could not start; one that runs should not be stopped by a deleted ConfigMap.
-            Migrations::Missing { .. } => {
-                keep.insert((Kind::Deployment, names::of_site(&cluster.name, site, "connector")));
-            }
-            Migrations::None => objects.push(connector::connector(cluster, site, None)),
-            Migrations::Found { config_map, hash } => {
-                objects.push(connector::connector(cluster, site, Some((config_map, hash))));
-            }
+        let name = names::of_site(&cluster.name, site, "connector");
+        // A connector without its migrations or its settings could not start; one that runs should not be stopped by a ConfigMap that is deleted or spoilt.
+        match connector::connector(cluster, site) {
+            Some(connector) => objects.push(connector),
+            None => drop(keep.insert((Kind::Deployment, name))),
         }
     }
     objects.sort_by_key(|object| object.kind);

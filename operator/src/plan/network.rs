@@ -103,13 +103,16 @@ fn database(cluster: &ValidatedCluster, site: Site) -> Object {
     )
 }
 
-/// Into a site's database: its own workloads, applications that carry the label, and the gateway.
+/// Into a site's database: its own workloads, applications that carry the label, the seeder, and the gateway.
 fn postgres(cluster: &ValidatedCluster, site: Site) -> Object {
     let applications = json!({ "matchLabels": { ACCESS_LABEL: names::site(&cluster.name, site) } });
     let mut from = vec![
         json!({ "podSelector": workloads(cluster, Some(site)) }),
         json!({ "podSelector": applications }),
     ];
+    if cluster.seeder.is_some() {
+        from.push(json!({ "podSelector": pods(cluster, None, Component::Seeder) }));
+    }
     from.extend(gateway_pods(cluster));
     if site == Site::Server {
         from.extend(analytics_pods(cluster));

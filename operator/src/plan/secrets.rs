@@ -1,4 +1,4 @@
-//! Credentials of the roles of each site, and the gateway's tokens. They are created once and never changed. A database that is kept is lost
+//! Credentials of the roles of each site, and the tokens of gateway and seeder. They are created once and never changed. A database that is kept is lost
 //! with its password: so, like the volume they open, passwords stay when the site is scaled away and, unless `whenDeleted: Delete`, when the
 //! SyncCluster is deleted. Tokens open nothing that stays.
 
@@ -37,6 +37,8 @@ pub enum Opens {
     Gateway,
     /// A ClickHouse that the operator runs.
     ClickHouse,
+    /// The seeder: to change things, and to look.
+    Seeder,
 }
 
 /// The Secrets that have to be created.
@@ -55,9 +57,14 @@ pub fn missing(cluster: &ValidatedCluster) -> Vec<Wanted> {
         name: names::clickhouse(&cluster.name),
         opens: Opens::ClickHouse,
     });
+    let seeder = cluster.seeder.iter().map(|_| Wanted {
+        name: names::seeder(&cluster.name),
+        opens: Opens::Seeder,
+    });
     databases
         .chain(gateway)
         .chain(clickhouse)
+        .chain(seeder)
         .filter(|wanted| !cluster.secrets.contains(&wanted.name))
         .collect()
 }
@@ -67,19 +74,16 @@ pub fn secret(cluster: &ValidatedCluster, wanted: &Wanted, random: &mut dyn FnMu
     match wanted.opens {
         Opens::Database { site, role } => database(cluster, &wanted.name, site, role, &random()),
         Opens::ClickHouse => clickhouse(cluster, &wanted.name, &random()),
-        Opens::Gateway => {
-            let labels = names::labels(&cluster.name, None, Some(Component::Gateway));
-            let tokens = json!({ "token": random(), "viewer-token": random() });
-            whole(
-                cluster,
-                &wanted.name,
-                labels.into(),
-                json!([cluster.owner]),
-                "Opaque",
-                tokens,
-            )
-        }
+        Opens::Gateway => tokens(cluster, &wanted.name, Component::Gateway, random),
+        Opens::Seeder => tokens(cluster, &wanted.name, Component::Seeder, random),
     }
+}
+
+/// One token to change things, one to look.
+fn tokens(cluster: &ValidatedCluster, name: &str, of: Component, random: &mut dyn FnMut() -> String) -> Value {
+    let labels = names::labels(&cluster.name, None, Some(of));
+    let tokens = json!({ "token": random(), "viewer-token": random() });
+    whole(cluster, name, labels.into(), json!([cluster.owner]), "Opaque", tokens)
 }
 
 fn database(cluster: &ValidatedCluster, name: &str, site: Site, role: Role, password: &str) -> Value {

@@ -11,10 +11,13 @@ use serde_json::json;
 
 use super::*;
 use crate::fixture::{cut, valid, validated, with};
+use crate::validate::Migrations;
 
 mod analytics;
 mod counters;
+mod engines;
 mod gateways;
+mod seeder;
 
 fn named<'a>(objects: &'a Objects, kind: Kind, name: &str) -> Option<&'a Value> {
     objects

@@ -8,7 +8,12 @@ use std::{
 };
 
 use anyhow::{Context, Result, ensure};
-use synccluster_debezium::{request, retry::Retry, run::Debezium, worker::Launch};
+use synccluster_debezium::{
+    request::{Requests, Taken},
+    retry::Retry,
+    run::Debezium,
+    worker::Launch,
+};
 use synccluster_harness::{Postgres, Role, connect, eventually};
 use synccluster_protocol::{
     ClusterName, Site,
@@ -35,6 +40,7 @@ pub struct Engine {
     pub site: Site,
     /// What it tells.
     pub state: Arc<State<Debezium>>,
+    requests: Requests,
     stop: CancellationToken,
     task: JoinHandle<()>,
     folder: PathBuf,
@@ -58,6 +64,7 @@ impl Engine {
         let folder = std::env::temp_dir().join(format!("synccluster-connect-{cluster}-{}", rand::random::<u32>()));
         std::fs::create_dir_all(&folder)?;
         let secret = postgres.secret_dir(Role::Connector);
+        let requests = Requests::default();
         let uplink = Debezium {
             cluster: cluster.clone(),
             site,
@@ -78,6 +85,7 @@ impl Engine {
                 folder: folder.join("worker"),
                 log: Some(folder.join("log")),
             },
+            requests: requests.clone(),
             retry: Mutex::new(Retry::default()),
             began: Instant::now(),
         };
@@ -87,6 +95,7 @@ impl Engine {
         Ok(Self {
             site,
             state,
+            requests,
             stop,
             task,
             folder,
@@ -127,11 +136,8 @@ impl Engine {
         let id = rand::random::<u32>().to_string();
         let request = ConnectRequest { what, id };
         eventually(PATIENCE, async || {
-            ensure!(
-                request::ask(&self.state, request.clone()),
-                "{what:?}: {:?}",
-                self.status()
-            );
+            let taken = self.requests.ask(request.clone());
+            ensure!(taken == Taken::Done, "{what:?}: {:?}", self.status());
             Ok(())
         })
         .await

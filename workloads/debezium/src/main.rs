@@ -3,7 +3,7 @@
 use std::{fs, io, path::PathBuf, process::ExitCode, sync::Mutex, time::Instant};
 
 use clap::{Parser, Subcommand};
-use synccluster_debezium::{retry::Retry, run::Debezium, worker::Launch};
+use synccluster_debezium::{request::Requests, retry::Retry, run::Debezium, worker::Launch};
 use synccluster_protocol::connect::{TEMPLATE_KEY, Template};
 use synccluster_runtime::{config::Common, workload};
 
@@ -78,6 +78,7 @@ async fn main() -> ExitCode {
             folder: arguments.folder,
             log: None,
         },
+        requests: Requests::default(),
         retry: Mutex::new(Retry::default()),
         began: Instant::now(),
     })

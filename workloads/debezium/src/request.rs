@@ -1,119 +1,128 @@
-//! What people ask of a connector: `POST /connector/<what>?id=…`. The operator asks until `/status` says it was done, so asking twice is asking once.
+//! What people ask of a connector: `PUT /connector`. The operator asks until `/status` says it was done, so asking twice is asking once.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use axum::{
-    Router,
-    extract::{Path, Query, State as Shared},
-    http::StatusCode,
-    routing::post,
-};
-use serde::Deserialize;
-use synccluster_protocol::status::{ConnectRequest, ConnectStatus, RequestKind};
-use synccluster_runtime::workload::State;
-
-use crate::run::Debezium;
+use axum::{Json, Router, http::StatusCode, routing::put};
+use synccluster_protocol::status::{ConnectRequest, ConnectStatus};
 
 /// Requests that are remembered as done.
 const REMEMBERED: usize = 16;
 /// Requests that may wait; there are four kinds.
 const WAITING: usize = 8;
 
-#[derive(Deserialize)]
-struct Named {
-    id: String,
+/// What was asked for and what was done, shared between its sessions and its endpoint.
+#[derive(Clone, Debug, Default)]
+pub struct Requests(Arc<Mutex<Book>>);
+
+#[derive(Debug, Default)]
+struct Book {
+    waiting: Vec<ConnectRequest>,
+    done: Vec<ConnectRequest>,
 }
 
-/// Where requests come in.
-pub fn routes(state: Arc<State<Debezium>>) -> Router {
-    Router::new().route("/connector/{what}", post(asked)).with_state(state)
-}
-
-async fn asked(
-    Shared(state): Shared<Arc<State<Debezium>>>,
-    Path(what): Path<RequestKind>,
-    Query(Named { id }): Query<Named>,
-) -> (StatusCode, &'static str) {
-    match take(
-        state.edit().connect.get_or_insert_default(),
-        ConnectRequest { what, id },
-    ) {
-        Taken::Done => (StatusCode::OK, "done\n"),
-        Taken::Waiting => (StatusCode::ACCEPTED, "it will be done; /status says when\n"),
-        Taken::TooMany => (StatusCode::TOO_MANY_REQUESTS, "others wait already; ask again later\n"),
-    }
-}
-
-/// Asks; whether it is done.
-pub fn ask(state: &State<Debezium>, request: ConnectRequest) -> bool {
-    take(state.edit().connect.get_or_insert_default(), request) == Taken::Done
-}
-
-#[derive(Debug, PartialEq, Eq)]
-enum Taken {
+/// What becomes of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Taken {
+    /// It was done before.
     Done,
+    /// It will be done.
     Waiting,
+    /// Others wait already.
     TooMany,
 }
 
-fn take(connect: &mut ConnectStatus, request: ConnectRequest) -> Taken {
-    if connect.done.contains(&request) {
-        return Taken::Done;
+impl Requests {
+    /// Where requests come in.
+    pub fn routes(&self) -> Router {
+        let requests = self.clone();
+        let ask = async move |Json(request): Json<ConnectRequest>| match requests.ask(request) {
+            Taken::Done => StatusCode::OK,
+            Taken::Waiting => StatusCode::ACCEPTED,
+            Taken::TooMany => StatusCode::TOO_MANY_REQUESTS,
+        };
+        Router::new().route("/connector", put(ask))
     }
-    if connect.waiting.contains(&request) {
-        return Taken::Waiting;
-    }
-    if connect.waiting.len() >= WAITING {
-        return Taken::TooMany;
-    }
-    connect.waiting.push(request);
-    Taken::Waiting
-}
 
-/// Those that wait and fit are done.
-pub fn done(connect: &mut ConnectStatus, fits: impl Fn(&ConnectRequest) -> bool) {
-    let (done, waiting): (Vec<_>, Vec<_>) = std::mem::take(&mut connect.waiting).into_iter().partition(fits);
-    connect.waiting = waiting;
-    connect.done.extend(done);
-    let surplus = connect.done.len().saturating_sub(REMEMBERED);
-    connect.done.drain(..surplus);
+    /// Asks for something.
+    pub fn ask(&self, request: ConnectRequest) -> Taken {
+        let mut book = self.book();
+        if book.done.contains(&request) {
+            return Taken::Done;
+        }
+        if !book.waiting.contains(&request) {
+            if book.waiting.len() >= WAITING {
+                return Taken::TooMany;
+            }
+            book.waiting.push(request);
+        }
+        Taken::Waiting
+    }
+
+    /// What is not done yet.
+    pub fn waiting(&self) -> Vec<ConnectRequest> {
+        self.book().waiting.clone()
+    }
+
+    /// Those that wait and fit are done.
+    pub fn done(&self, fits: impl Fn(&ConnectRequest) -> bool) {
+        let mut book = self.book();
+        let (done, waiting): (Vec<_>, Vec<_>) = std::mem::take(&mut book.waiting).into_iter().partition(fits);
+        book.waiting = waiting;
+        book.done.extend(done);
+        let surplus = book.done.len().saturating_sub(REMEMBERED);
+        book.done.drain(..surplus);
+    }
+
+    /// Into the document.
+    pub fn tell(&self, connect: &mut ConnectStatus) {
+        let book = self.book();
+        connect.waiting.clone_from(&book.waiting);
+        connect.done.clone_from(&book.done);
+    }
+
+    fn book(&self) -> MutexGuard<'_, Book> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use synccluster_protocol::status::RequestKind;
 
     fn request(what: RequestKind, id: &str) -> ConnectRequest {
-        ConnectRequest {
-            what,
-            id: id.to_owned(),
-        }
+        let id = id.to_owned();
+        ConnectRequest { what, id }
     }
 
     #[test]
     fn asking_twice_is_asking_once_and_what_is_done_is_remembered() {
-        let mut connect = ConnectStatus::default();
+        let requests = Requests::default();
         let (first, other) = (request(RequestKind::Restart, "1"), request(RequestKind::Reset, "2"));
         for _ in 0..2 {
-            assert_eq!(take(&mut connect, first.clone()), Taken::Waiting);
+            assert_eq!(requests.ask(first.clone()), Taken::Waiting);
         }
-        take(&mut connect, other.clone());
-        assert_eq!(connect.waiting, [first.clone(), other.clone()]);
-        done(&mut connect, |request| request.what == RequestKind::Restart);
-        assert_eq!(take(&mut connect, first.clone()), Taken::Done);
-        assert_eq!((&connect.waiting, &connect.done), (&vec![other], &vec![first]));
+        requests.ask(other.clone());
+        assert_eq!(requests.waiting(), [first.clone(), other.clone()]);
+        requests.done(|request| request.what == RequestKind::Restart);
+        assert_eq!(requests.ask(first.clone()), Taken::Done);
+        let mut told = ConnectStatus::default();
+        requests.tell(&mut told);
+        assert_eq!((told.waiting, told.done), (vec![other], vec![first]));
     }
 
     #[test]
     fn neither_list_grows_for_ever() {
-        let mut connect = ConnectStatus::default();
+        let requests = Requests::default();
         for round in 0..10 {
-            for n in 0..WAITING + 1 {
-                let taken = take(&mut connect, request(RequestKind::Pause, &format!("{round}-{n}")));
+            for n in 0..=WAITING {
+                let taken = requests.ask(request(RequestKind::Pause, &format!("{round}-{n}")));
                 assert_eq!(taken == Taken::TooMany, n == WAITING);
             }
-            done(&mut connect, |request| request.what == RequestKind::Pause);
+            requests.done(|_| true);
         }
-        assert_eq!((connect.waiting.len(), connect.done.len()), (0, REMEMBERED));
+        let mut told = ConnectStatus::default();
+        requests.tell(&mut told);
+        assert_eq!((told.waiting.len(), told.done.len()), (0, REMEMBERED));
     }
 }

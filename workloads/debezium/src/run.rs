@@ -6,7 +6,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use synccluster_connector::run::Uplink;
+use axum::Router;
+use synccluster_connector::{run::Uplink, slot};
 use synccluster_protocol::{
     ClusterName, Site,
     connect::Template,
@@ -20,8 +21,7 @@ use synccluster_runtime::{
 };
 use tokio::time;
 
-use crate::{retry::Retry, session, worker::Launch};
-use synccluster_connector::slot;
+use crate::{request::Requests, retry::Retry, session, worker::Launch};
 
 /// How often the slot is looked at while the link is cut: its WAL grows.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
@@ -44,6 +44,8 @@ pub struct Debezium {
     pub bootstrap_servers: String,
     /// How a worker is started.
     pub launch: Launch,
+    /// Where it is asked for something.
+    pub requests: Requests,
     /// Pauses between workers that end.
     pub retry: Mutex<Retry>,
     /// The start of this process.
@@ -108,14 +110,18 @@ impl Workload for Debezium {
         metrics
     }
 
+    /// `PUT /connector`: what people ask for.
+    fn routes(&self) -> Router {
+        self.requests.routes()
+    }
+
     async fn session(&self, state: &State<Self>) -> Result<(), session::Error> {
         session::run(self, state).await
     }
 
     /// The slot keeps what is written during a cut; how much is said all along.
     async fn wait(&self, state: &State<Self>) {
-        let connect = session::without_worker(state);
-        state.edit().connect = Some(connect);
+        session::without_worker(self, state);
         self.look(state).await;
         time::sleep(LOOK_EVERY).await;
     }

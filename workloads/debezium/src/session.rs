@@ -8,7 +8,7 @@ use synccluster_protocol::{
     Lsn,
     connect::{self, Variables},
     event::TableName,
-    status::{ConnectRequest, ConnectStatus, ConnectorPhase, RequestKind},
+    status::{ConnectRequest, ConnectorPhase, RequestKind},
 };
 use synccluster_runtime::{clock::now_millis, postgres, workload::State};
 use tokio::time;
@@ -16,7 +16,6 @@ use tokio_postgres::Client;
 
 use crate::{
     lag::Lag,
-    request,
     rest::{self, Offset, Rest},
     run::Debezium,
     snapshot,
@@ -99,21 +98,18 @@ struct Session<'a> {
 }
 
 /// What is known of Connect while no worker runs.
-pub fn without_worker(state: &State<Debezium>) -> ConnectStatus {
-    let before = state.edit().connect.take().unwrap_or_default();
-    ConnectStatus {
-        connector: String::new(),
-        tasks: Vec::new(),
-        ..before
-    }
+pub fn without_worker(uplink: &Debezium, state: &State<Debezium>) {
+    let mut status = state.edit();
+    let connect = status.connect.get_or_insert_default();
+    (connect.connector, connect.tasks) = (String::new(), Vec::new());
+    uplink.requests.tell(connect);
 }
 
 /// Streams until something fails, the link is cut, or somebody asks for something that needs a new worker.
 pub async fn run(uplink: &Debezium, state: &State<Debezium>) -> Result<(), Error> {
-    let asked = waiting(state);
+    let asked = uplink.requests.waiting();
     let ended = streaming(uplink, state, asked.clone()).await;
-    let connect = without_worker(state);
-    state.edit().connect = Some(connect);
+    without_worker(uplink, state);
     if let Err(error) = &ended {
         state.explain(ConnectorPhase::Failing, error.to_string());
         // Waiting for somebody else is no failure.
@@ -128,40 +124,28 @@ pub async fn run(uplink: &Debezium, state: &State<Debezium>) -> Result<(), Error
 async fn pause_after_failure(uplink: &Debezium, state: &State<Debezium>, asked: &[ConnectRequest]) {
     let until = Instant::now() + uplink.pause_after_failure();
     state.edit().connect.get_or_insert_default().restarts += 1;
-    while Instant::now() < until && waiting(state) == asked {
+    while Instant::now() < until && uplink.requests.waiting() == asked {
         state.alive();
         uplink.look(state).await;
         time::sleep(LOOK_EVERY).await;
     }
 }
 
-fn waiting(state: &State<Debezium>) -> Vec<ConnectRequest> {
-    let status = state.edit();
-    status
-        .connect
-        .as_ref()
-        .map(|connect| connect.waiting.clone())
-        .unwrap_or_default()
-}
-
-fn done(state: &State<Debezium>, fits: impl Fn(&ConnectRequest) -> bool) {
-    request::done(state.edit().connect.get_or_insert_default(), fits);
-}
-
 async fn streaming(uplink: &Debezium, state: &State<Debezium>, asked: Vec<ConnectRequest>) -> Result<(), Error> {
     let slot = uplink.slot();
     let sql = postgres::connect_once(&uplink.postgres, "synccluster-connector").await?;
     note(&sql, &slot, &asked).await?;
-    done(state, |request| {
-        request.what == RequestKind::Resume && asked.contains(request)
-    });
+    uplink
+        .requests
+        .done(|request| request.what == RequestKind::Resume && asked.contains(request));
     if snapshot::is_paused(&sql, &slot).await? {
         state.phase(ConnectorPhase::Paused);
-        done(state, |request| {
-            request.what == RequestKind::Pause && asked.contains(request)
-        });
-        let asked = waiting(state);
-        while waiting(state) == asked {
+        uplink
+            .requests
+            .done(|request| request.what == RequestKind::Pause && asked.contains(request));
+        without_worker(uplink, state);
+        let asked = uplink.requests.waiting();
+        while uplink.requests.waiting() == asked {
             state.alive();
             uplink.look(state).await;
             time::sleep(LOOK_EVERY).await;
@@ -276,7 +260,13 @@ impl Session<'_> {
             }
             self.finish_snapshot().await?;
             self.measure().await?;
-            if waiting(self.state).iter().any(|request| !self.asked.contains(request)) {
+            if self
+                .uplink
+                .requests
+                .waiting()
+                .iter()
+                .any(|request| !self.asked.contains(request))
+            {
                 return Ok(());
             }
         }
@@ -303,6 +293,7 @@ impl Session<'_> {
             let mut status = self.state.edit();
             let connect = status.connect.get_or_insert_default();
             (connect.connector, connect.version, connect.tasks) = (seen.connector, seen.version, seen.tasks);
+            self.uplink.requests.tell(connect);
         }
         let Some(failure) = failure else {
             self.restart_at = None;
@@ -355,7 +346,7 @@ impl Session<'_> {
             self.snapshot = None;
         }
         self.state.phase(ConnectorPhase::Streaming);
-        done(self.state, |request| self.asked.contains(request));
+        self.uplink.requests.done(|request| self.asked.contains(request));
         Ok(())
     }
 

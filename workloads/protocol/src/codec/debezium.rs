@@ -16,7 +16,7 @@ pub enum Form {
     Numeric,
     /// bit(n): base64 of the bytes, the last first; bit(1) is true or false.
     Bits(usize),
-    /// date: infinities are days beyond Postgres' last and before its first.
+    /// date, and arrays of it: infinities are days of which Postgres has none.
     Date,
     /// timestamp: infinities are the ends of 64 bits.
     Timestamp,
@@ -87,6 +87,7 @@ pub fn form(of: &TypeFacts<'_>) -> Result<Form, Lost> {
         (Some(_), ..) if of.dimensions > 1 => {
             Err(Lost("an array of more than one dimension arrives without its values"))
         }
+        (Some((1082, _)), ..) => Ok(Form::Date),
         (Some((element, kind)), ..) if ELEMENTS.contains(&element) || kind == 'e' => Ok(Form::Same),
         (Some(_), ..) => Err(Lost("arrays of this type arrive empty or without their values")),
         (_, 1266, ..) => Err(Lost("a time with time zone arrives without its offset")),
@@ -125,12 +126,7 @@ pub fn decode_debezium(form: &Form, kind: &ColumnType, value: &Value) -> Result<
             Some("NEGATIVE_INFINITY") => Some("-Infinity".to_owned()),
             _ => return decode(kind, value),
         },
-        Form::Date => match value.as_i64() {
-            // Postgres' dates end with 5874897-12-31 and begin with 4714-11-24 BC.
-            Some(2_145_042_906..) => Some("infinity".to_owned()),
-            Some(..-2_440_588) => Some("-infinity".to_owned()),
-            _ => return decode(kind, value),
-        },
+        Form::Date => return decode(kind, &date(value)),
         Form::Timestamp => match value.as_i64() {
             Some(i64::MAX) => Some("infinity".to_owned()),
             Some(i64::MIN) => Some("-infinity".to_owned()),
@@ -172,6 +168,18 @@ fn same(kind: &ColumnType, value: &Value) -> Result<Option<String>, DecodeError>
     match (kind, value) {
         (ColumnType::Array(_), Value::Array(items)) if items.iter().any(of_java) => Err(wrong(kind, value)),
         _ => decode(kind, value),
+    }
+}
+
+/// Infinity and its opposite, as the stream has them, and as snapshots and arrays do.
+fn date(value: &Value) -> Value {
+    match value {
+        Value::Array(items) => items.iter().map(date).collect(),
+        value => match value.as_i64() {
+            Some(2_146_033_979 | -622_191_234) => "infinity".into(),
+            Some(-2_147_472_691 | -625_821_272) => "-infinity".into(),
+            _ => value.clone(),
+        },
     }
 }
 
@@ -306,6 +314,17 @@ mod tests {
         for (form, value, text) in cases {
             assert_eq!(read(&form, &ColumnType::Text, value).as_deref(), Some(text), "{form:?}");
         }
+        let days = json!([
+            2_146_033_979_i64,
+            -622_191_234,
+            -2_147_472_691_i64,
+            -625_821_272,
+            19_782,
+            null
+        ]);
+        let array = ColumnType::Array(Box::new(ColumnType::Date));
+        let texts = r#"{"infinity","infinity","-infinity","-infinity","2024-02-29",NULL}"#;
+        assert_eq!(read(&Form::Date, &array, days).as_deref(), Some(texts));
         assert_eq!(
             read(&Form::Date, &ColumnType::Date, json!(2_146_033_979)).as_deref(),
             Some("infinity")
