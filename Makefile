@@ -10,13 +10,15 @@ SHELL := bash
 ENV := source kind/env.sh; if [ -z "$${KUBECONTEXT:-}" ]; then export KUBECONFIG=$$CLUSTER_KUBECONFIG; fi; \
   kubectl() { command kubectl $${KUBECONTEXT:+--context "$$KUBECONTEXT"} "$$@"; }
 NAMESPACE ?= demo
+ROWS ?= 1000
+SEED ?= load --rows $(ROWS)
 CLUSTER ?= demo
 SYSTEM := synccluster-system
 # A comma that is no separator of arguments.
 COMMA := ,
-BINARIES := synccluster-operator synccluster-connector synccluster-sink synccluster-schema synccluster-gateway synccluster-counter synccluster-debezium synccluster-clickhouse
+BINARIES := synccluster-operator synccluster-connector synccluster-sink synccluster-schema synccluster-gateway synccluster-counter synccluster-debezium synccluster-clickhouse synccluster-seeder
 
-.PHONY: help page demo test unit integration chart e2e lint down clean-cache cluster binaries images install tour cut heal ports logs status generate bench-spine bench-gateway bench-counter dev notebooks hooks
+.PHONY: help page demo test unit integration chart e2e lint down clean-cache cluster binaries images install tour cut heal ports logs status generate bench-spine bench-gateway bench-counter bench-seeder seed dev notebooks hooks
 
 ##@ Start here
 help: ## list the targets
@@ -107,6 +109,13 @@ heal: ## end the partition
 	@$(ENV)
 	set -x; kubectl -n $(NAMESPACE) patch synccluster $(CLUSTER) --type merge -p '{"spec":{"partition":null}}'
 
+seed: ## fill the tables of the cluster: make seed ROWS=1000; or make seed SEED="deltas --rate 50 --duration 1m"
+	@$(ENV)
+	set -x; kubectl -n $(NAMESPACE) patch synccluster $(CLUSTER) --type merge -p '{"spec":{"seeder":{}}}'
+	kubectl -n $(NAMESPACE) wait --for=create --timeout=60s statefulset/$(CLUSTER)-seeder
+	kubectl -n $(NAMESPACE) rollout status --timeout=120s statefulset/$(CLUSTER)-seeder
+	kubectl -n $(NAMESPACE) exec $(CLUSTER)-seeder-0 -- synccluster-seeder $(SEED)
+
 status: ## what the operator says
 	@$(ENV)
 	set -x; kubectl -n $(NAMESPACE) get synccluster $(CLUSTER) -o wide; kubectl -n $(NAMESPACE) get synccluster $(CLUSTER) -o jsonpath='{range .status.conditions[*]}{.type}{"\t"}{.status}{"\t"}{.reason}{"\t"}{.message}{"\n"}{end}'
@@ -140,6 +149,11 @@ bench-counter: ## measure the counter's windows side by side with Kafka Streams,
 	"$${CARGO_TARGET_DIR:-target}/release/synccluster-bench-counter-likes"
 	"$${CARGO_TARGET_DIR:-target}/release/synccluster-bench-counter"
 
+bench-seeder: ## measure the seeder's load side by side with COPY, and its deltas
+	@tests/harness/fetch.sh
+	cargo build --release --locked --quiet -p synccluster-seeder -p synccluster-bench-seeder
+	"$${CARGO_TARGET_DIR:-target}/release/synccluster-bench-seeder"
+
 ##@ Work on it
 dev: page ## make dev WORKLOAD=sink SITE=client-1: sites and Kafka as plain processes, and how to run that workload against them
 	@tests/harness/fetch.sh
@@ -156,8 +170,10 @@ hooks: ## check every commit (.pre-commit-config.yaml), and clippy before every 
 	@command -v pre-commit >/dev/null || { echo "error: pre-commit is missing: pipx install pre-commit (Debian: apt-get install pre-commit)" >&2; exit 1; }
 	pre-commit install --hook-type pre-commit --hook-type pre-push
 
-generate: page ## write the generated files: the CRD and the chart's copy, the description of the gateway's API
+generate: page ## write the generated files: the CRD and the chart's copy, the descriptions of the APIs of gateway and seeder
 	@cargo run --quiet --locked -p synccluster-operator -- crd > crds/synccluster.yaml
 	charts/sync-crds.sh
 	document=$$(cargo run --quiet --locked -p synccluster-gateway -- openapi)
 	echo "$$document" > workloads/gateway/openapi.json
+	document=$$(cargo run --quiet --locked -p synccluster-seeder -- openapi)
+	echo "$$document" > workloads/seeder/openapi.json

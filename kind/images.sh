@@ -25,7 +25,7 @@ fi
 export KUBECONFIG=$CLUSTER_KUBECONFIG
 
 staged=$ROOT_DIR/target/image
-for binary in debezium operator connector sink schema gateway counter clickhouse; do
+for binary in debezium operator connector sink schema gateway counter clickhouse seeder; do
   [[ -x $staged/synccluster-$binary ]] || die "$staged/synccluster-$binary is missing: \`make binaries\` puts the stripped release binaries there"
 done
 
