@@ -11,7 +11,7 @@ pub const SITE_LABEL: &str = "synccluster.dev/site";
 /// Label with what a pod is: a [`Component`].
 pub const COMPONENT_LABEL: &str = "app.kubernetes.io/component";
 /// Pods of applications with this label set to [`site`] reach that site's Postgres, set to [`gateway`] the gateway, set to [`counter`]
-/// the counter nodes, set to [`clickhouse`] ClickHouse.
+/// the counter nodes, set to [`clickhouse`], [`console`] or [`superset`] those.
 pub const ACCESS_LABEL: &str = "synccluster.dev/access";
 /// Label that Kubernetes gives each pod of a StatefulSet: its name.
 pub const POD_NAME_LABEL: &str = "statefulset.kubernetes.io/pod-name";
@@ -43,11 +43,15 @@ pub enum Component {
     ClickHouse,
     /// What fills the tables of sites.
     Seeder,
+    /// A console for Kafka.
+    Console,
+    /// Dashboards.
+    Superset,
 }
 
 impl Component {
     /// All of them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 11] = [
         Self::Postgres,
         Self::Kafka,
         Self::Connector,
@@ -57,6 +61,8 @@ impl Component {
         Self::Analytics,
         Self::ClickHouse,
         Self::Seeder,
+        Self::Console,
+        Self::Superset,
     ];
 
     /// The value of the label.
@@ -71,6 +77,8 @@ impl Component {
             Self::Analytics => "analytics",
             Self::ClickHouse => "clickhouse",
             Self::Seeder => "seeder",
+            Self::Console => "console",
+            Self::Superset => "superset",
         }
     }
 
@@ -191,6 +199,16 @@ pub fn analytics(cluster: &ClusterName) -> String {
 /// Everything of a ClickHouse that the operator runs: StatefulSet, Service, Secret; and value of [`ACCESS_LABEL`].
 pub fn clickhouse(cluster: &ClusterName) -> String {
     of_cluster(cluster, "clickhouse")
+}
+
+/// Everything of the console for Kafka: Deployment, Service, NetworkPolicy; and value of [`ACCESS_LABEL`].
+pub fn console(cluster: &ClusterName) -> String {
+    of_cluster(cluster, "console")
+}
+
+/// Everything of Superset: StatefulSet, Service, Secret, NetworkPolicy; and value of [`ACCESS_LABEL`].
+pub fn superset(cluster: &ClusterName) -> String {
+    of_cluster(cluster, "superset")
 }
 
 /// Labels that select what belongs to a cluster.

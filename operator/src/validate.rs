@@ -5,6 +5,7 @@ mod analytics;
 pub mod connector;
 mod counter;
 mod gateway;
+mod looks;
 pub mod resnapshot;
 pub mod topics;
 
@@ -18,12 +19,14 @@ use kube::{Resource as _, ResourceExt as _};
 use synccluster_protocol::{ClusterName, Site, event::TableName, site::NameError};
 
 use crate::api::{
-    FORCE_TOPICS_ANNOTATION, KafkaStorage, Link, PostgresStorage, RESNAPSHOT_ANNOTATION, Seeder, SyncCluster, SyncClusterSpec,
+    FORCE_TOPICS_ANNOTATION, KafkaStorage, Link, PostgresStorage, RESNAPSHOT_ANNOTATION, Seeder, SyncCluster,
+    SyncClusterSpec,
 };
 use crate::dereference::Dereferenced;
 pub use analytics::{Analytics, ClickHouse};
 pub use counter::Counter;
 pub use gateway::{Expose, Gateway};
+pub use looks::{Console, Superset};
 pub use resnapshot::Resnapshot;
 pub use topics::Topics;
 
@@ -227,6 +230,10 @@ pub struct ValidatedCluster {
     pub resnapshot: Option<Resnapshot>,
     /// The seeder, if there is one.
     pub seeder: Option<Seeder>,
+    /// A console for Kafka, if wanted.
+    pub console: Option<Console>,
+    /// Dashboards, if wanted.
+    pub superset: Option<Superset>,
     /// Image of connector, sink, migrations, gateway and counter nodes.
     pub image: String,
     /// Where the operator runs.
@@ -311,6 +318,8 @@ pub fn validate(cluster: &SyncCluster, found: Dereferenced, settings: &Settings)
             .get(RESNAPSHOT_ANNOTATION)
             .map(|written| resnapshot::resnapshot(written, clients)),
         seeder: spec.seeder.clone(),
+        console: spec.console.as_ref().map(looks::console).transpose()?,
+        superset: spec.analytics.superset.clone(),
         image: settings.image.clone(),
         operator_namespace: settings.operator_namespace.clone(),
         secrets: found.secrets,

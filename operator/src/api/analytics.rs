@@ -4,7 +4,7 @@ use k8s_openapi::api::core::v1::ResourceRequirements;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Retention, rules};
+use super::{Retention, Superset, rules};
 
 /// What keeps the server's rows for questions over all of them.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -13,6 +13,10 @@ pub struct Analytics {
     /// A ClickHouse with one table per enrolled table, filled from the server's topic. Leave it out for none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub clickhouse: Option<ClickHouse>,
+
+    /// A Superset with a connection to each site, two datasets and a dashboard of rows, changes and conflicts. Leave it out for none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub superset: Option<Superset>,
 }
 
 /// A ClickHouse, and what fills it.

@@ -7,7 +7,7 @@ use kube::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Analytics, Connector, Counter, Gateway, Seeder, SyncClusterStatus, Topics, rules};
+use super::{Analytics, Connector, Console, Counter, Gateway, Seeder, SyncClusterStatus, Topics, rules};
 
 /// A server Postgres, client Postgres databases, and what keeps them the same.
 #[derive(CustomResource, Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -108,6 +108,10 @@ pub struct SyncClusterSpec {
     /// What fills the tables, keeps writing to them, and checks that nothing it was acknowledged is lost. {} for one; leave it out for none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seeder: Option<Seeder>,
+
+    /// A console for Kafka of your choice, beside the gateway's own. Leave it out for none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub console: Option<Console>,
 
     /// true stops the operator from changing anything for this resource: no object is written or removed, no cut is made or healed.
     /// What runs goes on running.

@@ -12,6 +12,7 @@ mod analytics;
 mod connectors;
 mod counters;
 mod gateways;
+mod looks;
 mod seeder;
 mod topics;
 

@@ -65,7 +65,7 @@ pub fn assess(cluster: &ValidatedCluster, observed: &Observed, gateway: &Verdict
                     cluster.clients
                 ),
             };
-            let message = format!("{message}{}{}", besides(gateway), seeder(cluster, observed));
+            let message = format!("{message}{}{}", besides(gateway), aside(cluster, observed));
             (
                 Verdict::yes("Running", message),
                 Verdict::no("Settled", "sites and Kafka are as planned"),
@@ -111,17 +111,30 @@ fn besides(gateway: &Verdict) -> String {
     }
 }
 
-/// What Ready says of the seeder, when it does not run: no site waits for it.
-fn seeder(cluster: &ValidatedCluster, observed: &Observed) -> String {
-    if cluster.seeder.is_none() {
-        return String::new();
+/// What sites do not need: Ready does not wait for it, and says what keeps it from running.
+const ASIDE: [Component; 3] = [Component::Seeder, Component::Console, Component::Superset];
+
+/// What Ready says of those of them that are wanted and do not run.
+fn aside(cluster: &ValidatedCluster, observed: &Observed) -> String {
+    let wanted = [
+        cluster.seeder.is_some(),
+        cluster.console.is_some(),
+        cluster.superset.is_some(),
+    ];
+    let mut said = String::new();
+    for (component, _) in ASIDE.into_iter().zip(wanted).filter(|(_, wanted)| *wanted) {
+        let mut pods = observed.pods.iter().filter(|pod| pod.component == component);
+        match pods.find(|pod| !pod.terminating) {
+            Some(pod) if pod.ready => {}
+            Some(PodFact {
+                problem: Some(problem), ..
+            }) => {
+                said = format!("{said}; the {component} is not ready: {}", problem.message);
+            }
+            _ => said = format!("{said}; the {component} starts"),
+        }
     }
-    let mut pods = observed.pods.iter().filter(|pod| pod.component == Component::Seeder);
-    match pods.find(|pod| !pod.terminating) {
-        Some(pod) if pod.ready => String::new(),
-        Some(PodFact { problem: Some(problem), .. }) => format!("; the seeder is not ready: {}", problem.message),
-        _ => "; the seeder starts".to_owned(),
-    }
+    said
 }
 
 fn problems(cluster: &ValidatedCluster, observed: &Observed) -> Vec<Problem> {
@@ -143,10 +156,9 @@ fn problems(cluster: &ValidatedCluster, observed: &Observed) -> Vec<Problem> {
         reason: "ObjectRefused",
         message: format!("{} {} was refused: {}", refused.kind, refused.name, refused.message),
     }));
-    let pods = observed
-        .pods
-        .iter()
-        .filter(|pod| ![Component::Gateway, Component::Seeder].contains(&pod.component) && !analytics::is_part(pod));
+    let pods = observed.pods.iter().filter(|pod| {
+        pod.component != Component::Gateway && !ASIDE.contains(&pod.component) && !analytics::is_part(pod)
+    });
     problems.extend(pods.filter_map(|pod| pod.problem.clone()));
     problems
 }

@@ -14,6 +14,7 @@ mod converging;
 mod counters;
 mod cutting;
 mod gateways;
+mod looks;
 mod resnapshots;
 mod topics;
 mod writing;

@@ -10,9 +10,6 @@ use crate::api::GROUP;
 use crate::names::{self, Component, Role};
 use crate::validate::{Gateway, ValidatedCluster};
 
-/// Keys of a role's Secret that tell where a site is and how to come in.
-pub const SITE_KEYS: [&str; 5] = ["username", "password", "host", "port", "dbname"];
-
 /// Account, rights and Deployment.
 pub fn gateway(cluster: &ValidatedCluster, wanted: &Gateway) -> Vec<Object> {
     let name = names::gateway(&cluster.name);
@@ -72,20 +69,13 @@ fn template(cluster: &ValidatedCluster, wanted: &Gateway) -> Value {
             .map(|volume| json!({ "name": volume, "mountPath": format!("{MOUNTS}/{volume}"), "readOnly": true }))
             .into(),
     );
-    let sites: Vec<Value> = cluster
-        .sites()
-        .map(|site| {
-            let items = SITE_KEYS.map(|key| json!({ "key": key, "path": format!("{site}/{key}") }));
-            json!({ "secret": { "name": names::of_site(&cluster.name, site, Role::Gateway.suffix()), "items": items } })
-        })
-        .collect();
     let spec = json!({
         "serviceAccountName": names::gateway(&cluster.name),
         // The one pod that asks Kubernetes something.
         "automountServiceAccountToken": true,
         "containers": [pod::container("gateway", &cluster.image, Value::Object(own))],
         "volumes": [
-            { "name": "sites", "projected": { "defaultMode": 0o440, "sources": sites } },
+            pod::sites_volume(cluster, Role::Gateway),
             pod::secret_volume("access", &names::gateway(&cluster.name)),
         ],
     });

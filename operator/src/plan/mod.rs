@@ -3,6 +3,7 @@
 mod analytics;
 mod clickhouse;
 mod connector;
+mod console;
 mod counter;
 mod debezium;
 mod exposure;
@@ -15,6 +16,7 @@ mod postgres;
 pub mod secrets;
 mod seeder;
 mod sink;
+mod superset;
 
 pub use analytics::secret as analytics_secret;
 
@@ -190,6 +192,12 @@ pub fn plan(cluster: &ValidatedCluster) -> Objects {
     }
     if let Some(wanted) = &cluster.seeder {
         objects.extend(seeder::seeder(cluster, wanted));
+    }
+    if let Some(wanted) = &cluster.console {
+        objects.extend(console::console(cluster, wanted));
+    }
+    if let Some(wanted) = &cluster.superset {
+        objects.extend(superset::superset(cluster, wanted));
     }
     let mut keep = BTreeSet::new();
     for site in cluster.sites() {

@@ -114,6 +114,9 @@ fn postgres(cluster: &ValidatedCluster, site: Site) -> Object {
         from.push(json!({ "podSelector": pods(cluster, None, Component::Seeder) }));
     }
     from.extend(gateway_pods(cluster));
+    if cluster.superset.is_some() {
+        from.push(json!({ "podSelector": pods(cluster, None, Component::Superset) }));
+    }
     if site == Site::Server {
         from.extend(analytics_pods(cluster));
     }
@@ -153,6 +156,9 @@ fn kafka(cluster: &ValidatedCluster) -> Object {
     clients.extend(mesh::let_in(cluster));
     clients.extend(gateway_pods(cluster));
     clients.extend(analytics_pods(cluster));
+    if cluster.console.is_some() {
+        clients.push(json!({ "podSelector": pods(cluster, None, Component::Console) }));
+    }
     let spec = json!({
         "podSelector": pods(cluster, None, Component::Kafka),
         "policyTypes": ["Ingress", "Egress"],

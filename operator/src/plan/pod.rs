@@ -4,8 +4,11 @@ use serde_json::{Map, Value, json};
 use synccluster_protocol::Site;
 
 use super::{HTTP_PORT, hash};
-use crate::names::{self, Component, TEMPLATE_ANNOTATION};
+use crate::names::{self, Component, Role, TEMPLATE_ANNOTATION};
 use crate::validate::ValidatedCluster;
+
+/// Keys of a role's Secret that tell where a site is and how to come in.
+const SITE_KEYS: [&str; 5] = ["username", "password", "host", "port", "dbname"];
 
 /// A pod template from its spec. `user` is user and group of its processes and of its files.
 pub fn template(cluster: &ValidatedCluster, site: Option<Site>, component: Component, user: u32, spec: Value) -> Value {
@@ -68,6 +71,18 @@ pub fn env(variables: &[(&str, String)]) -> Value {
 /// A Secret as files only its group can read.
 pub fn secret_volume(volume: &str, secret: &str) -> Value {
     json!({ "name": volume, "secret": { "secretName": secret, "defaultMode": 0o440 } })
+}
+
+/// Every site as this role comes in: a folder each, with what tells where it is.
+pub fn sites_volume(cluster: &ValidatedCluster, role: Role) -> Value {
+    let sites: Vec<Value> = cluster
+        .sites()
+        .map(|site| {
+            let items = SITE_KEYS.map(|key| json!({ "key": key, "path": format!("{site}/{key}") }));
+            json!({ "secret": { "name": names::of_site(&cluster.name, site, role.suffix()), "items": items } })
+        })
+        .collect();
+    json!({ "name": "sites", "projected": { "defaultMode": 0o440, "sources": sites } })
 }
 
 /// Ports and probes of a workload that serves `/livez` and `/readyz`.

@@ -39,6 +39,8 @@ pub enum Opens {
     ClickHouse,
     /// The seeder: to change things, and to look.
     Seeder,
+    /// Superset: its administrator, and the sessions of all its people.
+    Superset,
 }
 
 /// The Secrets that have to be created.
@@ -61,10 +63,15 @@ pub fn missing(cluster: &ValidatedCluster) -> Vec<Wanted> {
         name: names::seeder(&cluster.name),
         opens: Opens::Seeder,
     });
+    let superset = cluster.superset.iter().map(|_| Wanted {
+        name: names::superset(&cluster.name),
+        opens: Opens::Superset,
+    });
     databases
         .chain(gateway)
         .chain(clickhouse)
         .chain(seeder)
+        .chain(superset)
         .filter(|wanted| !cluster.secrets.contains(&wanted.name))
         .collect()
 }
@@ -76,14 +83,23 @@ pub fn secret(cluster: &ValidatedCluster, wanted: &Wanted, random: &mut dyn FnMu
         Opens::ClickHouse => clickhouse(cluster, &wanted.name, &random()),
         Opens::Gateway => tokens(cluster, &wanted.name, Component::Gateway, random),
         Opens::Seeder => tokens(cluster, &wanted.name, Component::Seeder, random),
+        Opens::Superset => {
+            let keys = json!({ "admin-password": random(), "secret-key": random() });
+            of_people(cluster, &wanted.name, Component::Superset, keys)
+        }
     }
 }
 
 /// One token to change things, one to look.
 fn tokens(cluster: &ValidatedCluster, name: &str, of: Component, random: &mut dyn FnMut() -> String) -> Value {
-    let labels = names::labels(&cluster.name, None, Some(of));
     let tokens = json!({ "token": random(), "viewer-token": random() });
-    whole(cluster, name, labels.into(), json!([cluster.owner]), "Opaque", tokens)
+    of_people(cluster, name, of, tokens)
+}
+
+/// What opens nothing that stays goes with the SyncCluster.
+fn of_people(cluster: &ValidatedCluster, name: &str, of: Component, data: Value) -> Value {
+    let labels = names::labels(&cluster.name, None, Some(of));
+    whole(cluster, name, labels.into(), json!([cluster.owner]), "Opaque", data)
 }
 
 fn database(cluster: &ValidatedCluster, name: &str, site: Site, role: Role, password: &str) -> Value {

@@ -4,7 +4,6 @@
 use serde_json::{Value, json};
 
 use super::connector::{MOUNTS, USER};
-use super::gateway::SITE_KEYS;
 use super::network::{pods, policy, tcp};
 use super::postgres::claim;
 use super::{HTTP_PORT, Kind, Object, POSTGRES_PORT, WEB_PORT, object, pod};
@@ -83,14 +82,10 @@ fn template(cluster: &ValidatedCluster, wanted: &Seeder) -> Value {
             { "name": "data", "mountPath": DATA },
         ]),
     );
-    let sites = cluster.sites().map(|site| {
-        let items = SITE_KEYS.map(|key| json!({ "key": key, "path": format!("{site}/{key}") }));
-        json!({ "secret": { "name": names::of_site(&cluster.name, site, Role::App.suffix()), "items": items } })
-    });
     let spec = json!({
         "containers": [pod::container("seeder", &cluster.image, Value::Object(own))],
         "volumes": [
-            { "name": "sites", "projected": { "defaultMode": 0o440, "sources": sites.collect::<Vec<_>>() } },
+            pod::sites_volume(cluster, Role::App),
             pod::secret_volume("access", &names::seeder(&cluster.name)),
         ],
     });

@@ -17,6 +17,7 @@ mod analytics;
 mod counters;
 mod engines;
 mod gateways;
+mod looks;
 mod seeder;
 
 fn named<'a>(objects: &'a Objects, kind: Kind, name: &str) -> Option<&'a Value> {
@@ -73,6 +74,8 @@ fn kubernetes_knows_every_field() {
         json!({ "ingress": { "host": "todo.example.com", "className": "nginx", "tlsSecret": "todo-tls" } }),
     )
     .gateway;
+    let looks = looks::wanted();
+    (cluster.console, cluster.superset) = (looks.console, looks.superset);
     for object in plan(&cluster).apply {
         match object.kind {
             Kind::NetworkPolicy => same::<NetworkPolicy>(&object.body),
