@@ -51,6 +51,13 @@ fn progress(observed: &Observed, site: Site, id: &str) -> (ResnapshotState, Stri
             format!("the connector of {site} could not be asked"),
         );
     };
+    if connector.connect.is_some() && connector.resnapshot.as_ref().is_none_or(|taken| taken.id != id) {
+        let why = format!(
+            "the connector of {site} is engine Debezium, which is not asked in this way: annotate with synccluster.dev/connector-reset: {site} for a \
+             new slot and a new snapshot"
+        );
+        return (ResnapshotState::Refused, why);
+    }
     let Some(taken) = connector.resnapshot.as_ref().filter(|taken| taken.id == id) else {
         let why = format!(
             "the connector of {site} has not taken it up yet: it is {:?}",

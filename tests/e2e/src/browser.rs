@@ -28,7 +28,7 @@ impl Cluster {
             }
         }
         self.ready().await?;
-        self.says(START, "GatewayReady", "True", "Running").await
+        self.says(START, "GatewayReady", "True", "Running").await.map(drop)
     }
 
     /// Runs a test of `tests/page`, such as `tour.test.mjs`.

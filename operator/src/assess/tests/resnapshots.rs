@@ -1,7 +1,7 @@
 //! Statements about rows that are sent once more.
 
 use serde_json::json;
-use synccluster_protocol::status::{ResnapshotRequest, ResnapshotStatus};
+use synccluster_protocol::status::{ConnectStatus, ResnapshotRequest, ResnapshotStatus};
 
 use super::*;
 use crate::api::{RESNAPSHOT_ANNOTATION, ResnapshotState};
@@ -81,6 +81,14 @@ fn what_cannot_be_done_is_said_and_nobody_is_told() {
     assert!(said.message.contains("spec.clients is 3"), "{}", said.message);
     assert_eq!(step(&cluster, &seen, &status), Step::Nothing);
     expect(&status, "Ready", "True/Running", "run");
+
+    let cluster = asked("server");
+    let mut seen = observed(&cluster);
+    connector(&mut seen, Site::Server).connect = Some(ConnectStatus::default());
+    let status = assess(&cluster, &seen, &SyncClusterStatus::default(), now());
+    let message = status.resnapshot.clone().unwrap().message;
+    assert!(message.contains("synccluster.dev/connector-reset: server"), "{message}");
+    assert_eq!(step(&cluster, &seen, &status), Step::Nothing);
 
     let cluster = asked("client-1");
     let mut seen = observed(&cluster);
