@@ -96,11 +96,11 @@ pub async fn act(
 
 /// Removes the annotation, but only the one that was looked at.
 async fn finish(client: &Client, cluster: &ValidatedCluster, request: &Request) -> Result<(), Error> {
-    let path = format!("/metadata/annotations/{}", request.annotation.replace('/', "~1"));
+    let at = format!("/metadata/annotations/{}", request.annotation.replace('/', "~1"));
     let guarded = json!([
         { "op": "test", "path": "/metadata/uid", "value": cluster.uid },
-        { "op": "test", "path": path, "value": request.written },
-        { "op": "remove", "path": path },
+        { "op": "test", "path": at, "value": request.written },
+        { "op": "remove", "path": at },
     ]);
     let patch: Patch<()> = Patch::Json(serde_json::from_value(guarded)?);
     let api: Api<SyncCluster> = Api::namespaced(client.clone(), &cluster.namespace);

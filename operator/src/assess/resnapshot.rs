@@ -10,6 +10,7 @@ use crate::api::{Resnapshot, ResnapshotState, SiteSnapshot, SyncClusterStatus};
 use crate::observe::Observed;
 use crate::plan::hash;
 use crate::validate::ValidatedCluster;
+use crate::validate::connector::Engine;
 
 /// What the annotation asks for; absent without one. A request keeps the name it got when it was first seen, until it is done: the same annotation
 /// written again later is another request.
@@ -33,6 +34,12 @@ pub fn status(
     };
     let (state, message) = match &asked.what {
         Err(why) => (ResnapshotState::Refused, why.clone()),
+        Ok((site, _)) if matches!(cluster.engine, Engine::Debezium(_)) => {
+            let message = format!(
+                "spec.connector.engine is Debezium, which has its rows sent once more by synccluster.dev/connector-reset: annotate with that, for {site}"
+            );
+            (ResnapshotState::Refused, message)
+        }
         Ok((site, _)) => progress(observed, *site, &id),
     };
     Some(Resnapshot {
@@ -51,13 +58,6 @@ fn progress(observed: &Observed, site: Site, id: &str) -> (ResnapshotState, Stri
             format!("the connector of {site} could not be asked"),
         );
     };
-    if connector.connect.is_some() && connector.resnapshot.as_ref().is_none_or(|taken| taken.id != id) {
-        let why = format!(
-            "the connector of {site} is engine Debezium, which is not asked in this way: annotate with synccluster.dev/connector-reset: {site} for a \
-             new slot and a new snapshot"
-        );
-        return (ResnapshotState::Refused, why);
-    }
     let Some(taken) = connector.resnapshot.as_ref().filter(|taken| taken.id == id) else {
         let why = format!(
             "the connector of {site} has not taken it up yet: it is {:?}",

@@ -9,7 +9,10 @@ use synccluster_integration::{
     Part, World,
     debezium::{Engine, converged},
 };
-use synccluster_protocol::{Site, status::ConnectorPhase};
+use synccluster_protocol::{
+    Site,
+    status::{ConnectorPhase, RequestKind},
+};
 
 const SERVER: Site = Site::Server;
 const ONE: Site = Site::Client(1);
@@ -145,4 +148,42 @@ async fn engines_follow_one_another_under_load_and_nothing_is_lost_or_doubled() 
     let of_debezium = topic.iter().filter(|value| value.get("status").is_some()).count();
     ensure!(of_debezium > 0, "Debezium sent nothing");
     Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connector_does_what_it_is_asked() -> Result<()> {
+    let (world, bootstrap) = without_connectors(1, TODOS).await?;
+    let engine = Engine::start(&world, ONE, &bootstrap)?;
+    engine.is(ConnectorPhase::Streaming).await?;
+    engine.ask(RequestKind::Pause).await?;
+    engine.is(ConnectorPhase::Paused).await?;
+    world
+        .run(ONE, "insert into todos (id, title) values (1, 'while paused')")
+        .await?;
+    let of_one = "select title from todos where id > 0 order by id";
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    world.wait_for(SERVER, of_one, &[]).await?;
+    // It waits in a new pod, too, and its slot is kept.
+    engine.stop().await?;
+    let engine = Engine::start(&world, ONE, &bootstrap)?;
+    engine.is(ConnectorPhase::Paused).await?;
+    engine.ask(RequestKind::Resume).await?;
+    world.wait_for(SERVER, of_one, &["while paused"]).await?;
+    engine.is(ConnectorPhase::Streaming).await?;
+    // A reset sends what is there once more, from a new slot, and changes nothing.
+    let read = async || {
+        let values = values(&world.cluster.topic(ONE)).await?;
+        Ok::<_, anyhow::Error>(values.iter().filter(|value| value["op"] == "r").count())
+    };
+    assert_eq!(read().await?, 0);
+    engine.ask(RequestKind::Reset).await?;
+    assert_eq!(read().await?, 1);
+    world
+        .run(ONE, "insert into todos (id, title) values (2, 'afterwards')")
+        .await?;
+    world.wait_for(SERVER, of_one, &["while paused", "afterwards"]).await?;
+    engine.ask(RequestKind::Restart).await?;
+    assert_eq!(read().await?, 1);
+    assert_eq!(world.ask(SERVER, "select count(*) from sync.conflicts").await?, ["0"]);
+    engine.stop().await
 }

@@ -99,7 +99,7 @@ impl<'a> Transaction<'a> {
             }
             // Commits do not overlap: where one at or behind that end was seen, this one was.
             Place::Behind(before) => {
-                event.incoming.resent |= before.is_some_and(|before| position(before) <= self.seen)
+                event.incoming.resent |= before.is_some_and(|before| position(before) <= self.seen);
             }
         }
         event
