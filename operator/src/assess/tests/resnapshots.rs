@@ -1,11 +1,11 @@
 //! Statements about rows that are sent once more.
 
 use serde_json::json;
-use synccluster_protocol::status::{ConnectStatus, ResnapshotRequest, ResnapshotStatus};
+use synccluster_protocol::status::{ResnapshotRequest, ResnapshotStatus};
 
 use super::*;
 use crate::api::{RESNAPSHOT_ANNOTATION, ResnapshotState};
-use crate::fixture::{after, observed, validated, with};
+use crate::fixture::{after, observed, set, validated, with};
 use crate::resnapshot::{Step, step};
 
 fn asked(annotation: &str) -> ValidatedCluster {
@@ -82,12 +82,13 @@ fn what_cannot_be_done_is_said_and_nobody_is_told() {
     assert_eq!(step(&cluster, &seen, &status), Step::Nothing);
     expect(&status, "Ready", "True/Running", "run");
 
-    let cluster = asked("server");
-    let mut seen = observed(&cluster);
-    connector(&mut seen, Site::Server).connect = Some(ConnectStatus::default());
+    let mut resource = with("/metadata/annotations", json!({ RESNAPSHOT_ANNOTATION: "server" }));
+    set(&mut resource, "/spec/connector", json!({ "engine": "Debezium" }));
+    let cluster = validated(resource);
+    let seen = observed(&cluster);
     let status = assess(&cluster, &seen, &SyncClusterStatus::default(), now());
     let message = status.resnapshot.clone().unwrap().message;
-    assert!(message.contains("synccluster.dev/connector-reset: server"), "{message}");
+    assert!(message.contains("synccluster.dev/connector-reset"), "{message}");
     assert_eq!(step(&cluster, &seen, &status), Step::Nothing);
 
     let cluster = asked("client-1");
