@@ -32,6 +32,12 @@ pub fn wanted(observed: &Observed) -> Verdict {
             return Verdict::no(reason, message + &more);
         }
     }
+    if let Some(waits) = with(TopicState::Unknown)
+        .into_iter()
+        .find_map(|fact| fact.message.clone())
+    {
+        return Verdict::unknown("Starting", waits);
+    }
     Verdict::yes(
         "AsWanted",
         format!("{} topics are as spec.kafka.topics says", observed.topics.len()),

@@ -9,6 +9,7 @@ use std::sync::{Mutex, PoisonError};
 
 use k8s_openapi::jiff::Timestamp;
 use rdkafka::ClientConfig;
+use rdkafka::types::RDKafkaErrorCode;
 use synccluster_protocol::Site;
 use synccluster_protocol::status::Dial;
 
@@ -156,6 +157,11 @@ async fn keep_topic(
         Step::Nothing | Step::Measure(_) => fact(TopicState::AsWanted, None),
         Step::Create => match admin.create(wanted).await? {
             Ok(()) => done("made".to_owned()),
+            // While brokers start there are not enough of them.
+            Err(RDKafkaErrorCode::InvalidReplicationFactor) => fact(
+                TopicState::Unknown,
+                Some(format!("{} waits for {} brokers", wanted.name, wanted.replication)),
+            ),
             Err(reason) => fact(TopicState::Failed, Some(format!("Kafka did not make it: {reason}"))),
         },
         Step::Alter { own, change } => match admin.alter(&wanted.name, &own).await? {

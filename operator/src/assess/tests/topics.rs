@@ -37,6 +37,10 @@ fn topics_are_as_wanted_or_it_is_said_why_not() {
     assert_eq!((status.as_str(), reason.as_str()), ("False", "WouldLoseEvents"));
     assert_eq!(message, "demo.server is left as it is; and 1 more, see status.topics");
 
+    for fact in &mut seen.topics {
+        fact.state = TopicState::Unknown;
+    }
+    assert_eq!(verdict(&seen).0, "Unknown", "not enough brokers yet");
     seen.unseen_topics = Some("no answer".to_owned());
     assert_eq!(verdict(&seen).0, "Unknown");
 }
