@@ -120,3 +120,48 @@ async fn write(cluster: Cluster, site: Site, acknowledged: Arc<AtomicU64>, stop:
 fn is_refusal(error: &Error) -> bool {
     error.code().is_some_and(|code| !code.code().starts_with("57"))
 }
+
+impl Written {
+    /// Every site has every acknowledged write once, and nothing else but writes of which nobody knows.
+    pub async fn is_everywhere(&self, cluster: &Cluster) -> Result<()> {
+        eventually(PATIENCE, async || {
+            let everywhere = cluster
+                .everywhere("select mark from notes where mark like 'load %'")
+                .await?;
+            for (site, marks) in everywhere {
+                let distinct: BTreeSet<&String> = marks.iter().collect();
+                assert_eq!(distinct.len(), marks.len(), "rows are doubled at {site}");
+                let invented: Vec<_> = distinct
+                    .iter()
+                    .filter(|m| !self.acknowledged.contains(**m) && !self.doubtful.contains(**m))
+                    .collect();
+                assert!(invented.is_empty(), "nobody wrote what {site} has: {invented:?}");
+                let missing: Vec<_> = self
+                    .acknowledged
+                    .iter()
+                    .filter(|mark| !distinct.contains(mark))
+                    .take(10)
+                    .collect();
+                ensure!(
+                    missing.is_empty(),
+                    "{site} has {} rows of {} and lacks {missing:?}",
+                    marks.len(),
+                    self.acknowledged.len()
+                );
+            }
+            Ok(())
+        })
+        .await?;
+        ensure!(
+            self.acknowledged.len() > 500,
+            "only {} writes: no load at all",
+            self.acknowledged.len()
+        );
+        assert_eq!(
+            cluster.sql(Site::Server, "select count(*) from sync.conflicts").await?,
+            ["0"],
+            "nobody wrote another's row"
+        );
+        Ok(())
+    }
+}

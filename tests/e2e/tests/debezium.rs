@@ -1,0 +1,125 @@
+//! Engine Debezium: a connector like ours to everybody who looks at it, until the other takes its place.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use kube::ResourceExt as _;
+use kube::api::{Patch, PatchParams};
+use serde_json::json;
+use synccluster_e2e::reach::clients;
+use synccluster_e2e::{Cluster, Load, PATIENCE, eventually, with_cluster_of};
+use synccluster_operator::api::{Established, Link, SyncCluster};
+use synccluster_operator::names::Component;
+use synccluster_protocol::Site;
+
+const SERVER: Site = Site::Server;
+const ONE: Site = Site::Client(1);
+const RESET: &str = "synccluster.dev/connector-reset";
+/// A worker is Java, on a machine that does other things as well.
+const WORKER: Duration = Duration::from_secs(120);
+
+#[tokio::test(flavor = "multi_thread")]
+async fn debezium_sends_is_cut_is_asked_and_is_followed_by_the_other_engine() -> Result<()> {
+    let engine = json!({ "connector": { "engine": "Debezium" } });
+    with_cluster_of("debezium", 1, &engine, async |cluster| {
+        cluster.mark("at first").await?;
+        cluster.converged().await?;
+        a_template_that_is_wrong_stops_nothing(cluster).await?;
+        a_cut_closes_what_the_worker_holds(cluster).await?;
+        a_reset_is_kept_until_it_is_done(cluster).await?;
+        the_native_engine_follows_under_load(cluster).await
+    })
+    .await
+}
+
+async fn a_template_that_is_wrong_stops_nothing(cluster: &Cluster) -> Result<()> {
+    let settings = json!({ "connector.properties": "max.batch.size=${batch}" });
+    cluster.namespace.config_map("settings", &settings).await?;
+    let templates = json!({ "connector": { "templates": { "configMap": { "name": "settings" } } } });
+    cluster.patch(&templates).await?;
+    let said = cluster
+        .says(PATIENCE, "ConnectorsRun", "False", "TemplateRefused")
+        .await?;
+    ensure!(
+        said.contains("line 1: there is no variable ${batch}: use one of ${cluster}"),
+        "{said}"
+    );
+    cluster.mark("with a wrong template").await?;
+    cluster.converged().await?;
+    cluster.patch(&json!({ "connector": { "templates": null } })).await?;
+    cluster.says(WORKER, "ConnectorsRun", "True", "Running").await.map(drop)
+}
+
+async fn a_cut_closes_what_the_worker_holds(cluster: &Cluster) -> Result<()> {
+    ensure!(
+        cluster.connections(Component::Connector, ONE).await? > 1,
+        "the worker has no connection to lose"
+    );
+    cluster.cut(&clients([1], Link::Both)).await?;
+    cluster.enforced().await?;
+    assert_eq!(cluster.connections(Component::Connector, ONE).await?, 0);
+    let status = cluster.get().await?.status.unwrap_or_default();
+    let of_one = status.sites.into_iter().find(|site| site.name == "client-1");
+    let cut = of_one.context("no status of client-1")?.connectivity;
+    assert_eq!(cut.established, Established::Closed, "{}", cut.evidence);
+    cluster.mark("while cut").await?;
+    cluster.heal().await?;
+    cluster.says(WORKER, "ConnectorsRun", "True", "Running").await?;
+    cluster.converged().await
+}
+
+async fn a_reset_is_kept_until_it_is_done(cluster: &Cluster) -> Result<()> {
+    let asked = Patch::Merge(json!({ "metadata": { "annotations": { RESET: "client-1" } } }));
+    let api = cluster.namespace.api::<SyncCluster>();
+    api.patch(cluster.name.as_str(), &PatchParams::default(), &asked)
+        .await?;
+    let slot = "select slot_name from pg_replication_slots where temporary = false";
+    eventually(WORKER, async || {
+        let resource = cluster.get().await?;
+        let status = resource.status.clone().unwrap_or_default();
+        ensure!(
+            !resource.annotations().contains_key(RESET),
+            "{:?}",
+            status.connector_requests
+        );
+        Ok(())
+    })
+    .await?;
+    cluster.shows(ONE, slot, &["shop_client_1"]).await?;
+    cluster
+        .shows(
+            ONE,
+            "select count(*) from sync.snapshots where completed_at > now() - interval '2 minutes'",
+            &["1"],
+        )
+        .await?;
+    let status = cluster.get().await?.status.unwrap_or_default();
+    let of_one = status.sites.into_iter().find(|site| site.name == "client-1");
+    let said = of_one
+        .and_then(|site| site.uplink?.connector)
+        .context("nothing said of Connect")?;
+    assert_eq!((&*said.state, &*said.tasks[0].state), ("RUNNING", "RUNNING"));
+    cluster.converged().await
+}
+
+async fn the_native_engine_follows_under_load(cluster: &Cluster) -> Result<()> {
+    let load = Load::start(cluster).await?;
+    load.goes_on(150).await?;
+    cluster.patch(&json!({ "connector": { "engine": "Native" } })).await?;
+    cluster.says(WORKER, "ConnectorsRun", "True", "Running").await?;
+    load.goes_on(150).await?;
+    let written = load.stop().await?;
+    written.is_everywhere(cluster).await?;
+    cluster.converged().await?;
+    cluster
+        .shows(SERVER, "select count(*) from sync.parked", &["0"])
+        .await?;
+    let status = cluster.get().await?.status.unwrap_or_default();
+    assert!(
+        status
+            .sites
+            .iter()
+            .all(|site| site.uplink.as_ref().is_some_and(|uplink| uplink.connector.is_none()))
+    );
+    Ok(())
+}
