@@ -1,4 +1,4 @@
-//! The gateway: over HTTP as somebody with a token, and over the network of the cluster as some pod.
+//! The gateway and the seeder: over HTTP as somebody with a token, and over the network of the cluster as some pod.
 
 use anyhow::{Context as _, Result, ensure};
 use hyper::{Method, StatusCode};
@@ -13,9 +13,10 @@ use crate::forward::WEB;
 use crate::http::Question;
 use crate::{Cluster, PATIENCE, eventually};
 
-/// Somebody at the gateway.
+/// Somebody at the gateway or at the seeder.
 pub struct Web<'a> {
     cluster: &'a Cluster,
+    component: Component,
     token: Option<String>,
 }
 
@@ -26,21 +27,30 @@ pub struct Visitor<'a> {
 }
 
 impl Cluster {
-    /// Somebody who shows a token of the gateway's Secret: `token` or `viewer-token`; or who shows none.
+    /// Somebody at the gateway who shows a token of its Secret: `token` or `viewer-token`; or who shows none.
     pub async fn web(&self, key: Option<&str>) -> Result<Web<'_>> {
-        let Some(key) = key else {
-            return Ok(Web {
-                cluster: self,
-                token: None,
-            });
+        self.web_of(Component::Gateway, &names::gateway(&self.name), key).await
+    }
+
+    /// The same at the seeder.
+    pub async fn seeder(&self, key: Option<&str>) -> Result<Web<'_>> {
+        self.web_of(Component::Seeder, &names::seeder(&self.name), key).await
+    }
+
+    async fn web_of(&self, component: Component, secret: &str, key: Option<&str>) -> Result<Web<'_>> {
+        let token = match key {
+            None => None,
+            Some(key) => {
+                let found: Secret = self.namespace.api().get(secret).await?;
+                let data = found.data.unwrap_or_default();
+                let token = &data.get(key).with_context(|| format!("no {key} in Secret {secret}"))?.0;
+                Some(String::from_utf8(token.clone())?)
+            }
         };
-        let name = names::gateway(&self.name);
-        let secret: Secret = self.namespace.api().get(&name).await?;
-        let data = secret.data.unwrap_or_default();
-        let token = &data.get(key).with_context(|| format!("no {key} in Secret {name}"))?.0;
         Ok(Web {
             cluster: self,
-            token: Some(String::from_utf8(token.clone())?),
+            component,
+            token,
         })
     }
 
@@ -84,7 +94,7 @@ impl Cluster {
 impl Web<'_> {
     /// Status and body of an answer; a body that is no JSON is text.
     pub async fn send(&self, method: Method, path: &str, body: Option<&Value>) -> Result<(StatusCode, Value)> {
-        let pod = self.cluster.pod(Component::Gateway, None).await?.name_any();
+        let pod = self.cluster.pod(self.component, None).await?.name_any();
         let token = self.token.as_deref();
         let question = Question {
             method,

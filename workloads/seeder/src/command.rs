@@ -270,12 +270,11 @@ async fn run(command: Command) -> Result<ExitCode, Error> {
 }
 
 async fn serve_runs(told: Serve) -> Result<ExitCode, Error> {
-    let access = match told.access_dir {
-        Some(folder) => api::Access::by_tokens(folder)?,
-        None => {
-            tracing::warn!("everybody who reaches this seeder may do everything: --access none is for development");
-            api::Access::Open
-        }
+    let access = if let Some(folder) = told.access_dir {
+        api::Access::by_tokens(folder)?
+    } else {
+        tracing::warn!("everybody who reaches this seeder may do everything: --access none is for development");
+        api::Access::Open
     };
     let app = Arc::new(api::App {
         runs: told.place.runs()?,

@@ -70,8 +70,9 @@ impl Before {
         let mut places: HashMap<u64, (usize, u64)> = HashMap::new();
         while let Some(record) = reader.next()? {
             let mut settle = |number: u64, outcome| {
-                let chunk = places.get(&number).and_then(|place| before.chunks.get_mut(place));
-                chunk.into_iter().for_each(|chunk| chunk.outcome = outcome);
+                if let Some(chunk) = places.get(&number).and_then(|place| before.chunks.get_mut(place)) {
+                    chunk.outcome = outcome;
+                }
             };
             match record {
                 Record::Numbers { table, column, ranges } => before.numbers.set(table.into(), column.into(), ranges),
@@ -138,21 +139,21 @@ impl Loader<'_> {
         for table in 0..self.values.tables().count() {
             let Rows { first, count } = self.values.rows(table);
             self.take_numbers(table, &mut numbers).await?;
-            let taken = Arc::new(numbers.clone());
+            let known_numbers = Arc::new(numbers.clone());
             let mut starts = (first..first + count)
                 .step_by(usize::try_from(CHUNK).unwrap_or(1))
                 .peekable();
             let all = Arc::clone(&self.values);
             let make = |start: u64| {
-                let (values, numbers) = (Arc::clone(&all), Arc::clone(&taken));
+                let (values, numbers) = (Arc::clone(&all), Arc::clone(&known_numbers));
                 tokio::task::spawn_blocking(move || {
                     make(&values, &numbers, table, start, (first + count - start).min(CHUNK))
                 })
             };
-            let mut made = starts.peek().map(|&start| make(start));
-            while let (Some(start), Some(making)) = (starts.next(), made.take()) {
-                made = starts.peek().map(|&start| make(start));
-                let Ok(chunk) = making.await else { break };
+            let mut next_chunk = starts.peek().map(|&start| make(start));
+            while let (Some(start), Some(making)) = (starts.next(), next_chunk.take()) {
+                next_chunk = starts.peek().map(|&start| make(start));
+                let chunk = making.await.map_err(|error| self.fail(table)(error.to_string()))?;
                 if !self.run.may_go_on().await {
                     return Ok(End::Stopped);
                 }
@@ -160,7 +161,8 @@ impl Loader<'_> {
                 match chunks.get(&(table, start)) {
                     Some(known) if known.outcome == Outcome::Loaded => {}
                     Some(known)
-                        if known.outcome == Outcome::Unknown && self.is_there(table, start, known, &taken).await? =>
+                        if known.outcome == Outcome::Unknown
+                            && self.is_there(table, start, known, &known_numbers).await? =>
                     {
                         self.journal.append(&Record::Loaded { number: known.number })?;
                     }

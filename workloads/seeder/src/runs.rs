@@ -128,13 +128,13 @@ impl Runs {
     pub async fn resume(&self, id: &str) -> Result<Progress, Error> {
         let progress = self.get(id)?;
         match (&progress.order, progress.phase) {
-            (_, Phase::Running | Phase::Paused) => return self.tell(id, Control::Go),
-            (_, Phase::Done) => return Err(Error::Ended(format!("run {id} is done; begin another"))),
+            (_, Phase::Running | Phase::Paused) => self.tell(id, Control::Go),
+            (_, Phase::Done) => Err(Error::Ended(format!("run {id} is done; begin another"))),
             (Order::Deltas(_), _) => {
                 let why = "what it had planned next cannot be told apart from what was done since; begin another";
-                return Err(Error::Ended(format!(
+                Err(Error::Ended(format!(
                     "run {id} has ended, and deltas are not resumed: {why}"
-                )));
+                )))
             }
             (Order::Load(load), _) => {
                 let permit = self.enter()?;
@@ -157,7 +157,7 @@ impl Runs {
                     async |run, writer| load_all(loading, run, writer).await,
                     writer,
                 );
-                return Ok(run.progress());
+                Ok(run.progress())
             }
         }
     }
@@ -189,9 +189,10 @@ impl Runs {
                 Ok(End::Failed(reason)) => (Phase::Failed, Some(reason)),
                 Err(error) => (Phase::Failed, Some(error.to_string())),
             };
-            match &error {
-                Some(error) => tracing::warn!(run = run.edit().id, error, "run failed"),
-                None => tracing::info!(run = run.edit().id, ?phase, "run ended"),
+            if let Some(error) = &error {
+                tracing::warn!(run = run.edit().id, error, "run failed");
+            } else {
+                tracing::info!(run = run.edit().id, ?phase, "run ended");
             }
             // Whoever sees that it has ended may begin another.
             drop(permit);
@@ -303,7 +304,7 @@ fn recall(journals: &Folder, id: &str) -> Result<Progress, journal::Error> {
                 ..
             } => drop(sent.insert(number, (site, vec![table; rows as usize]))),
             Record::Batch { number, site, writes } => {
-                drop(sent.insert(number, (site, writes.iter().map(|write| write.table).collect())))
+                sent.insert(number, (site, writes.iter().map(|write| write.table).collect()));
             }
             Record::Loaded { number } => {
                 if let Some((site, tables)) = sent.remove(&number) {

@@ -82,14 +82,14 @@ impl Sites {
                 Err(_) => tokio::time::sleep(Duration::from_millis(500)).await,
             }
         };
-        let settings: String = SESSION_SETTINGS
-            .iter()
-            .map(|(name, value)| format!("set {name} = '{value}';"))
-            .collect();
-        client.batch_execute(&settings).await.map_err(|error| Error::Refused {
-            site,
-            reason: describe(&error),
-        })?;
+        let settings = SESSION_SETTINGS.map(|(name, value)| format!("set {name} = '{value}'"));
+        client
+            .batch_execute(&settings.join(";"))
+            .await
+            .map_err(|error| Error::Refused {
+                site,
+                reason: describe(&error),
+            })?;
         Ok(client)
     }
 }

@@ -231,14 +231,12 @@ impl Worker {
     ) -> Result<Vec<Statement>, tokio_postgres::Error> {
         let mut statements = Vec::new();
         for sql in self.sql(write) {
-            let statement = match prepared.0.get(&sql) {
-                Some(statement) => statement.clone(),
-                None => {
-                    let statement = client.prepare(&sql).await?;
-                    prepared.0.insert(sql, statement.clone());
-                    statement
-                }
-            };
+            if let Some(statement) = prepared.0.get(&sql) {
+                statements.push(statement.clone());
+                continue;
+            }
+            let statement = client.prepare(&sql).await?;
+            prepared.0.insert(sql, statement.clone());
             statements.push(statement);
         }
         Ok(statements)

@@ -186,6 +186,12 @@ impl Writer {
     }
 }
 
+/// The lower half.
+#[expect(clippy::cast_possible_truncation, reason = "the lower half is what is wanted")]
+fn low(number: u64) -> u32 {
+    number as u32
+}
+
 /// Reads records.
 #[derive(Debug)]
 pub struct Reader {
@@ -202,8 +208,7 @@ impl Reader {
         if self.fill(&mut head)? < head.len() {
             return Ok(None);
         }
-        let [a, b, c, d, e, f, g, h] = head;
-        let (length, sum) = (u32::from_le_bytes([a, b, c, d]), u32::from_le_bytes([e, f, g, h]));
+        let [length, sum] = [u64::from_le_bytes(head), u64::from_le_bytes(head) >> 32].map(low);
         // No record is empty: these are bytes that never reached the disk.
         if length == 0 {
             return Ok(None);

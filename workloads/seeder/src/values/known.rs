@@ -56,11 +56,9 @@ pub fn recognise(name: &str, kind: &Kind) -> Option<Known> {
             "age" => whole(18, 90),
             "year" => whole(1990, 2025),
             "votes" | "likes" | "score" | "points" | "views" => whole(0, 1000),
-            "priority" | "level" => whole(1, 5),
-            "rating" | "stars" => whole(1, 5),
-            "position" | "sort" | "rank" => whole(0, 100),
+            "priority" | "level" | "rating" | "stars" => whole(1, 5),
             "price" | "cost" | "total" => whole(1, 500),
-            "percent" | "percentage" | "progress" | "discount" => whole(0, 100),
+            "percent" | "percentage" | "progress" | "discount" | "position" | "sort" | "rank" => whole(0, 100),
             _ => None,
         },
         Kind::Numeric(_) | Kind::Float { .. } => match name.as_str() {

@@ -166,7 +166,7 @@ impl Values {
         let filled = &self.tables[table];
         let (chosen, declared) = (&filled.columns[column], &filled.table.columns[column]);
         let mut random = Random::of(chosen.salt, row);
-        if self.is_null(filled, column, &mut random) {
+        if filled.is_null(column, &mut random) {
             return None;
         }
         let place = row - filled.rows.first.min(row);
@@ -179,13 +179,13 @@ impl Values {
                 None => random.one(values).cloned(),
             },
             Source::Unique(start) => {
-                let plain = self.plain(filled, column, row, &mut random);
+                let plain = filled.plain(column, row, &mut random);
                 // What counts from the highest there was counts from 0 here; anything else from the row's own number.
                 let counted = if *start > 0 { place } else { row };
                 unique::value(&declared.kind, &declared.limits, *start, counted, chosen.salt, plain)
             }
             Source::Reference(key, part) => self.reference((table, row), *key, *part, sequences),
-            Source::Known(_) | Source::Typed => self.plain(filled, column, row, &mut random),
+            Source::Known(_) | Source::Typed => filled.plain(column, row, &mut random),
         }
     }
 
@@ -200,38 +200,6 @@ impl Values {
     /// The row a column's value is taken from for an update: any number, since nothing of it has to differ.
     pub fn changed(&self, table: usize, column: usize, number: u64) -> Option<String> {
         self.value(table, number, column, &|_, _, _| None)
-    }
-
-    fn is_null(&self, filled: &Filled, column: usize, random: &mut Random) -> bool {
-        let (chosen, declared) = (&filled.columns[column], &filled.table.columns[column]);
-        if declared.not_null || chosen.divisor.is_some() {
-            return false;
-        }
-        match &chosen.source {
-            Source::Sequence | Source::Unique(_) | Source::Choice(_) => false,
-            _ => random.percent(NULLS),
-        }
-    }
-
-    fn plain(&self, filled: &Filled, column: usize, row: u64, random: &mut Random) -> Option<String> {
-        let declared = &filled.table.columns[column];
-        let own = random::mix(filled.salt ^ row);
-        let known = known::recognise(&declared.name, &declared.kind);
-        if let Some(known) = known {
-            let usual = match known {
-                Known::Whole(low, high) | Known::Number(low, high) => Some((low, high)),
-                _ => None,
-            };
-            if let Some(span) = typed::Span::of(&declared.kind, &declared.limits, usual) {
-                return Some(span.text(random.between(span.low, span.high)));
-            }
-            let made = known::value(known, &declared.kind, random, own)?;
-            return Some(match &declared.kind {
-                Kind::Text(max) => typed::fit(made, typed::lengths(*max, &declared.limits)),
-                _ => made,
-            });
-        }
-        typed::value(&declared.kind, &declared.limits, random, own)
     }
 
     fn reference(
@@ -289,6 +257,38 @@ impl Filled {
             salt: salt(seed, &name),
             table,
         }
+    }
+
+    fn is_null(&self, column: usize, random: &mut Random) -> bool {
+        let (chosen, declared) = (&self.columns[column], &self.table.columns[column]);
+        if declared.not_null || chosen.divisor.is_some() {
+            return false;
+        }
+        match &chosen.source {
+            Source::Sequence | Source::Unique(_) | Source::Choice(_) => false,
+            _ => random.percent(NULLS),
+        }
+    }
+
+    fn plain(&self, column: usize, row: u64, random: &mut Random) -> Option<String> {
+        let declared = &self.table.columns[column];
+        let own = random::mix(self.salt ^ row);
+        let known = known::recognise(&declared.name, &declared.kind);
+        if let Some(known) = known {
+            let usual = match known {
+                Known::Whole(low, high) | Known::Number(low, high) => Some((low, high)),
+                _ => None,
+            };
+            if let Some(span) = typed::Span::of(&declared.kind, &declared.limits, usual) {
+                return Some(span.text(random.between(span.low, span.high)));
+            }
+            let made = known::value(known, &declared.kind, random, own)?;
+            return Some(match &declared.kind {
+                Kind::Text(max) => typed::fit(made, typed::lengths(*max, &declared.limits)),
+                _ => made,
+            });
+        }
+        typed::value(&declared.kind, &declared.limits, random, own)
     }
 
     fn limits(&self, column: usize) -> &Limits {

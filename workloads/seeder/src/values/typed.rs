@@ -155,7 +155,7 @@ pub fn value(kind: &Kind, limits: &Limits, random: &mut Random, row: u64) -> Opt
         Kind::Multirange(over) => format!("{{{}}}", range(over, random)?),
         Kind::Enum(labels) => random.one(labels)?.clone(),
         Kind::Array(element) => {
-            let items = (0..1 + random.below(3)).map(|_| value(element, &Limits::default(), random, row));
+            let items = (0..=random.below(3)).map(|_| value(element, &Limits::default(), random, row));
             array(&items.collect::<Option<Vec<_>>>()?)
         }
         Kind::Integer(_) | Kind::Numeric(_) | Kind::Money | Kind::Float { .. } | Kind::Other(_) => return None,
@@ -202,9 +202,8 @@ fn geometry(name: &str, random: &mut Random) -> String {
         "point" => point(),
         "line" => format!("{{1,-1,{}}}", point().len()),
         "circle" => format!("<{},5>", point()),
-        "lseg" => format!("[{},(200,200)]", point()),
         "box" => format!("(200,200),{}", point()),
-        "path" => format!("[{},(200,200)]", point()),
+        "lseg" | "path" => format!("[{},(200,200)]", point()),
         _ => format!("({},(200,200),(300,100))", point()),
     }
 }

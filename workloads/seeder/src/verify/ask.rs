@@ -101,8 +101,9 @@ impl Asked {
             let key = usize::try_from(row.get::<_, i64>(0) - 1)
                 .ok()
                 .and_then(|place| keys.get(place));
-            key.into_iter()
-                .for_each(|key| lost.entry(key.clone()).or_default().push(row.get(1)));
+            if let Some(key) = key {
+                lost.entry(key.clone()).or_default().push(row.get(1));
+            }
         }
         Ok(lost)
     }

@@ -76,13 +76,11 @@ impl Writes {
     /// The next ones, so many at most; none at the end.
     pub fn next(&mut self, most: usize) -> Result<Option<Vec<Checked>>, Error> {
         while self.ready.len() < most {
-            match self.reader.next()? {
-                Some(record) => self.take(record),
-                None => {
-                    self.unknown = self.open.values().map(Open::len).sum();
-                    break;
-                }
-            }
+            let Some(record) = self.reader.next()? else {
+                self.unknown = self.open.values().map(Open::len).sum();
+                break;
+            };
+            self.take(record);
         }
         let end = self.ready.len().min(most);
         let part: Vec<Checked> = self.ready.drain(..end).collect();
