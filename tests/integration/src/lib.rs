@@ -1,5 +1,6 @@
 //! A server and its clients: real Postgres, real Kafka, the real workloads as tasks of this process.
 
+pub mod analytics;
 pub mod counter;
 pub mod debezium;
 pub mod gateway;

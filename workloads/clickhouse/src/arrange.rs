@@ -84,7 +84,7 @@ pub fn compare(table: &mut Table, actual: &Actual) -> Result<Steps, String> {
             Some(there)
                 if !column.chosen && there.holds(&column.pg) && there.takes_null() >= column.ch.takes_null() =>
             {
-                column.ch = there
+                column.ch = there;
             }
             _ if column.chosen => {
                 return Err(format!(

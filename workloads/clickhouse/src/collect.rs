@@ -1,5 +1,7 @@
 //! From records to a batch: each goes its table's way. What it must know first it asks for.
 
+use std::collections::HashSet;
+
 use rdkafka::Message;
 use synccluster_protocol::event::TableName;
 
@@ -11,13 +13,24 @@ use crate::{
     write::{Batch, Parked},
 };
 
-/// Something a record speaks of that nobody knows yet.
+/// Something a record speaks of that is not as it is known.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unknown {
     /// The table.
     pub source: TableName,
-    /// A column of it; absent where the table itself is not known.
-    pub column: Option<String>,
+    /// What of it.
+    pub what: What,
+}
+
+/// What of a table is not known.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum What {
+    /// The table itself.
+    Table,
+    /// A column.
+    Column(String),
+    /// A value does not fit into its column; another type may have been given to it.
+    Type(String),
 }
 
 /// What is collected, and from where on.
@@ -29,6 +42,8 @@ pub struct Collector {
     pub batch: Batch,
     /// The next offset to read.
     pub next_offset: i64,
+    /// Columns that a look did not help: values that do not fit into them are left out until they are forgotten here.
+    pub hopeless: HashSet<(TableName, String)>,
 }
 
 impl Collector {
@@ -58,7 +73,7 @@ impl Collector {
         let Some((source, way)) = self.ways.of(schema, table) else {
             return Err(Unknown {
                 source: TableName::new(schema, table),
-                column: None,
+                what: What::Table,
             });
         };
         let open = match way {
@@ -85,8 +100,14 @@ impl Collector {
             }
             Err(Refused::NewColumn(column)) => Err(Unknown {
                 source: source.clone(),
-                column: Some(column),
+                what: What::Column(column),
             }),
+            Err(Refused::Unfit { column, .. }) if !self.hopeless.contains(&(source.clone(), column.clone())) => {
+                Err(Unknown {
+                    source: source.clone(),
+                    what: What::Type(column),
+                })
+            }
             Err(refused) => {
                 let source = source.to_string();
                 self.park(offset, source, refused.to_string());
@@ -103,10 +124,11 @@ impl Collector {
     /// Decides for what is not known even after a look. `seen` says whether the look saw the catalogue: then the table is no longer enrolled,
     /// or the column was dropped since, and nobody misses it. Otherwise its rows are missed.
     pub fn settle(&mut self, unknown: Unknown, seen: bool) {
-        let Unknown { source, column } = unknown;
-        match (seen, column) {
-            (true, None) => self.ways.set(source, Way::Skipped),
-            (true, Some(column)) => {
+        let Unknown { source, what } = unknown;
+        match (seen, what) {
+            (true, What::Table) => self.ways.set(source, Way::Skipped),
+            (_, What::Type(column)) => _ = self.hopeless.insert((source, column)),
+            (true, What::Column(column)) => {
                 if let Some((_, Way::Written(open))) = self.ways.of(&source.schema, &source.table) {
                     open.table.left_out.insert(column);
                 }
@@ -198,10 +220,10 @@ mod tests {
         assert_eq!(
             (
                 unknown.source.to_string().as_str(),
-                unknown.column.as_deref(),
+                &unknown.what,
                 collector.next_offset
             ),
-            ("public.u", None, 4)
+            ("public.u", &What::Table, 4)
         );
         let unknown = collector
             .take(
@@ -209,7 +231,7 @@ mod tests {
                 &mut progress,
             )
             .unwrap_err();
-        assert_eq!(unknown.column.as_deref(), Some("x"));
+        assert_eq!(unknown.what, What::Column("x".to_owned()));
         collector.settle(unknown, true);
         collector
             .take(
@@ -227,7 +249,7 @@ mod tests {
         collector.settle(
             Unknown {
                 source: TableName::new("public", "t"),
-                column: Some("x".to_owned()),
+                what: What::Column("x".to_owned()),
             },
             false,
         );
@@ -241,14 +263,13 @@ mod tests {
     }
 
     #[test]
-    fn a_poisoned_record_is_parked_and_the_next_one_taken() {
+    fn a_poisoned_record_is_parked_once_a_look_did_not_help_and_the_next_one_taken() {
         let (mut collector, mut progress) = (collector(), Progress::default());
-        collector
-            .take(
-                &message(0, "t", &json!({"id": "no number", "sync_version": 5})),
-                &mut progress,
-            )
-            .unwrap();
+        let poisoned = message(0, "t", &json!({"id": "no number", "sync_version": 5}));
+        let unknown = collector.take(&poisoned, &mut progress).unwrap_err();
+        assert_eq!(unknown.what, What::Type("id".to_owned()));
+        collector.settle(unknown, true);
+        collector.take(&poisoned, &mut progress).unwrap();
         collector.take(&message(1, "t", &json!(7)), &mut progress).unwrap();
         collector
             .take(&message(2, "t", &json!({"id": 2, "sync_version": 5})), &mut progress)

@@ -78,7 +78,7 @@ impl Definitions {
     }
 
     /// Tables that are defined and do not exist.
-    pub fn unknown<'a>(&'a self, exists: impl Fn(&str) -> bool) -> Vec<&'a str> {
+    pub fn unknown(&self, exists: impl Fn(&str) -> bool) -> Vec<&str> {
         let sources = self.tables.iter().map(|table| table.source.as_str());
         sources.filter(|source| !exists(source)).collect()
     }

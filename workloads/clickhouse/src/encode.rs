@@ -101,7 +101,7 @@ pub fn value(out: &mut Vec<u8>, raw: &str, pg: &PgType, into: &ChType) -> Result
 pub fn zero(out: &mut Vec<u8>, into: &ChType) {
     match into {
         ChType::Int(bytes) | ChType::UInt(bytes) | ChType::Float(bytes) => {
-            out.extend_from_slice(&[0; 8][..usize::from(*bytes).min(8)])
+            out.extend_from_slice(&[0; 8][..usize::from(*bytes).min(8)]);
         }
         ChType::Decimal { precision, .. } => out.extend_from_slice(&[0; 16][..decimal_bytes(*precision)]),
         ChType::String | ChType::Array(_) => out.push(0),
@@ -161,11 +161,15 @@ pub fn string(out: &mut Vec<u8>, bytes: &[u8]) {
 
 /// LEB128.
 fn length(out: &mut Vec<u8>, mut rest: usize) {
-    while rest >= 0x80 {
-        out.push((rest & 0x7f) as u8 | 0x80);
+    loop {
+        let seven = rest.to_le_bytes()[0] & 0x7f;
         rest >>= 7;
+        if rest == 0 {
+            out.push(seven);
+            return;
+        }
+        out.push(seven | 0x80);
     }
-    out.push(rest as u8);
 }
 
 /// The text in a JSON string, or the token itself.

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
-use synccluster_protocol::event::{TOMBSTONES, TableName};
+use synccluster_protocol::event::{Marker, TOMBSTONES, TableName};
 
 /// A record that is no change event.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -34,7 +34,7 @@ pub enum Change<'a> {
         /// The version of the delete.
         version: i64,
     },
-    /// Nothing: a bare delete, whose versioned tombstone is a row of its own.
+    /// Nothing: a bare delete, whose versioned tombstone is a row of its own, or where a transaction of engine Debezium begins or ends.
     Nothing,
 }
 
@@ -76,7 +76,14 @@ struct Tombstone {
 
 /// Reads a record's value.
 pub fn read(raw: &[u8]) -> Result<Event<'_>, Error> {
-    let envelope: Envelope = serde_json::from_slice(raw).map_err(|error| Error(error.to_string()))?;
+    let envelope: Envelope = match serde_json::from_slice(raw) {
+        Ok(envelope) => envelope,
+        Err(_) if serde_json::from_slice::<Marker>(raw).is_ok() => {
+            let change = Change::Nothing;
+            return Ok(Event { change, at: 0 });
+        }
+        Err(error) => return Err(Error(error.to_string())),
+    };
     let Source { schema, table, ts_ms } = envelope.source;
     let change = match envelope.after {
         None => Change::Nothing,
@@ -155,5 +162,13 @@ mod tests {
             ))
             .is_err()
         );
+    }
+
+    #[test]
+    fn where_a_transaction_of_debeziums_begins_and_ends_asks_for_nothing() {
+        for status in ["BEGIN", "END"] {
+            let raw = format!(r#"{{"status": "{status}", "id": "743:26217536", "event_count": null}}"#);
+            assert!(matches!(read(raw.as_bytes()).unwrap().change, Change::Nothing));
+        }
     }
 }

@@ -28,6 +28,9 @@ pub struct Progress {
     pub written_at: i64,
 }
 
+/// As it is read: ClickHouse's versions do not agree whether a 64-bit integer is a number or a string in JSON.
+type Stored = (String, String, BTreeSet<String>, BTreeSet<String>, String);
+
 /// Where to begin.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Begin {
@@ -91,7 +94,7 @@ impl Progress {
             qualified(&clickhouse.database, PROGRESS),
             text(topic)
         );
-        let rows: Vec<(String, String, BTreeSet<String>, BTreeSet<String>, String)> = clickhouse.rows(&query).await?;
+        let rows: Vec<Stored> = clickhouse.rows(&query).await?;
         let number = |text: &str| text.parse().unwrap_or_default();
         Ok(rows
             .into_iter()

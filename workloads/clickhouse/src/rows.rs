@@ -118,7 +118,7 @@ impl Rows {
                     encode::value(&mut self.bytes, raw, &column.pg, &column.ch).map_err(|unfit| Refused::Unfit {
                         column: column.name.clone(),
                         unfit,
-                    })?
+                    })?;
                 }
             }
         }
@@ -179,7 +179,7 @@ fn is_unavailable(raw: &str) -> bool {
 /// A value of a tombstone's key, as it would travel in a row: jsonb writes times as XML Schema does and numbers as numbers.
 fn wire<'a>(pg: &PgType, raw: &'a str) -> Cow<'a, str> {
     match (pg, raw.starts_with('"')) {
-        (PgType::Date | PgType::Time | PgType::Timestamp | PgType::TimestampTz, true) => {
+        (PgType::Date | PgType::Time | PgType::TimeTz | PgType::Timestamp | PgType::TimestampTz, true) => {
             let text: String = serde_json::from_str(raw).unwrap_or_default();
             let text = text.replace('T', " ").replace("+00:00", "+00");
             Cow::Owned(codec::encode(&pg.wire(), &text).to_string())

@@ -237,6 +237,7 @@ impl Session<'_> {
                 }
                 Turn::Measure => {
                     self.state.alive();
+                    self.collector.hopeless.clear();
                     self.measure(consumer)?;
                     self.tell();
                     if in_flight.is_none() && looked.elapsed() >= LOOK_EVERY {
@@ -281,7 +282,7 @@ impl Session<'_> {
                 self.collector.settle(unknown, seen);
                 continue;
             }
-            tracing::info!(?unknown, "looking for a table or column that is not known");
+            tracing::info!(?unknown, "a record speaks of something else than is known: looking");
             match self.look().await? {
                 Look::Arranged(_) => {}
                 Look::Undefined(_) => seen = false,
@@ -390,9 +391,8 @@ impl Session<'_> {
         let arranged = match self.look().await {
             Ok(Look::Arranged(arranged)) => arranged,
             Ok(Look::Lost(_)) => return Ok(Next::BeginAnew),
-            Ok(Look::Undefined(_)) => return Ok(Next::GoOn),
-            // What is known can be written without Postgres.
-            Err(Error::Connect(_) | Error::Postgres(_)) => return Ok(Next::GoOn),
+            // What is known can be written without definitions and without Postgres.
+            Ok(Look::Undefined(_)) | Err(Error::Connect(_) | Error::Postgres(_)) => return Ok(Next::GoOn),
             Err(error) => return Err(error),
         };
         match progress::begin(Some(self.progress.clone()), self.analytics.generation, &arranged) {

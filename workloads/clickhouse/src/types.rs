@@ -35,6 +35,8 @@ pub enum PgType {
     Date,
     /// time
     Time,
+    /// timetz, which keeps its offset and so is text
+    TimeTz,
     /// timestamp
     Timestamp,
     /// timestamptz
@@ -69,6 +71,7 @@ impl PgType {
             1083 => Self::Time,
             1114 => Self::Timestamp,
             1184 => Self::TimestampTz,
+            1266 => Self::TimeTz,
             1700 => Self::numeric(modifier),
             2950 => Self::Uuid,
             _ => Self::Text,
@@ -100,6 +103,7 @@ impl PgType {
             Self::Bytes => ColumnType::Bytes,
             Self::Date => ColumnType::Date,
             Self::Time => ColumnType::Time,
+            Self::TimeTz => ColumnType::TimeTz,
             Self::Timestamp => ColumnType::Timestamp,
             Self::TimestampTz => ColumnType::TimestampTz,
             Self::Numeric { .. } | Self::Uuid | Self::Text => ColumnType::Text,
@@ -122,7 +126,7 @@ impl PgType {
             Self::Date => ChType::Int(4),
             Self::Time | Self::Timestamp | Self::TimestampTz => ChType::Int(8),
             Self::Array(element) if !key => return ChType::Array(Box::new(element.mapped(true, false))),
-            Self::Array(_) | Self::Bytes | Self::Text => ChType::String,
+            Self::Array(_) | Self::Bytes | Self::TimeTz | Self::Text => ChType::String,
         };
         if nullable && !key {
             ChType::Nullable(Box::new(plain))
@@ -219,16 +223,14 @@ impl ChType {
             // A float has more than one text.
             (Self::String, PgType::Float(_)) => false,
             (Self::String, PgType::Array(element)) => Self::String.holds(element),
-            (Self::String, _) => true,
-            (Self::UInt(_), PgType::Bool) => true,
-            (Self::Int(bytes), PgType::Int(needed)) => bytes >= needed,
-            (Self::Int(8), PgType::Oid | PgType::Time | PgType::Timestamp | PgType::TimestampTz) => true,
-            (Self::UInt(bytes), PgType::Oid) => *bytes >= 4,
-            (Self::Float(bytes), PgType::Float(needed)) => bytes >= needed,
-            (Self::Int(bytes), PgType::Date) => *bytes >= 4,
-            (Self::Date32, PgType::Date)
+            (Self::String, _)
+            | (Self::UInt(_), PgType::Bool)
+            | (Self::Int(8), PgType::Oid | PgType::Time | PgType::Timestamp | PgType::TimestampTz)
+            | (Self::Date32, PgType::Date)
             | (Self::DateTime64(_), PgType::Timestamp | PgType::TimestampTz)
             | (Self::Uuid, PgType::Uuid) => true,
+            (Self::Int(bytes), PgType::Int(needed)) | (Self::Float(bytes), PgType::Float(needed)) => bytes >= needed,
+            (Self::UInt(bytes), PgType::Oid) | (Self::Int(bytes), PgType::Date) => *bytes >= 4,
             (
                 Self::Decimal { precision, scale },
                 PgType::Numeric {
@@ -299,7 +301,7 @@ mod tests {
     #[test]
     fn every_type_that_is_mapped_to_holds_its_values_and_comes_back_from_its_name() {
         let scalars = [
-            16, 17, 20, 21, 23, 25, 26, 700, 701, 1082, 1083, 1114, 1184, 1700, 2950, 3802,
+            16, 17, 20, 21, 23, 25, 26, 700, 701, 1082, 1083, 1114, 1184, 1266, 1700, 2950, 3802,
         ];
         let arrays = scalars.map(|element| PgType::of(0, -1, Some(element)));
         for pg in scalars

@@ -1,7 +1,10 @@
 //! Compares what ClickHouse holds with Postgres, row by row and byte by byte: a row of Postgres becomes the bytes the sink would write, a
 //! row of ClickHouse is read as the bytes it has, and both sides are summed up, so that order plays no part.
 
-use std::time::Duration;
+use std::{
+    hash::{DefaultHasher, Hasher},
+    time::Duration,
+};
 
 use bytes::{Buf, BytesMut};
 use futures::TryStreamExt;
@@ -49,14 +52,25 @@ pub enum Error {
 }
 
 /// All rows of one side.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Sum {
     rows: u64,
     checksum: u64,
+    /// The same of each column alone, to name those that differ.
+    columns: Vec<u64>,
 }
 
 impl Sum {
-    fn add(&mut self, row: &[u8]) {
+    /// Adds a row; `ends` are where its columns end.
+    fn add(&mut self, row: &[u8], ends: &[usize]) {
+        self.columns.resize(ends.len(), 0);
+        let mut start = 0;
+        for (sum, end) in self.columns.iter_mut().zip(ends) {
+            let mut hasher = DefaultHasher::new();
+            hasher.write(row.get(start..*end).unwrap_or_default());
+            *sum = sum.wrapping_add(hasher.finish());
+            start = *end;
+        }
         let digest = Sha256::digest(row);
         let first = digest
             .iter()
@@ -76,8 +90,8 @@ pub struct Side {
     pub checksum: String,
 }
 
-impl From<Sum> for Side {
-    fn from(sum: Sum) -> Self {
+impl From<&Sum> for Side {
+    fn from(sum: &Sum) -> Self {
         Self {
             rows: sum.rows,
             checksum: format!("{:016x}", sum.checksum),
@@ -98,6 +112,8 @@ pub struct Compared {
     pub postgres: Option<Side>,
     /// What ClickHouse has.
     pub clickhouse: Option<Side>,
+    /// Columns whose values are not the same.
+    pub differing: Vec<String>,
     /// Rows of Postgres that ClickHouse cannot hold; see `sync_parked`.
     pub unfit: u64,
     /// Why the table could not be compared.
@@ -160,6 +176,7 @@ async fn compare(client: &Client, clickhouse: &ClickHouse, arranged: Arranged) -
         equal: false,
         postgres: None,
         clickhouse: None,
+        differing: Vec::new(),
         unfit: 0,
         problem: None,
     };
@@ -169,7 +186,19 @@ async fn compare(client: &Client, clickhouse: &ClickHouse, arranged: Arranged) -
             let (wanted, unfit) = in_postgres(client, &table).await?;
             let there = in_clickhouse(clickhouse, &table).await?;
             compared.equal = wanted == there && unfit == 0;
-            (compared.postgres, compared.clickhouse, compared.unfit) = (Some(wanted.into()), Some(there.into()), unfit);
+            let names = table
+                .columns
+                .iter()
+                .map(|column| column.name.as_str())
+                .chain([VERSION_COLUMN]);
+            let sums = wanted.columns.iter().zip(&there.columns);
+            compared.differing = names
+                .zip(sums)
+                .filter(|(_, (one, other))| one != other)
+                .map(|(name, _)| name.to_owned())
+                .collect();
+            (compared.postgres, compared.clickhouse, compared.unfit) =
+                (Some((&wanted).into()), Some((&there).into()), unfit);
         }
     }
     Ok(compared)
@@ -189,19 +218,22 @@ async fn in_postgres(client: &Client, table: &Table) -> Result<(Sum, u64), Error
         catalog::quote_table(&table.source)
     );
     let mut rows = std::pin::pin!(client.simple_query_raw(&query).await?);
-    let (mut sum, mut unfit, mut bytes) = (Sum::default(), 0, Vec::new());
+    let (mut sum, mut unfit, mut bytes, mut ends) = (Sum::default(), 0, Vec::new(), Vec::new());
     while let Some(message) = rows.try_next().await? {
         let SimpleQueryMessage::Row(row) = message else {
             continue;
         };
         bytes.clear();
+        ends.clear();
         let fits = table.columns.iter().enumerate().try_for_each(|(place, column)| {
             let value = row.try_get(place).ok().flatten();
             let raw = value.map_or_else(
                 || "null".to_owned(),
                 |text| codec::encode(&column.pg.wire(), text).to_string(),
             );
-            encode::value(&mut bytes, &raw, &column.pg, &column.ch)
+            let written = encode::value(&mut bytes, &raw, &column.pg, &column.ch);
+            ends.push(bytes.len());
+            written
         });
         let version: Option<i64> = row
             .try_get(table.columns.len())
@@ -209,8 +241,9 @@ async fn in_postgres(client: &Client, table: &Table) -> Result<(Sum, u64), Error
             .flatten()
             .and_then(|text| text.parse().ok());
         bytes.extend_from_slice(&version.unwrap_or_default().to_le_bytes());
+        ends.push(bytes.len());
         match fits {
-            Ok(()) => sum.add(&bytes),
+            Ok(()) => sum.add(&bytes, &ends),
             Err(_) => unfit += 1,
         }
     }
@@ -232,11 +265,11 @@ async fn in_clickhouse(clickhouse: &ClickHouse, table: &Table) -> Result<Sum, Er
         table.deleted
     );
     let mut pieces = clickhouse.stream(&query).await?;
-    let (mut sum, mut rest) = (Sum::default(), BytesMut::new());
+    let (mut sum, mut rest, mut ends) = (Sum::default(), BytesMut::new(), Vec::new());
     while let Some(piece) = pieces.next().await? {
         rest.extend_from_slice(&piece);
-        while let Some(end) = row_end(&rest, table) {
-            sum.add(&rest[..end]);
+        while let Some(end) = row_ends(&rest, table, &mut ends) {
+            sum.add(&rest[..end], &ends);
             rest.advance(end);
         }
     }
@@ -247,13 +280,16 @@ async fn in_clickhouse(clickhouse: &ClickHouse, table: &Table) -> Result<Sum, Er
     }
 }
 
-/// Where the first row ends; `None` while it is not whole.
-fn row_end(bytes: &[u8], table: &Table) -> Option<usize> {
+/// Where the first row ends, and its columns; `None` while it is not whole.
+fn row_ends(bytes: &[u8], table: &Table, ends: &mut Vec<usize>) -> Option<usize> {
+    ends.clear();
     let mut end = 0;
     for column in &table.columns {
         end += encode::extent(bytes.get(end..)?, &column.ch)?;
+        ends.push(end);
     }
     end += size_of::<i64>();
+    ends.push(end);
     (bytes.len() >= end).then_some(end)
 }
 
@@ -265,7 +301,7 @@ mod tests {
     fn a_sum_does_not_depend_on_order_and_tells_rows_apart() {
         let of = |rows: &[&[u8]]| {
             let mut sum = Sum::default();
-            rows.iter().for_each(|row| sum.add(row));
+            rows.iter().for_each(|row| sum.add(row, &[row.len()]));
             sum
         };
         assert_eq!(of(&[b"a", b"b"]), of(&[b"b", b"a"]));

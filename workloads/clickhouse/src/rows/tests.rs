@@ -132,6 +132,7 @@ fn a_key_has_the_same_bytes_in_a_row_and_in_a_delete() {
         (PgType::Timestamp, "1709208000250000", "\"2024-02-29T12:00:00.25\""),
         (PgType::Date, "-735160", "\"0044-03-15 BC\""),
         (PgType::Date, "\"infinity\"", "\"infinity\""),
+        (PgType::TimeTz, "\"12:00:00Z\"", "\"12:00:00+00\""),
         (PgType::Time, "86399000001", "\"23:59:59.000001\""),
         (PgType::Bytes, "\"AP8Q\"", "\"\\\\x00ff10\""),
         (PgType::Numeric { precision: 9, scale: 2 }, "\"1.50\"", "1.50"),
