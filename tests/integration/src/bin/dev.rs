@@ -59,6 +59,8 @@ enum Workload {
     Gateway,
     /// One counter node.
     Counter,
+    /// The seeder, to everybody who reaches port 8000.
+    Seeder,
     /// None: everything runs, to be looked at.
     None,
 }
@@ -87,7 +89,7 @@ async fn main() -> Result<()> {
     match arguments.workload {
         Workload::Connector => world.leave_out(arguments.site, Part::Connector).await?,
         Workload::Sink => world.leave_out(arguments.site, Part::Sink).await?,
-        Workload::Schema | Workload::Gateway | Workload::Counter | Workload::None => {}
+        Workload::Schema | Workload::Gateway | Workload::Counter | Workload::Seeder | Workload::None => {}
     }
     if arguments.workload == Workload::None && arguments.schema.is_none() {
         for site in &world.sites {
@@ -128,11 +130,14 @@ async fn main() -> Result<()> {
 struct Place(PathBuf);
 
 impl Place {
-    /// What Secrets and ConfigMaps are in a cluster, as folders: `<site>/<role>`, `sites/<site>` of the gateway's role, `migrations`.
+    /// What Secrets and ConfigMaps are in a cluster, as folders: `<site>/<role>`, `sites/<site>` of the gateway's role, `apps/<site>` of the application's, `migrations`.
     fn make(folder: &Path, world: &World) -> Result<Self> {
         match fs::remove_dir_all(folder) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error)?,
-            _ => fs::create_dir_all(folder.join("sites"))?,
+            _ => {
+                fs::create_dir_all(folder.join("sites"))?;
+                fs::create_dir_all(folder.join("apps"))?;
+            }
         }
         let folder = fs::canonicalize(folder)?;
         for SiteUnderTest { site, postgres, .. } in &world.sites {
@@ -147,10 +152,9 @@ impl Place {
             ] {
                 symlink(postgres.secret_dir(role), of_site.join(name))?;
             }
-            symlink(
-                postgres.secret_dir(Role::Gateway),
-                folder.join("sites").join(site.to_string()),
-            )?;
+            for (sites, role) in [("sites", Role::Gateway), ("apps", Role::App)] {
+                symlink(postgres.secret_dir(role), folder.join(sites).join(site.to_string()))?;
+            }
         }
         symlink(world.migrations(), folder.join("migrations"))?;
         Ok(Self(folder))
@@ -189,6 +193,12 @@ impl Place {
                 variables.push(("COUNTER_NODES", "0=127.0.0.1:5003".to_owned()));
                 variables.push(("COUNTER_DATA", path(&self.0.join("counter"))));
                 "cargo run -p synccluster-counter -- run"
+            }
+            Workload::Seeder => {
+                variables.retain(|(name, _)| *name != "SYNC_SITES_DIR");
+                variables.push(("SYNC_SITES_DIR", path(&self.0.join("apps"))));
+                variables.push(("SEEDER_JOURNAL", path(&self.0.join("journal"))));
+                "cargo run -p synccluster-seeder -- serve --access none"
             }
             Workload::None => "psql \"$(cat \"$SYNC_SITES_DIR/server/uri\")\"",
         };
