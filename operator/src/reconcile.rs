@@ -199,7 +199,10 @@ fn next_look(cluster: &ValidatedCluster, status: &SyncClusterStatus, changed: bo
         || !status.connector_requests.is_empty()
     {
         UNSETTLED
-    } else if !is(status, "TopicsAsWanted", "True") || !is(status, "ConnectorsRun", "True") {
+    } else if !is(status, "TopicsAsWanted", "True")
+        || !is(status, "ConnectorsRun", "True")
+        || (cluster.analytics.is_some() && !is(status, "AnalyticsReady", "True"))
+    {
         STALLED
     } else {
         cluster.digest_interval

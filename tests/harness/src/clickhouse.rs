@@ -163,13 +163,14 @@ impl ClickHouse {
                     .env("PATH", format!("{path}:/usr/sbin:/sbin"));
             },
         )?;
+        let address = self.address();
         let process = self.process.started(process);
         let end = Instant::now() + PATIENCE;
         while Instant::now() < end {
             process
                 .check()
                 .context("is clickhouse-server installed? `kind/tools.sh --tests` installs it")?;
-            if answers((([127, 0, 0, 1], self.port)).into()).await {
+            if answers(address).await {
                 return Ok(());
             }
             sleep(Duration::from_millis(50)).await;

@@ -22,7 +22,7 @@ pub struct Open {
 /// What happens to records of a table.
 pub enum Way {
     /// They are written.
-    Written(Open),
+    Written(Box<Open>),
     /// They cannot be, and are missed: when they can, the topic is read again.
     LeftOut,
     /// Nobody wants them.
@@ -49,7 +49,7 @@ impl Ways {
             .iter()
             .filter(|source| definitions.of(&source.name).is_some_and(|defined| defined.skip))
             .map(|source| (source.name.clone(), Way::Skipped));
-        let mut known: Vec<Open> = before
+        let mut known: Vec<Box<Open>> = before
             .all
             .into_iter()
             .filter_map(|(_, way)| match way {
@@ -63,10 +63,10 @@ impl Ways {
                 // The insert stays the same as long as the table does, so that its rows go together.
                 Ok(table) => match known.iter().position(|open| open.table == *table) {
                     Some(place) => Way::Written(known.swap_remove(place)),
-                    None => Way::Written(Open {
+                    None => Way::Written(Box::new(Open {
                         insert: sql::insert(database, table).into(),
                         table: table.clone(),
-                    }),
+                    })),
                 },
             };
             (arranged.source.clone(), way)

@@ -24,7 +24,7 @@ fn a_clickhouse_is_managed_or_external() {
 #[test]
 fn what_is_written_of_a_clickhouse_can_exist() {
     let managed = |managed: Value, expected: &str| {
-        refused("/spec/analytics", clickhouse(json!({ "managed": managed })), expected)
+        refused("/spec/analytics", clickhouse(json!({ "managed": managed })), expected);
     };
     managed(
         json!({ "image": "click house" }),

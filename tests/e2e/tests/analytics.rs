@@ -1,0 +1,126 @@
+//! ClickHouse: what is written at a client is in its view, killed or not, and `verify` says so.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use kube::ResourceExt as _;
+use serde::Deserialize as _;
+use serde_json::{Value, json};
+use synccluster_e2e::{Cluster, PATIENCE, START, eventually, with_namespace};
+use synccluster_operator::names::{self, Component};
+use synccluster_protocol::Site;
+
+const EXAMPLE: &str = include_str!("../../../examples/analytics.yaml");
+const CLIENT: Site = Site::Client(1);
+
+/// What clickhouse-client prints in its pod.
+async fn ask(cluster: &Cluster, query: &str) -> Result<String> {
+    let pod = format!("{}-0", names::clickhouse(&cluster.name));
+    let client = r#"clickhouse-client --user sync --password "$CLICKHOUSE_PASSWORD" --query "$0""#;
+    let printed = cluster.exec(&pod, "clickhouse", &["sh", "-c", client, query]).await?;
+    Ok(printed.trim_end().to_owned())
+}
+
+async fn shows(cluster: &Cluster, query: &str, expected: &str) -> Result<()> {
+    eventually(PATIENCE, async || {
+        let seen = ask(cluster, query).await?;
+        ensure!(seen == expected, "{query}: {seen:?} instead of {expected:?}");
+        Ok(())
+    })
+    .await
+}
+
+/// What `verify` prints where it ends with 0.
+async fn verify(cluster: &Cluster, patience: &str) -> Result<Value> {
+    let pod = cluster.pod(Component::Analytics, None).await?.name_any();
+    let command = ["synccluster-clickhouse", "verify", "--patience", patience];
+    Ok(serde_json::from_str(&cluster.exec(&pod, "analytics", &command).await?)?)
+}
+
+/// Every document of the example, in this namespace.
+async fn apply_example(cluster: &Cluster) -> Result<()> {
+    for document in serde_yaml::Deserializer::from_str(EXAMPLE) {
+        let document = Value::deserialize(document)?;
+        let name = document["metadata"]["name"]
+            .as_str()
+            .context("a document without a name")?;
+        match document["kind"].as_str() {
+            Some("ConfigMap") => cluster.namespace.config_map(name, &document["data"]).await?,
+            _ => _ = cluster.namespace.apply(name, &document["spec"]).await?,
+        }
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_written_at_a_client_is_in_the_view_whatever_is_killed() -> Result<()> {
+    with_namespace("analytics", async |namespace| {
+        let cluster = &Cluster {
+            namespace: namespace.clone(),
+            name: "shop".parse()?,
+        };
+        apply_example(cluster).await?;
+        cluster.ready().await?;
+        cluster.says(START, "AnalyticsReady", "True", "Writing").await?;
+        let insert = "insert into orders (customer, amount) values ('ann', 12.50), ('bob', 3)";
+        cluster.sql(CLIENT, insert).await?;
+        let query = "select customer, sync_site from analytics.orders_current order by customer";
+        shows(cluster, query, "ann\tclient-1\nbob\tclient-1").await?;
+        let report = verify(cluster, "15s").await?;
+        ensure!(report["equal"] == true && report["tables"][0]["clickhouse"]["rows"] == 2, "{report}");
+
+        let many = "insert into orders (customer, amount) select 'c' || i % 50, i from generate_series(1, 400) i; \
+                    delete from orders where amount::int % 7 = 0; update orders set paid = true where amount::int % 5 = 0";
+        for round in 0..4 {
+            cluster.sql(CLIENT, many).await?;
+            if round == 1 {
+                let pod = format!("{}-0", names::clickhouse(&cluster.name));
+                cluster.kill_named(&pod).await?;
+            }
+            if round == 2 {
+                cluster.kill(Component::Analytics, None).await?;
+            }
+        }
+        cluster.converged().await?;
+        same(cluster).await?;
+        let status = cluster.get().await?.status.and_then(|status| status.analytics).context("no status.analytics")?;
+        ensure!(status.secret == "shop-clickhouse" && status.tables[0].table == "orders", "{status:?}");
+        ensure!(status.version.is_some() && status.parked == 0, "{status:?}");
+
+        // Somebody writes into ClickHouse: it is found, and a rebuild mends it.
+        let tamper = "insert into analytics.orders (id, customer, sync_version, deleted) select id, 'mallory', sync_version + 1, 0 from analytics.orders limit 1";
+        ask(cluster, tamper).await?;
+        let found = verify(cluster, "0s").await;
+        ensure!(found.is_err(), "what was tampered with is not found: {found:?}");
+        cluster.patch(&json!({ "analytics": { "clickhouse": { "generation": 1 } } })).await?;
+        eventually(PATIENCE, async || {
+            let status = cluster.get().await?.status.and_then(|status| status.analytics).context("no status.analytics")?;
+            ensure!(status.generation == 1 && status.rebuild_percent.is_none(), "{status:?}");
+            Ok(())
+        })
+        .await?;
+        same(cluster).await?;
+        cluster.says(PATIENCE, "AnalyticsReady", "True", "Writing").await?;
+
+        // Taken out of the resource it goes, and the sites stay.
+        cluster.patch(&json!({ "analytics": null })).await?;
+        cluster.says(PATIENCE, "AnalyticsReady", "False", "NoAnalytics").await?;
+        eventually(Duration::from_secs(60), async || {
+            ensure!(cluster.pod(Component::Analytics, None).await.is_err(), "the sink is still there");
+            Ok(())
+        })
+        .await?;
+        cluster.ready().await
+    })
+    .await
+}
+
+/// Waits until `verify` finds no difference.
+async fn same(cluster: &Cluster) -> Result<()> {
+    eventually(PATIENCE, async || {
+        let report = verify(cluster, "10s").await?;
+        ensure!(report["equal"] == true, "{report}");
+        Ok(())
+    })
+    .await
+}
