@@ -5,11 +5,12 @@
 #   kind/offline/rootfs.sh node        a kind node: systemd, containerd, CNI plugins, nftables (about 2 minutes)
 #   kind/offline/rootfs.sh postgres    PostgreSQL in the layout of the official image (about half a minute)
 #   kind/offline/rootfs.sh clickhouse  ClickHouse as Debian has it (about a minute)
+#   kind/offline/rootfs.sh python      Python 3.11, what the image of Superset starts FROM (about 20 s)
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/../env.sh"
 help_if_asked "$@"
 
-name=${1:?which root file system: base, node, postgres or clickhouse}
+name=${1:?which root file system: base, node, postgres, clickhouse or python}
 slim=()
 for path in doc man info locale lintian bug; do slim+=("--dpkgopt=path-exclude=/usr/share/$path/*"); done
 options=(--variant=minbase --mode=root --format=tar "${slim[@]}")
@@ -45,6 +46,9 @@ case $name in
       --essential-hook='echo "clickhouse:x:101:101:ClickHouse:/var/lib/clickhouse:/bin/false" >> "$1/etc/passwd"'
       --customize-hook='rm -rf "$1"/usr/share/perl "$1"/usr/lib/*/perl "$1"/var/cache/debconf/* "$1"/var/lib/clickhouse/* "$1"/var/log/*'
     ) ;;
+  python)
+    # Of all Pythons Superset's pandas and numpy are built for, the one a Debian has.
+    suite=bookworm packages=(python3 ca-certificates) about="20 seconds" ;;
   *) die "no such root file system: $name" ;;
 esac
 
