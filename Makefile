@@ -18,7 +18,7 @@ SYSTEM := synccluster-system
 COMMA := ,
 BINARIES := synccluster-operator synccluster-connector synccluster-sink synccluster-schema synccluster-gateway synccluster-counter synccluster-debezium synccluster-clickhouse synccluster-seeder
 
-.PHONY: help page demo test unit integration chart e2e lint down clean-cache cluster binaries images install tour cut heal ports logs status generate bench-spine bench-gateway bench-counter bench-seeder seed dev notebooks hooks
+.PHONY: help page demo test unit integration chart e2e lint down clean-cache cluster binaries images install tour cut heal ports logs status generate bench-spine bench-gateway bench-analytics bench-counter bench-seeder seed dev notebooks hooks
 
 ##@ Start here
 help: ## list the targets
@@ -142,6 +142,12 @@ bench-gateway: page ## measure the gateway side by side with other Socket.IO ser
 	@tests/socketio/fetch.sh
 	cargo build --release --locked --quiet -p synccluster-bench-gateway
 	"$${CARGO_TARGET_DIR:-target}/release/synccluster-bench-gateway"
+
+bench-analytics: ## measure the sink of ClickHouse side by side with clickhouse-client
+	@kind/tools.sh --tests
+	tests/harness/fetch.sh
+	cargo build --release --locked --quiet -p synccluster-clickhouse -p synccluster-bench-clickhouse
+	"$${CARGO_TARGET_DIR:-target}/release/synccluster-bench-clickhouse"
 
 bench-counter: ## measure the counter's windows side by side with Kafka Streams, and its likes
 	@tests/harness/fetch.sh
