@@ -84,7 +84,7 @@ async fn it_says_what_is_wrong_and_what_to_do() -> Result<()> {
     assert!(runs.list()?.is_empty(), "what did not begin is no run");
 
     let told = load("codes", |load| {
-        load.values = vec!["public.codes.code=AB-1|CD-22".to_owned()]
+        load.values = vec!["public.codes.code=AB-1|CD-22".to_owned()];
     });
     assert_eq!(done(&runs, told).await?.phase, Phase::Done);
     let codes = "select distinct code from codes order by code";
