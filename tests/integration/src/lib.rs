@@ -15,7 +15,12 @@ use std::{
 };
 
 use anyhow::{Context, Result, ensure};
-use synccluster_connector::{resnapshot::{Request, Requests}, run::Uplink, slot, topic::TopicSpec};
+use synccluster_connector::{
+    resnapshot::{Request, Requests},
+    run::Uplink,
+    slot,
+    topic::TopicSpec,
+};
 use synccluster_harness::{Kafka, Postgres, Role, eventually};
 use synccluster_protocol::{
     ClusterName, Site, convergence,
@@ -295,7 +300,10 @@ impl SiteUnderTest {
 
     /// Asks its connector for every row once more, of one table or of all.
     pub fn resnapshot(&self, id: &str, table: Option<&str>) -> Result<()> {
-        let running = self.running.as_ref().with_context(|| format!("{} is paused", self.site))?;
+        let running = self
+            .running
+            .as_ref()
+            .with_context(|| format!("{} is paused", self.site))?;
         running.requests.ask(Request {
             id: id.to_owned(),
             table: table.map(str::to_owned),
