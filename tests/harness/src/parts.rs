@@ -31,7 +31,10 @@ pub fn kafka() -> Result<(PathBuf, &'static str)> {
 
 /// The folder with `libs` and `plugins` of a Kafka Connect worker with Debezium's Postgres connector.
 pub fn connect() -> Result<PathBuf> {
-    let (kafka, debezium) = (pinned(VERSIONS, "KAFKA_VERSION")?, pinned(VERSIONS, "DEBEZIUM_VERSION")?);
+    let (kafka, debezium) = (
+        pinned(VERSIONS, "KAFKA_VERSION")?,
+        pinned(VERSIONS, "DEBEZIUM_VERSION")?,
+    );
     part(&format!("connect-{kafka}-{debezium}"))
 }
 
