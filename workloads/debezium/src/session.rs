@@ -223,6 +223,7 @@ impl Session<'_> {
             slot: self.slot.clone(),
             publication: PUBLICATION.to_owned(),
             snapshot: self.snapshot.clone(),
+            generated: snapshot::generated(&self.sql).await?,
             postgres: folder(&uplink.postgres_folder),
             secrets: folder(&uplink.secrets),
         };

@@ -15,6 +15,22 @@ pub async fn tables(client: &Client) -> Result<Vec<TableName>, Error> {
     Ok(rows.iter().map(name).collect())
 }
 
+/// The generated columns of the publication's tables.
+pub async fn generated(client: &Client) -> Result<Vec<(TableName, String)>, Error> {
+    let statement = "select p.schemaname::text, p.tablename::text, a.attname::text
+                       from pg_publication_tables p
+                       join pg_attribute a on a.attrelid = format('%I.%I', p.schemaname, p.tablename)::regclass
+                      where p.pubname = $1 and a.attnum > 0 and not a.attisdropped and a.attgenerated <> ''";
+    let rows = client.query(statement, &[&PUBLICATION]).await?;
+    let column = |row: &tokio_postgres::Row| {
+        (
+            TableName::new(row.get::<_, String>(0), row.get::<_, String>(1)),
+            row.get(2),
+        )
+    };
+    Ok(rows.iter().map(column).collect())
+}
+
 /// The columns whose values would not survive Debezium, each with the reason; empty when all would.
 pub async fn lost(client: &Client, tables: &[TableName]) -> Result<String, Error> {
     let mut lost = String::new();

@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::{ClusterName, Site};
+use crate::{ClusterName, Site, event::TableName};
 
 const CONTRACT: &str = include_str!("contract.properties");
 const DEFAULTS: &str = include_str!("defaults.properties");
@@ -229,7 +229,9 @@ pub struct Variables {
     /// The publication.
     pub publication: String,
     /// The tables a snapshot sends; `None` where none is needed.
-    pub snapshot: Option<Vec<crate::event::TableName>>,
+    pub snapshot: Option<Vec<TableName>>,
+    /// Generated columns, with their tables.
+    pub generated: Vec<(TableName, String)>,
     /// The folder with the site's own Secret.
     pub postgres: String,
     /// The folder with a folder for each Secret that templates name.
@@ -263,19 +265,27 @@ impl Variables {
             "origins" => if self.site == Site::Server { "any" } else { "none" }.to_owned(),
             "snapshotMode" => if self.snapshot.is_some() { "initial" } else { "no_data" }.to_owned(),
             "snapshotTables" => {
-                let pattern = |text: &str| -> String {
-                    let plain = |c: char| c.is_ascii_alphanumeric() || c == '_';
-                    text.chars()
-                        .map(|c| if plain(c) { c.to_string() } else { format!("\\{c}") })
-                        .collect()
-                };
                 let tables = self.snapshot.iter().flatten();
-                let tables = tables.map(|table| format!("{}\\.{}", pattern(&table.schema), pattern(&table.table)));
+                let tables = tables.map(|table| [&*table.schema, &*table.table].map(pattern).join("\\."));
                 tables.collect::<Vec<_>>().join(",")
+            }
+            "generatedColumns" => {
+                let columns = self.generated.iter();
+                let columns =
+                    columns.map(|(table, column)| [&*table.schema, &*table.table, &**column].map(pattern).join("\\."));
+                columns.collect::<Vec<_>>().join(",")
             }
             _ => String::new(),
         }
     }
+}
+
+/// A name as a regular expression of Java's that nothing else fits.
+fn pattern(name: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    name.chars()
+        .map(|c| if plain(c) { c.to_string() } else { format!("\\{c}") })
+        .collect()
 }
 
 /// The settings of a site's connector: our defaults, what `template` sets otherwise, and what the guarantees rest on.

@@ -8,6 +8,7 @@ fn variables(site: Site, snapshot: Option<Vec<crate::event::TableName>>) -> Vari
         slot: "demo_client_2".to_owned(),
         publication: "sync".to_owned(),
         snapshot,
+        generated: vec![(crate::event::TableName::new("public", "todos"), "words".to_owned())],
         postgres: "/etc/synccluster/postgres".to_owned(),
         secrets: "/etc/synccluster/secrets".to_owned(),
     }
@@ -37,6 +38,7 @@ fn variables_are_filled_in() {
     assert_eq!(of("transforms.tables.topic.regex"), "demo\\.client-2\\.[^.]+\\..+");
     assert_eq!(of("slot.stream.params"), "origin=none");
     assert_eq!(of("snapshot.mode"), "no_data");
+    assert_eq!(of("column.exclude.list"), "public\\.todos\\.words");
     assert_eq!(
         of("database.password"),
         "${directory:/etc/synccluster/postgres:password}"
