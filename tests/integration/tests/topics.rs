@@ -39,6 +39,8 @@ fn cluster(world: &World, clients: u16, topics: &Value, force: bool) -> Result<V
         image: image(),
         postgres_image: image(),
         kafka_image: image(),
+        clickhouse_image: image(),
+        connect_image: image(),
     };
     Ok(validate(&resource, Dereferenced::default(), &settings)?)
 }

@@ -37,7 +37,7 @@ mod tests {
         let mut at = Duration::ZERO;
         let pauses: Vec<u64> = (0..8)
             .map(|_| {
-                at += Duration::from_secs(60);
+                at += Duration::from_mins(1);
                 retry.failed(at).as_secs()
             })
             .collect();

@@ -273,8 +273,8 @@ mod tests {
         }
     }
 
-    fn read(form: &Form, kind: &ColumnType, value: Value) -> Option<String> {
-        decode_debezium(form, kind, &value).unwrap()
+    fn read(form: &Form, kind: &ColumnType, value: &Value) -> Option<String> {
+        decode_debezium(form, kind, value).unwrap()
     }
 
     #[test]
@@ -312,7 +312,11 @@ mod tests {
             (Opaque, json!("J2ZhdCcgJiAnY2F0Jw=="), "'fat' & 'cat'"),
         ];
         for (form, value, text) in cases {
-            assert_eq!(read(&form, &ColumnType::Text, value).as_deref(), Some(text), "{form:?}");
+            assert_eq!(
+                read(&form, &ColumnType::Text, &value).as_deref(),
+                Some(text),
+                "{form:?}"
+            );
         }
         let days = json!([
             2_146_033_979_i64,
@@ -324,24 +328,24 @@ mod tests {
         ]);
         let array = ColumnType::Array(Box::new(ColumnType::Date));
         let texts = r#"{"infinity","infinity","-infinity","-infinity","2024-02-29",NULL}"#;
-        assert_eq!(read(&Form::Date, &array, days).as_deref(), Some(texts));
+        assert_eq!(read(&Form::Date, &array, &days).as_deref(), Some(texts));
         assert_eq!(
-            read(&Form::Date, &ColumnType::Date, json!(2_146_033_979)).as_deref(),
+            read(&Form::Date, &ColumnType::Date, &json!(2_146_033_979)).as_deref(),
             Some("infinity")
         );
         assert_eq!(
-            read(&Form::Date, &ColumnType::Date, json!(-2_147_472_691)).as_deref(),
+            read(&Form::Date, &ColumnType::Date, &json!(-2_147_472_691)).as_deref(),
             Some("-infinity")
         );
         assert_eq!(
-            read(&Form::Date, &ColumnType::Date, json!(19_782)).as_deref(),
+            read(&Form::Date, &ColumnType::Date, &json!(19_782)).as_deref(),
             Some("2024-02-29")
         );
         assert_eq!(
-            read(&Form::Timestamp, &ColumnType::Timestamp, json!(i64::MIN)).as_deref(),
+            read(&Form::Timestamp, &ColumnType::Timestamp, &json!(i64::MIN)).as_deref(),
             Some("-infinity")
         );
-        assert_eq!(read(&Form::Opaque, &ColumnType::Text, Value::Null), None);
+        assert_eq!(read(&Form::Opaque, &ColumnType::Text, &Value::Null), None);
     }
 
     #[test]
@@ -389,8 +393,8 @@ mod tests {
         }
         let of = |kind, name| {
             form(&TypeFacts {
-                kind,
                 name,
+                kind,
                 ..facts(70_000)
             })
         };
