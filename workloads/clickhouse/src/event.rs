@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use serde::Deserialize;
+use serde::{Deserialize, de::IgnoredAny};
 use serde_json::value::RawValue;
 use synccluster_protocol::event::{Marker, TOMBSTONES, TableName};
 
@@ -72,6 +72,21 @@ struct Tombstone {
     relation: String,
     key: String,
     version: i64,
+}
+
+/// Where the row begins in an envelope that starts as both engines write it; what is behind the row is still there.
+pub fn after(raw: &[u8]) -> Option<&[u8]> {
+    let rest = raw.strip_prefix(b"{\"before\":")?;
+    let rest = match rest.strip_prefix(b"null") {
+        Some(rest) => rest,
+        None => {
+            let mut before = serde_json::Deserializer::from_slice(rest).into_iter::<IgnoredAny>();
+            before.next()?.ok()?;
+            rest.get(before.byte_offset()..)?
+        }
+    };
+    rest.strip_prefix(b",\"after\":")
+        .filter(|after| after.starts_with(b"{"))
 }
 
 /// Reads a record's value.
@@ -144,6 +159,29 @@ mod tests {
             (source.to_string().as_str(), key.as_str(), version),
             ("public.todos", "{\"id\": 1}", 9)
         );
+    }
+
+    #[test]
+    fn the_row_is_found_without_reading_what_is_behind_it() {
+        let of = |raw: &'static str| after(raw.as_bytes()).map(|after| String::from_utf8_lossy(after).into_owned());
+        assert_eq!(
+            of(r#"{"before":null,"after":{"a":1},"sou"#).as_deref(),
+            Some(r#"{"a":1},"sou"#)
+        );
+        assert_eq!(
+            of(r#"{"before":{"t":"},\"after\":{"},"after":{"a":1}}"#).as_deref(),
+            Some(r#"{"a":1}}"#)
+        );
+        for none in [
+            r#"{"before":{"a":1},"after":null}"#,
+            r#"{"after":{}}"#,
+            r#"{"status":"BEGIN"}"#,
+            "",
+            "7",
+            r#"{"before":{"a""#,
+        ] {
+            assert_eq!(of(none), None, "{none}");
+        }
     }
 
     #[test]

@@ -75,14 +75,8 @@ impl Rows {
         }
     }
 
-    /// Adds the row as it is now.
-    pub fn row(
-        &mut self,
-        table: &Table,
-        after: &RawValue,
-        before: Option<&RawValue>,
-        offset: i64,
-    ) -> Result<(), Refused> {
+    /// Adds the row as it is now, a JSON object; what is behind it is not read.
+    pub fn row(&mut self, table: &Table, after: &[u8], before: Option<&RawValue>, offset: i64) -> Result<(), Refused> {
         let start = self.bytes.len();
         let written = self.write_row(table, after, before);
         if written.is_err() {
@@ -93,7 +87,7 @@ impl Rows {
         written
     }
 
-    fn write_row(&mut self, table: &Table, after: &RawValue, before: Option<&RawValue>) -> Result<(), Refused> {
+    fn write_row(&mut self, table: &Table, after: &[u8], before: Option<&RawValue>) -> Result<(), Refused> {
         let row = Row::read(table, after)?;
         if let Some(unknown) = row.unknown {
             return Err(Refused::NewColumn(unknown));
@@ -104,7 +98,9 @@ impl Rows {
             let mut raw = raw.map(RawValue::get);
             if raw.is_some_and(is_unavailable) {
                 if earlier.is_none() {
-                    earlier = before.map(|before| Row::read(table, before)).transpose()?;
+                    earlier = before
+                        .map(|before| Row::read(table, before.get().as_bytes()))
+                        .transpose()?;
                 }
                 let value = earlier.as_ref().and_then(|row: &Row<'_>| *row.values.get(place)?);
                 raw = value.map(RawValue::get).filter(|raw| !is_unavailable(raw));
@@ -217,8 +213,8 @@ struct Row<'a> {
 }
 
 impl<'a> Row<'a> {
-    fn read(table: &Table, row: &'a RawValue) -> Result<Self, Refused> {
-        let mut deserializer = serde_json::Deserializer::from_str(row.get());
+    fn read(table: &Table, row: &'a [u8]) -> Result<Self, Refused> {
+        let mut deserializer = serde_json::Deserializer::from_slice(row);
         Columns { table }
             .deserialize(&mut deserializer)
             .map_err(|error| Refused::Malformed(error.to_string()))

@@ -359,7 +359,14 @@ impl Session<'_> {
             Outcome::Arranged(arranged) => arranged,
         };
         let before = std::mem::take(&mut self.collector.ways);
-        self.collector.ways = Ways::new(&self.clickhouse.database, &sources, &definitions, &arranged, before);
+        self.collector.ways = Ways::new(
+            &self.analytics.topic(),
+            &self.clickhouse.database,
+            &sources,
+            &definitions,
+            &arranged,
+            before,
+        );
         let tables = arranged.iter().map(|arranged| AnalyticsTableStatus {
             source: arranged.source.to_string(),
             table: arranged.name.clone(),

@@ -2,7 +2,8 @@
 
 use std::{path::Path, sync::Arc};
 
-use synccluster_protocol::event::TableName;
+use serde_json::Value;
+use synccluster_protocol::event::{TABLE_IDENTIFIER, TableName};
 
 use crate::{
     arrange::Arranged,
@@ -32,13 +33,33 @@ pub enum Way {
 /// All tables. A topic speaks of the same table many times in a row.
 #[derive(Default)]
 pub struct Ways {
-    all: Vec<(TableName, Way)>,
+    topic: String,
+    all: Vec<Entry>,
     last: usize,
+}
+
+struct Entry {
+    name: TableName,
+    way: Way,
+    /// What the key of every record of the table ends in.
+    identifier: Vec<u8>,
+}
+
+impl Entry {
+    fn new(topic: &str, name: TableName, way: Way) -> Self {
+        let identifier = Value::String(format!("{topic}.{name}"));
+        Self {
+            identifier: format!("\"{TABLE_IDENTIFIER}\":{identifier}}}").into_bytes(),
+            name,
+            way,
+        }
+    }
 }
 
 impl Ways {
     /// From what was arranged.
     pub fn new(
+        topic: &str,
         database: &str,
         sources: &[SourceTable],
         definitions: &Definitions,
@@ -48,11 +69,11 @@ impl Ways {
         let skipped = sources
             .iter()
             .filter(|source| definitions.of(&source.name).is_some_and(|defined| defined.skip))
-            .map(|source| (source.name.clone(), Way::Skipped));
+            .map(|source| Entry::new(topic, source.name.clone(), Way::Skipped));
         let mut known: Vec<Box<Open>> = before
             .all
             .into_iter()
-            .filter_map(|(_, way)| match way {
+            .filter_map(|entry| match entry.way {
                 Way::Written(open) => Some(open),
                 Way::LeftOut | Way::Skipped => None,
             })
@@ -69,9 +90,10 @@ impl Ways {
                     })),
                 },
             };
-            (arranged.source.clone(), way)
+            Entry::new(topic, arranged.source.clone(), way)
         });
         Self {
+            topic: topic.to_owned(),
             all: skipped.chain(found).collect(),
             last: 0,
         }
@@ -79,17 +101,25 @@ impl Ways {
 
     /// Where records of a table go; `None` if nobody knows it.
     pub fn of(&mut self, schema: &str, table: &str) -> Option<(&TableName, &mut Way)> {
-        let is = |(name, _): &(TableName, Way)| name.table == table && name.schema == schema;
-        if !self.all.get(self.last).is_some_and(is) {
+        self.find(|entry| entry.name.table == table && entry.name.schema == schema)
+    }
+
+    /// The same by a record's key, unread: every table's keys end in its own words.
+    pub fn of_key(&mut self, key: &[u8]) -> Option<(&TableName, &mut Way)> {
+        self.find(|entry| key.ends_with(&entry.identifier))
+    }
+
+    fn find(&mut self, is: impl Fn(&Entry) -> bool) -> Option<(&TableName, &mut Way)> {
+        if !self.all.get(self.last).is_some_and(&is) {
             self.last = self.all.iter().position(is)?;
         }
-        self.all.get_mut(self.last).map(|(name, way)| (&*name, way))
+        self.all.get_mut(self.last).map(|entry| (&entry.name, &mut entry.way))
     }
 
     /// Decides for a table.
     pub fn set(&mut self, source: TableName, way: Way) {
-        self.all.retain(|(name, _)| *name != source);
-        self.all.push((source, way));
+        self.all.retain(|entry| entry.name != source);
+        self.all.push(Entry::new(&self.topic, source, way));
     }
 }
 

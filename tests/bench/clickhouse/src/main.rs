@@ -36,6 +36,9 @@ const PATIENCE: Duration = Duration::from_mins(5);
 /// Measures the sink of ClickHouse.
 #[derive(Parser)]
 struct Arguments {
+    /// The sink's binary; by default the one beside this.
+    #[arg(long)]
+    binary: Option<PathBuf>,
     /// Rows in the topic.
     #[arg(long, default_value_t = 1_000_000)]
     rows: u64,
@@ -53,7 +56,8 @@ struct Arguments {
 #[tokio::main(worker_threads = 2)]
 async fn main() -> Result<()> {
     let arguments = Arguments::parse();
-    let binary = std::env::current_exe()?.with_file_name("synccluster-clickhouse");
+    let beside = || Ok::<_, anyhow::Error>(std::env::current_exe()?.with_file_name("synccluster-clickhouse"));
+    let binary = arguments.binary.clone().map_or_else(beside, Ok)?;
     ensure!(
         binary.exists(),
         "{} is missing: cargo build --release -p synccluster-clickhouse",
