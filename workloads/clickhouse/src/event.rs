@@ -77,13 +77,12 @@ struct Tombstone {
 /// Where the row begins in an envelope that starts as both engines write it; what is behind the row is still there.
 pub fn after(raw: &[u8]) -> Option<&[u8]> {
     let rest = raw.strip_prefix(b"{\"before\":")?;
-    let rest = match rest.strip_prefix(b"null") {
-        Some(rest) => rest,
-        None => {
-            let mut before = serde_json::Deserializer::from_slice(rest).into_iter::<IgnoredAny>();
-            before.next()?.ok()?;
-            rest.get(before.byte_offset()..)?
-        }
+    let rest = if let Some(rest) = rest.strip_prefix(b"null") {
+        rest
+    } else {
+        let mut before = serde_json::Deserializer::from_slice(rest).into_iter::<IgnoredAny>();
+        before.next()?.ok()?;
+        rest.get(before.byte_offset()..)?
     };
     rest.strip_prefix(b",\"after\":")
         .filter(|after| after.starts_with(b"{"))
