@@ -16,6 +16,7 @@ mod cutting;
 mod gateways;
 mod looks;
 mod resnapshots;
+mod seeder;
 mod topics;
 mod writing;
 
