@@ -33,6 +33,8 @@ use crate::{
 
 /// Bytes of a batch. Two are held at most: one on its way, one that fills.
 const BATCH_BYTES: usize = 6 << 20;
+/// Bytes of a batch that waits for no others once nothing more is there to take.
+const ENOUGH: usize = BATCH_BYTES / 8;
 /// Records taken in before something else has its turn.
 const TURN: usize = 2000;
 /// Between two looks at tables, definitions and stored progress.
@@ -92,6 +94,8 @@ struct Session<'a> {
     stored: i64,
     /// Since when the batch has been filling.
     began: Instant,
+    /// Everything that had come was taken.
+    drained: bool,
     end: Option<(i64, Millis)>,
 }
 
@@ -120,6 +124,7 @@ pub async fn run(analytics: &Analytics, state: &State<Analytics>) -> Result<(), 
         progress: Progress::default(),
         stored: 0,
         began: Instant::now(),
+        drained: false,
         end: None,
     };
     session.begin(topic).await?;
@@ -210,7 +215,8 @@ impl Session<'_> {
             let full = self.collector.batch.bytes() >= BATCH_BYTES;
             let waits = self.collector.waits(&self.progress);
             let due = self.began + self.analytics.flush_interval;
-            if in_flight.is_none() && waits && (full || due <= Instant::now()) {
+            let enough = full || (self.drained && self.collector.batch.bytes() >= ENOUGH);
+            if in_flight.is_none() && waits && (enough || due <= Instant::now()) {
                 in_flight = Some(self.send());
                 continue;
             }
@@ -256,6 +262,7 @@ impl Session<'_> {
         if !self.collector.waits(&self.progress) {
             self.began = Instant::now();
         }
+        self.drained = false;
         if self.take(first).await? == Next::BeginAnew {
             return Ok(Next::BeginAnew);
         }
@@ -264,6 +271,7 @@ impl Session<'_> {
                 break;
             }
             let Some(message) = consumer.recv().now_or_never() else {
+                self.drained = true;
                 break;
             };
             if self.take(&message?).await? == Next::BeginAnew {
