@@ -1,6 +1,7 @@
 //! Measures the gateway side by side with other Socket.IO servers, on the same cores in the same run. `make bench-gateway` runs it.
 
 mod load;
+mod page;
 mod report;
 mod rest;
 mod serve;
@@ -32,9 +33,12 @@ struct Args {
     /// Events on the way at once.
     #[arg(long, value_delimiter = ',', default_value = "1,8")]
     windows: Vec<u64>,
-    /// Leaves out the list of rows over REST, which needs Postgres and Kafka.
+    /// Leaves out the list of rows over REST and the way of a commit to the page, which need Postgres and Kafka.
     #[arg(long)]
-    without_rest: bool,
+    without_sites: bool,
+    /// Leaves out what needs no sites.
+    #[arg(long, conflicts_with = "without_sites")]
+    without_sockets: bool,
     /// Leaves out python-socketio.
     #[arg(long)]
     without_python: bool,
@@ -53,11 +57,16 @@ fn main() -> Result<()> {
     if args.command.is_some() {
         return runtime()?.block_on(serve::run());
     }
-    let listed = if args.without_rest {
-        Vec::new()
-    } else {
-        runtime()?.block_on(rest::measure(args.rounds))?
-    };
+    let seconds = Duration::from_secs(args.seconds);
+    let (mut listed, mut told) = (Vec::new(), Vec::new());
+    if !args.without_sites {
+        listed = runtime()?.block_on(rest::measure(args.rounds))?;
+        told = runtime()?.block_on(page::measure(args.rounds, seconds))?;
+        report::print_sites(&listed, &told);
+    }
+    if args.without_sockets {
+        return Ok(());
+    }
     let kinds = [Kind::Gateway, Kind::Node, Kind::Python];
     let mut seen: BTreeMap<(Plan, Kind), Vec<load::Seen>> = BTreeMap::new();
     for round in 1..=args.rounds {
@@ -70,12 +79,12 @@ fn main() -> Result<()> {
                     }
                     // A fresh process each time: its peak of memory is of this plan alone.
                     let server = Server::start(kind)?;
-                    let found = load::run(&server, plan, Duration::from_secs(args.seconds))?;
+                    let found = load::run(&server, plan, seconds)?;
                     eprintln!("round {round}: {}", report::line(plan, kind, &found));
                     seen.entry((plan, kind)).or_default().push(found);
                 }
             }
         }
     }
-    report::finish(&seen, &listed)
+    report::finish(&seen, &listed, &told)
 }

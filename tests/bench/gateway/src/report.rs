@@ -8,6 +8,7 @@ use serde_json::{Map, Value, json};
 
 use crate::{
     load::{Plan, Seen},
+    page::Told,
     rest::Listed,
     server::Kind,
     wire::FRAME,
@@ -55,8 +56,41 @@ pub fn line(plan: Plan, kind: Kind, seen: &Seen) -> String {
     )
 }
 
+/// What was measured with sites.
+pub fn print_sites(listed: &[Listed], told: &[Told]) {
+    for (what, Millis { p50, p99 }) in [
+        ("100 rows over REST", listed_millis(listed)),
+        ("from a commit to the page, 10 sites, 50 writes/s", told_millis(told)),
+    ] {
+        println!(
+            "{what}: p50 {:.1} / {:.1} / {:.1} ms, p99 {:.1} / {:.1} / {:.1} ms",
+            p50.min, p50.median, p50.max, p99.min, p99.median, p99.max
+        );
+    }
+}
+
+#[derive(Serialize)]
+struct Millis {
+    p50: Spread,
+    p99: Spread,
+}
+
+fn listed_millis(listed: &[Listed]) -> Millis {
+    Millis {
+        p50: Spread::of(listed.iter().map(|listed| listed.p50)),
+        p99: Spread::of(listed.iter().map(|listed| listed.p99)),
+    }
+}
+
+fn told_millis(told: &[Told]) -> Millis {
+    Millis {
+        p50: Spread::of(told.iter().map(|told| told.p50)),
+        p99: Spread::of(told.iter().map(|told| told.p99)),
+    }
+}
+
 /// Prints min/median/max and writes the file.
-pub fn finish(seen: &BTreeMap<(Plan, Kind), Vec<Seen>>, listed: &[Listed]) -> Result<()> {
+pub fn finish(seen: &BTreeMap<(Plan, Kind), Vec<Seen>>, listed: &[Listed], told: &[Told]) -> Result<()> {
     let mut fanout = Vec::new();
     let (mut ratio, mut ratio_cpu, mut p99_ratio, mut peak) = (f64::MAX, f64::MAX, 0.0f64, 0.0f64);
     println!(
@@ -115,13 +149,8 @@ pub fn finish(seen: &BTreeMap<(Plan, Kind), Vec<Seen>>, listed: &[Listed]) -> Re
         "At the least {ratio:.2} times the best peer's rate and {ratio_cpu:.2} times its rate per CPU second, at {p99_ratio:.2} times its p99 or less; peak {peak:.0} MB."
     );
     if !listed.is_empty() {
-        let of = |what: fn(&Listed) -> f64| Spread::of(listed.iter().map(what));
-        let (p50, p99) = (of(|listed| listed.p50), of(|listed| listed.p99));
-        println!(
-            "100 rows over REST: p50 {:.1} / {:.1} / {:.1} ms, p99 {:.1} / {:.1} / {:.1} ms",
-            p50.min, p50.median, p50.max, p99.min, p99.median, p99.max
-        );
-        document.insert("rest_list_ms".to_owned(), json!({ "p50": p50, "p99": p99 }));
+        document.insert("rest_list_ms".to_owned(), json!(listed_millis(listed)));
+        document.insert("commit_to_page_ms".to_owned(), json!(told_millis(told)));
     }
     fs::create_dir_all("target/bench")?;
     fs::write(FILE, serde_json::to_string_pretty(&document)? + "\n")?;

@@ -120,10 +120,12 @@ async fn likes(
 #[utoipa::path(post, path = "/api/v1/unlikes", tag = "counters", operation_id = "unlike",
     request_body(content = Like, description = "An unlike, or an array of them."), responses(
     (status = 200, description = "Counted; an array for an array.", body = Liked),
-    (status = 403, description = "A viewer may not.", body = Problem, content_type = "application/problem+json"),
+    (status = 400, description = "The body cannot be read.", body = Problem, content_type = "application/problem+json"),
+    (status = 403, description = "A viewer may not unlike.", body = Problem, content_type = "application/problem+json"),
     (status = 404, description = "The cluster has no counter nodes (`counters-off`).", body = Problem, content_type = "application/problem+json"),
     (status = 422, description = "It is no like.", body = Problem, content_type = "application/problem+json"),
     (status = 503, description = "No node answers, or it has too much to do.", body = Problem, content_type = "application/problem+json"),
+    (status = 507, description = "The node's volume is full.", body = Problem, content_type = "application/problem+json"),
 ))]
 async fn unlikes(
     State(app): State<Shared>,

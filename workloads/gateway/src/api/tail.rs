@@ -9,7 +9,7 @@ use axum::{
         sse::{Event, KeepAlive},
     },
 };
-use futures::{Stream, stream};
+use futures::{Stream, StreamExt as _, stream};
 use serde::Deserialize;
 use serde_json::json;
 use utoipa::IntoParams;
@@ -76,7 +76,9 @@ async fn tail(
         let event = event(events.recv().await?);
         Some((Ok(event), events))
     });
-    Ok(Sse::new(events).keep_alive(KeepAlive::new().interval(SILENCE)))
+    // Whoever waits knows by it from when on messages are told.
+    let following = stream::once(async { Ok(Event::default().comment("following")) });
+    Ok(Sse::new(following.chain(events)).keep_alive(KeepAlive::new().interval(SILENCE)))
 }
 
 fn event(live: TailEvent) -> Event {
