@@ -16,7 +16,7 @@ const SERVER: Site = Site::Server;
 const ONE: Site = Site::Client(1);
 const RESET: &str = "synccluster.dev/connector-reset";
 /// A worker is Java, on a machine that does other things as well.
-const WORKER: Duration = Duration::from_secs(120);
+const WORKER: Duration = Duration::from_mins(2);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn debezium_sends_is_cut_is_asked_and_is_followed_by_the_other_engine() -> Result<()> {
