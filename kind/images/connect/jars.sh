@@ -11,8 +11,9 @@ folder=${1:?name the folder to fill}
 
 mvn -q -B -f "$here/pom.xml" dependency:copy-dependencies -DincludeScope=runtime "-DoutputDirectory=$folder/libs" \
   "-Dkafka.version=$KAFKA_VERSION" "-Dlog4j.version=$LOG4J_VERSION"
-unpacked=$(mktemp -d "$folder/.unpack.XXXXXX")
-mvn -q -B dependency:unpack "-Dartifact=io.debezium:debezium-connector-postgres:$DEBEZIUM_VERSION:tar.gz:plugin" "-DoutputDirectory=$unpacked"
+# Copied and not unpacked by Maven, which remembers in the folder it is called from what it has unpacked before, wherever to.
+plugin=debezium-connector-postgres
+mvn -q -B dependency:copy "-Dartifact=io.debezium:$plugin:$DEBEZIUM_VERSION:tar.gz:plugin" "-DoutputDirectory=$folder"
 mkdir -p "$folder/plugins"
-mv "$unpacked/debezium-connector-postgres" "$folder/plugins/"
-rm -rf "$unpacked"
+tar -xzf "$folder/$plugin-$DEBEZIUM_VERSION-plugin.tar.gz" -C "$folder/plugins" "$plugin"
+rm "$folder/$plugin-$DEBEZIUM_VERSION-plugin.tar.gz"
