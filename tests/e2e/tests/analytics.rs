@@ -105,7 +105,7 @@ async fn what_is_written_at_a_client_is_in_the_view_whatever_is_killed() -> Resu
         // Taken out of the resource it goes, and the sites stay.
         cluster.patch(&json!({ "analytics": null })).await?;
         cluster.says(PATIENCE, "AnalyticsReady", "False", "NoAnalytics").await?;
-        eventually(Duration::from_secs(60), async || {
+        eventually(Duration::from_mins(1), async || {
             ensure!(cluster.pod(Component::Analytics, None).await.is_err(), "the sink is still there");
             Ok(())
         })
