@@ -88,6 +88,8 @@ pub struct Reader {
     pub site: Site,
     /// The next offset it applies; absent if it could not be asked.
     pub offset: Option<i64>,
+    /// Since when it has not reached Kafka; absent while it does.
+    pub cut_since: Option<Millis>,
 }
 
 /// What lies in a topic behind an offset.
@@ -183,6 +185,23 @@ fn protect(wanted: &Wanted, readers: &[Reader], backlog: Option<Backlog>, now: M
             wanted.name,
             list(unseen)
         )));
+    }
+    // What is written from now on is not in the backlog yet, and a site that is cut will miss it all the same.
+    let cut = readers
+        .iter()
+        .filter_map(|reader| Some((reader.cut_since?, reader.site)));
+    if let Some((since, site)) = cut.min() {
+        let away = Duration::from_millis(u64::try_from(now - since).unwrap_or_default());
+        if retention < away * HEADROOM {
+            return Some(Step::Refuse(format!(
+                "{} is left as it is: {site} has not reached Kafka for {}, and would lose what it has to read to a retention of {}; heal it, choose \
+                 a retention of {} or more, {forced}",
+                wanted.name,
+                span(away),
+                span(retention),
+                span(away * HEADROOM + Duration::from_secs(1)),
+            )));
+        }
     }
     let furthest = readers
         .iter()

@@ -186,11 +186,16 @@ fn readers(cluster: &ValidatedCluster, observed: &Observed, topic_of: Site) -> V
         // A sink that has not begun with a topic begins at its beginning.
         Some(source.map_or(0, |source| source.offset))
     };
+    let cut_since = |site: Site| {
+        let link = &observed.sinks.get(&site)?.link;
+        link.fresh_dial_since.filter(|_| link.fresh_dial == Dial::Blocked)
+    };
     let sites = cluster.sites().filter(reads);
     sites
         .map(|site| Reader {
             site,
             offset: offset(site),
+            cut_since: cut_since(site),
         })
         .collect()
 }

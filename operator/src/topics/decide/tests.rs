@@ -42,10 +42,12 @@ fn at(offset: i64) -> Vec<Reader> {
         Reader {
             site: Site::Client(1),
             offset: Some(100),
+            cut_since: None,
         },
         Reader {
             site: Site::Client(2),
             offset: Some(offset),
+            cut_since: None,
         },
     ]
 }
@@ -157,10 +159,32 @@ fn who_is_not_behind_loses_nothing() {
 }
 
 #[test]
+fn a_client_that_is_cut_is_protected_before_it_is_behind() {
+    let cut = |seconds: i64| {
+        let mut readers = at(100);
+        readers[1].cut_since = Some(NOW - seconds * 1000);
+        readers
+    };
+    let half = i64::try_from(HOUR / 2).unwrap();
+    let step = decide(&wanted(AN_HOUR), Some(&seen(A_DAY)), &cut(half + 1), None, NOW);
+    let why = refusal(&step);
+    for part in [
+        "client-2 has not reached Kafka for 31m",
+        "a retention of 61m or more",
+        "force-topics",
+    ] {
+        assert!(why.contains(part), "{part}: {why}");
+    }
+    let step = decide(&wanted(AN_HOUR), Some(&seen(A_DAY)), &cut(half), None, NOW);
+    assert_eq!(step, Step::Measure(100));
+}
+
+#[test]
 fn a_site_that_cannot_be_asked_may_be_behind() {
     let readers = [Reader {
         site: Site::Client(3),
         offset: None,
+        cut_since: None,
     }];
     let step = decide(&wanted(AN_HOUR), Some(&seen(A_DAY)), &readers, None, NOW);
     assert!(refusal(&step).contains("how far client-3 has read"), "{step:?}");
