@@ -54,7 +54,7 @@ async fn a_transaction_of_300_000_rows_fits_into_a_connectors_memory() -> Result
             "--cluster",
             &cluster,
         ])
-        .args(["--bootstrap-servers", &kafka.bootstrap()])
+        .args(["--bootstrap-servers", &kafka.bootstrap(), "--topic-replication", "1"])
         .arg("--postgres-secret")
         .arg(postgres.secret_dir(Role::Connector))
         .env("RUST_LOG", "warn")
