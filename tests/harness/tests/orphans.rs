@@ -66,7 +66,7 @@ async fn a_part_that_was_not_fetched_says_how_to_get_it() -> Result<()> {
         .output()?;
     let said = String::from_utf8(output.stderr)? + &String::from_utf8(output.stdout)?;
     ensure!(
-        !output.status.success() && said.contains("is missing; run tests/harness/fetch.sh"),
+        !output.status.success() && said.contains("is missing; run `make integration`"),
         "{said}"
     );
     Ok(())
