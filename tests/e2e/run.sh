@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Runs the e2e tests on the cluster that runs: two programs at a time, because they wait for the cluster more than they work. `page` measures
-# how fast a browser is, so it runs alone, before the others. What a program prints is shown when it has ended, and kept in target/e2e.
+# how fast a browser is and `counter` how soon its clients are assigned anew, so these run alone, before the others. What a program prints is
+# shown when it has ended, and kept in target/e2e.
 #
 #   tests/e2e/run.sh                   all of them
 #   tests/e2e/run.sh partition scale   these
@@ -31,7 +32,10 @@ fi
 failed=0
 others=()
 for name in "${names[@]}"; do
-  if [[ $name == page ]]; then one page || failed=1; else others+=("$name"); fi
+  case $name in
+    page | counter) one "$name" || failed=1 ;;
+    *) others+=("$name") ;;
+  esac
 done
 if ((${#others[@]})); then
   printf '%s\n' "${others[@]}" | xargs -P 2 -I '{}' bash -c 'one {}' || failed=1
