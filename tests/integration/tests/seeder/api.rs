@@ -125,7 +125,7 @@ async fn a_run_is_begun_watched_paused_resumed_stopped_and_checked() -> Result<(
         .ok()?;
     server.phase(&run, "stopped").await?;
     let report = server
-        .post(&format!("/api/v1/runs/{run}/verify"), json!({ "wait": "40s" }))
+        .post(&format!("/api/v1/runs/{run}/verify"), json!({ "wait": "3m" }))
         .await?
         .ok()?;
     assert_eq!(report["ok"], true, "{report}");
