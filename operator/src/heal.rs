@@ -2,28 +2,11 @@
 
 use k8s_openapi::jiff::Timestamp;
 use kube::Client;
-use kube::api::{Api, Patch, PatchParams};
 use serde_json::json;
 
-use crate::api::{SyncCluster, SyncClusterStatus};
-use crate::names::MANAGER;
+use crate::api::SyncClusterStatus;
+use crate::removal;
 use crate::validate::ValidatedCluster;
-
-/// Why the partition could not be removed. It is tried again.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// The patch could not be written.
-    #[error("cannot write the patch that removes spec.partition: {0}")]
-    Patch(#[from] serde_json::Error),
-    /// The API server did not take it.
-    #[error("cannot remove spec.partition of {name} after healAfter: {source}")]
-    Call {
-        /// The resource.
-        name: String,
-        /// The answer.
-        source: Box<kube::Error>,
-    },
-}
 
 /// Seconds until the partition is to be removed; 0 if it is due, absent if it lasts.
 pub fn seconds_left(status: &SyncClusterStatus, now: Timestamp) -> Option<u64> {
@@ -32,27 +15,9 @@ pub fn seconds_left(status: &SyncClusterStatus, now: Timestamp) -> Option<u64> {
 }
 
 /// Removes the partition, but only the one that was looked at: a spec somebody changed meanwhile has another generation, and is looked at anew.
-pub async fn remove_partition(client: &Client, cluster: &ValidatedCluster) -> Result<(), Error> {
-    let guarded = json!([
-        { "op": "test", "path": "/metadata/uid", "value": cluster.uid },
-        { "op": "test", "path": "/metadata/generation", "value": cluster.generation },
-        { "op": "remove", "path": "/spec/partition" },
-    ]);
-    let patch: Patch<()> = Patch::Json(serde_json::from_value(guarded)?);
-    let api: Api<SyncCluster> = Api::namespaced(client.clone(), &cluster.namespace);
-    let manager = PatchParams {
-        field_manager: Some(MANAGER.to_owned()),
-        ..PatchParams::default()
-    };
-    match api.patch_metadata(cluster.name.as_str(), &manager, &patch).await {
-        Ok(_) => Ok(()),
-        // The test failed, or the resource is gone: what is there now will be looked at.
-        Err(kube::Error::Api(status)) if [404, 409, 422].contains(&status.code) => Ok(()),
-        Err(source) => Err(Error::Call {
-            name: cluster.name.to_string(),
-            source: Box::new(source),
-        }),
-    }
+pub async fn remove_partition(client: &Client, cluster: &ValidatedCluster) -> Result<(), removal::Error> {
+    let seen = json!(cluster.generation);
+    removal::remove(client, cluster, "/spec/partition", "/metadata/generation", &seen).await
 }
 
 #[cfg(test)]

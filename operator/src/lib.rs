@@ -19,6 +19,7 @@ pub mod names;
 pub mod observe;
 pub mod plan;
 pub mod reconcile;
+pub mod removal;
 pub mod resnapshot;
 pub mod serve;
 pub mod status;

@@ -16,7 +16,7 @@ use crate::names::OPERATOR;
 use crate::plan::plan;
 use crate::status::{self, Statuses};
 use crate::validate::{Settings, ValidatedCluster, validate};
-use crate::{connectors, dereference, events, heal, observe, resnapshot, topics};
+use crate::{connectors, dereference, events, heal, observe, removal, resnapshot, topics};
 
 /// While something is on its way.
 const UNSETTLED: Duration = Duration::from_secs(1);
@@ -40,15 +40,9 @@ pub enum Error {
     /// Step 7.
     #[error(transparent)]
     Status(#[from] status::Error),
-    /// The end of a partition.
+    /// What is done with: a partition, an annotation.
     #[error(transparent)]
-    Heal(#[from] heal::Error),
-    /// What is asked of connectors.
-    #[error(transparent)]
-    Connectors(#[from] connectors::Error),
-    /// Rows once more.
-    #[error(transparent)]
-    Resnapshot(#[from] resnapshot::Error),
+    Removal(#[from] removal::Error),
 }
 
 /// What every look needs.
