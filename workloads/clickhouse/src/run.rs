@@ -11,12 +11,8 @@ use synccluster_runtime::{
     postgres::PostgresSecret,
     workload::{Parts, Phases, State, Workload},
 };
-use tokio::time;
 
 use crate::session;
-
-/// How often it says it is alive while it waits for the link.
-const SIGN_OF_LIFE: Duration = Duration::from_secs(5);
 
 /// From the server's topic to ClickHouse.
 pub struct Analytics {
@@ -145,9 +141,5 @@ impl Workload for Analytics {
 
     async fn session(&self, state: &State<Self>) -> Result<(), session::Error> {
         session::run(self, state).await
-    }
-
-    async fn wait(&self, _state: &State<Self>) {
-        time::sleep(SIGN_OF_LIFE).await;
     }
 }

@@ -27,6 +27,9 @@ use crate::{
 /// Between a failure and the next try.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
+/// How often it says it is alive while it waits for the link.
+const SIGN_OF_LIFE: Duration = Duration::from_secs(5);
+
 /// A connector or a sink.
 pub trait Workload: Sized + Send + Sync + 'static {
     /// Its document at `/status`.
@@ -55,7 +58,9 @@ pub trait Workload: Sized + Send + Sync + 'static {
     fn session(&self, state: &State<Self>) -> impl Future<Output = Result<(), Self::Error>> + Send;
 
     /// Called again and again while the link is not usable; returns after some seconds at most.
-    fn wait(&self, state: &State<Self>) -> impl Future<Output = ()> + Send;
+    fn wait(&self, _state: &State<Self>) -> impl Future<Output = ()> + Send {
+        tokio::time::sleep(SIGN_OF_LIFE)
+    }
 
     /// What it can be asked over HTTP, beside what every workload can.
     fn routes(&self) -> Router {

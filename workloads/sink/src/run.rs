@@ -12,12 +12,8 @@ use synccluster_runtime::{
     postgres::PostgresSecret,
     workload::{Parts, Phases, State, Workload},
 };
-use tokio::time;
 
 use crate::{measure, replay::Replay, session};
-
-/// How often it says it is alive while it waits for the link.
-const SIGN_OF_LIFE: Duration = Duration::from_secs(5);
 
 /// A site's downlink: from where, to where.
 pub struct Downlink {
@@ -120,10 +116,6 @@ impl Workload for Downlink {
 
     async fn session(&self, state: &State<Self>) -> Result<(), session::Error> {
         session::run(self, state).await
-    }
-
-    async fn wait(&self, _state: &State<Self>) {
-        time::sleep(SIGN_OF_LIFE).await;
     }
 
     fn beside(&self, state: Arc<State<Self>>) -> Pin<Box<dyn Future<Output = ()> + Send>> {
