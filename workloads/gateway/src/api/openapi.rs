@@ -2,25 +2,14 @@
 
 use std::sync::LazyLock;
 
-use axum::{
-    extract::Path,
-    http::header,
-    response::{IntoResponse, Redirect, Response},
-    routing::get,
-};
-use utoipa::{
-    Modify, OpenApi,
-    openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme},
-};
+use synccluster_web::swagger;
+use utoipa::{Modify, OpenApi};
 use utoipa_axum::router::OpenApiRouter;
 
 use crate::{
     app::{self, Shared},
     problem::Problem,
 };
-
-/// Name of the security scheme.
-const TOKEN: &str = "token";
 
 /// What the document says before its routes.
 #[derive(OpenApi)]
@@ -41,40 +30,19 @@ struct Token;
 
 impl Modify for Token {
     fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
-        let scheme = HttpBuilder::new()
-            .scheme(HttpAuthScheme::Bearer)
-            .description(Some("`token` or `viewer-token` of the Secret `<cluster>-gateway`"));
-        document
-            .components
-            .get_or_insert_default()
-            .add_security_scheme(TOKEN, SecurityScheme::Http(scheme.build()));
-        document.security = Some(vec![SecurityRequirement::new::<_, _, &str>(TOKEN, [])]);
+        swagger::secure(document, "`token` or `viewer-token` of the Secret `<cluster>-gateway`");
     }
 }
 
 /// The document as it is committed and served.
 pub fn document() -> String {
-    let document = app::routes().into_openapi();
-    // It is made of strings and numbers; there is nothing JSON could not hold.
-    document.to_pretty_json().map(|text| text + "\n").unwrap_or_default()
+    swagger::text(&app::routes().into_openapi())
 }
 
-/// Its routes; they are not part of what they describe.
+/// Its routes.
 pub fn routes() -> OpenApiRouter<Shared> {
-    OpenApiRouter::new()
-        .route("/openapi.json", get(openapi))
-        .route("/docs", get(|| async { Redirect::permanent("/docs/") }))
-        .route("/docs/", get(|| swagger(Path("index.html".to_owned()))))
-        .route("/docs/{*file}", get(swagger))
-}
-
-async fn openapi() -> Response {
     static DOCUMENT: LazyLock<String> = LazyLock::new(document);
-    ([(header::CONTENT_TYPE, "application/json")], DOCUMENT.as_str()).into_response()
-}
-
-async fn swagger(Path(file): Path<String>) -> Response {
-    synccluster_web::swagger::file(&file)
+    swagger::routes(&DOCUMENT)
 }
 
 #[cfg(test)]

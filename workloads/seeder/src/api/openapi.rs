@@ -2,23 +2,12 @@
 
 use std::sync::LazyLock;
 
-use axum::{
-    extract::Path,
-    http::header,
-    response::{IntoResponse as _, Redirect, Response},
-    routing::get,
-};
+use axum::{response::Redirect, routing::get};
 use synccluster_web::{problem::Problem, swagger};
-use utoipa::{
-    Modify, OpenApi,
-    openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme},
-};
+use utoipa::{Modify, OpenApi};
 use utoipa_axum::router::OpenApiRouter;
 
 use super::Shared;
-
-/// Name of the security scheme.
-const TOKEN: &str = "token";
 
 /// What the document says before its routes.
 #[derive(OpenApi)]
@@ -39,41 +28,19 @@ struct Token;
 
 impl Modify for Token {
     fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
-        let scheme = HttpBuilder::new()
-            .scheme(HttpAuthScheme::Bearer)
-            .description(Some("`token` or `viewer-token` of the Secret `<cluster>-seeder`"));
-        let components = document.components.get_or_insert_default();
-        components.add_security_scheme(TOKEN, SecurityScheme::Http(scheme.build()));
-        document.security = Some(vec![SecurityRequirement::new::<_, _, &str>(TOKEN, [])]);
+        swagger::secure(document, "`token` or `viewer-token` of the Secret `<cluster>-seeder`");
     }
 }
 
 /// The document as it is committed and served.
 pub fn document() -> String {
-    // It is made of strings and numbers; there is nothing JSON could not hold.
-    super::routes()
-        .into_openapi()
-        .to_pretty_json()
-        .map(|text| text + "\n")
-        .unwrap_or_default()
+    swagger::text(&super::routes().into_openapi())
 }
 
-/// Its routes; they are not part of what they describe.
+/// Its routes.
 pub fn routes() -> OpenApiRouter<Shared> {
-    OpenApiRouter::new()
-        .route("/", get(|| async { Redirect::temporary("/docs/") }))
-        .route("/openapi.json", get(openapi))
-        .route("/docs", get(|| async { Redirect::permanent("/docs/") }))
-        .route("/docs/", get(|| async { swagger::file("index.html") }))
-        .route(
-            "/docs/{*file}",
-            get(|Path(file): Path<String>| async move { swagger::file(&file) }),
-        )
-}
-
-async fn openapi() -> Response {
     static DOCUMENT: LazyLock<String> = LazyLock::new(document);
-    ([(header::CONTENT_TYPE, "application/json")], DOCUMENT.as_str()).into_response()
+    swagger::routes(&DOCUMENT).route("/", get(|| async { Redirect::temporary("/docs/") }))
 }
 
 #[cfg(test)]
