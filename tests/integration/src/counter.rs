@@ -20,7 +20,7 @@ use tokio::{
     time::timeout,
 };
 
-use crate::{gateway::Answer, http};
+use crate::http::{self, Answer};
 
 /// How long anything may take.
 pub const PATIENCE: Duration = Duration::from_secs(40);

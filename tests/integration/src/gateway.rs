@@ -1,24 +1,24 @@
-//! The gateway on a [`World`], and a small HTTP client.
+//! The gateway on a [`World`].
 
 use std::{collections::BTreeMap, net::SocketAddr, sync::Arc};
 
-use anyhow::{Context, Result, ensure};
-use http_body_util::{BodyExt, Full};
+use anyhow::Result;
 use hyper::{
-    HeaderMap, Method, Request, Response, StatusCode,
-    body::{Bytes, Incoming},
-    client::conn::http1,
-    header::{CONTENT_TYPE, HOST, HeaderName, HeaderValue},
+    HeaderMap, Method, Response,
+    body::Incoming,
+    header::{HeaderName, HeaderValue},
 };
-use hyper_util::rt::TokioIo;
 use serde_json::Value;
 use synccluster_gateway::{app::App, serve::serve, sites::Sites};
 use synccluster_harness::{Kafka, Role};
 use synccluster_protocol::Site;
 use synccluster_runtime::postgres::PostgresSecret;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 
-use crate::World;
+use crate::{
+    World,
+    http::{Answer, open},
+};
 
 /// A gateway on a port of its own; it stops when this is dropped.
 pub struct Gateway {
@@ -27,17 +27,6 @@ pub struct Gateway {
     /// Where its web port is.
     pub address: SocketAddr,
     headers: HeaderMap,
-}
-
-/// What came back.
-#[derive(Debug)]
-pub struct Answer {
-    /// Its status.
-    pub status: StatusCode,
-    /// Its headers.
-    pub headers: HeaderMap,
-    /// Its body.
-    pub body: Bytes,
 }
 
 impl Gateway {
@@ -94,12 +83,7 @@ impl Gateway {
         headers: &[(HeaderName, &str)],
         body: Option<&Value>,
     ) -> Result<Answer> {
-        let (head, body) = self.open(method, path, headers, body).await?.into_parts();
-        Ok(Answer {
-            status: head.status,
-            headers: head.headers,
-            body: body.collect().await?.to_bytes(),
-        })
+        Answer::whole(self.open(method, path, headers, body).await?).await
     }
 
     /// Any request; the body is left to be read, as it comes.
@@ -119,91 +103,9 @@ impl Gateway {
     }
 }
 
-/// Any request to a server of a test.
-pub async fn ask(
-    address: SocketAddr,
-    method: Method,
-    path: &str,
-    headers: &[(HeaderName, &str)],
-    body: Option<&Value>,
-) -> Result<Answer> {
-    let (head, body) = open(address, method, path, headers, body).await?.into_parts();
-    Ok(Answer {
-        status: head.status,
-        headers: head.headers,
-        body: body.collect().await?.to_bytes(),
-    })
-}
-
-async fn open(
-    address: SocketAddr,
-    method: Method,
-    path: &str,
-    headers: &[(HeaderName, &str)],
-    body: Option<&Value>,
-) -> Result<Response<Incoming>> {
-    let stream = TcpStream::connect(address).await?;
-    stream.set_nodelay(true)?;
-    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
-    tokio::spawn(connection);
-    let mut request = Request::builder()
-        .method(method)
-        .uri(path)
-        .header(HOST, address.to_string());
-    for (name, value) in headers {
-        request = request.header(name, *value);
-    }
-    if body.is_some() {
-        request = request.header(CONTENT_TYPE, "application/json");
-    }
-    let bytes = body.map(Value::to_string).unwrap_or_default();
-    let request = request.body(Full::new(Bytes::from(bytes)))?;
-    sender
-        .send_request(request)
-        .await
-        .with_context(|| format!("asking for {path}"))
-}
-
 impl Drop for Gateway {
     fn drop(&mut self) {
         self.app.stop.cancel();
-    }
-}
-
-impl Answer {
-    /// The body as text.
-    pub fn text(&self) -> String {
-        String::from_utf8_lossy(&self.body).into_owned()
-    }
-
-    /// The body as JSON.
-    pub fn json(&self) -> Result<Value> {
-        serde_json::from_slice(&self.body).with_context(|| format!("{} is no JSON: {}", self.status, self.text()))
-    }
-
-    /// The body as JSON, of a request that succeeded.
-    pub fn ok(&self) -> Result<Value> {
-        ensure!(self.status.is_success(), "{}: {}", self.status, self.text());
-        self.json()
-    }
-
-    /// The problem document, of this kind and status.
-    pub fn problem(&self, status: u16, kind: &str) -> Result<Value> {
-        let problem = self.json()?;
-        let media = self.header("content-type");
-        let (wanted, found) = (format!("urn:synccluster:problem:{kind}"), problem["type"].as_str());
-        ensure!(
-            self.status.as_u16() == status && problem["status"] == status && found == Some(&wanted),
-            "{status} {kind} was expected: {} {problem}",
-            self.status
-        );
-        ensure!(media == Some("application/problem+json"), "it is {media:?}");
-        Ok(problem)
-    }
-
-    /// A header.
-    pub fn header(&self, name: &str) -> Option<&str> {
-        self.headers.get(name).and_then(|value| value.to_str().ok())
     }
 }
 

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use serde_json::Value;
-use synccluster_harness::Kafka;
+use synccluster_harness::{Kafka, eventually};
 use synccluster_integration::{
-    Part, World,
+    PATIENCE, Part, World,
     debezium::{Engine, converged},
 };
 use synccluster_protocol::{
@@ -93,6 +93,18 @@ async fn sites_of_debezium_converge_like_those_of_the_native_connector() -> Resu
     Ok(())
 }
 
+/// Waits until a hundred rows more than now are at the server: the engine that runs is in the middle of the load.
+async fn sends_the_load(world: &World) -> Result<()> {
+    let rows = async || Ok::<u64, anyhow::Error>(world.ask(SERVER, "select count(*) from todos").await?[0].parse()?);
+    let before = rows().await?;
+    eventually(PATIENCE, async || {
+        let there = rows().await?;
+        ensure!(there > before + 100, "{before} rows, and now {there}");
+        Ok(())
+    })
+    .await
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn engines_follow_one_another_under_load_and_nothing_is_lost_or_doubled() -> Result<()> {
     let bootstrap = Kafka::shared().await?.bootstrap();
@@ -121,7 +133,7 @@ async fn engines_follow_one_another_under_load_and_nothing_is_lost_or_doubled() 
         world.leave_out(ONE, Part::Connector).await?;
         let engine = Engine::start(&world, ONE, &bootstrap)?;
         engine.is(ConnectorPhase::Streaming).await?;
-        tokio::time::sleep(Duration::from_secs(2)).await;
+        sends_the_load(&world).await?;
         if round == 0 {
             // As when the machine goes down: nobody is asked.
             drop(engine);
@@ -130,7 +142,7 @@ async fn engines_follow_one_another_under_load_and_nothing_is_lost_or_doubled() 
         }
         world.pause(ONE).await;
         world.resume(ONE)?;
-        tokio::time::sleep(Duration::from_secs(2)).await;
+        sends_the_load(&world).await?;
     }
     let _ = stop.send(());
     let written = load.await??;

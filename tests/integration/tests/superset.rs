@@ -17,7 +17,10 @@ use hyper::{
 };
 use serde_json::{Value, json};
 use synccluster_harness::{Role, eventually, superset};
-use synccluster_integration::{World, gateway::Answer, http::send};
+use synccluster_integration::{
+    World,
+    http::{Answer, send},
+};
 use synccluster_protocol::Site;
 use tokio::{
     process::{Child, Command},

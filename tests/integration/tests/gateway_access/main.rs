@@ -9,7 +9,7 @@ use std::{
 use anyhow::Result;
 use hyper::{Method, header::AUTHORIZATION};
 use synccluster_gateway::{access::Access, app::App, sites::Sites};
-use synccluster_integration::gateway::{Answer, Gateway};
+use synccluster_integration::{gateway::Gateway, http::Answer};
 
 mod answers;
 mod people;

@@ -21,7 +21,8 @@ use synccluster_gateway::{
 use synccluster_harness::{eventually, socketio};
 use synccluster_integration::{
     counter::{Nodes, PATIENCE},
-    gateway::{Answer, Gateway},
+    gateway::Gateway,
+    http::Answer,
 };
 use tokio::{
     io::{AsyncBufReadExt, BufReader},

@@ -49,7 +49,7 @@ async fn the_conflict(gateway: &Gateway) -> Result<Value> {
     Ok(conflicts[0].clone())
 }
 
-async fn reapply(gateway: &Gateway, conflict: &Value) -> Result<synccluster_integration::gateway::Answer> {
+async fn reapply(gateway: &Gateway, conflict: &Value) -> Result<synccluster_integration::http::Answer> {
     let (site, id) = (
         conflict["site"].as_str().unwrap_or_default(),
         conflict["id"].as_str().unwrap_or_default(),

@@ -13,10 +13,7 @@ use hyper::{
 };
 use serde_json::{Value, json};
 use synccluster_gateway::rows::key::component;
-use synccluster_integration::{
-    World,
-    gateway::{Answer, Gateway},
-};
+use synccluster_integration::{World, gateway::Gateway, http::Answer};
 use synccluster_protocol::Site;
 
 const SERVER: Site = Site::Server;

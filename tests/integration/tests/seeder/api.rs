@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use synccluster_harness::eventually;
 use synccluster_integration::{
     PATIENCE, World,
-    gateway::{Answer, ask},
+    http::{Answer, ask},
 };
 use synccluster_seeder::{
     api::{Access, App},
