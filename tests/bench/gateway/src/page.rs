@@ -1,7 +1,7 @@
 //! How long a commit takes to the page: rows written at ten sites, and the page's stream of events that tells of them.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     time::{Duration, Instant},
 };
 
@@ -56,16 +56,14 @@ pub async fn measure(rounds: usize, seconds: Duration) -> Result<Vec<Told>> {
         }
         drop(commits);
         let mut untold: HashMap<String, Instant> = HashMap::new();
-        let mut early: HashMap<String, Instant> = HashMap::new();
+        let mut early: HashSet<String> = HashSet::new();
         let (mut millis, mut writing) = (Vec::new(), true);
         while writing || !untold.is_empty() {
             tokio::select! {
                 commit = committed.recv(), if writing => match commit {
                     // The event may be here before the commit has returned to its writer.
-                    Some((title, at)) => match early.remove(&title) {
-                        Some(_) => millis.push(0.0),
-                        None => drop(untold.insert(title, at)),
-                    },
+                    Some((title, _)) if early.remove(&title) => millis.push(0.0),
+                    Some((title, at)) => drop(untold.insert(title, at)),
                     None => writing = false,
                 },
                 event = events.within(Duration::from_secs(30)) => {
@@ -81,7 +79,7 @@ pub async fn measure(rounds: usize, seconds: Duration) -> Result<Vec<Told>> {
                     }
                     match untold.remove(title) {
                         Some(at) => millis.push(at.elapsed().as_secs_f64() * 1000.0),
-                        None => drop(early.insert(title.to_owned(), Instant::now())),
+                        None => drop(early.insert(title.to_owned())),
                     }
                 }
             }
