@@ -3,6 +3,7 @@
 //! `catalogue` and `definitions` say what there is, `table` what there should be, `arrange` makes it so. `event`, `rows` and `encode` turn a
 //! record into the bytes of an insert, `collect` gathers them, `write` sends them, `progress` remembers how far; `session` ties them together
 //! until the link is cut or something fails. `verify` compares what came of it with Postgres.
+//! `windows` keeps the counter nodes' windows, beside the tables.
 
 pub mod arrange;
 pub mod catalogue;
@@ -20,4 +21,5 @@ pub mod table;
 pub mod types;
 pub mod verify;
 pub mod ways;
+pub mod windows;
 pub mod write;

@@ -19,6 +19,8 @@ const DELETED: &str = "deleted";
 pub const PROGRESS: &str = "sync_progress";
 /// What ClickHouse could not take.
 pub const PARKED: &str = "sync_parked";
+/// Likes by window.
+pub const WINDOWS: &str = "sync_windows";
 
 /// A column in Postgres.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -120,7 +122,7 @@ pub fn wanted(sources: &[SourceTable], definitions: &Definitions) -> Vec<Wanted>
         })
         .collect();
     // One name, one table: the first keeps it.
-    let mut taken: BTreeMap<String, String> = [PROGRESS, PARKED]
+    let mut taken: BTreeMap<String, String> = [PROGRESS, PARKED, WINDOWS]
         .map(|name| (name.to_owned(), "the sink itself".to_owned()))
         .into();
     for entry in &mut wanted {
