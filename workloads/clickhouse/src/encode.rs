@@ -267,11 +267,20 @@ fn decimal(out: &mut Vec<u8>, text: &str, precision: u8, scale: u8) -> Option<()
         return None;
     }
     let padding = std::iter::repeat_n(b'0', scale - kept.len());
-    let mut number: i128 = 0;
-    for digit in before.bytes().chain(kept.bytes()).chain(padding) {
-        let digit = digit.is_ascii_digit().then(|| i128::from(digit - b'0'))?;
-        number = number.checked_mul(10)?.checked_add(digit)?;
-    }
+    let mut digits = before
+        .bytes()
+        .chain(kept.bytes())
+        .chain(padding)
+        .map(|digit| digit.is_ascii_digit().then(|| digit - b'0'));
+    // In half the bits, where that is enough, this takes a fraction of the time.
+    let number: i128 = if before.len() + scale <= 18 {
+        let number = digits.try_fold(0_i64, |number, digit| Some(number * 10 + i64::from(digit?)));
+        number?.into()
+    } else {
+        digits.try_fold(0_i128, |number, digit| {
+            number.checked_mul(10)?.checked_add(digit?.into())
+        })?
+    };
     if number >= 10_i128.checked_pow(precision.into())? {
         return None;
     }
@@ -282,13 +291,16 @@ fn decimal(out: &mut Vec<u8>, text: &str, precision: u8, scale: u8) -> Option<()
 
 /// Two halves, each with its lowest byte first.
 fn uuid(out: &mut Vec<u8>, text: &str) -> Option<()> {
-    let hex: String = text.chars().filter(|c| *c != '-').collect();
-    if hex.len() != 32 {
+    let mut number: u128 = 0;
+    let mut digits = 0;
+    for character in text.chars().filter(|character| *character != '-') {
+        number = number.checked_mul(16)? | u128::from(character.to_digit(16)?);
+        digits += 1;
+    }
+    if digits != 32 {
         return None;
     }
-    for half in [hex.get(..16)?, hex.get(16..)?] {
-        out.extend_from_slice(&u64::from_str_radix(half, 16).ok()?.to_le_bytes());
-    }
+    out.extend_from_slice(&number.rotate_right(64).to_le_bytes());
     Some(())
 }
 

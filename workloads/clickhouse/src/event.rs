@@ -2,7 +2,8 @@
 
 use std::borrow::Cow;
 
-use serde::{Deserialize, de::IgnoredAny};
+use memchr::{memchr2, memchr3};
+use serde::Deserialize;
 use serde_json::value::RawValue;
 use synccluster_protocol::event::{Marker, TOMBSTONES, TableName};
 
@@ -77,15 +78,36 @@ struct Tombstone {
 /// Where the row begins in an envelope that starts as both engines write it; what is behind the row is still there.
 pub fn after(raw: &[u8]) -> Option<&[u8]> {
     let rest = raw.strip_prefix(b"{\"before\":")?;
-    let rest = if let Some(rest) = rest.strip_prefix(b"null") {
-        rest
-    } else {
-        let mut before = serde_json::Deserializer::from_slice(rest).into_iter::<IgnoredAny>();
-        before.next()?.ok()?;
-        rest.get(before.byte_offset()..)?
+    let rest = match rest.strip_prefix(b"null") {
+        Some(rest) => rest,
+        None => rest.get(object(rest)?..)?,
     };
     rest.strip_prefix(b",\"after\":")
         .filter(|after| after.starts_with(b"{"))
+}
+
+/// Where an object ends; its values are not read.
+fn object(raw: &[u8]) -> Option<usize> {
+    let (mut at, mut depth) = (0, 0_usize);
+    loop {
+        at += memchr3(b'"', b'{', b'}', raw.get(at..)?)?;
+        match raw.get(at)? {
+            b'{' => depth += 1,
+            b'}' => depth = depth.checked_sub(1)?,
+            _ => loop {
+                at += 1 + memchr2(b'"', b'\\', raw.get(at + 1..)?)?;
+                if raw.get(at) == Some(&b'"') {
+                    break;
+                }
+                // Whatever is escaped ends no string.
+                at += 1;
+            },
+        }
+        at += 1;
+        if depth == 0 {
+            return Some(at);
+        }
+    }
 }
 
 /// Reads a record's value.
@@ -180,6 +202,15 @@ mod tests {
             r#"{"before":{"a""#,
         ] {
             assert_eq!(of(none), None, "{none}");
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn the_row_is_found_behind_whatever_was_there_before(text in proptest::prelude::any::<String>(), list in proptest::prelude::any::<Vec<f64>>()) {
+            let before = json!({"t": text, "o": {text.as_str(): list, "n": {}}, "s": "}\\"});
+            let raw = format!("{{\"before\":{before},\"after\":{{\"a\":1}},");
+            proptest::prop_assert_eq!(after(raw.as_bytes()), Some(&b"{\"a\":1},"[..]));
         }
     }
 

@@ -3,10 +3,10 @@
 
 use std::{pin::Pin, time::Duration};
 
-use futures::FutureExt;
+use futures::{FutureExt, StreamExt};
 use rdkafka::{
     Offset, TopicPartitionList,
-    consumer::{Consumer, StreamConsumer},
+    consumer::{Consumer, DefaultConsumerContext, MessageStream, StreamConsumer},
     error::KafkaError,
     message::BorrowedMessage,
 };
@@ -63,6 +63,9 @@ pub enum Error {
     #[error("{0}")]
     Definitions(String),
 }
+
+/// What comes from the topic; it does not end.
+type Messages<'a> = MessageStream<'a, DefaultConsumerContext>;
 
 type InFlight = Pin<Box<dyn Future<Output = Result<Written, http::Error>> + Send>>;
 
@@ -207,6 +210,7 @@ impl Session<'_> {
     }
 
     async fn go_on(mut self, consumer: &StreamConsumer) -> Result<(), Error> {
+        let mut messages = consumer.stream();
         let mut in_flight: Option<InFlight> = None;
         let mut looked = Instant::now();
         let mut tick = time::interval(MEASURE_EVERY);
@@ -224,8 +228,8 @@ impl Session<'_> {
                 biased;
                 written = async { match &mut in_flight { Some(work) => work.await, None => std::future::pending().await } } => Turn::Written(written),
                 _ = tick.tick() => Turn::Measure,
-                message = consumer.recv(), if !full => {
-                    if self.take_all(consumer, &message?).await? == Next::BeginAnew {
+                Some(message) = messages.next(), if !full => {
+                    if self.take_all(&mut messages, &message?).await? == Next::BeginAnew {
                         return Ok(());
                     }
                     Turn::Received
@@ -258,7 +262,7 @@ impl Session<'_> {
     }
 
     /// Takes a record, and what else is there already.
-    async fn take_all(&mut self, consumer: &StreamConsumer, first: &BorrowedMessage<'_>) -> Result<Next, Error> {
+    async fn take_all(&mut self, messages: &mut Messages<'_>, first: &BorrowedMessage<'_>) -> Result<Next, Error> {
         if !self.collector.waits(&self.progress) {
             self.began = Instant::now();
         }
@@ -270,7 +274,7 @@ impl Session<'_> {
             if self.collector.batch.bytes() >= BATCH_BYTES {
                 break;
             }
-            let Some(message) = consumer.recv().now_or_never() else {
+            let Some(Some(message)) = messages.next().now_or_never() else {
                 self.drained = true;
                 break;
             };

@@ -123,6 +123,9 @@ pub(super) fn zoned_from_iso(iso: &str) -> String {
 
 /// Microseconds since the epoch of `2024-02-29T12:00:00.250000Z`, years before 1 as ISO 8601 counts them.
 pub(super) fn micros_from_iso(iso: &str) -> Option<i64> {
+    if let Some(micros) = micros_of_four_digit_year(iso.as_bytes()) {
+        return Some(micros);
+    }
     let (date, time) = iso.strip_suffix('Z')?.rsplit_once('T')?;
     let (negative, date) = date.strip_prefix('-').map_or((false, date), |date| (true, date));
     let mut parts = date.split('-').map(|part| part.parse::<i64>().ok());
@@ -131,6 +134,29 @@ pub(super) fn micros_from_iso(iso: &str) -> Option<i64> {
     days_from_civil(year, month, day)
         .checked_mul(MICROS_A_DAY)?
         .checked_add(micros_of_day(time)?)
+}
+
+/// The same for the form nearly every instant has, without looking for its parts.
+fn micros_of_four_digit_year(iso: &[u8]) -> Option<i64> {
+    const FORM: &[u8; 27] = b"0000-00-00T00:00:00.000000Z";
+    let iso: &[u8; 27] = iso.try_into().ok()?;
+    let fits = |(byte, form): (&u8, &u8)| {
+        if *form == b'0' {
+            byte.is_ascii_digit()
+        } else {
+            byte == form
+        }
+    };
+    if !iso.iter().zip(FORM).all(fits) {
+        return None;
+    }
+    let number = |from: usize, digits: usize| {
+        iso[from..from + digits]
+            .iter()
+            .fold(0, |number, digit| number * 10 + i64::from(digit - b'0'))
+    };
+    let seconds = (number(11, 2) * 60 + number(14, 2)) * 60 + number(17, 2);
+    Some(days_from_civil(number(0, 4), number(5, 2), number(8, 2)) * MICROS_A_DAY + seconds * 1_000_000 + number(20, 6))
 }
 
 /// `12:00:00+00` to `12:00:00Z` as Debezium has it; other offsets stay.
@@ -184,6 +210,12 @@ mod tests {
             let iso = zoned_to_iso(&zoned).unwrap();
             prop_assert_eq!(micros_from_iso(&iso), Some(stamp));
             prop_assert_eq!(zoned_from_iso(&iso), zoned);
+        }
+
+        #[test]
+        fn the_usual_form_of_an_instant_is_read_as_any_other(stamp in -62_135_596_800_000_000_i64..253_402_300_800_000_000) {
+            let iso = zoned_to_iso(&format!("{}+00", timestamp_text(stamp))).unwrap();
+            prop_assert_eq!(micros_of_four_digit_year(iso.as_bytes()), Some(stamp));
         }
     }
 }
