@@ -4,15 +4,10 @@ from flask import g
 from superset.app import create_app
 
 from assets import contents
-from superset_config import ACCESS, SITES
+from places import clickhouse, sites
+from superset_config import ACCESS
 
 ADMIN = "admin"
-
-
-def ways() -> dict[str, dict[str, str]]:
-    """How each site is reached, without passwords."""
-    names = sorted(path.name for path in SITES.iterdir() if not path.name.startswith("."))
-    return {site: {key: (SITES / site / key).read_text().strip() for key in ("username", "host", "port", "dbname")} for site in names}
 
 
 def main() -> None:
@@ -32,7 +27,7 @@ def main() -> None:
             # A password that was changed in the Secret counts from the next start.
             security_manager.reset_password(admin.id, password)
         g.user = admin
-        ImportAssetsCommand(contents(ways())).run()
+        ImportAssetsCommand(contents(sites(), clickhouse())).run()
 
 
 if __name__ == "__main__":

@@ -15,4 +15,4 @@ logged "$RUN/superset-packages.log" python3 -m pip install --disable-pip-version
   --target "$folder/site-packages" --python-version 3.11 --implementation cp --abi cp311 --abi abi3 --abi none \
   --platform "manylinux_2_28_$(uname -m)" --platform "manylinux2014_$(uname -m)" --platform any --only-binary=:all: --requirement "$here/requirements.txt"
 rm -rf "$wheels"
-cp "$here"/{run.sh,superset_config.py,provision.py,assets.py} "$folder/"
+cp "$here"/{run.sh,*.py} "$folder/"
