@@ -12,6 +12,7 @@ use rdkafka::ClientConfig;
 use rdkafka::types::RDKafkaErrorCode;
 use synccluster_protocol::Site;
 use synccluster_protocol::status::Dial;
+use synccluster_runtime::kafka::Kafka;
 
 pub use admin::{Admin, Error};
 use decide::{Reader, Seen, Step, Wanted, decide};
@@ -67,10 +68,10 @@ impl Keeper {
         if let Some(facts) = self.fresh(&key, cluster, now) {
             return Ok(facts);
         }
-        let config = synccluster_runtime::kafka::client_config(
-            &crate::plan::bootstrap_servers_from_afar(cluster),
-            "synccluster-operator",
-        );
+        let kafka = Kafka::from(crate::plan::bootstrap_servers_from_afar(cluster));
+        let config = kafka
+            .client_config("synccluster-operator")
+            .map_err(|error| error.to_string())?;
         let facts = keep_topics(config, cluster, observed, now)
             .await
             .map_err(|error| error.to_string())?;

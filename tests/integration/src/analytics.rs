@@ -65,14 +65,14 @@ impl Filled {
         let analytics = Analytics {
             cluster: world.cluster.clone(),
             postgres: PostgresSecret::read(&server.postgres.secret_dir(Role::Connector))?,
-            bootstrap_servers: server.bootstrap.clone(),
+            kafka: server.kafka.clone(),
             clickhouse_secret: self.clickhouse.secret_dir(),
             definitions: self.definitions.clone(),
             generation: self.generation,
             flush_interval: Duration::from_millis(300),
         };
         let stop = CancellationToken::new();
-        let state = Arc::new(State::new(world.cluster.clone(), Site::Server, &server.bootstrap));
+        let state = Arc::new(State::new(world.cluster.clone(), Site::Server, &server.kafka));
         let task = tokio::spawn(supervise(analytics, Arc::clone(&state), stop.clone()));
         self.running = Some(Running { stop, state, task });
         Ok(())

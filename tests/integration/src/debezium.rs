@@ -72,7 +72,7 @@ impl Engine {
             postgres_folder: secret,
             secrets: folder.join("secrets"),
             template: Template::parse(template)?,
-            bootstrap_servers: bootstrap.to_owned(),
+            kafka: bootstrap.into(),
             launch: Launch {
                 // A test that is killed leaves no Java behind.
                 java: ["setpriv", "--pdeathsig=KILL", "--", "java"]
@@ -89,7 +89,7 @@ impl Engine {
             retry: Mutex::new(Retry::default()),
             began: Instant::now(),
         };
-        let state = Arc::new(State::new(cluster.clone(), site, bootstrap));
+        let state = Arc::new(State::new(cluster.clone(), site, &bootstrap.into()));
         let stop = CancellationToken::new();
         let task = tokio::spawn(supervise(uplink, Arc::clone(&state), stop.clone()));
         Ok(Self {

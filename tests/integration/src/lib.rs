@@ -29,6 +29,7 @@ use synccluster_protocol::{
 };
 use synccluster_runtime::{
     health::Health,
+    kafka::Kafka as Brokers,
     postgres::PostgresSecret,
     workload::{State, supervise},
 };
@@ -58,7 +59,7 @@ pub struct SiteUnderTest {
     pub site: Site,
     /// Its database.
     pub postgres: Postgres,
-    bootstrap: String,
+    kafka: Brokers,
     running: Option<Running>,
 }
 
@@ -103,13 +104,13 @@ impl World {
         })
     }
 
-    /// A new site, with its database and its workloads; it reaches Kafka at `bootstrap`.
-    pub async fn add(&mut self, site: Site, bootstrap: &str) -> Result<()> {
+    /// A new site, with its database and its workloads, and the way to Kafka they have.
+    pub async fn add(&mut self, site: Site, kafka: impl Into<Brokers>) -> Result<()> {
         let postgres = Postgres::start().await?;
         self.sites.push(SiteUnderTest {
             site,
             postgres,
-            bootstrap: bootstrap.to_owned(),
+            kafka: kafka.into(),
             running: None,
         });
         self.migrate(site, None).await?;
@@ -184,13 +185,13 @@ impl World {
         let at = self.at_mut(site);
         let secret = |role| PostgresSecret::read(&at.postgres.secret_dir(role));
         let stop = CancellationToken::new();
-        let connector = Arc::new(State::new(cluster.clone(), site, &at.bootstrap));
-        let sink = Arc::new(State::new(cluster.clone(), site, &at.bootstrap));
+        let connector = Arc::new(State::new(cluster.clone(), site, &at.kafka));
+        let sink = Arc::new(State::new(cluster.clone(), site, &at.kafka));
         let requests = Requests::default();
         let uplink = Uplink {
             site,
             postgres: secret(Role::Connector)?,
-            bootstrap_servers: at.bootstrap.clone(),
+            kafka: at.kafka.clone(),
             slot: slot::name(&cluster, site),
             topic: cluster.topic(site),
             topic_spec: Some(TopicSpec {
@@ -203,7 +204,7 @@ impl World {
             cluster,
             site,
             postgres: secret(Role::Sink)?,
-            bootstrap_servers: at.bootstrap.clone(),
+            kafka: at.kafka.clone(),
             max_clock_skew: Duration::from_secs(10),
             digest_interval: DIGEST_INTERVAL,
         };

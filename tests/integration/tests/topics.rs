@@ -16,7 +16,7 @@ use synccluster_operator::{
     validate::{Settings, ValidatedCluster, validate},
 };
 use synccluster_protocol::{Site, status::SinkStatus};
-use synccluster_runtime::kafka::client_config;
+use synccluster_runtime::kafka::Kafka as Brokers;
 
 const SERVER: Site = Site::Server;
 const ONE: Site = Site::Client(1);
@@ -51,13 +51,13 @@ async fn keep(cluster: &ValidatedCluster, sinks: &[&SinkStatus]) -> Result<Vec<T
         sinks: sinks.iter().map(|sink| (sink.site, (*sink).clone())).collect(),
         ..Observed::default()
     };
-    let config = client_config(&Kafka::shared().await?.bootstrap(), "operator");
+    let config = Brokers::from(Kafka::shared().await?.bootstrap()).client_config("operator")?;
     Ok(keep_topics(config, cluster, &observed, Timestamp::now()).await?)
 }
 
 /// What the topic of a site has of its own.
 async fn settings(world: &World, site: Site) -> Result<Vec<String>> {
-    let admin = Admin::new(client_config(&Kafka::shared().await?.bootstrap(), "test"))?;
+    let admin = Admin::new(Brokers::from(Kafka::shared().await?.bootstrap()).client_config("test")?)?;
     let topic = world.cluster.topic(site);
     let seen = admin.describe(&[&topic]).await?;
     let seen = seen.get(&topic).with_context(|| format!("no topic {topic}"))?;
@@ -199,7 +199,7 @@ async fn what_is_missing_is_made_and_what_others_change_is_set_back() -> Result<
     ensure!(settings(&world, Site::Client(2)).await? == ["cleanup.policy=compact", "segment.ms=3600000"]);
 
     // What others set stays, what they changed of ours is set back.
-    let admin = Admin::new(client_config(&Kafka::shared().await?.bootstrap(), "somebody"))?;
+    let admin = Admin::new(Brokers::from(Kafka::shared().await?.bootstrap()).client_config("somebody")?)?;
     let others = [
         ("cleanup.policy", "compact"),
         ("segment.ms", "60000"),

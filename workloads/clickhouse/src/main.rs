@@ -96,7 +96,7 @@ async fn run(arguments: Run) -> ExitCode {
     workload::run(common, |common, postgres| Analytics {
         cluster: common.cluster,
         postgres,
-        bootstrap_servers: common.bootstrap_servers,
+        kafka: common.kafka.kafka(),
         clickhouse_secret: target.clickhouse_secret,
         definitions: target.definitions,
         generation,

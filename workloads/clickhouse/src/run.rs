@@ -8,6 +8,7 @@ use synccluster_protocol::{
 };
 use synccluster_runtime::{
     health::Metric,
+    kafka::Kafka,
     postgres::PostgresSecret,
     workload::{Parts, Phases, State, Workload},
 };
@@ -21,7 +22,7 @@ pub struct Analytics {
     /// The server's Postgres, for the catalogue.
     pub postgres: PostgresSecret,
     /// Kafka.
-    pub bootstrap_servers: String,
+    pub kafka: Kafka,
     /// Folder of ClickHouse's Secret.
     pub clickhouse_secret: PathBuf,
     /// The definitions of tables, if there are any.

@@ -13,7 +13,7 @@ use rdkafka::{
 use synccluster_protocol::status::{AnalyticsPhase, AnalyticsTableStatus, Millis, SourceStatus};
 use synccluster_runtime::{
     clock::{now_micros, now_millis},
-    kafka, postgres,
+    postgres,
     workload::State,
 };
 use tokio::time::{self, Instant};
@@ -111,8 +111,7 @@ pub async fn run(analytics: &Analytics, state: &State<Analytics>) -> Result<(), 
     }
     state.edit().clickhouse_version = Some(version);
     let topic = &analytics.topic();
-    let consumer: StreamConsumer =
-        kafka::consumer_config(&analytics.bootstrap_servers, &analytics.client_id()).create()?;
+    let consumer: StreamConsumer = analytics.kafka.consumer_config(&analytics.client_id())?.create()?;
     while !tokio::task::block_in_place(|| exists(&consumer, topic))? {
         let reason = format!("topic {topic} is not there yet: the server's connector makes it");
         state.explain(AnalyticsPhase::Starting, reason);

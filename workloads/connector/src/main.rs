@@ -57,7 +57,7 @@ async fn main() -> ExitCode {
         postgres,
         slot: slot::name(&common.cluster, common.site),
         topic: common.cluster.topic(common.site),
-        bootstrap_servers: common.bootstrap_servers,
+        kafka: common.kafka.kafka(),
         topic_spec,
         requests: Requests::default(),
     })

@@ -10,6 +10,7 @@ use synccluster_protocol::{
 use synccluster_runtime::{
     clock::now_millis,
     health::Metric,
+    kafka::Kafka,
     postgres::{self, PostgresSecret},
     workload::{Parts, Phases, State, Workload},
 };
@@ -31,7 +32,7 @@ pub struct Uplink {
     /// Its Postgres.
     pub postgres: PostgresSecret,
     /// Kafka.
-    pub bootstrap_servers: String,
+    pub kafka: Kafka,
     /// The slot.
     pub slot: String,
     /// The topic.

@@ -22,7 +22,7 @@ use synccluster_replication::{
 };
 use synccluster_runtime::{
     clock::{now_micros, now_millis},
-    kafka, postgres,
+    postgres,
     workload::State,
 };
 use tokio::{sync::Notify, time};
@@ -145,7 +145,7 @@ struct Session<'a> {
 pub async fn run(uplink: &Uplink, state: &State<Uplink>) -> Result<(), Error> {
     let sql = postgres::connect_once(&uplink.postgres, "synccluster-connector").await?;
     let client_id = format!("{}-connector", uplink.topic);
-    let client = kafka::client_config(&uplink.bootstrap_servers, &client_id);
+    let client = uplink.kafka.client_config(&client_id)?;
     if let Some(spec) = &uplink.topic_spec {
         topic::ensure(&client, &uplink.topic, spec).await?;
     } else {
@@ -154,7 +154,7 @@ pub async fn run(uplink: &Uplink, state: &State<Uplink>) -> Result<(), Error> {
         topic::wait_for(&client, &uplink.topic, waiting).await?;
     }
     let acknowledged = Arc::new(Acknowledged::default());
-    let mut config = kafka::producer_config(&uplink.bootstrap_servers, &client_id);
+    let mut config = uplink.kafka.producer_config(&client_id)?;
     // Kafka being down is waited out: giving a record up would only mean to read it again.
     config
         .set("message.timeout.ms", "0")

@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, path::PathBuf, str::FromStr, time::Duration};
 
 use synccluster_protocol::ClusterName;
-use synccluster_runtime::config::parse_duration;
+use synccluster_runtime::{config::parse_duration, kafka};
 
 use crate::{crdt::Ordinal, windows};
 
@@ -61,6 +61,9 @@ pub struct Run {
     /// Kafka, as host:port. Without it likes are kept and shared, and not published.
     #[arg(long, env = "KAFKA_BOOTSTRAP_SERVERS")]
     pub bootstrap_servers: Option<String>,
+    /// What else there is to say of it.
+    #[command(flatten)]
+    pub kafka: kafka::More,
     /// Where clients are sent to reach this node, HOST or HOST:PORT; by default its host in --nodes, and the port it serves clients on.
     #[arg(long, env = "COUNTER_ADVERTISE", value_parser = parse_advertise)]
     pub advertise: Option<String>,

@@ -51,15 +51,15 @@ pub async fn run(run: config::Run) -> Result<ExitCode, Error> {
     let mesh = Mesh::new(Arc::clone(&node), run.nodes);
     let (stop, pulse) = (CancellationToken::new(), Arc::new(Pulse::default()));
     let kafka = run.bootstrap_servers.as_deref();
-    let kafka = kafka.map(|servers| (servers, Probe::start(servers)));
+    let kafka = kafka.map(|servers| Probe::start(&run.kafka.kafka(servers)));
     let mut tasks = JoinSet::new();
     tasks.spawn(Arc::clone(&node).keep(Arc::clone(&pulse), stop.clone()));
     tasks.spawn(mesh.clone().run(peers, stop.clone()));
     tasks.spawn(Arc::clone(&leader).run(leading, stop.clone()));
     let serving = serve::run(Arc::clone(&node), clients, stop.clone());
     tasks.spawn(async { drop(serving.await) });
-    let kafka = kafka.map(|(servers, probe)| {
-        let settings = Arc::new(run.windows.settings(&run.cluster, servers));
+    let kafka = kafka.map(|probe| {
+        let settings = Arc::new(run.windows.settings(&run.cluster, probe.kafka()));
         let publisher = Publisher::new(Arc::clone(&settings), node.log().clone(), probe.clone());
         let windows = Arc::new(windows::State::new(&run.cluster, probe));
         let kafka = Kafka {

@@ -68,7 +68,7 @@ async fn main() -> ExitCode {
         postgres_folder: common.postgres_secret,
         secrets: arguments.secrets,
         template,
-        bootstrap_servers: common.bootstrap_servers,
+        kafka: common.kafka.kafka(),
         launch: Launch {
             java: vec!["java".to_owned()],
             libs: arguments.libs,

@@ -16,6 +16,7 @@ use synccluster_protocol::{
 use synccluster_runtime::{
     clock::now_millis,
     health::Metric,
+    kafka::Kafka,
     postgres::{self, PostgresSecret},
     workload::{Parts, Phases, State, Workload},
 };
@@ -41,7 +42,7 @@ pub struct Debezium {
     /// Settings that somebody wants otherwise.
     pub template: Template,
     /// Kafka.
-    pub bootstrap_servers: String,
+    pub kafka: Kafka,
     /// How a worker is started.
     pub launch: Launch,
     /// Where it is asked for something.

@@ -154,7 +154,7 @@ async fn streaming(uplink: &Debezium, state: &State<Debezium>, asked: Vec<Connec
     }
     state.phase(ConnectorPhase::Starting);
     let name = uplink.cluster.topic(uplink.site);
-    let topic = Topic::new(&uplink.bootstrap_servers, &name)?;
+    let topic = Topic::new(&uplink.kafka, &name)?;
     let end = topic.end().await?.ok_or(Error::NoTopic(name))?;
     let mut session = Session {
         uplink,
@@ -172,7 +172,7 @@ async fn streaming(uplink: &Debezium, state: &State<Debezium>, asked: Vec<Connec
         sql,
     };
     let settings = session.prepare().await?;
-    let mut worker = Worker::start(&uplink.launch, &uplink.bootstrap_servers)?;
+    let mut worker = Worker::start(&uplink.launch, &uplink.kafka)?;
     let ended = session.work(&mut worker, &settings).await;
     worker.end().await;
     ended
@@ -219,7 +219,7 @@ impl Session<'_> {
         let variables = Variables {
             cluster: uplink.cluster.clone(),
             site: uplink.site,
-            bootstrap_servers: uplink.bootstrap_servers.clone(),
+            bootstrap_servers: uplink.kafka.bootstrap_servers().to_owned(),
             slot: self.slot.clone(),
             publication: PUBLICATION.to_owned(),
             snapshot: self.snapshot.clone(),

@@ -6,7 +6,7 @@ use rdkafka::{
     consumer::{BaseConsumer, Consumer as _},
     error::{KafkaError, RDKafkaErrorCode},
 };
-use synccluster_runtime::kafka;
+use synccluster_runtime::kafka::Kafka;
 use tokio::task;
 
 const ANSWER: Duration = Duration::from_secs(3);
@@ -19,9 +19,9 @@ pub struct Topic {
 }
 
 impl Topic {
-    /// One of `bootstrap_servers`.
-    pub fn new(bootstrap_servers: &str, name: &str) -> Result<Self, KafkaError> {
-        let config = kafka::consumer_config(bootstrap_servers, &format!("{name}-connector"));
+    /// One of this Kafka.
+    pub fn new(kafka: &Kafka, name: &str) -> Result<Self, KafkaError> {
+        let config = kafka.consumer_config(&format!("{name}-connector"))?;
         Ok(Self {
             consumer: Arc::new(config.create()?),
             name: name.to_owned(),

@@ -1,12 +1,15 @@
 //! The Kafka Connect worker, a child process. Standalone: it is the only one of its site, and what a group of workers would share is here not kept at all.
 
 use std::{
+    fmt::Write as _,
     fs::{self, File},
-    io,
+    io::{self, Write as _},
+    os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
     process::Stdio,
 };
 
+use synccluster_runtime::kafka::{Kafka, Security, security};
 use tokio::process::{Child, Command};
 
 /// How a worker is started.
@@ -39,6 +42,9 @@ pub enum Error {
         /// Why.
         source: io::Error,
     },
+    /// How Kafka is spoken to.
+    #[error(transparent)]
+    Security(#[from] security::Error),
     /// A folder of the image.
     #[error("{0} has no jars: the image must have Kafka Connect and Debezium's Postgres connector")]
     NoJars(PathBuf),
@@ -58,7 +64,8 @@ pub struct Worker(Child);
 
 impl Worker {
     /// Starts one that knows nothing of those before.
-    pub fn start(launch: &Launch, bootstrap_servers: &str) -> Result<Self, Error> {
+    pub fn start(launch: &Launch, kafka: &Kafka) -> Result<Self, Error> {
+        let security = kafka.security()?;
         for folder in [&launch.libs, &launch.plugins] {
             if !fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_some()) {
                 return Err(Error::NoJars(folder.clone()));
@@ -73,7 +80,8 @@ impl Worker {
         }
         fs::create_dir_all(&launch.folder).map_err(in_folder(&launch.folder))?;
         let file = launch.folder.join("worker.properties");
-        fs::write(&file, properties(launch, bootstrap_servers)).map_err(in_folder(&file))?;
+        let text = properties(launch, kafka.bootstrap_servers(), security.as_ref());
+        write_secretly(&file, &text).map_err(in_folder(&file))?;
         let (program, before) = launch.java.split_first().map_or(("java", &[][..]), |(p, b)| (p, b));
         let mut command = Command::new(program);
         command
@@ -123,9 +131,15 @@ impl Worker {
     }
 }
 
+/// For no eyes but ours: it may hold a password.
+fn write_secretly(file: &Path, text: &str) -> io::Result<()> {
+    let mut open = File::options().write(true).create_new(true).mode(0o600).open(file)?;
+    open.write_all(text.as_bytes())
+}
+
 /// Its settings. Only loopback reaches it, since it does whatever it is asked.
-fn properties(launch: &Launch, bootstrap_servers: &str) -> String {
-    format!(
+fn properties(launch: &Launch, bootstrap_servers: &str, security: Option<&Security>) -> String {
+    let mut properties = format!(
         "bootstrap.servers={bootstrap_servers}
 listeners=http://127.0.0.1:{port}
 plugin.path={plugins}
@@ -143,5 +157,47 @@ reconnect.backoff.max.ms=1000
         port = launch.rest_port,
         plugins = launch.plugins.display(),
         offsets = launch.folder.join("offsets").display(),
-    )
+    );
+    let security = security.map(Security::java).unwrap_or_default();
+    // The worker's own client, and those it makes for the connector.
+    for client in ["", "producer.", "admin."] {
+        for (name, value) in &security {
+            let _ = writeln!(properties, "{client}{name}={}", escaped(value));
+        }
+    }
+    properties
+}
+
+/// A value as `java.util.Properties` reads it, in one line.
+fn escaped(value: &str) -> String {
+    let mut text = String::with_capacity(value.len());
+    for c in value.chars() {
+        match c {
+            '\\' => text.push_str("\\\\"),
+            '\n' => text.push_str("\\n"),
+            '\r' => text.push_str("\\r"),
+            // A blank at the beginning would be taken for one before the value.
+            ' ' if text.is_empty() => text.push_str("\\ "),
+            c if c.is_ascii() => text.push(c),
+            c => {
+                let mut units = [0; 2];
+                for unit in c.encode_utf16(&mut units) {
+                    let _ = write!(text, "\\u{unit:04x}");
+                }
+            }
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::escaped;
+
+    #[test]
+    fn a_value_stays_in_its_line_and_comes_back() {
+        assert_eq!(escaped("a\nb"), "a\\nb");
+        assert_eq!(escaped(" \"x\\\""), "\\ \"x\\\\\"");
+        assert_eq!(escaped("ü€😀"), "\\u00fc\\u20ac\\ud83d\\ude00");
+    }
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use axum::{Router, extract::DefaultBodyLimit, middleware};
 use synccluster_protocol::ClusterName;
+use synccluster_runtime::kafka::Kafka as Brokers;
 use tokio_util::sync::CancellationToken;
 use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
@@ -32,8 +33,8 @@ pub struct App {
     pub sites: Sites,
     /// What is enrolled at each.
     pub catalogues: Catalogues,
-    /// Kafka, as host:port.
-    pub bootstrap_servers: String,
+    /// The brokers, and how they are spoken to.
+    pub brokers: Brokers,
     /// Its topics and groups.
     pub kafka: Kafka,
     /// Who may do what.
@@ -63,15 +64,16 @@ pub type Shared = Arc<App>;
 
 impl App {
     /// Without Kubernetes, and everybody may do everything.
-    pub fn new(cluster: ClusterName, sites: Sites, bootstrap_servers: String) -> Self {
+    pub fn new(cluster: ClusterName, sites: Sites, brokers: impl Into<Brokers>) -> Self {
+        let brokers = brokers.into();
         Self {
             access: Access::open(cluster.clone()),
             kubernetes: None,
             cluster,
             sites,
             catalogues: Catalogues::default(),
-            kafka: Kafka::new(&bootstrap_servers),
-            bootstrap_servers,
+            kafka: Kafka::new(brokers.clone()),
+            brokers,
             metrics: Metrics::default(),
             connections: Limit::new("connections", 16_384),
             tails: Limit::new("live tails", 16),

@@ -5,6 +5,7 @@ use std::{net::SocketAddr, path::PathBuf, sync::Arc};
 use axum::http::HeaderName;
 use clap::ValueEnum;
 use synccluster_protocol::ClusterName;
+use synccluster_runtime::kafka;
 
 use crate::{
     access::{self, Access, Identity},
@@ -47,11 +48,16 @@ pub struct Config {
     /// Folder with one folder a site (server, client-1, …), each with username, password, host, port and dbname.
     #[arg(long, env = "SYNC_SITES_DIR", value_name = "FOLDER")]
     pub sites: PathBuf,
-    /// Kafka, as host:port.
-    #[arg(long, env = "KAFKA_BOOTSTRAP_SERVERS")]
-    pub bootstrap_servers: String,
-    /// Copies of the topic through which the gateway's replicas tell each other what they learn.
-    #[arg(long, env = "SYNC_TOPIC_REPLICATION", default_value_t = 1)]
+    /// Kafka.
+    #[command(flatten)]
+    pub kafka: kafka::Arguments,
+    /// Copies of the topic through which the gateway's replicas tell each other what they learn; -1 for as many as the brokers make by default.
+    #[arg(
+        long,
+        env = "SYNC_TOPIC_REPLICATION",
+        default_value_t = 1,
+        allow_negative_numbers = true
+    )]
     pub topic_replication: i32,
     /// Where the page, the API, events and Socket.IO are served.
     #[arg(long, env = "SYNC_WEB_LISTEN", default_value = "127.0.0.1:8000")]
@@ -102,7 +108,7 @@ impl Config {
     /// What requests share.
     pub async fn app(self) -> Result<Shared, Error> {
         let access = self.who_may()?;
-        let mut app = App::new(self.cluster.clone(), Sites::read(&self.sites)?, self.bootstrap_servers);
+        let mut app = App::new(self.cluster.clone(), Sites::read(&self.sites)?, self.kafka.kafka());
         app.access = access;
         app.counters = self.counter_address.map(|clients| {
             Counters::new(&self.cluster, clients, self.counter_leader_address)

@@ -4,6 +4,8 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use synccluster_protocol::{ClusterName, Site};
 
+use crate::kafka;
+
 /// Flags that connector and sink share.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Common {
@@ -16,9 +18,9 @@ pub struct Common {
     /// Folder with username, password, host, port and dbname, as a Secret is mounted.
     #[arg(long, env = "SYNC_POSTGRES_SECRET")]
     pub postgres_secret: PathBuf,
-    /// Kafka, as host:port.
-    #[arg(long, env = "KAFKA_BOOTSTRAP_SERVERS")]
-    pub bootstrap_servers: String,
+    /// Kafka.
+    #[command(flatten)]
+    pub kafka: kafka::Arguments,
     /// Where /livez, /readyz, /metrics and /status are served.
     #[arg(long, env = "SYNC_LISTEN", default_value = "127.0.0.1:8080")]
     pub listen: SocketAddr,

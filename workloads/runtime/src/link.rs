@@ -10,9 +10,18 @@ use std::{
 };
 
 use synccluster_protocol::status::{Dial, LinkStatus, Millis};
-use tokio::{net::TcpStream, sync::watch, task, time};
+use tokio::{
+    net::TcpStream,
+    sync::watch,
+    task::{self, JoinSet},
+    time,
+};
 
-use crate::{clock::now_millis, sockets};
+use crate::{
+    clock::now_millis,
+    kafka::{Kafka, Turned},
+    sockets,
+};
 
 /// Time between two dials.
 const EVERY: Duration = Duration::from_secs(1);
@@ -37,6 +46,16 @@ pub enum Verdict {
 pub struct Probe {
     state: Arc<Mutex<State>>,
     verdict: watch::Receiver<Verdict>,
+    kafka: Kafka,
+}
+
+/// Why a session over a link has to end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Over {
+    /// The link is cut.
+    Cut,
+    /// Kafka is to be spoken to in another way.
+    Turned(Turned),
 }
 
 #[derive(Default)]
@@ -76,13 +95,9 @@ impl State {
 }
 
 impl Probe {
-    /// Starts probing the first of `bootstrap_servers`.
-    pub fn start(bootstrap_servers: &str) -> Self {
-        let peer = bootstrap_servers.split(',').next().unwrap_or_default().to_owned();
-        let port = peer
-            .rsplit_once(':')
-            .and_then(|(_, port)| port.parse().ok())
-            .unwrap_or(9092);
+    /// Starts probing the way to this Kafka.
+    pub fn start(kafka: &Kafka) -> Self {
+        let peer = kafka.bootstrap_servers().to_owned();
         let state = Arc::new(Mutex::new(State {
             status: LinkStatus {
                 peer: peer.clone(),
@@ -94,15 +109,18 @@ impl Probe {
         let probe = Self {
             state: Arc::clone(&state),
             verdict,
+            kafka: kafka.clone(),
         };
+        let kafka = kafka.clone();
         tokio::spawn(async move {
             let mut tick = time::interval(EVERY);
             tick.set_missed_tick_behavior(time::MissedTickBehavior::Delay);
             loop {
                 tick.tick().await;
-                let dial = dial(&peer).await;
+                let dial = dial_any(&kafka).await;
                 // The kernel walks every socket of the namespace for this, which can take a tenth of a second: not on a thread that serves.
-                let asked = task::spawn_blocking(move || sockets::established_to(port));
+                let ports = kafka.clone();
+                let asked = task::spawn_blocking(move || sockets::established_to(ports.ports()));
                 let established = asked.await.ok().flatten().unwrap_or_default();
                 let next =
                     state
@@ -124,6 +142,19 @@ impl Probe {
             }
         });
         probe
+    }
+
+    /// The Kafka it leads to.
+    pub fn kafka(&self) -> &Kafka {
+        &self.kafka
+    }
+
+    /// Returns when a session has to end.
+    pub async fn over(&self) -> Over {
+        tokio::select! {
+            () = self.wait_for(Verdict::Cut) => Over::Cut,
+            turned = self.kafka.turned() => Over::Turned(turned),
+        }
     }
 
     /// What was measured last.
@@ -153,6 +184,20 @@ impl Probe {
             std::future::pending::<()>().await;
         }
     }
+}
+
+/// A fresh dial of every bootstrap server at once: one that is open is a way, and one that refuses is none that is blocked.
+async fn dial_any(kafka: &Kafka) -> Dial {
+    let mut dials = JoinSet::new();
+    for server in kafka.servers() {
+        let server = server.to_owned();
+        dials.spawn(async move { dial(&server).await });
+    }
+    let dials = dials.join_all().await;
+    [Dial::Open, Dial::Refused]
+        .into_iter()
+        .find(|found| dials.contains(found))
+        .unwrap_or(Dial::Blocked)
 }
 
 /// One fresh TCP connection, closed at once.

@@ -6,21 +6,21 @@ use std::fs;
 /// `TCP_ESTABLISHED` in the kernel's table.
 const ESTABLISHED: &str = "01";
 
-/// Established connections of this network namespace to `port` at any address; `None` where the kernel does not tell.
-pub fn established_to(port: u16) -> Option<u32> {
+/// Established connections of this network namespace to these ports at any address; `None` where the kernel does not tell.
+pub fn established_to(ports: &[u16]) -> Option<u32> {
     let tables: Vec<_> = ["/proc/net/tcp", "/proc/net/tcp6"]
         .iter()
         .filter_map(|path| fs::read_to_string(path).ok())
         .collect();
-    (!tables.is_empty()).then(|| tables.iter().map(|table| count_established(table, port)).sum())
+    (!tables.is_empty()).then(|| tables.iter().map(|table| count_established(table, ports)).sum())
 }
 
-fn count_established(table: &str, port: u16) -> u32 {
-    let wanted = format!(":{port:04X}");
+fn count_established(table: &str, ports: &[u16]) -> u32 {
+    let wanted: Vec<String> = ports.iter().map(|port| format!(":{port:04X}")).collect();
     let matching = table.lines().skip(1).filter(|line| {
         let mut columns = line.split_ascii_whitespace().skip(2);
         let (remote, state) = (columns.next(), columns.next());
-        state == Some(ESTABLISHED) && remote.is_some_and(|remote| remote.ends_with(&wanted))
+        state == Some(ESTABLISHED) && remote.is_some_and(|remote| wanted.iter().any(|wanted| remote.ends_with(wanted)))
     });
     u32::try_from(matching.count()).unwrap_or(u32::MAX)
 }
@@ -38,18 +38,18 @@ mod tests {
 
     #[test]
     fn only_established_connections_to_the_port_count() {
-        assert_eq!(count_established(TABLE, 9092), 1);
-        assert_eq!(count_established(TABLE, 5432), 1);
-        assert_eq!(count_established(TABLE, 8080), 0);
+        assert_eq!(count_established(TABLE, &[9092]), 1);
+        assert_eq!(count_established(TABLE, &[9092, 5432]), 2);
+        assert_eq!(count_established(TABLE, &[8080]), 0);
     }
 
     #[test]
     fn a_real_connection_is_seen_while_it_lives() {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
-        assert_eq!(established_to(port), Some(0));
+        assert_eq!(established_to(&[port]), Some(0));
         let connection = std::net::TcpStream::connect(("127.0.0.1", port)).unwrap();
-        assert_eq!(established_to(port), Some(1));
+        assert_eq!(established_to(&[port]), Some(1));
         drop(connection);
     }
 }

@@ -19,13 +19,16 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     config::Common,
     health::{self, Health, Metric, Pulse},
-    link::{Probe, Verdict},
+    kafka::{Kafka, Refused, Turned},
+    link::{Over, Probe, Verdict},
     postgres::PostgresSecret,
     telemetry,
 };
 
 /// Between a failure and the next try.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
+/// The same where somebody else's brokers do not take us: only a person changes that, and each try is a handshake of theirs.
+const ASK_AGAIN_AFTER: Duration = Duration::from_secs(5);
 
 /// How often it says it is alive while it waits for the link.
 const SIGN_OF_LIFE: Duration = Duration::from_secs(5);
@@ -105,12 +108,12 @@ pub struct State<W: Workload> {
 
 impl<W: Workload> State<W> {
     /// At the start; begins to probe the way to Kafka.
-    pub fn new(cluster: ClusterName, site: Site, bootstrap_servers: &str) -> Self {
+    pub fn new(cluster: ClusterName, site: Site, kafka: &Kafka) -> Self {
         Self {
             labels: format!("cluster=\"{cluster}\",site=\"{site}\""),
             status: Mutex::new(W::status(cluster, site)),
             pulse: Pulse::default(),
-            probe: Probe::start(bootstrap_servers),
+            probe: Probe::start(kafka),
         }
     }
 
@@ -196,18 +199,37 @@ pub async fn supervise<W: Workload>(workload: W, state: Arc<State<W>>, stop: Can
             }
             continue;
         }
-        tokio::select! {
+        let (error, pause) = tokio::select! {
             biased;
-            () = stop.cancelled() => {}
-            () = state.probe().wait_for(Verdict::Cut) => tracing::warn!("the link to Kafka is cut: every connection is closed"),
-            ended = workload.session(&state) => if let Err(error) = ended {
-                tracing::warn!(%error, "session ended; trying again");
-                state.explain(W::PHASES.failing, error.to_string());
-                tokio::select! { () = stop.cancelled() => {}, () = time::sleep(RETRY_AFTER) => {} }
+            () = stop.cancelled() => break,
+            over = state.probe().over() => match over {
+                Over::Cut => {
+                    tracing::warn!("the link to Kafka is cut: every connection is closed");
+                    continue;
+                }
+                Over::Turned(Turned::Renewed) => {
+                    tracing::info!("the secret of Kafka has changed: going on with what it says now");
+                    continue;
+                }
+                Over::Turned(Turned::Refused(refused)) => (refused.to_string(), ASK_AGAIN_AFTER),
             },
-        }
+            ended = checked(&workload, &state) => match ended {
+                Ok(Ok(())) => continue,
+                Ok(Err(error)) => (error.to_string(), RETRY_AFTER),
+                Err(refused) => (refused.to_string(), ASK_AGAIN_AFTER),
+            },
+        };
+        tracing::warn!(error, "session ended; trying again");
+        state.explain(W::PHASES.failing, error);
+        tokio::select! { () = stop.cancelled() => {}, () = state.probe().kafka().renewed() => {}, () = time::sleep(pause) => {} }
     }
     beside.abort();
+}
+
+/// A session, if the brokers take us: librdkafka would try for ever and say nothing.
+async fn checked<W: Workload>(workload: &W, state: &State<W>) -> Result<Result<(), W::Error>, Refused> {
+    state.probe().kafka().check().await?;
+    Ok(workload.session(state).await)
 }
 
 /// The life of a workload's process, from what it is told to its exit code.
@@ -221,11 +243,7 @@ pub async fn run<W: Workload>(common: Common, workload: impl FnOnce(Common, Post
         }
     };
     let (listen, stop) = (common.listen, CancellationToken::new());
-    let state = Arc::new(State::new(
-        common.cluster.clone(),
-        common.site,
-        &common.bootstrap_servers,
-    ));
+    let state = Arc::new(State::new(common.cluster.clone(), common.site, &common.kafka.kafka()));
     let workload = workload(common, postgres);
     let routes = workload.routes();
     let work = tokio::spawn(supervise(workload, Arc::clone(&state), stop.clone()));

@@ -45,7 +45,7 @@ async fn main() -> ExitCode {
         cluster: common.cluster,
         site: common.site,
         postgres,
-        bootstrap_servers: common.bootstrap_servers,
+        kafka: common.kafka.kafka(),
         max_clock_skew: arguments.max_clock_skew,
         digest_interval: arguments.digest_interval,
     })

@@ -11,7 +11,7 @@ use rdkafka::{
     error::{KafkaError, RDKafkaErrorCode},
     message::BorrowedMessage,
 };
-use synccluster_runtime::kafka;
+use synccluster_runtime::kafka::Kafka;
 use tokio::time;
 
 /// Bytes of records read in one go.
@@ -52,14 +52,8 @@ pub struct Replay {
 
 impl Replay {
     /// The records from offset `first` up to before `end`.
-    pub fn start(
-        bootstrap_servers: &str,
-        client_id: &str,
-        topic: &str,
-        first: i64,
-        end: i64,
-    ) -> Result<Self, KafkaError> {
-        let mut config = kafka::consumer_config(bootstrap_servers, client_id);
+    pub fn start(kafka: &Kafka, client_id: &str, topic: &str, first: i64, end: i64) -> Result<Self, KafkaError> {
+        let mut config = kafka.consumer_config(client_id)?;
         // Compaction may have taken the last records meanwhile; then the end of the topic is the end.
         config.set("enable.partition.eof", "true");
         let consumer = config.create_with_context::<_, StreamConsumer<Quiet>>(Quiet)?;

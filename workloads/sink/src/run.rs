@@ -9,6 +9,7 @@ use synccluster_protocol::{
 };
 use synccluster_runtime::{
     health::Metric,
+    kafka::Kafka,
     postgres::PostgresSecret,
     workload::{Parts, Phases, State, Workload},
 };
@@ -24,7 +25,7 @@ pub struct Downlink {
     /// Its Postgres.
     pub postgres: PostgresSecret,
     /// Kafka.
-    pub bootstrap_servers: String,
+    pub kafka: Kafka,
     /// How far ahead a version may be and still be waited for.
     pub max_clock_skew: Duration,
     /// How often the digest is computed while rows keep changing.
@@ -40,7 +41,7 @@ impl Downlink {
     /// A part of a topic, again.
     pub fn replay(&self, topic: &str, first: i64, end: i64) -> Result<Replay, KafkaError> {
         let client_id = format!("{}-replay", self.client_id());
-        Replay::start(&self.bootstrap_servers, &client_id, topic, first, end)
+        Replay::start(&self.kafka, &client_id, topic, first, end)
     }
 }
 

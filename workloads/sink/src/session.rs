@@ -10,7 +10,7 @@ use synccluster_protocol::{
 };
 use synccluster_runtime::{
     clock::{now_micros, now_millis},
-    kafka, postgres,
+    postgres,
     workload::State,
 };
 use tokio::time::{self, Instant};
@@ -72,8 +72,7 @@ struct Session<'a> {
 pub async fn run(downlink: &Downlink, state: &State<Downlink>) -> Result<(), Error> {
     let mut target = Target::connect(&downlink.postgres, downlink.site).await?;
     let progress = target.progress().await?;
-    let consumer: StreamConsumer =
-        kafka::consumer_config(&downlink.bootstrap_servers, &downlink.client_id()).create()?;
+    let consumer: StreamConsumer = downlink.kafka.consumer_config(&downlink.client_id())?.create()?;
     let source = Source::new(consumer);
     let mut session = Session {
         downlink,

@@ -66,7 +66,7 @@ pub fn some(count: i64, ids: i64, from: i64) -> Vec<Like> {
 pub fn client(settings: &Settings) -> ClientConfig {
     let mut config = ClientConfig::new();
     config
-        .set("bootstrap.servers", &settings.bootstrap_servers)
+        .set("bootstrap.servers", settings.kafka.bootstrap_servers())
         .set("broker.address.family", "v4");
     config
 }

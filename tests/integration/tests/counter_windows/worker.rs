@@ -29,7 +29,7 @@ struct Flags {
 /// A cluster of its own at this Kafka.
 pub fn settings(cluster: &str, bootstrap: &str) -> Result<Settings> {
     let flags = <Flags as clap::Parser>::try_parse_from(["worker"])?;
-    Ok(flags.arguments.settings(&cluster.parse()?, bootstrap))
+    Ok(flags.arguments.settings(&cluster.parse()?, &bootstrap.into()))
 }
 
 /// A cluster of its own, with its topics.
@@ -48,7 +48,7 @@ pub struct Task {
 
 impl Task {
     pub fn start(settings: &Settings) -> Self {
-        let state = Arc::new(State::new(&settings.cluster, Probe::start(&settings.bootstrap_servers)));
+        let state = Arc::new(State::new(&settings.cluster, Probe::start(&settings.kafka)));
         let stop = CancellationToken::new();
         let windows = Windows::new(Arc::new(settings.clone()), Arc::clone(&state));
         let running = tokio::spawn(supervise(windows, stop.clone()));
@@ -70,7 +70,7 @@ impl Process {
         command
             .args(["--exact", "worker::worker_process", "--nocapture"])
             .env(CLUSTER, settings.cluster.to_string())
-            .env(KAFKA, &settings.bootstrap_servers)
+            .env(KAFKA, settings.kafka.bootstrap_servers())
             .stdout(Stdio::null());
         Ok(Self(command.spawn()?))
     }

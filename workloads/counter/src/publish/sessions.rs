@@ -2,12 +2,17 @@
 
 use std::{fmt::Display, time::Duration};
 
-use synccluster_runtime::link::{Probe, Verdict};
+use synccluster_runtime::{
+    kafka::{Refused, Turned},
+    link::{Over, Probe, Verdict},
+};
 use tokio::time;
 use tokio_util::sync::CancellationToken;
 
 /// Between a failure and the next try.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
+/// The same where somebody else's brokers do not take us: only a person changes that, and each try is a handshake of theirs.
+const ASK_AGAIN_AFTER: Duration = Duration::from_secs(5);
 
 /// A sign of life now and then, while there is no way to Kafka.
 const LOOK_AFTER: Duration = Duration::from_secs(5);
@@ -31,6 +36,12 @@ pub trait Sessions: Send + Sync {
     fn told(&self, error: Option<String>);
 }
 
+/// A session, if the brokers take us: librdkafka would try for ever and say nothing.
+async fn checked<S: Sessions>(sessions: &S) -> Result<Result<(), S::Error>, Refused> {
+    sessions.probe().kafka().check().await?;
+    Ok(sessions.session().await)
+}
+
 /// Runs until `stop`.
 pub async fn supervise(sessions: impl Sessions, stop: CancellationToken) {
     while !stop.is_cancelled() {
@@ -43,17 +54,26 @@ pub async fn supervise(sessions: impl Sessions, stop: CancellationToken) {
             }
             continue;
         }
-        let error = tokio::select! {
+        let (error, pause) = tokio::select! {
             biased;
             () = stop.cancelled() => return,
-            () = sessions.probe().wait_for(Verdict::Cut) => "the link to Kafka is cut: every connection is closed".to_owned(),
-            ended = sessions.session() => match ended {
-                Ok(()) => continue,
-                Err(error) => error.to_string(),
+            over = sessions.probe().over() => match over {
+                Over::Cut => ("the link to Kafka is cut: every connection is closed".to_owned(), RETRY_AFTER),
+                Over::Turned(Turned::Renewed) => {
+                    tracing::info!("the secret of Kafka has changed: going on with what it says now");
+                    continue;
+                }
+                Over::Turned(Turned::Refused(refused)) => (refused.to_string(), ASK_AGAIN_AFTER),
+            },
+            ended = checked(&sessions) => match ended {
+                Ok(Ok(())) => continue,
+                Ok(Err(error)) => (error.to_string(), RETRY_AFTER),
+                Err(refused) => (refused.to_string(), ASK_AGAIN_AFTER),
             },
         };
         tracing::warn!(error, "session ended");
         sessions.told(Some(error));
-        tokio::select! { () = stop.cancelled() => {}, () = time::sleep(RETRY_AFTER) => {} }
+        let renewed = sessions.probe().kafka().renewed();
+        tokio::select! { () = stop.cancelled() => {}, () = renewed => {}, () = time::sleep(pause) => {} }
     }
 }

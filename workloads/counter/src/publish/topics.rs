@@ -9,7 +9,6 @@ use rdkafka::{
     error::KafkaError,
     types::RDKafkaErrorCode,
 };
-use synccluster_runtime::kafka;
 
 use crate::windows::Settings;
 
@@ -54,7 +53,7 @@ pub enum Error {
 /// Makes the topics that are missing, and checks that they fit each other.
 pub async fn ensure(settings: &Settings) -> Result<(), Error> {
     let topics = &settings.topics;
-    let client = kafka::client_config(&settings.bootstrap_servers, &settings.group());
+    let client = settings.kafka.client_config(&settings.group())?;
     let admin: AdminClient<DefaultClientContext> = client.create()?;
     let (likes_kept, windows_kept) = (millis(topics.likes_retention), millis(topics.aggregations_retention));
     let new = |name| NewTopic::new(name, topics.partitions, TopicReplication::Fixed(topics.replication));
@@ -86,7 +85,7 @@ pub async fn ensure(settings: &Settings) -> Result<(), Error> {
 
 /// A topic that was there before may have other partitions.
 fn check(settings: &Settings) -> Result<(), Error> {
-    let consumer: BaseConsumer = kafka::client_config(&settings.bootstrap_servers, &settings.group()).create()?;
+    let consumer: BaseConsumer = settings.kafka.client_config(&settings.group())?.create()?;
     let partitions = |topic: &str| -> Result<usize, Error> {
         let known = consumer.fetch_metadata(Some(topic), ANSWER)?;
         Ok(known.topics().iter().map(|topic| topic.partitions().len()).sum())

@@ -10,7 +10,7 @@ use rdkafka::{
     error::{KafkaError, RDKafkaErrorCode},
     producer::{BaseProducer, BaseRecord, Producer, ProducerContext},
 };
-use synccluster_runtime::kafka;
+use synccluster_runtime::kafka::Kafka;
 
 /// A transaction that Kafka has not taken by then is given up. Kafka aborts the one of a killed process by then too, if nobody fences it before.
 pub const LIMIT: Duration = Duration::from_secs(30);
@@ -31,8 +31,8 @@ pub enum Error {
 }
 
 /// A producer of transactions under this id.
-pub fn config(bootstrap_servers: &str, id: &str) -> ClientConfig {
-    let mut config = kafka::producer_config(bootstrap_servers, id);
+pub fn config(kafka: &Kafka, id: &str) -> Result<ClientConfig, KafkaError> {
+    let mut config = kafka.producer_config(id)?;
     config
         .set("transactional.id", id)
         .set("transaction.timeout.ms", LIMIT.as_millis().to_string())
@@ -43,7 +43,7 @@ pub fn config(bootstrap_servers: &str, id: &str) -> ClientConfig {
         .set("retry.backoff.ms", "10")
         // As Java's clients do, so that the same key is in the same partition whoever writes it.
         .set("partitioner", "murmur2_random");
-    config
+    Ok(config)
 }
 
 /// Ends what a former owner of the id left, and keeps it from committing ever again.

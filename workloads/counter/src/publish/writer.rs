@@ -7,7 +7,6 @@ use rdkafka::{
     consumer::{BaseConsumer, Consumer, ConsumerGroupMetadata},
     producer::{BaseProducer, BaseRecord, DefaultProducerContext, Producer},
 };
-use synccluster_runtime::kafka;
 use tokio::sync::oneshot;
 
 use super::{
@@ -37,10 +36,10 @@ impl Writer {
     /// Fences whoever published this log before, and finds how far that came.
     pub fn open(settings: Arc<Settings>, origin: Origin, stop: Arc<AtomicBool>) -> Result<Self, Error> {
         let id = format!("{}-counter-{}", settings.cluster, origin.ordinal);
-        let producer: BaseProducer = transaction::config(&settings.bootstrap_servers, &id).create()?;
+        let producer: BaseProducer = transaction::config(&settings.kafka, &id)?.create()?;
         transaction::fence(&producer, &stop)?;
         let group = format!("{}.counter-{}", settings.cluster, origin.ordinal);
-        let consumer: BaseConsumer = kafka::consumer_config(&settings.bootstrap_servers, &group).create()?;
+        let consumer: BaseConsumer = settings.kafka.consumer_config(&group)?.create()?;
         let mut asked = TopicPartitionList::new();
         asked.add_partition(&settings.topics.likes, 0);
         let committed = consumer.committed_offsets(asked, LIMIT)?;

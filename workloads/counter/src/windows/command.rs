@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, process::ExitCode, sync::Arc};
 
 use synccluster_protocol::ClusterName;
-use synccluster_runtime::{health, link::Probe};
+use synccluster_runtime::{health, kafka, link::Probe};
 use tokio_util::sync::CancellationToken;
 
 use super::{session::Windows, settings::Arguments, state::State};
@@ -15,9 +15,9 @@ pub struct Run {
     /// The SyncCluster's name.
     #[arg(long, env = "SYNC_CLUSTER")]
     pub cluster: ClusterName,
-    /// Kafka, as host:port.
-    #[arg(long, env = "KAFKA_BOOTSTRAP_SERVERS")]
-    pub bootstrap_servers: String,
+    /// Kafka.
+    #[command(flatten)]
+    pub kafka: kafka::Arguments,
     /// Where /livez, /readyz, /metrics and /status are served.
     #[arg(long, env = "SYNC_LISTEN", default_value = "127.0.0.1:8080")]
     pub listen: SocketAddr,
@@ -28,8 +28,9 @@ pub struct Run {
 
 /// Runs until the process is asked to stop.
 pub async fn run(run: Run) -> ExitCode {
-    let settings = Arc::new(run.windows.settings(&run.cluster, &run.bootstrap_servers));
-    let state = Arc::new(State::new(&run.cluster, Probe::start(&run.bootstrap_servers)));
+    let kafka = run.kafka.kafka();
+    let settings = Arc::new(run.windows.settings(&run.cluster, &kafka));
+    let state = Arc::new(State::new(&run.cluster, Probe::start(&kafka)));
     let stop = CancellationToken::new();
     let windows = Windows::new(settings, Arc::clone(&state));
     let work = tokio::spawn(supervise(windows, stop.clone()));

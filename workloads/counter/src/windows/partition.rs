@@ -184,7 +184,7 @@ impl Partition {
             .iter()
             .map(|_| AtomicI64::new(0))
             .collect();
-        Ok(transaction::config(&self.settings.bootstrap_servers, &id).create_with_context(Ends(ends))?)
+        Ok(transaction::config(&self.settings.kafka, &id)?.create_with_context(Ends(ends))?)
     }
 
     fn commit(

@@ -11,7 +11,6 @@ use rdkafka::{
     consumer::{BaseConsumer, Consumer, ConsumerContext, ConsumerGroupMetadata},
     error::{KafkaError, KafkaResult, RDKafkaErrorCode},
 };
-use synccluster_runtime::kafka;
 
 use super::{
     aggregate::{Aggregate, Emitted},
@@ -38,7 +37,9 @@ impl<'a> Readback<'a> {
     /// Of this partition. Whoever else wrote to it has to be fenced already.
     pub fn new(settings: &'a Settings, partition: i32, stop: &'a AtomicBool) -> KafkaResult<Self> {
         let client_id = format!("{}-windows-{partition}-readback", settings.cluster);
-        let consumer = kafka::consumer_config(&settings.bootstrap_servers, &client_id)
+        let consumer = settings
+            .kafka
+            .consumer_config(&client_id)?
             .set("group.id", settings.group())
             .set("enable.partition.eof", "true")
             .set("queued.max.messages.kbytes", "512")

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use synccluster_protocol::ClusterName;
-use synccluster_runtime::config::parse_duration;
+use synccluster_runtime::{config::parse_duration, kafka::Kafka};
 
 use super::{engine::Rules, size::Sizes};
 
@@ -34,8 +34,8 @@ pub struct Arguments {
     /// Partitions of a topic that is made. Topics that exist keep theirs, and must all have the same number.
     #[arg(long, env = "COUNTER_TOPIC_PARTITIONS", default_value_t = 4, value_parser = clap::value_parser!(i32).range(1..=1000))]
     pub topic_partitions: i32,
-    /// Copies of a topic that is made.
-    #[arg(long, env = "COUNTER_TOPIC_REPLICATION", default_value_t = 1, value_parser = clap::value_parser!(i32).range(1..=7))]
+    /// Copies of a topic that is made; -1 for as many as the brokers make by default.
+    #[arg(long, env = "COUNTER_TOPIC_REPLICATION", default_value_t = 1, allow_negative_numbers = true, value_parser = clap::value_parser!(i32).range(-1..=7))]
     pub topic_replication: i32,
     /// How long the topic of the likes keeps them, when it is made.
     #[arg(long, env = "COUNTER_LIKES_RETENTION", default_value = "168h", value_parser = parse_duration)]
@@ -47,12 +47,12 @@ pub struct Arguments {
 
 impl Arguments {
     /// For one cluster.
-    pub fn settings(&self, cluster: &ClusterName, bootstrap_servers: &str) -> Settings {
+    pub fn settings(&self, cluster: &ClusterName, kafka: &Kafka) -> Settings {
         let topic = |own: &Option<String>, name: &str| own.clone().unwrap_or_else(|| format!("{cluster}.{name}"));
         let aggregations = topic(&self.aggregations_topic, "aggregations-");
         Settings {
             cluster: cluster.clone(),
-            bootstrap_servers: bootstrap_servers.to_owned(),
+            kafka: kafka.clone(),
             topics: Topics {
                 likes: topic(&self.likes_topic, "likes"),
                 aggregations: self
@@ -82,7 +82,7 @@ pub struct Settings {
     /// The cluster.
     pub cluster: ClusterName,
     /// Kafka.
-    pub bootstrap_servers: String,
+    pub kafka: Kafka,
     /// From where to where.
     pub topics: Topics,
     /// What is counted.

@@ -16,7 +16,7 @@ use rdkafka::{
     error::{KafkaError, RDKafkaErrorCode},
     message::BorrowedMessage,
 };
-use synccluster_runtime::{clock::now_millis, kafka};
+use synccluster_runtime::clock::now_millis;
 
 use super::{
     partition::{Address, Answer},
@@ -47,7 +47,9 @@ pub enum Error {
 
 /// Counts until `stop`. All it has is dropped then; what was not committed is counted again by whoever counts next.
 pub fn run(settings: &Arc<Settings>, state: &State, stop: &Arc<AtomicBool>) -> Result<(), Error> {
-    let consumer: BaseConsumer<Assigned> = kafka::consumer_config(&settings.bootstrap_servers, &settings.group())
+    let consumer: BaseConsumer<Assigned> = settings
+        .kafka
+        .consumer_config(&settings.group())?
         .set("partition.assignment.strategy", "cooperative-sticky")
         .set("session.timeout.ms", "6000")
         .set("heartbeat.interval.ms", "1500")

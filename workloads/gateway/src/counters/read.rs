@@ -1,13 +1,13 @@
 //! The topics of aggregations, all partitions, from a little before now on.
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, convert::Infallible, sync::Arc, time::Duration};
 
 use rdkafka::{
     ClientConfig, Message, Offset, TopicPartitionList,
     consumer::{Consumer, StreamConsumer},
     error::KafkaError,
 };
-use synccluster_runtime::{clock::now_millis, kafka};
+use synccluster_runtime::clock::now_millis;
 use tokio::{task, time};
 
 use super::{Counters, aggregation::Aggregation, window::Window};
@@ -26,11 +26,21 @@ const RECORDS_BACK: i64 = 100_000;
 /// An open window changed last after its start; clocks may differ by so much.
 const SKEW: i64 = 60_000;
 
-/// Reads for ever.
+/// Reads for ever; anew where the secret of Kafka has changed.
 pub async fn run(app: &App) {
     let Some(counters) = &app.counters else { return };
+    loop {
+        tokio::select! {
+            biased;
+            () = app.brokers.renewed() => {}
+            never = read(app, counters) => match never {},
+        }
+    }
+}
+
+async fn read(app: &App, counters: &Counters) -> Infallible {
     let consumer: Arc<StreamConsumer> = loop {
-        match config(app).create() {
+        match config(app).and_then(|config| config.create()) {
             Ok(consumer) => break Arc::new(consumer),
             Err(error) => tracing::warn!(%error, "cannot make a Kafka consumer; trying again"),
         }
@@ -77,8 +87,8 @@ pub async fn run(app: &App) {
     }
 }
 
-fn config(app: &App) -> ClientConfig {
-    let mut config = kafka::consumer_config(&app.bootstrap_servers, CLIENT_ID);
+fn config(app: &App) -> Result<ClientConfig, KafkaError> {
+    let mut config = app.brokers.consumer_config(CLIENT_ID)?;
     config
         .set("fetch.wait.max.ms", "20")
         // Of each of a dozen partitions, and a record costs several times its bytes while it waits.
@@ -86,7 +96,7 @@ fn config(app: &App) -> ClientConfig {
         .set("queued.max.messages.kbytes", "64")
         .set("fetch.message.max.bytes", "65536")
         .set("fetch.max.bytes", "1048576");
-    config
+    Ok(config)
 }
 
 fn take(counters: &Counters, topic: &str, value: Option<&[u8]>) {

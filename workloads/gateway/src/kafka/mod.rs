@@ -23,7 +23,7 @@ mod wide;
 use std::{sync::Arc, time::Duration};
 
 use rdkafka::{ClientConfig, admin::AdminClient, config::FromClientConfig, consumer::BaseConsumer};
-use synccluster_runtime::kafka;
+use synccluster_runtime::kafka::Kafka as Brokers;
 use tokio::{
     sync::{Semaphore, oneshot},
     task,
@@ -53,15 +53,15 @@ const CLIENT_ID: &str = "synccluster-gateway";
 
 /// The Kafka of a cluster.
 pub struct Kafka {
-    bootstrap_servers: Arc<str>,
+    brokers: Brokers,
     questions: Arc<Semaphore>,
 }
 
 impl Kafka {
-    /// At `host:port`; nothing is connected before somebody asks.
-    pub fn new(bootstrap_servers: &str) -> Self {
+    /// At these brokers; nothing is connected before somebody asks.
+    pub fn new(brokers: Brokers) -> Self {
         Self {
-            bootstrap_servers: bootstrap_servers.into(),
+            brokers,
             questions: Arc::new(Semaphore::new(QUESTIONS)),
         }
     }
@@ -95,31 +95,31 @@ impl Kafka {
     }
 
     /// A client that asks and does not read.
-    fn asking(&self) -> ClientConfig {
-        kafka::client_config(&self.bootstrap_servers, CLIENT_ID)
+    fn asking(&self) -> Result<ClientConfig, Error> {
+        Ok(self.brokers.client_config(CLIENT_ID)?)
     }
 
     /// A consumer that reads a little, or asks for the offsets of a group.
-    fn reading(&self, group: &str) -> ClientConfig {
-        let mut config = kafka::consumer_config(&self.bootstrap_servers, CLIENT_ID);
+    fn reading(&self, group: &str) -> Result<ClientConfig, Error> {
+        let mut config = self.brokers.consumer_config(CLIENT_ID)?;
         config
             .set("group.id", group)
             .set("enable.partition.eof", "true")
             .set("queued.max.messages.kbytes", "1024")
             .set("fetch.message.max.bytes", "262144");
-        config
+        Ok(config)
     }
 
     /// Every topic, by name.
     pub async fn topics(&self) -> Result<Vec<Topic>, Error> {
-        self.ask(self.asking(), topics::list).await
+        self.ask(self.asking()?, topics::list).await
     }
 
     /// One topic, and how it is configured.
     pub async fn topic(&self, name: String) -> Result<Described, Error> {
         let find = move |client: &BaseConsumer| topics::find(client, &name);
-        let topic = self.ask(self.asking(), find).await?;
-        self.ask(self.asking(), |admin: &AdminClient<_>| {
+        let topic = self.ask(self.asking()?, find).await?;
+        self.ask(self.asking()?, |admin: &AdminClient<_>| {
             configuration::describe(admin, topic)
         })
         .await
@@ -128,19 +128,19 @@ impl Kafka {
     /// Messages of a partition.
     pub async fn messages(&self, query: Query) -> Result<Page, Error> {
         let read = move |consumer: &BaseConsumer| read::page(consumer, &query);
-        self.ask(self.reading(CLIENT_ID), read).await
+        self.ask(self.reading(CLIENT_ID)?, read).await
     }
 
     /// The groups that Kafka knows.
     pub async fn groups(&self) -> Result<Vec<Group>, Error> {
-        self.ask(self.asking(), groups::list).await
+        self.ask(self.asking()?, groups::list).await
     }
 
     /// How far a group that Kafka knows has come. Its consumer asks in the group's name and does not join it.
     pub async fn group(&self, name: String) -> Result<GroupProgress, Error> {
         let found = self.groups().await?.into_iter().find(|group| group.group == name);
         let group = found.ok_or(Error::UnknownGroup(name))?;
-        let config = self.reading(&group.group);
+        let config = self.reading(&group.group)?;
         self.ask(config, |consumer: &BaseConsumer| groups::progress(consumer, group))
             .await
     }

@@ -54,7 +54,7 @@ impl Kafka {
     pub async fn tail(&self, tail: Tail) -> Result<mpsc::Receiver<TailEvent>, Error> {
         let (begun, begins) = oneshot::channel();
         let (events, receiver) = mpsc::channel(WAITING);
-        let mut config = self.reading(CLIENT_ID);
+        let mut config = self.reading(CLIENT_ID)?;
         config.set("enable.partition.eof", "false");
         // A thread of its own for as long as somebody listens; `Pass` bounds how many there are.
         task::spawn_blocking(move || match begin(&config, &tail.topics) {

@@ -22,10 +22,9 @@ use std::sync::{
     atomic::{AtomicI64, Ordering},
 };
 
-use rdkafka::ClientConfig;
+use rdkafka::{ClientConfig, error::KafkaError};
 use serde_json::{Map, Value, json};
 use synccluster_protocol::Site;
-use synccluster_runtime::kafka;
 use tokio::task::JoinSet;
 
 use crate::{
@@ -130,13 +129,13 @@ impl Live {
 }
 
 /// A consumer with little memory: many topics at once do not add up.
-fn consumer_config(app: &App, client_id: &str) -> ClientConfig {
-    let mut config = kafka::consumer_config(&app.bootstrap_servers, client_id);
+fn consumer_config(app: &App, client_id: &str) -> Result<ClientConfig, KafkaError> {
+    let mut config = app.brokers.consumer_config(client_id)?;
     config
         .set("queued.max.messages.kbytes", "1024")
         .set("fetch.message.max.bytes", "524288")
         .set("fetch.max.bytes", "2097152");
-    config
+    Ok(config)
 }
 
 /// Learns until `app.stop` is cancelled. The topic through which replicas tell each other is made with so many copies.

@@ -19,7 +19,6 @@ use synccluster_protocol::{
     Site, Version,
     codec::{self, ColumnType},
 };
-use synccluster_runtime::kafka;
 use tokio::{task, time};
 
 use super::{
@@ -69,6 +68,7 @@ async fn relay(app: &App, replication: i32, mut told_here: Subscription) -> Infa
                 relaying.set(1);
                 tokio::select! {
                     _ = send(app, &topic, &producer, &mut told_here) => {}
+                    () = app.brokers.renewed() => tracing::info!("the secret of Kafka has changed: going on with what it says now"),
                     error = receive(&app.live, &consumer) => {
                         tracing::warn!(topic, %error, "what other replicas told has been missed: beginning anew");
                     }
@@ -89,18 +89,13 @@ type Producer = ThreadedProducer<DefaultProducerContext>;
 
 /// The topic, and the way into and out of it; the consumer stands at its end.
 async fn begin(app: &App, topic: &str, replication: i32) -> Result<(Producer, StreamConsumer), KafkaError> {
-    make_topic(
-        &kafka::client_config(&app.bootstrap_servers, CLIENT_ID),
-        topic,
-        replication,
-    )
-    .await?;
-    let mut producing = kafka::producer_config(&app.bootstrap_servers, CLIENT_ID);
+    make_topic(&app.brokers.client_config(CLIENT_ID)?, topic, replication).await?;
+    let mut producing = app.brokers.producer_config(CLIENT_ID)?;
     // Kafka being away is waited out; the bus tells when that has taken too long.
     producing
         .set("message.timeout.ms", "0")
         .set("queue.buffering.max.kbytes", "1024");
-    let mut consuming = consumer_config(app, CLIENT_ID);
+    let mut consuming = consumer_config(app, CLIENT_ID)?;
     // Records that are gone are an error, for then something has been missed.
     consuming.set("auto.offset.reset", "error");
     let consumer: StreamConsumer = consuming.create()?;

@@ -36,17 +36,24 @@ const BACK: Duration = Duration::from_mins(10);
 /// And so many records at most: the first thing a reader owes is what happens now.
 const BACK_RECORDS: i64 = 5000;
 
-/// Reads until `app.stop` is cancelled.
+/// Reads until `app.stop` is cancelled; anew where the secret of Kafka has changed.
 pub async fn run(app: Shared) {
-    app.stop.run_until_cancelled(read(&app)).await;
+    loop {
+        tokio::select! {
+            biased;
+            () = app.stop.cancelled() => return,
+            () = app.brokers.renewed() => {}
+            never = read(&app) => match never {},
+        }
+    }
 }
 
 async fn read(app: &App) -> Infallible {
-    let mut config = consumer_config(app, CLIENT_ID);
-    // A topic that was made anew, or whose old records are gone: what matters is what happens now.
-    config.set("auto.offset.reset", "latest");
     let consumer: Arc<StreamConsumer> = loop {
-        match config.create() {
+        // A topic that was made anew, or whose old records are gone: what matters is what happens now.
+        let made =
+            consumer_config(app, CLIENT_ID).and_then(|mut config| config.set("auto.offset.reset", "latest").create());
+        match made {
             Ok(consumer) => break Arc::new(consumer),
             Err(error) => tracing::warn!(%error, "cannot make a Kafka consumer; trying again"),
         }
