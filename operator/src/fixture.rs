@@ -277,6 +277,8 @@ fn analytics(cluster: &ValidatedCluster) -> AnalyticsStatus {
         parked: 0,
         parked_reason: None,
         skipped: 0,
+        windows_written: 0,
+        windows_problem: None,
         clickhouse_version: Some("25.8".to_owned()),
         error: None,
         measured_at: Some((NOW - 1) * 1000),

@@ -43,16 +43,9 @@ pub fn secret(cluster: &ValidatedCluster, wanted: &Analytics) -> String {
     }
 }
 
-/// To Kafka and the server's database, to which no cut applies: it is at no site. To ClickHouse: the operator's by its label, somebody else's
-/// by its port, because no selector finds what is outside. In: the operator.
+/// To Kafka and the server's database, to which no cut applies: it is at no site. To ClickHouse. In: the operator.
 fn policy(cluster: &ValidatedCluster, wanted: &Analytics) -> Object {
     let to = |site, component| json!([{ "podSelector": network::pods(cluster, site, component) }]);
-    let clickhouse = match wanted.clickhouse {
-        ClickHouse::Managed { .. } => {
-            json!({ "to": to(None, Component::ClickHouse), "ports": [network::tcp(CLICKHOUSE_PORT)] })
-        }
-        ClickHouse::External { port, .. } => json!({ "ports": [network::tcp(port)] }),
-    };
     let spec = json!({
         "podSelector": network::pods(cluster, None, Component::Analytics),
         "policyTypes": ["Ingress", "Egress"],
@@ -60,10 +53,28 @@ fn policy(cluster: &ValidatedCluster, wanted: &Analytics) -> Object {
         "egress": [
             { "to": to(None, Component::Kafka), "ports": [network::tcp(KAFKA_PORT)] },
             { "to": to(Some(Site::Server), Component::Postgres), "ports": [network::tcp(POSTGRES_PORT)] },
-            clickhouse,
+            way_to_clickhouse(cluster, wanted),
         ],
     });
     network::policy(cluster, names::analytics(&cluster.name), None, spec)
+}
+
+/// Out to ClickHouse: the operator's by its label, somebody else's by its port, because no selector finds what is outside.
+pub fn way_to_clickhouse(cluster: &ValidatedCluster, wanted: &Analytics) -> Value {
+    match wanted.clickhouse {
+        ClickHouse::Managed { .. } => {
+            let to = network::pods(cluster, None, Component::ClickHouse);
+            json!({ "to": [{ "podSelector": to }], "ports": [network::tcp(CLICKHOUSE_PORT)] })
+        }
+        ClickHouse::External { port, .. } => json!({ "ports": [network::tcp(port)] }),
+    }
+}
+
+/// The Secret of ClickHouse as a folder. What is missing is said by the one who reads it; a pod that waits for a volume says nothing.
+pub fn clickhouse_volume(cluster: &ValidatedCluster, wanted: &Analytics) -> Value {
+    let mut volume = pod::secret_volume("clickhouse", &secret(cluster, wanted));
+    volume["secret"]["optional"] = true.into();
+    volume
 }
 
 fn template(cluster: &ValidatedCluster, wanted: &Analytics) -> Value {
@@ -71,17 +82,17 @@ fn template(cluster: &ValidatedCluster, wanted: &Analytics) -> Value {
     let mut variables = common_env(cluster, Site::Server);
     variables.push(("CLICKHOUSE_SECRET", format!("{MOUNTS}/clickhouse")));
     variables.push(("CLICKHOUSE_GENERATION", wanted.generation.to_string()));
+    if cluster.counter.nodes > 0 {
+        variables.push(("COUNTER_AGGREGATIONS_TOPIC", cluster.counter.aggregations_topic.clone()));
+    }
     let mut mounts = vec![mount("postgres"), mount("clickhouse")];
-    // What is missing is said by the one who reads it; a pod that waits for a volume says nothing.
-    let mut clickhouse = pod::secret_volume("clickhouse", &secret(cluster, wanted));
-    clickhouse["secret"]["optional"] = true.into();
     let mut volumes = vec![
         // The role that reads every table and owns none.
         pod::secret_volume(
             "postgres",
             &names::of_site(&cluster.name, Site::Server, Role::Connector.suffix()),
         ),
-        clickhouse,
+        clickhouse_volume(cluster, wanted),
     ];
     if let Some(config_map) = &wanted.tables {
         variables.push(("CLICKHOUSE_DEFINITIONS", format!("{MOUNTS}/tables/{DEFINITIONS}")));

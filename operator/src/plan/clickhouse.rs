@@ -71,13 +71,14 @@ pub fn clickhouse(cluster: &ValidatedCluster) -> Vec<Object> {
     ]
 }
 
-/// In: what fills it, and pods that somebody said may ask it. Out: nothing.
+/// In: what fills it, pods that somebody said may ask it, and Superset. Out: nothing.
 fn policy(cluster: &ValidatedCluster) -> Object {
     let name = names::clickhouse(&cluster.name);
     let askers = json!({ "matchLabels": { ACCESS_LABEL: name } });
     let from = json!([
         { "podSelector": network::pods(cluster, None, Component::Analytics) },
         { "podSelector": askers },
+        { "podSelector": network::pods(cluster, None, Component::Superset) },
     ]);
     let spec = json!({
         "podSelector": network::pods(cluster, None, Component::ClickHouse),

@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use super::analytics::{clickhouse_volume, way_to_clickhouse};
 use super::connector::MOUNTS;
 use super::postgres::claim;
 use super::{Kind, Object, POSTGRES_PORT, network, object, pod};
@@ -41,35 +42,53 @@ pub fn superset(cluster: &ValidatedCluster, wanted: &Superset) -> Vec<Object> {
     ]
 }
 
-/// Out: every site's database, cut or not: like the gateway it shows each site to the people there, and carries nothing from one to another.
+/// Out: ClickHouse, and every site's database, cut or not: like the gateway it shows each site to the people there, and carries nothing from one to another.
 /// In: pods that somebody said may.
 fn policy(cluster: &ValidatedCluster) -> Object {
     let name = names::superset(&cluster.name);
     let databases = json!([{ "podSelector": network::pods(cluster, None, Component::Postgres) }]);
+    let mut out = vec![json!({ "to": databases, "ports": [network::tcp(POSTGRES_PORT)] })];
+    out.extend(
+        cluster
+            .analytics
+            .iter()
+            .map(|wanted| way_to_clickhouse(cluster, wanted)),
+    );
     let spec = json!({
         "podSelector": network::pods(cluster, None, Component::Superset),
         "policyTypes": ["Ingress", "Egress"],
         "ingress": [{ "from": [{ "podSelector": { "matchLabels": { ACCESS_LABEL: name } } }], "ports": [network::tcp(PORT)] }],
-        "egress": [{ "to": databases, "ports": [network::tcp(POSTGRES_PORT)] }],
+        "egress": out,
     });
     network::policy(cluster, name, None, spec)
 }
 
 fn template(cluster: &ValidatedCluster, wanted: &Superset) -> Value {
-    let env = pod::env(&[
+    let mut variables = vec![
         ("SUPERSET_HOME", HOME.to_owned()),
         ("SUPERSET_ACCESS_DIR", format!("{MOUNTS}/access")),
         ("SUPERSET_LISTEN", format!("0.0.0.0:{PORT}")),
         ("SYNC_SITES_DIR", format!("{MOUNTS}/sites")),
         ("HOME", HOME.to_owned()),
-    ]);
+    ];
     let read = |volume: &str| json!({ "name": volume, "mountPath": format!("{MOUNTS}/{volume}"), "readOnly": true });
-    let mounts = json!([
+    let mut mounts = vec![
         read("sites"),
         read("access"),
-        { "name": "data", "mountPath": HOME },
-        { "name": "tmp", "mountPath": "/tmp" },
-    ]);
+        json!({ "name": "data", "mountPath": HOME }),
+        json!({ "name": "tmp", "mountPath": "/tmp" }),
+    ];
+    let mut volumes = vec![
+        pod::sites_volume(cluster, Role::Gateway),
+        pod::secret_volume("access", &names::superset(&cluster.name)),
+        json!({ "name": "tmp", "emptyDir": {} }),
+    ];
+    if let Some(analytics) = &cluster.analytics {
+        variables.push(("SYNC_CLICKHOUSE_DIR", format!("{MOUNTS}/clickhouse")));
+        mounts.push(read("clickhouse"));
+        volumes.push(clickhouse_volume(cluster, analytics));
+    }
+    let env = pod::env(&variables);
     let resources = match &wanted.resources {
         Some(resources) => json!(resources),
         None => json!({ "requests": { "cpu": "50m", "memory": "384Mi" }, "limits": { "memory": "1Gi" } }),
@@ -96,11 +115,7 @@ fn template(cluster: &ValidatedCluster, wanted: &Superset) -> Value {
     let spec = json!({
         "initContainers": [container("init", json!({}))],
         "containers": [container("serve", serve)],
-        "volumes": [
-            pod::sites_volume(cluster, Role::Gateway),
-            pod::secret_volume("access", &names::superset(&cluster.name)),
-            { "name": "tmp", "emptyDir": {} },
-        ],
+        "volumes": volumes,
     });
     pod::template(cluster, None, Component::Superset, USER, spec)
 }

@@ -70,6 +70,7 @@ impl Filled {
             definitions: self.definitions.clone(),
             generation: self.generation,
             flush_interval: Duration::from_millis(300),
+            aggregations: format!("{}.aggregations-", world.cluster),
         };
         let stop = CancellationToken::new();
         let state = Arc::new(State::new(world.cluster.clone(), Site::Server, &server.kafka));

@@ -51,6 +51,9 @@ struct Run {
     /// How long a row waits for others to go with.
     #[arg(long, env = "CLICKHOUSE_FLUSH_INTERVAL", default_value = "500ms", value_parser = parse_duration)]
     flush_interval: Duration,
+    /// What the counter nodes' topics of aggregations begin with, before the window's size; `<cluster>.aggregations-` unless it is told.
+    #[arg(long, env = "COUNTER_AGGREGATIONS_TOPIC")]
+    aggregations_topic: Option<String>,
 }
 
 #[derive(clap::Args)]
@@ -92,8 +95,10 @@ async fn run(arguments: Run) -> ExitCode {
         target,
         generation,
         flush_interval,
+        aggregations_topic,
     } = arguments;
     workload::run(common, |common, postgres| Analytics {
+        aggregations: aggregations_topic.unwrap_or_else(|| format!("{}.aggregations-", common.cluster)),
         cluster: common.cluster,
         postgres,
         kafka: common.kafka.kafka(),

@@ -13,7 +13,10 @@ use synccluster_runtime::{
     workload::{Parts, Phases, State, Workload},
 };
 
-use crate::session;
+use crate::{
+    session,
+    windows::{Told, Windows},
+};
 
 /// From the server's topic to ClickHouse.
 pub struct Analytics {
@@ -31,6 +34,8 @@ pub struct Analytics {
     pub generation: i64,
     /// How long a row waits for others to go with.
     pub flush_interval: Duration,
+    /// What the counter nodes' topics of aggregations begin with, before the window's size.
+    pub aggregations: String,
 }
 
 impl Analytics {
@@ -74,6 +79,8 @@ impl Workload for Analytics {
             parked: 0,
             parked_reason: None,
             skipped: 0,
+            windows_written: 0,
+            windows_problem: None,
             clickhouse_version: None,
             error: None,
             measured_at: None,
@@ -132,6 +139,11 @@ impl Workload for Analytics {
                 "Tables that cannot be written.",
                 unwritten as u64,
             ),
+            Metric::counter(
+                "synccluster_analytics_windows_written_total",
+                "Rows of likes by window written.",
+                status.windows_written,
+            ),
             Metric::gauge(
                 "synccluster_analytics_connected",
                 "1 while a connection to Kafka is established.",
@@ -141,6 +153,24 @@ impl Workload for Analytics {
     }
 
     async fn session(&self, state: &State<Self>) -> Result<(), session::Error> {
-        session::run(self, state).await
+        let windows = Windows {
+            topics: self.aggregations.clone(),
+            consumer: self.kafka.consumer_config(&self.client_id())?,
+            clickhouse_secret: self.clickhouse_secret.clone(),
+        };
+        let told = |told| {
+            let mut status = state.edit();
+            match told {
+                Told::Written(rows) => {
+                    status.windows_written += rows;
+                    status.windows_problem = None;
+                }
+                Told::Failed(problem) => status.windows_problem = Some(problem),
+            }
+        };
+        tokio::select! {
+            ended = session::run(self, state) => ended,
+            never = windows.run(told) => match never {},
+        }
     }
 }

@@ -382,6 +382,12 @@ pub struct AnalyticsStatus {
     pub parked_reason: Option<String>,
     /// Rows of tables that are not written.
     pub skipped: u64,
+    /// Rows of likes by window that were written since the start of the process.
+    #[serde(default)]
+    pub windows_written: u64,
+    /// Why likes by window cannot be written; absent while they can.
+    #[serde(default)]
+    pub windows_problem: Option<String>,
     /// What ClickHouse says it is.
     pub clickhouse_version: Option<String>,
     /// What failed last, with what to do; absent while all is well.

@@ -1,7 +1,7 @@
 //! A console for Kafka and Superset: what there is of them, and who reaches them.
 
 use super::*;
-use crate::fixture::{resource, set};
+use crate::fixture::{resource, set, with};
 
 /// Both, and a cut that must not matter to them.
 pub fn wanted() -> ValidatedCluster {
@@ -146,4 +146,47 @@ fn superset_reaches_every_site_also_one_that_is_cut_and_nothing_else() {
         assert!(!lets_in(&plan(&valid()), &policy, &selects("superset")), "{site}");
     }
     assert!(!lets_in(&objects, "demo-kafka", &selects("superset")));
+}
+
+#[test]
+fn superset_reaches_clickhouse_where_there_is_one() {
+    let superset = json!({ "image": "superset:6" });
+    let of = |clickhouse: Value| {
+        plan(&validated(with(
+            "/spec/analytics",
+            json!({ "superset": superset, "clickhouse": clickhouse }),
+        )))
+    };
+    for (clickhouse, secret, way) in [
+        (
+            json!({ "managed": {} }),
+            "demo-clickhouse",
+            json!({ "to": [selects("clickhouse")], "ports": [{ "protocol": "TCP", "port": 8123 }] }),
+        ),
+        (
+            json!({ "external": { "secret": "warehouse", "port": 443 } }),
+            "warehouse",
+            json!({ "ports": [{ "protocol": "TCP", "port": 443 }] }),
+        ),
+    ] {
+        let objects = of(clickhouse);
+        let policy = named(&objects, Kind::NetworkPolicy, "demo-superset").unwrap();
+        assert!(policy["spec"]["egress"].as_array().unwrap().contains(&way), "{policy}");
+        let pod = &templates(&objects)["demo-superset"]["spec"];
+        let volumes = pod["volumes"].as_array().unwrap();
+        let volume = volumes.iter().find(|volume| volume["name"] == "clickhouse").unwrap();
+        assert_eq!(volume["secret"]["secretName"], secret);
+        for container in [&pod["initContainers"][0], &pod["containers"][0]] {
+            assert!(
+                container["volumeMounts"]
+                    .to_string()
+                    .contains("/etc/synccluster/clickhouse")
+            );
+        }
+    }
+    assert!(lets_in(
+        &of(json!({ "managed": {} })),
+        "demo-clickhouse",
+        &selects("superset")
+    ));
 }
