@@ -12,6 +12,7 @@
 //!
 //! The parts are fetched once by `tests/harness/fetch.sh`. Every process ends with its owner, and with the test process however that ends.
 
+mod authority;
 mod clickhouse;
 mod kafka;
 mod parts;
@@ -22,6 +23,7 @@ mod proxy;
 mod role;
 mod wait;
 
+pub use authority::{Authority, Certificate};
 pub use clickhouse::ClickHouse;
 pub use kafka::{Kafka, Record};
 pub use parts::{connect, notebooks, socketio, superset};

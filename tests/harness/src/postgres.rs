@@ -1,6 +1,7 @@
 //! One site's Postgres.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -10,6 +11,7 @@ use tokio::process::Command;
 use tokio::time::sleep;
 use tokio_postgres::{Client, Config, NoTls};
 
+use crate::authority::Certificate;
 use crate::parts;
 use crate::place::{self, Folder, PATIENCE, Unprivileged};
 use crate::process::{End, Process, Restartable, wrapped};
@@ -18,11 +20,19 @@ use crate::role::{self, Role};
 const BOOTSTRAP: &str = include_str!("../../../workloads/schema/sql/bootstrap.sql");
 const SUPERUSER: &str = "postgres";
 const DATABASE: &str = "app";
+/// Who owns an external one's database.
+const OWNER: &str = "shop_owner";
 /// As in a site's pod, but that tests may connect as the superuser.
 const HBA: &str = "\
 host all         postgres       127.0.0.1/32 trust
 host all         all            127.0.0.1/32 scram-sha-256
 host replication sync_connector 127.0.0.1/32 scram-sha-256
+";
+
+/// Of an external one.
+const EXTERNAL_HBA: &str = "\
+host    all postgres 127.0.0.1/32 trust
+hostssl all all      127.0.0.1/32 scram-sha-256
 ";
 
 /// A running Postgres with database `app` and the roles of bootstrap.sql, as in a site's pod; ended and removed on drop.
@@ -37,6 +47,8 @@ pub struct Postgres {
     user: Option<Unprivileged>,
     passwords: Vec<(Role, String)>,
     port: u16,
+    settings: Vec<String>,
+    owner: Option<&'static str>,
 }
 
 impl Postgres {
@@ -60,6 +72,8 @@ impl Postgres {
             user,
             passwords,
             port,
+            settings: Vec::new(),
+            owner: None,
         };
         postgres.restart().await?;
         let script = role::bootstrap(BOOTSTRAP, &postgres.passwords)?;
@@ -70,6 +84,87 @@ impl Postgres {
             .await
             .context("running bootstrap.sql")?;
         Ok(postgres)
+    }
+
+    /// Starts one that is somebody else's: TLS alone, with this certificate, but for the superuser; none of our roles, but one that owns
+    /// the database and can log in, and nothing more until [`Postgres::grant`].
+    pub async fn external(certificate: &Certificate, authority: &Path) -> Result<Self> {
+        let user = Unprivileged::for_root()?;
+        let binaries = parts::postgres(user).await?;
+        let version = binaries.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let template = place::once(&format!("{version}-data"), async |to| initdb(&binaries, user, to).await).await?;
+        let folder = Folder::new("postgres")?;
+        let data = folder.join("data");
+        place::copy(&template, &data).await?;
+        fs::write(data.join("pg_hba.conf"), EXTERNAL_HBA)?;
+        for (from, name, mode) in [
+            (&certificate.certificate, "server.crt", 0o644),
+            (&certificate.key, "server.key", 0o600),
+        ] {
+            let to = data.join(name);
+            fs::copy(from, &to)?;
+            fs::set_permissions(&to, fs::Permissions::from_mode(mode))?;
+            place::own(&to, user)?;
+        }
+        let passwords = Role::ALL.map(|role| (role, role::password())).to_vec();
+        let port = place::free_port()?;
+        let mut postgres = Self {
+            process: Restartable::default(),
+            folder,
+            binaries,
+            user,
+            passwords,
+            port,
+            settings: ["ssl=on", "ssl_cert_file=server.crt", "ssl_key_file=server.key"]
+                .map(str::to_owned)
+                .to_vec(),
+            owner: Some(OWNER),
+        };
+        for role in Role::ALL {
+            let folder = postgres.secret_dir(role);
+            role::write_external(
+                &folder,
+                postgres.user_of(role),
+                postgres.password(role)?,
+                port,
+                authority,
+            )?;
+        }
+        postgres.restart().await?;
+        let password = postgres.password(Role::Admin)?;
+        let script =
+            format!("create role {OWNER} login password '{password}'; alter database {DATABASE} owner to {OWNER}");
+        postgres.superuser().await?.batch_execute(&script).await?;
+        Ok(postgres)
+    }
+
+    /// Runs what a superuser has to, from a script for psql with the variable `role`.
+    pub async fn grant(&self, script: &str) -> Result<()> {
+        let lines = script.lines().filter(|line| !line.starts_with('\\'));
+        let script: String = lines.flat_map(|line| [line, "\n"]).collect();
+        let script = script.replace(":\"role\"", OWNER).replace(":\"DBNAME\"", DATABASE);
+        Ok(self.superuser().await?.batch_execute(&script).await?)
+    }
+
+    /// The role's password; of an external one's owner, as administrator and application alike.
+    pub fn password(&self, role: Role) -> Result<&str> {
+        let role = if self.owner.is_some() && role == Role::App {
+            Role::Admin
+        } else {
+            role
+        };
+        let found = self.passwords.iter().find(|(of, _)| *of == role);
+        found
+            .map(|(_, password)| password.as_str())
+            .context("a role without a password")
+    }
+
+    /// The role in Postgres.
+    pub fn user_of(&self, role: Role) -> &'static str {
+        match (self.owner, role) {
+            (Some(owner), Role::App | Role::Admin) => owner,
+            _ => role.user(),
+        }
     }
 
     pub fn port(&self) -> u16 {
@@ -83,12 +178,15 @@ impl Postgres {
 
     /// A connection to database `app`.
     pub async fn connect(&self, role: Role) -> Result<Client> {
-        let password = self
-            .passwords
-            .iter()
-            .find(|(of, _)| *of == role)
-            .map(|(_, password)| password)
-            .context("a role without a password")?;
+        if self.owner.is_some() {
+            // It lets nobody in without TLS, which is not what a test of tables is about.
+            let client = self.superuser().await?;
+            client
+                .batch_execute(&format!("set session authorization {}", self.user_of(role)))
+                .await?;
+            return Ok(client);
+        }
+        let password = self.password(role)?;
         let mut config = Config::new();
         config
             .host("127.0.0.1")
@@ -118,7 +216,7 @@ impl Postgres {
     pub async fn restart(&mut self) -> Result<()> {
         self.stop().await?;
         let (data, log) = (self.folder.join("data"), self.folder.join("log"));
-        let process = serve(&self.binaries, self.user, &data, &log, self.port)?;
+        let process = serve(&self.binaries, self.user, &data, &log, self.port, &self.settings)?;
         let process = self.process.started(process);
         answering(process, &superuser(self.port, DATABASE)).await
     }
@@ -154,7 +252,7 @@ async fn initdb(binaries: &Path, user: Option<Unprivileged>, to: &Path) -> Resul
     fs::write(to.join("pg_hba.conf"), HBA)?;
 
     let (port, log) = (place::free_port()?, Folder::new("initdb")?);
-    let mut process = serve(binaries, user, to, &log.join("log"), port)?;
+    let mut process = serve(binaries, user, to, &log.join("log"), port, &[])?;
     let config = superuser(port, SUPERUSER);
     answering(&mut process, &config).await?;
     connect(&config)
@@ -165,7 +263,14 @@ async fn initdb(binaries: &Path, user: Option<Unprivileged>, to: &Path) -> Resul
     process.ended(Duration::from_secs(30)).await.map(drop)
 }
 
-fn serve(binaries: &Path, user: Option<Unprivileged>, data: &Path, log: &Path, port: u16) -> Result<Process> {
+fn serve(
+    binaries: &Path,
+    user: Option<Unprivileged>,
+    data: &Path,
+    log: &Path,
+    port: u16,
+    more: &[String],
+) -> Result<Process> {
     let settings = [
         &format!("port={port}"),
         "listen_addresses=127.0.0.1",
@@ -186,6 +291,7 @@ fn serve(binaries: &Path, user: Option<Unprivileged>, data: &Path, log: &Path, p
         |command| {
             command.arg("-D").arg(data).env("LD_LIBRARY_PATH", binaries.join("lib"));
             command.args(settings.iter().flat_map(|setting| ["-c", setting]));
+            command.args(more.iter().flat_map(|setting| ["-c", setting]));
         },
     )
 }

@@ -69,6 +69,24 @@ pub fn write_secret(dir: &Path, role: Role, port: u16, password: &str) -> Result
     Ok(())
 }
 
+/// The files a workload finds of a Postgres that is somebody else's: as whom, and in `external` where that is and by which authority.
+pub fn write_external(dir: &Path, user: &str, password: &str, port: u16, authority: &Path) -> Result<()> {
+    let external = dir.join("external");
+    fs::create_dir_all(&external)?;
+    fs::copy(authority, external.join("ca.crt"))?;
+    let port = port.to_string();
+    for (path, value) in [
+        (dir.join("username"), user),
+        (dir.join("password"), password),
+        (external.join("host"), "127.0.0.1"),
+        (external.join("port"), &port),
+        (external.join("dbname"), "app"),
+    ] {
+        fs::write(&path, value).with_context(|| format!("writing {}", path.display()))?;
+    }
+    Ok(())
+}
+
 /// The site's bootstrap.sql for a client that is not psql: its `\set … `cat …`` lines left out, `:'app_password'` and the like filled in.
 pub fn bootstrap(script: &str, passwords: &[(Role, String)]) -> Result<String> {
     let mut sql: String = script

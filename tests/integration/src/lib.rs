@@ -106,7 +106,11 @@ impl World {
 
     /// A new site, with its database and its workloads, and the way to Kafka they have.
     pub async fn add(&mut self, site: Site, kafka: impl Into<Brokers>) -> Result<()> {
-        let postgres = Postgres::start().await?;
+        self.add_with(site, kafka, Postgres::start().await?).await
+    }
+
+    /// The same with a database that is there.
+    pub async fn add_with(&mut self, site: Site, kafka: impl Into<Brokers>, postgres: Postgres) -> Result<()> {
         self.sites.push(SiteUnderTest {
             site,
             postgres,

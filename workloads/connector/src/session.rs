@@ -162,7 +162,7 @@ pub async fn run(uplink: &Uplink, state: &State<Uplink>) -> Result<(), Error> {
     let producer = config.create_with_context(Context(Arc::clone(&acknowledged)))?;
     let origin = Origin {
         topic: uplink.topic.clone(),
-        database: uplink.postgres.dbname.clone(),
+        database: uplink.postgres.login()?.dbname,
     };
     let mut session = Session {
         uplink,

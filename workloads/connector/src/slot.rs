@@ -10,9 +10,9 @@ use tokio_postgres::{Client, Error};
 /// The publication that `sync.sql` makes.
 pub const PUBLICATION: &str = "sync";
 
-/// The slot's name: `<cluster>_<site>`, in the letters Postgres allows.
+/// The slot's name.
 pub fn name(cluster: &ClusterName, site: Site) -> String {
-    format!("{cluster}_{site}").replace('-', "_")
+    cluster.slot(site)
 }
 
 /// What has to be done before streaming.

@@ -2,11 +2,16 @@
 
 use std::{collections::BTreeMap, path::Path, time::Duration};
 
-use deadpool_postgres::{Manager, ManagerConfig, Object, Pool, RecyclingMethod, Runtime, Timeouts};
+use deadpool_postgres::{Connect, Manager, ManagerConfig, Object, Pool, RecyclingMethod, Runtime, Timeouts};
+use futures::future::BoxFuture;
 use synccluster_protocol::{Site, codec::SESSION_SETTINGS};
 pub use synccluster_runtime::sites::Error;
-use synccluster_runtime::{postgres::PostgresSecret, sites};
-use tokio_postgres::NoTls;
+use synccluster_runtime::{
+    postgres::{self, PostgresSecret, tls},
+    sites,
+};
+use tokio::task::JoinHandle;
+use tokio_postgres::{Client, Config, NoTls};
 
 use crate::problem::Problem;
 
@@ -34,7 +39,7 @@ impl Sites {
     /// From Secrets that were read already.
     pub fn new(secrets: BTreeMap<Site, PostgresSecret>) -> Self {
         let database = |secret: PostgresSecret| Database {
-            pool: pool(&secret),
+            pool: pool(secret.clone()),
             secret,
         };
         Self(
@@ -67,6 +72,11 @@ impl Sites {
             })
     }
 
+    /// As whom, and where, to connect to a site.
+    pub fn secret(&self, site: Site) -> Option<&PostgresSecret> {
+        self.0.get(&site).map(|database| &database.secret)
+    }
+
     /// A connection to a site's database; 503 if it cannot be reached.
     pub async fn connect(&self, site: Site) -> Result<Object, Problem> {
         let Some(database) = self.0.get(&site) else {
@@ -74,21 +84,50 @@ impl Sites {
             return Err(Problem::not_found("unknown-site", "Unknown site", detail));
         };
         database.pool.get().await.map_err(|error| {
+            let error = usable(&database.secret).err().unwrap_or_else(|| error.to_string());
             let detail = format!("{site}'s database cannot be reached: {error}; its state is shown under components");
             Problem::unavailable("site-unreachable", "Site unreachable", detail)
         })
     }
 }
 
-fn pool(secret: &PostgresSecret) -> Pool {
-    let mut config = secret.config("synccluster-gateway");
+/// Every connection is made from what the Secret says at that moment.
+struct Fresh(PostgresSecret);
+
+impl Connect for Fresh {
+    fn connect(&self, _: &Config) -> BoxFuture<'_, Result<(Client, JoinHandle<()>), tokio_postgres::Error>> {
+        Box::pin(async {
+            let Ok((config, tls)) = usable(&self.0) else {
+                // Fails for want of a host, and `Sites::connect` says what the Secret lacks.
+                let nowhere = Config::new().connect(NoTls).await;
+                return nowhere.map(|(client, _)| (client, tokio::spawn(async {})));
+            };
+            let (client, connection) = config.connect(tls).await?;
+            let carried = tokio::spawn(async move {
+                if let Err(error) = connection.await {
+                    tracing::debug!(error = postgres::describe(&error), "connection to Postgres ended");
+                }
+            });
+            Ok((client, carried))
+        })
+    }
+}
+
+/// How to connect; or why there is no way to.
+fn usable(secret: &PostgresSecret) -> Result<(Config, tls::Connector), String> {
+    let login = secret.login().map_err(|error| error.to_string())?;
+    let mut config = login.config("synccluster-gateway");
     // Values have one text at every site, and no request holds a connection for long.
     let settings = SESSION_SETTINGS.iter().chain(&[("statement_timeout", "10s")]);
     let options: Vec<String> = settings.map(|(name, value)| format!("-c {name}={value}")).collect();
     config.options(options.join(" "));
-    let manager = Manager::from_config(
-        config,
-        NoTls,
+    Ok((config, tls::connector(&login.tls)?))
+}
+
+fn pool(secret: PostgresSecret) -> Pool {
+    let manager = Manager::from_connect(
+        Config::new(),
+        Fresh(secret),
         ManagerConfig {
             recycling_method: RecyclingMethod::Fast,
         },

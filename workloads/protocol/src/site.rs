@@ -40,6 +40,11 @@ impl ClusterName {
         format!("{self}.{site}")
     }
 
+    /// The replication slot of a site's uplink: `<cluster>_<site>`, in the letters Postgres allows.
+    pub fn slot(&self, site: Site) -> String {
+        format!("{self}_{site}").replace('-', "_")
+    }
+
     /// The site whose topic this is, if it is one of this cluster's.
     pub fn site_of_topic(&self, topic: &str) -> Option<Site> {
         topic.strip_prefix(self.as_str())?.strip_prefix('.')?.parse().ok()

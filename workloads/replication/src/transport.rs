@@ -12,11 +12,8 @@ use postgres_protocol::{
 use std::io;
 
 use synccluster_protocol::{Lsn, codec::SESSION_SETTINGS};
-use synccluster_runtime::postgres::PostgresSecret;
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
-};
+use synccluster_runtime::postgres::{self, PostgresSecret, tls};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 /// Microseconds between the Unix epoch and Postgres' own, 2000-01-01.
 pub const POSTGRES_EPOCH_MICROS: i64 = 946_684_800_000_000;
@@ -24,6 +21,9 @@ pub const POSTGRES_EPOCH_MICROS: i64 = 946_684_800_000_000;
 /// Why the stream ended.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
+    /// What the Secret says cannot be used.
+    #[error(transparent)]
+    Secret(#[from] postgres::Error),
     /// The connection broke.
     #[error("replication connection: {0}")]
     Io(#[from] io::Error),
@@ -77,7 +77,7 @@ pub enum Origins {
 
 /// A connection in replication mode.
 pub struct ReplicationConnection {
-    stream: TcpStream,
+    stream: Box<dyn tls::Stream>,
     input: BytesMut,
 }
 
@@ -90,10 +90,9 @@ enum Raw {
 impl ReplicationConnection {
     /// Connects and logs in; `application` is what `pg_stat_activity` shows.
     pub async fn connect(secret: &PostgresSecret, application: &str) -> Result<Self, Error> {
-        let stream = TcpStream::connect((secret.host.as_str(), secret.port)).await?;
-        stream.set_nodelay(true)?;
+        let login = secret.login()?;
         let mut connection = Self {
-            stream,
+            stream: tls::dial(&login).await?,
             input: BytesMut::with_capacity(16 * 1024),
         };
         let options: Vec<String> = SESSION_SETTINGS
@@ -101,8 +100,8 @@ impl ReplicationConnection {
             .map(|(name, value)| format!("-c {name}={value}"))
             .collect();
         let parameters = [
-            ("user", secret.user.as_str()),
-            ("database", secret.dbname.as_str()),
+            ("user", login.user.as_str()),
+            ("database", login.dbname.as_str()),
             ("replication", "database"),
             ("application_name", application),
             ("client_encoding", "UTF8"),
@@ -111,7 +110,7 @@ impl ReplicationConnection {
         let mut startup = BytesMut::new();
         frontend::startup_message(parameters, &mut startup)?;
         connection.stream.write_all(&startup).await?;
-        connection.login(&secret.password).await?;
+        connection.login(&login.password).await?;
         Ok(connection)
     }
 

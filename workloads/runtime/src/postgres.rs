@@ -1,12 +1,14 @@
 //! Connections to a site's Postgres.
 
-use std::{
-    fmt, fs,
-    path::{Path, PathBuf},
-    time::Duration,
-};
+pub mod secret;
+pub mod tls;
 
-use tokio_postgres::{Client, Config, NoTls, error::SqlState};
+use std::{path::PathBuf, time::Duration};
+
+use tokio::task::JoinHandle;
+use tokio_postgres::{Client, Config, error::SqlState};
+
+pub use secret::{Login, PostgresSecret};
 
 /// How long a start waits for Postgres: it may be recovering, or being made.
 const PATIENCE: Duration = Duration::from_mins(1);
@@ -14,17 +16,13 @@ const PATIENCE: Duration = Duration::from_mins(1);
 /// Why there is no connection.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// A file of the Secret is missing or wrong.
-    #[error(
-        "cannot read `{key}` from the secret in {folder}: {reason}; it must hold username, password, host, port and dbname"
-    )]
+    /// A key of the Secret is missing or wrong.
+    #[error("the secret in {folder}: {error}; it must hold username, password, host, port and dbname")]
     Secret {
         /// The folder.
         folder: PathBuf,
-        /// The key.
-        key: &'static str,
-        /// Why.
-        reason: String,
+        /// What is wrong.
+        error: secret::KeyError,
     },
     /// Postgres refused or did not answer.
     #[error("{host}:{port} as {user}: {reason}")]
@@ -40,84 +38,27 @@ pub enum Error {
     },
 }
 
-/// Where and as whom to connect; the password is never shown.
-#[derive(Clone)]
-pub struct PostgresSecret {
-    /// The role.
-    pub user: String,
-    /// Its password.
-    pub password: String,
-    /// Host name or address.
-    pub host: String,
-    /// Port.
-    pub port: u16,
-    /// Database.
-    pub dbname: String,
-}
-
-impl fmt::Debug for PostgresSecret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}@{}:{}/{}", self.user, self.host, self.port, self.dbname)
-    }
-}
-
-impl PostgresSecret {
-    /// From a folder with one file a key (CloudNativePG's keys).
-    pub fn read(folder: &Path) -> Result<Self, Error> {
-        let fail = |key, reason| Error::Secret {
-            folder: folder.to_owned(),
-            key,
-            reason,
-        };
-        let text = |key: &'static str| {
-            fs::read_to_string(folder.join(key))
-                .map(|t| t.trim_end_matches('\n').to_owned())
-                .map_err(|e| fail(key, e.to_string()))
-        };
-        let port = text("port")?;
-        Ok(Self {
-            user: text("username")?,
-            password: text("password")?,
-            host: text("host")?,
-            port: port.parse().map_err(|_| fail("port", format!("`{port}` is no port")))?,
-            dbname: text("dbname")?,
-        })
-    }
-
-    /// As tokio-postgres takes it; `application` is what `pg_stat_activity` shows.
-    pub fn config(&self, application: &str) -> Config {
-        let mut config = Config::new();
-        config
-            .user(&self.user)
-            .password(&self.password)
-            .host(&self.host)
-            .port(self.port)
-            .dbname(&self.dbname);
-        config
-            .application_name(application)
-            .connect_timeout(Duration::from_secs(5));
-        // A peer that vanished without a word is noticed within half a minute.
-        config
-            .keepalives_idle(Duration::from_secs(10))
-            .keepalives_interval(Duration::from_secs(5))
-            .keepalives_retries(3);
-        config
-    }
-}
-
 /// One connection; fails at once.
 pub async fn connect_once(secret: &PostgresSecret, application: &str) -> Result<Client, Error> {
-    let (client, connection) = secret
-        .config(application)
-        .connect(NoTls)
-        .await
-        .map_err(|e| refused(secret, &e))?;
-    tokio::spawn(async move {
+    log_in(&secret.login()?, application).await
+}
+
+/// The same, from what a Secret said.
+pub async fn log_in(login: &Login, application: &str) -> Result<Client, Error> {
+    open(login, &login.config(application)).await.map(|(client, _)| client)
+}
+
+/// The same with settings of the caller's own, and the task that carries it.
+pub async fn open(login: &Login, config: &Config) -> Result<(Client, JoinHandle<()>), Error> {
+    let connector = tls::connector(&login.tls).map_err(|reason| connect_error(login, reason))?;
+    let connecting = config.connect(connector).await;
+    let (client, connection) = connecting.map_err(|error| connect_error(login, describe(&error)))?;
+    let carried = tokio::spawn(async move {
         if let Err(error) = connection.await {
             tracing::debug!(error = describe(&error), "connection to Postgres ended");
         }
     });
-    Ok(client)
+    Ok((client, carried))
 }
 
 /// One connection; tries for a minute, since Postgres may be recovering, or being made.
@@ -134,11 +75,18 @@ pub async fn connect(secret: &PostgresSecret, application: &str) -> Result<Clien
 
 /// The error of a session that could not be set up.
 pub fn refused(secret: &PostgresSecret, error: &tokio_postgres::Error) -> Error {
+    match secret.login() {
+        Ok(login) => connect_error(&login, describe(error)),
+        Err(error) => error,
+    }
+}
+
+fn connect_error(login: &Login, reason: String) -> Error {
     Error::Connect {
-        host: secret.host.clone(),
-        port: secret.port,
-        user: secret.user.clone(),
-        reason: describe(error),
+        host: login.host.clone(),
+        port: login.port,
+        user: login.user.clone(),
+        reason,
     }
 }
 

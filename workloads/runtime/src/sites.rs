@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, fs, path::Path};
 
 use synccluster_protocol::Site;
 
-use crate::postgres::{self, PostgresSecret};
+use crate::postgres::PostgresSecret;
 
 /// Why the sites are not known.
 #[derive(Debug, thiserror::Error)]
@@ -20,12 +20,10 @@ pub enum Error {
     /// A folder that is no site's.
     #[error("`{0}` is no site: folders are called server or client-<i>")]
     NoSite(String),
-    /// A site's Secret is wrong.
-    #[error(transparent)]
-    Secret(#[from] postgres::Error),
 }
 
-/// From a folder with one folder a site, as the operator mounts their Secrets.
+/// From a folder with one folder a site, as the operator mounts their Secrets. What a Secret lacks is said when its site is connected to: a
+/// site that cannot be reached must not keep the others from being.
 pub fn read(folder: &Path) -> Result<BTreeMap<Site, PostgresSecret>, Error> {
     let fail = |error: std::io::Error| Error::Folder {
         folder: folder.display().to_string(),
@@ -40,7 +38,7 @@ pub fn read(folder: &Path) -> Result<BTreeMap<Site, PostgresSecret>, Error> {
             continue;
         }
         let site: Site = name.parse().map_err(|_| Error::NoSite(name))?;
-        sites.insert(site, PostgresSecret::read(&entry.path())?);
+        sites.insert(site, PostgresSecret::at(&entry.path()));
     }
     Ok(sites)
 }

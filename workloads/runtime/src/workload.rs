@@ -235,15 +235,10 @@ async fn checked<W: Workload>(workload: &W, state: &State<W>) -> Result<Result<(
 /// The life of a workload's process, from what it is told to its exit code.
 pub async fn run<W: Workload>(common: Common, workload: impl FnOnce(Common, PostgresSecret) -> W) -> ExitCode {
     telemetry::init();
-    let postgres = match PostgresSecret::read(&common.postgres_secret) {
-        Ok(secret) => secret,
-        Err(error) => {
-            tracing::error!(%error, "cannot start");
-            return ExitCode::FAILURE;
-        }
-    };
     let (listen, stop) = (common.listen, CancellationToken::new());
     let state = Arc::new(State::new(common.cluster.clone(), common.site, &common.kafka.kafka()));
+    // What it lacks is told like everything else that fails, and looked for again.
+    let postgres = PostgresSecret::at(&common.postgres_secret);
     let workload = workload(common, postgres);
     let routes = workload.routes();
     let work = tokio::spawn(supervise(workload, Arc::clone(&state), stop.clone()));

@@ -89,8 +89,6 @@ comment on table sync.resnapshots is 'What was asked for by the annotation syncc
 grant select, insert, update, delete on sync.resnapshots to sync_connector;
 
 grant select on sync.tables, sync.progress, sync.conflicts, sync.parked to sync_gateway;
--- The application sees what became of its own writes: which tables take part, what lost, what waits.
-grant select on sync.tables, sync.conflicts, sync.parked to app;
 grant update (reapplied_at) on sync.conflicts to sync_gateway;
 grant update (asked_at) on sync.parked to sync_gateway;
 

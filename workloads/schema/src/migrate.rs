@@ -3,6 +3,7 @@
 
 use std::path::PathBuf;
 
+use postgres_protocol::escape::escape_identifier;
 use refinery::Runner;
 use synccluster_protocol::{Site, event::TableName};
 use synccluster_runtime::postgres::{self, PostgresSecret};
@@ -55,7 +56,8 @@ pub struct Task {
 pub async fn migrate(task: &Task) -> Result<Vec<TableName>, Error> {
     let migrations = task.migrations.as_deref().map(files::read).transpose()?;
     let admin = postgres::connect(&task.admin, "synccluster-schema").await?;
-    make_schema(&admin, task.site).await.map_err(Error::Schema)?;
+    let app = task.app.login()?.user;
+    make_schema(&admin, task.site, &app).await.map_err(Error::Schema)?;
     if let Some(migrations) = migrations {
         let mut app = postgres::connect(&task.app, "synccluster-schema").await?;
         let report = Runner::new(&migrations)
@@ -81,15 +83,17 @@ pub async fn migrate(task: &Task) -> Result<Vec<TableName>, Error> {
     Ok(tables)
 }
 
-/// `sync.node()` is a constant of the site; as a literal in a function it costs the trigger nothing. The lock keeps two runs apart.
-async fn make_schema(admin: &Client, site: Site) -> Result<(), tokio_postgres::Error> {
-    let node = site.node();
+/// `sync.node()` is a constant of the site; as a literal in a function it costs the trigger nothing. The lock keeps two runs apart. The
+/// application sees what became of its own writes: which tables take part, what lost, what waits.
+async fn make_schema(admin: &Client, site: Site, app: &str) -> Result<(), tokio_postgres::Error> {
+    let (node, app) = (site.node(), escape_identifier(app));
     let script = format!(
         "begin;
          select pg_advisory_xact_lock(hashtext('synccluster.schema'));
          create schema if not exists sync;
          create or replace function sync.node() returns int language sql immutable parallel safe return {node};
          {SYNC_SQL}
+         grant select on sync.tables, sync.conflicts, sync.parked to {app};
          commit;"
     );
     admin.batch_execute(&script).await

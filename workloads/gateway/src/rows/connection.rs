@@ -6,8 +6,9 @@ use std::time::Duration;
 use deadpool_postgres::Object;
 use scopeguard::{ScopeGuard, guard};
 use synccluster_protocol::Site;
+use synccluster_runtime::postgres::{PostgresSecret, tls};
 use tokio::{runtime::Handle, time::timeout};
-use tokio_postgres::{NoTls, Row};
+use tokio_postgres::Row;
 
 use super::{failure::Failure, sql::Sql};
 use crate::{problem::Problem, sites::Sites};
@@ -16,11 +17,16 @@ use crate::{problem::Problem, sites::Sites};
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// A connection with a question under way.
-pub type Busy = ScopeGuard<Object, fn(Object)>;
+pub type Busy = ScopeGuard<Object, Abandon>;
+
+/// What becomes of a connection that nobody waits for.
+type Abandon = Box<dyn FnOnce(Object) + Send + Sync>;
 
 /// A connection for a question.
 pub async fn busy(sites: &Sites, site: Site) -> Result<Busy, Problem> {
-    Ok(guard(sites.connect(site).await?, abandon))
+    let object = sites.connect(site).await?;
+    let secret = sites.secret(site).cloned();
+    Ok(guard(object, Box::new(|object| abandon(object, secret))))
 }
 
 /// Gives it back with the answer, unless rows are still on their way.
@@ -39,12 +45,13 @@ pub async fn ask(sites: &Sites, site: Site, sql: &Sql) -> Result<Vec<Row>, Probl
 }
 
 /// Has Postgres end what it does for this connection, and closes it: the pool makes another one when it needs one.
-fn abandon(object: Object) {
+fn abandon(object: Object, secret: Option<PostgresSecret>) {
     let client = Object::take(object);
     if let Ok(runtime) = Handle::try_current() {
         runtime.spawn(async move {
-            let cancelled = timeout(PATIENCE, client.cancel_token().cancel_query(NoTls)).await;
-            if !matches!(cancelled, Ok(Ok(()))) {
+            let tls = secret.and_then(|secret| tls::connector(&secret.login().ok()?.tls).ok());
+            let cancelling = async { client.cancel_token().cancel_query(tls?).await.ok() };
+            if !matches!(timeout(PATIENCE, cancelling).await, Ok(Some(()))) {
                 tracing::debug!("a question nobody waits for could not be ended");
             }
         });
