@@ -22,7 +22,7 @@ use tokio::{
 use super::{
     frame::Frame,
     guests::{Credentials, Present, Refused, admit, ask_again, connected, farewell, reply},
-    rooms::{self, Member, Rooms},
+    rooms::{self, Member, Members, Rooms},
     session::{Session, Sessions},
     wishes::{Interest, Together, Wishes},
 };
@@ -189,7 +189,7 @@ async fn tell(app: Shared, listeners: Listeners, mut guests: mpsc::Receiver<Gues
                 let (interest, owed) = wishes.lock().unwrap_or_else(PoisonError::into_inner).take();
                 let frames = round.current(&owed);
                 listeners.enter(Arc::clone(&member), Arc::new(interest));
-                (vec![member], frames)
+                (Members::new(vec![member]), frames)
             }
             more = changes.changed(), if !due => {
                 if more.is_err() {
@@ -283,7 +283,7 @@ fn wanted(interest: &Interest, by_id: &HashMap<Arc<str>, Vec<(usize, Window)>>) 
 }
 
 async fn say(
-    members: &[Arc<Member>],
+    members: &Members,
     frames: &[&Frame],
     listeners: &Listeners,
     told: &metrics::Value,

@@ -70,11 +70,20 @@ impl Frame {
     }
 }
 
-/// Frames that go out together: their bytes, joined so that each block is one write.
-pub fn blocks<'a>(frames: &'a [&'a Frame]) -> impl Iterator<Item = (&'a [&'a Frame], Bytes)> {
+/// Frames that go out together.
+#[derive(Clone, Debug)]
+pub struct Block {
+    /// In their order.
+    pub frames: Vec<Frame>,
+    /// Their bytes, joined so that they are one write.
+    pub wire: Bytes,
+}
+
+/// These frames in blocks.
+pub fn blocks(frames: &[&Frame]) -> Vec<Block> {
+    let mut blocks = Vec::new();
     let mut rest = frames;
-    std::iter::from_fn(move || {
-        let (first, _) = rest.split_first()?;
+    while !rest.is_empty() {
         let mut size = 0;
         let fits = rest.iter().take_while(|frame| {
             size += frame.wire.len();
@@ -82,15 +91,18 @@ pub fn blocks<'a>(frames: &'a [&'a Frame]) -> impl Iterator<Item = (&'a [&'a Fra
         });
         let (block, after) = rest.split_at(fits.count().max(1));
         rest = after;
-        if block.len() == 1 {
-            return Some((block, first.wire.clone()));
-        }
-        let mut joined = BytesMut::with_capacity(block.iter().map(|frame| frame.wire.len()).sum());
-        for frame in block {
-            joined.extend_from_slice(&frame.wire);
-        }
-        Some((block, joined.freeze()))
-    })
+        let frames: Vec<Frame> = block.iter().copied().cloned().collect();
+        let wire = match &frames[..] {
+            [one] => one.wire.clone(),
+            several => {
+                let mut joined = BytesMut::with_capacity(several.iter().map(|frame| frame.wire.len()).sum());
+                several.iter().for_each(|frame| joined.extend_from_slice(&frame.wire));
+                joined.freeze()
+            }
+        };
+        blocks.push(Block { frames, wire });
+    }
+    blocks
 }
 
 #[cfg(test)]
@@ -140,16 +152,16 @@ mod tests {
     fn blocks_hold_every_frame_once_and_in_order() {
         let frames: Vec<Frame> = [10, 100_000, 100_000, 100_000, 300_000, 5, 5].map(frame).into();
         let all: Vec<&Frame> = frames.iter().collect();
-        let found: Vec<_> = blocks(&all).collect();
-        let sizes: Vec<usize> = found.iter().map(|(block, _)| block.len()).collect();
+        let found = blocks(&all);
+        let sizes: Vec<usize> = found.iter().map(|block| block.frames.len()).collect();
         assert_eq!(sizes, [3, 1, 1, 2]);
-        for (block, bytes) in &found {
-            let texts: Vec<String> = block
+        for Block { frames, wire } in &found {
+            let texts: Vec<String> = frames
                 .iter()
-                .map(|f| String::from_utf8(f.text().to_vec()).unwrap())
+                .map(|frame| String::from_utf8(frame.text().to_vec()).unwrap())
                 .collect();
-            assert_eq!(read(bytes, block.len()), texts);
+            assert_eq!(read(wire, frames.len()), texts);
         }
-        assert!(blocks(&[]).next().is_none());
+        assert!(blocks(&[]).is_empty());
     }
 }

@@ -4,19 +4,24 @@
 use std::{
     collections::HashMap,
     hash::Hash,
+    num::NonZero,
+    ops::Range,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    thread,
 };
 
 use socketioxide::{extract::SocketRef, socket::Sid};
-use tokio::task;
+use tokio::task::{self, JoinSet};
 
 use super::{
-    frame::{Frame, blocks},
+    frame::{Block, Frame, blocks},
     session::Session,
 };
 
 /// Members that are told something before others get their turn on this thread; half a millisecond.
 const TURN: usize = 256;
+/// Members that are worth a task of their own; more than a millisecond of writes.
+const PART: usize = 512;
 
 /// A client in a namespace.
 pub struct Member {
@@ -96,20 +101,60 @@ impl<K: Clone + Eq + Hash> Inner<K> {
     }
 }
 
-/// Tells all of them these events. Those who take less than they are told are given back.
-pub async fn tell(members: &[Arc<Member>], frames: &[&Frame]) -> Vec<Arc<Member>> {
+/// Tells all of them these events; many are told by several tasks at once. Those who take less than they are told are given back.
+pub async fn tell(members: &Members, frames: &[&Frame]) -> Vec<Arc<Member>> {
+    let blocks: Arc<[Block]> = blocks(frames).into();
+    let parts = parts(members.len(), thread::available_parallelism().map_or(1, NonZero::get));
+    // Everybody has been told when this ends, so that nobody is told what comes next before this.
+    let mut others = JoinSet::new();
+    for part in parts.clone().skip(1) {
+        let (members, blocks) = (Arc::clone(members), Arc::clone(&blocks));
+        others.spawn(async move { tell_some(&members[part], &blocks).await });
+    }
+    let mut slow = match parts.clone().next() {
+        Some(first) => tell_some(&members[first], &blocks).await,
+        None => Vec::new(),
+    };
+    slow.extend(others.join_all().await.into_iter().flatten());
+    slow
+}
+
+/// So many members in parts of about the same size: no more than processors, and none smaller than is worth a task.
+fn parts(members: usize, processors: usize) -> impl Iterator<Item = Range<usize>> + Clone {
+    let parts = (members / PART).clamp(1, processors.max(1));
+    let end = move |part: usize| members * part / parts;
+    (0..parts).map(move |part| end(part)..end(part + 1))
+}
+
+async fn tell_some(members: &[Arc<Member>], blocks: &[Block]) -> Vec<Arc<Member>> {
     let mut slow = Vec::new();
-    for (frames, block) in blocks(frames) {
+    for block in blocks {
         for (turn, member) in members.iter().enumerate() {
             if turn % TURN == TURN - 1 {
                 task::yield_now().await;
             }
             // A later block without the ones before would be a gap.
             let gone = slow.iter().any(|slow| Arc::ptr_eq(slow, member));
-            if !gone && member.session.tell(&member.socket, frames, &block).is_err() {
+            if !gone && member.session.tell(&member.socket, block).is_err() {
                 slow.push(Arc::clone(member));
             }
         }
     }
     slow
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_hold_every_member_once_and_are_worth_a_task() {
+        let sizes = |members, processors| parts(members, processors).map(|part| part.len()).collect::<Vec<_>>();
+        assert_eq!(sizes(0, 8), [0]);
+        assert_eq!(sizes(1023, 8), [1023]);
+        assert_eq!(sizes(2000, 2), [1000, 1000]);
+        assert_eq!(sizes(2000, 8), [666, 667, 667]);
+        assert_eq!(sizes(2000, 0), [2000]);
+        assert_eq!(parts(2000, 8).flatten().collect::<Vec<_>>(), (0..2000).collect::<Vec<_>>());
+    }
 }

@@ -8,10 +8,9 @@ use std::{
     },
 };
 
-use bytes::Bytes;
 use socketioxide::{extract::SocketRef, socket::Sid};
 
-use super::{frame::Frame, line::Line};
+use super::{frame::Block, line::Line};
 
 /// Bytes that may wait for a poll; more ends the session.
 const MOST_UNREAD: usize = 1 << 20;
@@ -109,15 +108,15 @@ impl Session {
         free
     }
 
-    /// Tells these events in this order; `block` is all of them. Never waits.
-    pub fn tell(&self, socket: &SocketRef, frames: &[&Frame], block: &Bytes) -> Result<(), TooSlow> {
+    /// Tells these events in their order. Never waits.
+    pub fn tell(&self, socket: &SocketRef, block: &Block) -> Result<(), TooSlow> {
         let line = self.line();
         if let Some(line) = &line
-            && line.send(block)
+            && line.send(&block.wire)
         {
             return Ok(());
         }
-        for frame in frames {
+        for frame in &block.frames {
             let queue = || socket.emit(frame.event, &*frame.data);
             let queued = match (&line, &self.known) {
                 (Some(line), _) => line.queued(frame.text(), queue),
