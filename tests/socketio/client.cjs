@@ -82,8 +82,10 @@ const scenarios = {
 
   /** Each event has its name and goes to those whom it concerns. */
   async kinds() {
-    const socket = await connected();
-    const seen = [];
+    const [socket, witness] = [await connected(), await connected()];
+    const [seen, witnessed] = [[], []];
+    witness.on('cluster', ({ name }) => witnessed.push(name));
+    await ask(witness, 'subscribe', {});
     for (const name of ['change', 'hop', 'cluster', 'reset']) socket.on(name, (data) => seen.push([name, data]));
     await ask(socket, 'subscribe', { sites: ['server'], tables: ['public.todos'] });
     say('subscribed');
@@ -98,12 +100,15 @@ const scenarios = {
     seen.length = 0;
     say('unsubscribed');
     await once(process.stdin, 'data');
+    // Who subscribes while an event is on its way may hear it.
+    while (!witnessed.includes('nobody')) await new Promise((resolve) => setTimeout(resolve, 10));
     await ask(socket, 'subscribe', {});
     say('subscribed');
     while (!seen.some(([name]) => name === 'reset')) await new Promise((resolve) => setTimeout(resolve, 10));
     assert.deepEqual(seen, [['reset', { reason: 'again' }]], 'nothing is told to who unsubscribed');
     process.stdin.destroy();
     socket.close();
+    witness.close();
   },
 
   /** What cannot be subscribed to is said, and what was subscribed before stays. */
