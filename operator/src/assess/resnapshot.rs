@@ -10,7 +10,6 @@ use crate::api::{Resnapshot, ResnapshotState, SiteSnapshot, SyncClusterStatus};
 use crate::observe::Observed;
 use crate::plan::hash;
 use crate::validate::ValidatedCluster;
-use crate::validate::connector::Engine;
 
 /// What the annotation asks for; absent without one. A request keeps the name it got when it was first seen, until it is done: the same annotation
 /// written again later is another request.
@@ -34,12 +33,6 @@ pub fn status(
     };
     let (state, message) = match &asked.what {
         Err(why) => (ResnapshotState::Refused, why.clone()),
-        Ok((site, _)) if matches!(cluster.engine, Engine::Debezium(_)) => {
-            let message = format!(
-                "spec.connector.engine is Debezium, which has its rows sent once more by synccluster.dev/connector-reset: annotate with that, for {site}"
-            );
-            (ResnapshotState::Refused, message)
-        }
         Ok((site, _)) => progress(observed, *site, &id),
     };
     Some(Resnapshot {

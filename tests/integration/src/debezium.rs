@@ -8,6 +8,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, ensure};
+use synccluster_connector::resnapshot;
 use synccluster_debezium::{
     request::{Requests, Taken},
     retry::Retry,
@@ -41,6 +42,7 @@ pub struct Engine {
     /// What it tells.
     pub state: Arc<State<Debezium>>,
     requests: Requests,
+    resnapshots: resnapshot::Requests,
     stop: CancellationToken,
     task: JoinHandle<()>,
     folder: PathBuf,
@@ -65,6 +67,7 @@ impl Engine {
         std::fs::create_dir_all(&folder)?;
         let secret = postgres.secret_dir(Role::Connector);
         let requests = Requests::default();
+        let resnapshots = resnapshot::Requests::default();
         let uplink = Debezium {
             cluster: cluster.clone(),
             site,
@@ -86,6 +89,7 @@ impl Engine {
                 log: Some(folder.join("log")),
             },
             requests: requests.clone(),
+            resnapshots: resnapshots.clone(),
             retry: Mutex::new(Retry::default()),
             began: Instant::now(),
         };
@@ -96,6 +100,7 @@ impl Engine {
             site,
             state,
             requests,
+            resnapshots,
             stop,
             task,
             folder,
@@ -141,6 +146,14 @@ impl Engine {
             Ok(())
         })
         .await
+    }
+
+    /// Asks for every row once more, of one table or of all.
+    pub fn resnapshot(&self, id: &str, table: Option<&str>) {
+        self.resnapshots.ask(resnapshot::Request {
+            id: id.to_owned(),
+            table: table.map(str::to_owned),
+        });
     }
 
     fn last_words(&self) -> String {

@@ -1,17 +1,17 @@
 //! Engine Debezium: a real Kafka Connect worker in place of the native connector, and the two after one another.
 
-use std::time::Duration;
+use std::{collections::HashMap, time::Duration};
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 use synccluster_harness::{Kafka, eventually};
 use synccluster_integration::{
     PATIENCE, Part, World,
-    debezium::{Engine, converged},
+    debezium::{self, Engine, converged},
 };
 use synccluster_protocol::{
     Site,
-    status::{ConnectorPhase, RequestKind},
+    status::{ConnectorPhase, RequestKind, ResnapshotStatus},
 };
 
 const SERVER: Site = Site::Server;
@@ -197,5 +197,149 @@ async fn a_connector_does_what_it_is_asked() -> Result<()> {
     engine.ask(RequestKind::Restart).await?;
     assert_eq!(read().await?, 1);
     assert_eq!(world.ask(SERVER, "select count(*) from sync.conflicts").await?, ["0"]);
+    engine.stop().await
+}
+
+/// Rows of a table by key and version, as they are.
+async fn rows(world: &World, site: Site, table: &str) -> Result<Vec<String>> {
+    world
+        .ask(
+            site,
+            &format!("select id || ' ' || sync_version from {table} order by 1"),
+        )
+        .await
+}
+
+/// The progress of rows that are sent once more, when it fits.
+async fn sent(engine: &Engine, id: &str, fits: impl Fn(&ResnapshotStatus) -> bool) -> Result<ResnapshotStatus> {
+    eventually(debezium::PATIENCE, async || {
+        let status = engine.status();
+        let progress = status.resnapshot.filter(|progress| progress.id == id && fits(progress));
+        progress.with_context(|| format!("{:?} {:?} {:?}", engine.status().resnapshot, status.phase, status.error))
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_row_is_sent_once_more_under_load_and_after_the_worker_is_gone() -> Result<()> {
+    const SCHEMA: &str = "create table todos (id bigint primary key, title text not null, n int not null default 0);
+        create table notes (id bigint primary key, title text not null)";
+    let (world, bootstrap) = without_connectors(1, SCHEMA).await?;
+    let engine = Engine::start(&world, SERVER, &bootstrap)?;
+    engine.is(ConnectorPhase::Streaming).await?;
+    world
+        .run(SERVER, "insert into notes select n, 'note' from generate_series(1, 3000) n; insert into todos select n, 'todo' from generate_series(1, 12000) n;
+                      delete from todos where id % 1000 = 0; analyze todos; analyze notes")
+        .await?;
+    world.wait_for(ONE, "select count(*) from todos", &["11988"]).await?;
+    let topic = world.cluster.topic(SERVER);
+    let before = Kafka::shared().await?.records(&topic).await?.len();
+    let app = world.app(SERVER).await?;
+    let (stop, mut stopped) = tokio::sync::oneshot::channel::<()>();
+    // Transactions of some rows of every chunk, with deletes and rows that come again.
+    let load = tokio::spawn(async move {
+        let mut round = 0;
+        while stopped.try_recv() == Err(tokio::sync::oneshot::error::TryRecvError::Empty) {
+            let statement = format!(
+                "begin; update todos set n = n + 1 where id % 500 = {}; update notes set title = '{round}' where id = {}; delete from todos where id = {};
+                 insert into todos values ({}, 'new'); commit",
+                round % 500 + 1, round % 3000 + 1, round * 37 % 12000 + 1, 100_000 + round
+            );
+            app.batch_execute(&statement).await?;
+            round += 1;
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        anyhow::Ok(round)
+    });
+    engine.resnapshot("first", None);
+    let part = sent(&engine, "first", |progress| {
+        progress.table.as_deref() == Some("public.todos") && progress.rows > 4000
+    })
+    .await?;
+    ensure!(!part.done && part.expected.is_some(), "{part:?}");
+    // As when the machine goes down. The next one goes on at the table that was being sent.
+    drop(engine);
+    let engine = Engine::start(&world, SERVER, &bootstrap)?;
+    let after = sent(&engine, "first", |progress| progress.done).await?;
+    let _ = stop.send(());
+    ensure!(load.await?? > 0);
+    ensure!(after.began_at == part.began_at && after.done_at.is_some(), "{after:?}");
+    for table in ["todos", "notes"] {
+        eventually(debezium::PATIENCE, async || {
+            let (ours, theirs) = (rows(&world, SERVER, table).await?, rows(&world, ONE, table).await?);
+            let other = ours.iter().zip(&theirs).find(|(ours, theirs)| ours != theirs);
+            ensure!(
+                ours == theirs,
+                "{} and {} rows, {other:?}; {:?}",
+                ours.len(),
+                theirs.len(),
+                world.at(ONE).sink_status()?
+            );
+            Ok(())
+        })
+        .await?;
+    }
+    // The newest record of each key is the row as it is, though many were read while they changed; and no transaction is torn.
+    let records = Kafka::shared().await?.records(&topic).await?;
+    let (mut newest, mut incremental, mut open) = (HashMap::new(), 0, None);
+    for record in records.iter().skip(before) {
+        let Some(value) = &record.value else { continue };
+        let value: Value = serde_json::from_slice(value)?;
+        ensure!(
+            value.pointer("/source/table") != Some(&Value::from("debezium_signal")),
+            "{value}"
+        );
+        match value["status"].as_str() {
+            Some("BEGIN") => {
+                open = value["id"]
+                    .as_str()
+                    .map(|id| id.split(':').next().unwrap_or_default().to_owned())
+            }
+            Some(_) => open = None,
+            None => {}
+        }
+        if value.pointer("/source/snapshot") == Some(&Value::from("incremental")) {
+            ensure!(value["op"] == "r", "{value}");
+            incremental += 1;
+        } else if let Some(id) = value.pointer("/transaction/id").and_then(Value::as_str) {
+            ensure!(id.split(':').next() == open.as_deref(), "{id} is torn: {open:?}");
+        }
+        if let Some(version) = value.pointer("/after/sync_version").and_then(Value::as_i64) {
+            let table = value
+                .pointer("/source/table")
+                .and_then(Value::as_str)
+                .unwrap_or_default()
+                .to_owned();
+            newest.insert((table, value.pointer("/after/id").and_then(Value::as_i64)), version);
+        }
+    }
+    ensure!(incremental as u64 >= after.rows, "{incremental} of {after:?}");
+    for table in ["todos", "notes"] {
+        for row in rows(&world, SERVER, table).await? {
+            let (id, version) = row.split_once(' ').context("no version")?;
+            let key = (table.to_owned(), Some(id.parse()?));
+            ensure!(
+                newest.get(&key) == Some(&version.parse()?),
+                "{row} of {table}: {:?}",
+                newest.get(&key)
+            );
+        }
+    }
+    // One table of a quiet site, an empty one, and one that is not there.
+    engine.resnapshot("notes", Some("public.notes"));
+    let notes = sent(&engine, "notes", |progress| progress.done).await?;
+    ensure!(notes.rows == 3000, "{notes:?}");
+    world.run(SERVER, "delete from notes").await?;
+    engine.resnapshot("empty", Some("public.notes"));
+    let empty = sent(&engine, "empty", |progress| progress.done).await?;
+    ensure!(empty.rows == 3000, "tombstones are sent, too: {empty:?}");
+    engine.resnapshot("nothing", Some("public.nothing"));
+    let nothing = sent(&engine, "nothing", |progress| progress.problem.is_some()).await?;
+    ensure!(!nothing.done, "{nothing:?}");
+    world.wait_for(ONE, "select count(*) from notes", &["0"]).await?;
+    for site in [SERVER, ONE] {
+        assert_eq!(world.ask(site, "select count(*) from sync.conflicts").await?, ["0"]);
+        assert_eq!(world.ask(site, "select count(*) from sync.parked").await?, ["0"]);
+    }
     engine.stop().await
 }

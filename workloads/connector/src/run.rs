@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use axum::{Json, Router, http::StatusCode, routing::put};
+use axum::Router;
 use synccluster_protocol::{
     ClusterName, Site,
     status::{ConnectorPhase, ConnectorStatus, LinkStatus},
@@ -16,11 +16,7 @@ use synccluster_runtime::{
 };
 use tokio::time;
 
-use crate::{
-    resnapshot::{Request, Requests},
-    session, slot,
-    topic::TopicSpec,
-};
+use crate::{resnapshot::Requests, session, slot, topic::TopicSpec};
 
 /// How often the slot is looked at while the link is cut: its WAL grows.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
@@ -115,12 +111,7 @@ impl Workload for Uplink {
 
     /// `PUT /resnapshot`: every row once more. Asked for again by the same id it changes nothing.
     fn routes(&self) -> Router {
-        let requests = self.requests.clone();
-        let ask = async move |Json(request): Json<Request>| {
-            requests.ask(request);
-            StatusCode::ACCEPTED
-        };
-        Router::new().route("/resnapshot", put(ask))
+        self.requests.routes()
     }
 
     async fn session(&self, state: &State<Self>) -> Result<(), session::Error> {

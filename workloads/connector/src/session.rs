@@ -14,7 +14,7 @@ use rdkafka::{
 };
 use synccluster_protocol::{
     Lsn, Site,
-    event::{TRANSACTION_END_HEADER, TableName},
+    event::{SIGNALS, TRANSACTION_END_HEADER, TableName},
     status::ConnectorPhase,
 };
 use synccluster_replication::{
@@ -312,9 +312,11 @@ impl Session<'_> {
                 table,
                 columns,
             } => {
-                self.relations
-                    .describe(&self.sql, oid, TableName::new(schema, table), columns)
-                    .await?;
+                let name = TableName::new(schema, table);
+                // What the other engine was asked for, and has not read yet.
+                if !name.is(SIGNALS) {
+                    self.relations.describe(&self.sql, oid, name, columns).await?;
+                }
             }
             Insert { oid, new } => self.change(oid, Change::Insert(new)).await?,
             Update { oid, old, new } => self.change(oid, Change::Update(old, new)).await?,

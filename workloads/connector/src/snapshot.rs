@@ -2,7 +2,10 @@
 
 use bytes::Bytes;
 use futures::{Stream, TryStreamExt};
-use synccluster_protocol::{codec::SESSION_SETTINGS, event::TableName};
+use synccluster_protocol::{
+    codec::SESSION_SETTINGS,
+    event::{SIGNALS, TableName},
+};
 use synccluster_replication::{pgoutput::Datum, relations::Table};
 use synccluster_runtime::catalog::{self, quote, quote_table};
 use tokio_postgres::{Client, Error};
@@ -25,17 +28,21 @@ pub async fn begin(client: &Client, snapshot: &str) -> Result<(), Error> {
     client.batch_execute(&script).await
 }
 
-/// The tables of the publication.
+/// The names of the publication's tables that are sent.
+pub async fn names(client: &Client, publication: &str) -> Result<Vec<TableName>, Error> {
+    let statement = "select schemaname, tablename from pg_publication_tables where pubname = $1 order by 1, 2";
+    let rows = client.query(statement, &[&publication]).await?;
+    let names = rows
+        .iter()
+        .map(|row| TableName::new(row.get::<_, String>(0), row.get::<_, String>(1)));
+    Ok(names.filter(|name| !name.is(SIGNALS)).collect())
+}
+
+/// The tables of the publication that are sent.
 pub async fn tables(client: &Client, publication: &str) -> Result<Vec<Table>, Error> {
-    let names = client
-        .query(
-            "select schemaname, tablename from pg_publication_tables where pubname = $1 order by 1, 2",
-            &[&publication],
-        )
-        .await?;
+    let names = names(client, publication).await?;
     let mut tables = Vec::with_capacity(names.len());
-    for row in names {
-        let name = TableName::new(row.get::<_, String>(0), row.get::<_, String>(1));
+    for name in names {
         if let Some(table) = catalog::table(client, &name).await? {
             let columns = table
                 .columns

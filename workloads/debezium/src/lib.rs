@@ -10,6 +10,7 @@
 
 pub mod lag;
 pub mod request;
+pub mod resnapshot;
 pub mod rest;
 pub mod retry;
 pub mod run;

@@ -3,6 +3,7 @@
 use std::{fs, io, path::PathBuf, process::ExitCode, sync::Mutex, time::Instant};
 
 use clap::{Parser, Subcommand};
+use synccluster_connector::resnapshot;
 use synccluster_debezium::{request::Requests, retry::Retry, run::Debezium, worker::Launch};
 use synccluster_protocol::connect::{TEMPLATE_KEY, Template};
 use synccluster_runtime::{config::Common, workload};
@@ -79,6 +80,7 @@ async fn main() -> ExitCode {
             log: None,
         },
         requests: Requests::default(),
+        resnapshots: resnapshot::Requests::default(),
         retry: Mutex::new(Retry::default()),
         began: Instant::now(),
     })

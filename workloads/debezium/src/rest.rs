@@ -7,6 +7,7 @@ use hyper_util::rt::TokioIo;
 use serde::Deserialize;
 use serde_json::Value;
 use synccluster_protocol::{
+    Lsn,
     connect::Settings,
     status::{ConnectStatus, ConnectTask},
 };
@@ -51,6 +52,15 @@ pub enum Offset {
     Snapshotting,
     /// All rows of the snapshot were, or no snapshot was needed.
     Streaming,
+}
+
+/// What its offset says of rows that are sent once more.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Incremental {
+    /// Up to which position Kafka has what was read.
+    pub lsn: Lsn,
+    /// The tables that are not sent, the one that is being sent first.
+    pub left: Vec<String>,
 }
 
 #[derive(Deserialize)]
@@ -106,12 +116,19 @@ impl Rest {
         read_status(answer, status).map_err(Error::from)
     }
 
-    /// How far Kafka has acknowledged.
+    /// How far Kafka has acknowledged a snapshot.
     pub async fn offset(self) -> Result<Offset, Error> {
-        let answer = self
-            .ask(Method::GET, &format!("/connectors/{NAME}/offsets"), None)
-            .await?;
-        Ok(read_offset(&answer))
+        Ok(read_offset(&self.offsets().await?))
+    }
+
+    /// How far Kafka has acknowledged an incremental snapshot; `None`: it has acknowledged nothing yet.
+    pub async fn incremental(self) -> Result<Option<Incremental>, Error> {
+        read_incremental(&self.offsets().await?).map_err(Error::from)
+    }
+
+    async fn offsets(self) -> Result<Value, Error> {
+        self.ask(Method::GET, &format!("/connectors/{NAME}/offsets"), None)
+            .await
     }
 
     async fn ask(self, method: Method, path: &str, body: Option<Vec<u8>>) -> Result<Value, Error> {
@@ -200,6 +217,28 @@ fn read_offset(answer: &Value) -> Offset {
     }
 }
 
+fn read_incremental(answer: &Value) -> Result<Option<Incremental>, serde_json::Error> {
+    #[derive(Deserialize)]
+    struct Collection {
+        incremental_snapshot_collections_id: String,
+    }
+    let Some((offset, lsn)) = answer
+        .pointer("/offsets/0/offset")
+        .and_then(|offset| Some((offset, offset.get("lsn")?.as_u64()?)))
+    else {
+        return Ok(None);
+    };
+    let left: Vec<Collection> = match offset["incremental_snapshot_collections"].as_str() {
+        Some(text) => serde_json::from_str(text)?,
+        None => Vec::new(),
+    };
+    let left = left
+        .into_iter()
+        .map(|collection| collection.incremental_snapshot_collections_id)
+        .collect();
+    Ok(Some(Incremental { lsn: Lsn(lsn), left }))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -227,5 +266,23 @@ mod tests {
         assert_eq!(offset(row(false)), Offset::Snapshotting);
         assert_eq!(offset(row(true)), Offset::Streaming);
         assert_eq!(offset(json!({"lsn": 1, "lsn_commit": 1})), Offset::Streaming);
+    }
+    #[test]
+    fn the_tables_that_are_left_are_said_as_long_as_there_are_any() {
+        let of = |offset: Value| read_incremental(&json!({ "offsets": [{ "offset": offset }] })).unwrap();
+        assert_eq!(read_incremental(&json!({ "offsets": [] })).unwrap(), None);
+        let left = r#"[{"incremental_snapshot_collections_id":"public.todos","incremental_snapshot_collections_additional_condition":null}]"#;
+        let running =
+            of(json!({ "lsn": 7, "incremental_snapshot_collections": left, "incremental_snapshot_primary_key": "00" }));
+        let todos = vec!["public.todos".to_owned()];
+        assert_eq!(
+            running,
+            Some(Incremental {
+                lsn: Lsn(7),
+                left: todos
+            })
+        );
+        let lsn = Lsn(9);
+        assert_eq!(of(json!({ "lsn": 9 })), Some(Incremental { lsn, left: Vec::new() }));
     }
 }

@@ -7,7 +7,7 @@ use std::{
 };
 
 use axum::Router;
-use synccluster_connector::{run::Uplink, slot};
+use synccluster_connector::{resnapshot, run::Uplink, slot};
 use synccluster_protocol::{
     ClusterName, Site,
     connect::Template,
@@ -47,6 +47,8 @@ pub struct Debezium {
     pub launch: Launch,
     /// Where it is asked for something.
     pub requests: Requests,
+    /// Where it is asked for every row once more.
+    pub resnapshots: resnapshot::Requests,
     /// Pauses between workers that end.
     pub retry: Mutex<Retry>,
     /// The start of this process.
@@ -111,9 +113,9 @@ impl Workload for Debezium {
         metrics
     }
 
-    /// `PUT /connector`: what people ask for.
+    /// `PUT /connector` and `PUT /resnapshot`: what people ask for.
     fn routes(&self) -> Router {
-        self.requests.routes()
+        self.requests.routes().merge(self.resnapshots.routes())
     }
 
     async fn session(&self, state: &State<Self>) -> Result<(), session::Error> {

@@ -3,7 +3,10 @@
 use std::time::{Duration, Instant};
 
 use rdkafka::error::KafkaError;
-use synccluster_connector::slot::{self, Need, PUBLICATION};
+use synccluster_connector::{
+    slot::{self, Need, PUBLICATION},
+    snapshot::names,
+};
 use synccluster_protocol::{
     Lsn,
     connect::{self, Variables},
@@ -16,6 +19,7 @@ use tokio_postgres::Client;
 
 use crate::{
     lag::Lag,
+    resnapshot::Resnapshot,
     rest::{self, Offset, Rest},
     run::Debezium,
     snapshot,
@@ -73,6 +77,9 @@ pub enum Error {
     /// It does not answer.
     #[error(transparent)]
     Rest(#[from] rest::Error),
+    /// Postgres does not say where its WAL ends.
+    #[error("Postgres did not tell a position of its WAL; trying again")]
+    Position,
     /// What failed cannot be continued by this worker.
     #[error("Debezium: {0}")]
     Failed(String),
@@ -90,6 +97,8 @@ struct Session<'a> {
     /// The tables of the snapshot that is being sent.
     snapshot: Option<Vec<TableName>>,
     empty_since: Option<Instant>,
+    /// Rows that are sent once more; absent until the worker streams.
+    resnapshot: Option<Resnapshot>,
     lag: Lag,
     /// The topic's end at the beginning of the session, and when last asked.
     ends: (i64, i64),
@@ -165,6 +174,7 @@ async fn streaming(uplink: &Debezium, state: &State<Debezium>, asked: Vec<Connec
         asked,
         snapshot: None,
         empty_since: None,
+        resnapshot: None,
         lag: Lag::default(),
         ends: (end, end),
         restart_at: None,
@@ -201,7 +211,7 @@ impl Session<'_> {
                 return Err(Error::Secret { name, key });
             }
         }
-        let tables = snapshot::tables(&self.sql).await?;
+        let tables = names(&self.sql, PUBLICATION).await?;
         let lost = snapshot::lost(&self.sql, &tables).await?;
         if !lost.is_empty() {
             return Err(Error::Lost(lost));
@@ -250,6 +260,7 @@ impl Session<'_> {
         self.heard = Instant::now();
         let mut tick = time::interval(LOOK_EVERY);
         tick.set_missed_tick_behavior(time::MissedTickBehavior::Delay);
+        let mut fresh = true;
         loop {
             tick.tick().await;
             self.state.alive();
@@ -261,6 +272,9 @@ impl Session<'_> {
             }
             self.finish_snapshot().await?;
             self.measure().await?;
+            if self.snapshot.is_none() {
+                self.send_again(std::mem::take(&mut fresh)).await?;
+            }
             if self
                 .uplink
                 .requests
@@ -348,6 +362,24 @@ impl Session<'_> {
         }
         self.state.phase(ConnectorPhase::Streaming);
         self.uplink.requests.done(|request| self.asked.contains(request));
+        Ok(())
+    }
+
+    /// Has rows sent once more that are asked for, with a worker that is `fresh` also those that were asked for before.
+    async fn send_again(&mut self, fresh: bool) -> Result<(), Error> {
+        let asked = self.uplink.resnapshots.take();
+        if fresh || asked.is_some() {
+            let (_, end) = self.ends;
+            self.resnapshot = Resnapshot::begin(&self.sql, &self.topic, end, asked.as_ref()).await?;
+        } else if let Some(resnapshot) = self.resnapshot.as_mut().filter(|resnapshot| resnapshot.runs()) {
+            // In this order: what Connect has written down lies before the topic's end.
+            let offset = self.rest.incremental().await?;
+            let end = self.topic.end().await?.unwrap_or_default();
+            resnapshot.look(&self.sql, offset, end).await?;
+        } else {
+            return Ok(());
+        }
+        self.state.edit().resnapshot = self.resnapshot.as_ref().map(|resnapshot| resnapshot.status().clone());
         Ok(())
     }
 

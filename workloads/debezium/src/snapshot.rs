@@ -1,4 +1,4 @@
-//! What a site has to say before Debezium may read it: which tables a snapshot sends, whether they hold anything, what would be lost.
+//! What a site has to say before Debezium may read it: whether its tables hold anything, what would be lost.
 
 use std::fmt::Write as _;
 
@@ -6,14 +6,6 @@ use synccluster_connector::slot::PUBLICATION;
 use synccluster_protocol::event::TableName;
 use synccluster_runtime::catalog::{self, quote_table};
 use tokio_postgres::{Client, Error};
-
-/// The tables of the publication.
-pub async fn tables(client: &Client) -> Result<Vec<TableName>, Error> {
-    let statement = "select schemaname, tablename from pg_publication_tables where pubname = $1 order by 1, 2";
-    let rows = client.query(statement, &[&PUBLICATION]).await?;
-    let name = |row: &tokio_postgres::Row| TableName::new(row.get::<_, String>(0), row.get::<_, String>(1));
-    Ok(rows.iter().map(name).collect())
-}
 
 /// The generated columns of the publication's tables.
 pub async fn generated(client: &Client) -> Result<Vec<(TableName, String)>, Error> {

@@ -18,6 +18,8 @@ pub const VERSION_COLUMN: &str = "sync_version";
 pub const PARENT_COLUMN: &str = "sync_parent";
 /// The table whose rows are versioned deletes.
 pub const TOMBSTONES: (&str, &str) = ("sync", "tombstones");
+/// The table by which Debezium is asked for something; in the publication, and in no topic.
+pub const SIGNALS: (&str, &str) = ("sync", "debezium_signal");
 
 /// Column values by name, in the table's order, as [`crate::codec`] writes them.
 pub type Row = Map<String, Value>;
@@ -87,6 +89,11 @@ impl Source {
     /// Whether Debezium made the event. Its versions have four parts, `3.7.0.Final`, and ours three; some values have another form there.
     pub fn is_debezium(&self) -> bool {
         self.version.split('.').count() == 4
+    }
+
+    /// Whether the event is a row that was read while streaming went on. It says nothing about how far the stream is.
+    pub fn is_incremental(&self) -> bool {
+        self.snapshot.as_deref() == Some("incremental")
     }
 
     /// The end of the commit before, where `sequence` says it: Debezium's events know no commit of their own.
@@ -176,6 +183,11 @@ impl TableName {
             schema: schema.into(),
             table: table.into(),
         }
+    }
+
+    /// Whether it is this one of our own.
+    pub fn is(&self, (schema, table): (&str, &str)) -> bool {
+        self.schema == schema && self.table == table
     }
 
     /// From `schema.table` as [`Self::fmt`](std::fmt::Display) writes it; the first dot divides.

@@ -88,6 +88,11 @@ create table if not exists sync.resnapshots (
 comment on table sync.resnapshots is 'What was asked for by the annotation synccluster.dev/resnapshot; relation and after_key are what was sent last.';
 grant select, insert, update, delete on sync.resnapshots to sync_connector;
 
+-- What Debezium is asked for, and the marks it sets around what it reads once more (its `signal.data.collection`). In the publication, because
+-- Debezium reads it in the WAL; no connector sends it.
+create table if not exists sync.debezium_signal (id text primary key, type text not null, data text);
+grant select, insert, delete on sync.debezium_signal to sync_connector;
+
 grant select on sync.tables, sync.progress, sync.conflicts, sync.parked to sync_gateway;
 grant update (reapplied_at) on sync.conflicts to sync_gateway;
 grant update (asked_at) on sync.parked to sync_gateway;
@@ -133,8 +138,11 @@ begin
      and exists (select from pg_publication p where p.pubname = 'sync' and to_jsonb(p) ->> 'pubgencols' <> 's') then
     alter publication sync set (publish_generated_columns = stored);
   end if;
-  if not exists (select from pg_publication_tables where pubname = 'sync' and schemaname = 'sync') then
+  if not exists (select from pg_publication_tables where pubname = 'sync' and schemaname = 'sync' and tablename = 'tombstones') then
     alter publication sync add table sync.tombstones;
+  end if;
+  if not exists (select from pg_publication_tables where pubname = 'sync' and schemaname = 'sync' and tablename = 'debezium_signal') then
+    alter publication sync add table sync.debezium_signal;
   end if;
 end $$;
 

@@ -71,7 +71,9 @@ pub fn parse(raw: &str) -> Result<Option<Event>, Error> {
         Err(error) => return Err(Error::Envelope(error.to_string())),
     };
     let of_debezium = envelope.source.is_debezium();
-    let place = if of_debezium && envelope.op != Op::Read {
+    let place = if envelope.source.is_incremental() {
+        Place::Behind(None)
+    } else if of_debezium && envelope.op != Op::Read {
         Place::Behind(envelope.source.commit_before())
     } else {
         Place::At(envelope.source.lsn.unwrap_or_default())
@@ -184,6 +186,16 @@ mod tests {
         assert_eq!(of(r#"["70","90"]"#, "c"), Place::Behind(Some(70)));
         assert_eq!(of(r#"[null,"90"]"#, "c"), Place::Behind(None));
         assert_eq!(of(r#"[null,"90"]"#, "r"), Place::At(90));
+    }
+
+    #[test]
+    fn a_row_that_was_read_while_streaming_went_on_moves_no_place() {
+        for version in ["3.7.0.Final", "0.1.0"] {
+            let source = json!({"version": version, "name": "demo.client-1", "schema": "public", "table": "todos", "lsn": 90, "snapshot": "incremental"});
+            let raw = json!({"after": {"id": 1, "sync_version": 2048}, "op": "r", "source": source}).to_string();
+            let event = parse(&raw).unwrap().unwrap();
+            assert!(event.incoming.resent && event.place == Place::Behind(None), "{version}");
+        }
     }
 
     #[test]

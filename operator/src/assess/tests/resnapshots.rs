@@ -72,6 +72,18 @@ fn a_request_is_told_under_one_name_until_it_is_done_and_then_its_annotation_goe
 }
 
 #[test]
+fn the_connector_of_either_engine_is_told() {
+    let mut resource = with("/metadata/annotations", json!({ RESNAPSHOT_ANNOTATION: "server" }));
+    set(&mut resource, "/spec/connector", json!({ "engine": "Debezium" }));
+    let cluster = validated(resource);
+    let seen = observed(&cluster);
+    let status = assess(&cluster, &seen, &SyncClusterStatus::default(), now());
+    let id = status.resnapshot.clone().unwrap().id;
+    let request = ResnapshotRequest { id, table: None };
+    assert_eq!(step(&cluster, &seen, &status), Step::Tell(Site::Server, request));
+}
+
+#[test]
 fn what_cannot_be_done_is_said_and_nobody_is_told() {
     let cluster = asked("client-9");
     let seen = observed(&cluster);
@@ -81,15 +93,6 @@ fn what_cannot_be_done_is_said_and_nobody_is_told() {
     assert!(said.message.contains("spec.clients is 3"), "{}", said.message);
     assert_eq!(step(&cluster, &seen, &status), Step::Nothing);
     expect(&status, "Ready", "True/Running", "run");
-
-    let mut resource = with("/metadata/annotations", json!({ RESNAPSHOT_ANNOTATION: "server" }));
-    set(&mut resource, "/spec/connector", json!({ "engine": "Debezium" }));
-    let cluster = validated(resource);
-    let seen = observed(&cluster);
-    let status = assess(&cluster, &seen, &SyncClusterStatus::default(), now());
-    let message = status.resnapshot.clone().unwrap().message;
-    assert!(message.contains("synccluster.dev/connector-reset"), "{message}");
-    assert_eq!(step(&cluster, &seen, &status), Step::Nothing);
 
     let cluster = asked("client-1");
     let mut seen = observed(&cluster);

@@ -53,6 +53,17 @@ pub async fn read(client: &Client) -> Result<Option<Entry>, Error> {
     }))
 }
 
+/// Into the log, what a connector goes on with.
+pub fn announce(status: &ResnapshotStatus) {
+    tracing::info!(
+        id = status.id,
+        only = status.only,
+        rows = status.rows,
+        problem = status.problem,
+        "rows are sent once more"
+    );
+}
+
 /// Writes down how far it is.
 pub async fn advance(client: &Client, status: &ResnapshotStatus, after: &[String]) -> Result<(), Error> {
     let statement = "update sync.resnapshots set relation = $2, after_key = $3, rows = $4,

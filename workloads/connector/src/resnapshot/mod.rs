@@ -12,14 +12,19 @@
 //!
 //! Crash windows: how far it is, is written down after Kafka has acknowledged a chunk. What was sent after that is sent again.
 
-mod book;
+pub mod book;
 mod window;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use axum::{Json, Router, http::StatusCode, routing::put};
 use bytes::Bytes;
 use futures::TryStreamExt;
-use synccluster_protocol::{Lsn, event::TOMBSTONES, status::ResnapshotStatus};
+use synccluster_protocol::{
+    Lsn,
+    event::{TOMBSTONES, TableName},
+    status::ResnapshotStatus,
+};
 use synccluster_replication::{pgoutput::Datum, relations::Table};
 use synccluster_runtime::{
     catalog::{self, quote},
@@ -109,13 +114,7 @@ impl Resnapshot {
                 Ok(left) => work = Some(Work::from(left, status.table.as_deref(), entry.after, reading)),
                 Err(problem) => status.problem = Some(problem),
             }
-            tracing::info!(
-                id = status.id,
-                only = status.only,
-                rows = status.rows,
-                problem = status.problem,
-                "rows are sent once more"
-            );
+            book::announce(&status);
         }
         Ok(Self {
             job: Some(Job { status, work }),
@@ -255,6 +254,16 @@ impl Work {
 pub struct Requests(Arc<Mutex<Option<Request>>>);
 
 impl Requests {
+    /// `PUT /resnapshot`: every row once more. Asked for again by the same id it changes nothing.
+    pub fn routes(&self) -> Router {
+        let requests = self.clone();
+        let ask = async move |Json(request): Json<Request>| {
+            requests.ask(request);
+            StatusCode::ACCEPTED
+        };
+        Router::new().route("/resnapshot", put(ask))
+    }
+
     /// Asks, in place of what was asked for before.
     pub fn ask(&self, request: Request) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(request);
@@ -266,22 +275,24 @@ impl Requests {
     }
 }
 
+/// Why `only` cannot be sent, where it is none of these tables.
+pub fn missing<'a>(tables: impl Iterator<Item = &'a TableName>, only: Option<&str>) -> Option<String> {
+    let only = only?;
+    let known: Vec<String> = tables.map(ToString::to_string).collect();
+    let there = known.iter().any(|table| table == only);
+    (!there).then(|| format!("there is no enrolled table {only} here, but {}", known.join(", ")))
+}
+
 /// The tables that are sent, in the order of their names; `Err`: why none is.
 async fn portions(client: &Client, only: Option<&str>) -> Result<Result<Vec<Portion>, String>, Error> {
     let tables = snapshot::tables(client, PUBLICATION).await?;
-    if let Some(only) = only
-        && tables.iter().all(|table| table.name.to_string() != only)
-    {
-        let known: Vec<String> = tables.iter().map(|table| table.name.to_string()).collect();
-        return Ok(Err(format!(
-            "there is no enrolled table {only} here, but {}",
-            known.join(", ")
-        )));
+    if let Some(problem) = missing(tables.iter().map(|table| &table.name), only) {
+        return Ok(Err(problem));
     }
     let mut portions = Vec::new();
     for table in tables {
         let name = table.name.to_string();
-        let tombstones = (table.name.schema.as_str(), table.name.table.as_str()) == TOMBSTONES;
+        let tombstones = table.name.is(TOMBSTONES);
         let condition = match only {
             Some(only) if tombstones => Some(format!("relation = {}", literal(only))),
             Some(only) if only != name => continue,
@@ -351,7 +362,7 @@ fn key_of(table: &Table, row: &[Datum]) -> Vec<String> {
     table.key.iter().filter_map(value).collect()
 }
 
-/// COPY takes no parameters; the session has `standard_conforming_strings` on.
-fn literal(text: &str) -> String {
+/// Text as SQL has it: COPY takes no parameters; the session has `standard_conforming_strings` on.
+pub fn literal(text: &str) -> String {
     format!("'{}'", text.replace('\'', "''"))
 }

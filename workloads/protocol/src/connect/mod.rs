@@ -6,7 +6,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::{ClusterName, Site, event::TableName};
+use crate::{
+    ClusterName, Site,
+    event::{SIGNALS, TableName},
+};
 
 const CONTRACT: &str = include_str!("contract.properties");
 const DEFAULTS: &str = include_str!("defaults.properties");
@@ -14,7 +17,7 @@ const DEFAULTS: &str = include_str!("defaults.properties");
 /// The key of a ConfigMap that holds the template.
 pub const TEMPLATE_KEY: &str = "connector.properties";
 /// Settings a template may not have besides those the contract has: they choose, rename or reshape what is sent.
-const REFUSED: [&str; 16] = [
+const REFUSED: [&str; 17] = [
     "name",
     "transforms",
     "predicates",
@@ -29,6 +32,7 @@ const REFUSED: [&str; 16] = [
     "snapshot.mode",
     "snapshot.select.",
     "flush.lsn.",
+    "signal.",
     "slot.",
     "database.initial.",
 ];
@@ -266,8 +270,7 @@ impl Variables {
             "snapshotMode" => if self.snapshot.is_some() { "initial" } else { "no_data" }.to_owned(),
             "snapshotTables" => {
                 let tables = self.snapshot.iter().flatten();
-                let tables = tables.map(|table| [&*table.schema, &*table.table].map(pattern).join("\\."));
-                tables.collect::<Vec<_>>().join(",")
+                tables.map(table_pattern).collect::<Vec<_>>().join(",")
             }
             "generatedColumns" => {
                 let columns = self.generated.iter();
@@ -275,9 +278,20 @@ impl Variables {
                     columns.map(|(table, column)| [&*table.schema, &*table.table, &**column].map(pattern).join("\\."));
                 columns.collect::<Vec<_>>().join(",")
             }
+            "signals" => signals().to_string(),
+            "signalsPattern" => table_pattern(&signals()),
             _ => String::new(),
         }
     }
+}
+
+fn signals() -> TableName {
+    TableName::new(SIGNALS.0, SIGNALS.1)
+}
+
+/// A table as a regular expression of Java's that nothing else fits.
+pub fn table_pattern(table: &TableName) -> String {
+    [&*table.schema, &*table.table].map(pattern).join("\\.")
 }
 
 /// A name as a regular expression of Java's that nothing else fits.

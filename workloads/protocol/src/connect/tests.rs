@@ -37,6 +37,11 @@ fn variables_are_filled_in() {
     assert_eq!(of("topic.prefix"), "demo.client-2");
     assert_eq!(of("transforms.tables.topic.regex"), "demo\\.client-2\\.[^.]+\\..+");
     assert_eq!(of("slot.stream.params"), "origin=none");
+    assert_eq!(of("signal.data.collection"), "sync.debezium_signal");
+    assert_eq!(
+        of("predicates.signal.pattern"),
+        "demo\\.client-2\\.sync\\.debezium_signal"
+    );
     assert_eq!(of("snapshot.mode"), "no_data");
     assert_eq!(of("column.exclude.list"), "public\\.todos\\.words");
     assert_eq!(
