@@ -8,7 +8,7 @@ pub mod api;
 pub mod command;
 mod copy;
 mod deltas;
-mod health;
+pub mod health;
 pub mod journal;
 mod load;
 mod numbers;

@@ -3,13 +3,20 @@
 mod asked;
 mod served;
 
-use std::{collections::BTreeSet, fs, path::PathBuf, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::PathBuf,
+    sync::Arc,
+};
 
 use anyhow::{Context, Result, ensure};
 use asked::{Asked, asked, rules};
 use hyper::Method;
 use serde_json::json;
 use served::Served;
+use synccluster_clickhouse::run::Analytics;
+use synccluster_debezium::run::Debezium;
 use synccluster_gateway::{counters, counters::Counters, health, live};
 use synccluster_harness::{Kafka, eventually};
 use synccluster_integration::{
@@ -17,7 +24,15 @@ use synccluster_integration::{
     counter::{Nodes, like},
     gateway::{self, Gateway},
 };
-use synccluster_runtime::health::Health;
+use synccluster_protocol::Site;
+use synccluster_runtime::{health::Health, workload::Workload};
+use synccluster_seeder::{
+    api::{Access, App},
+    health::Seeder,
+    journal::Folder,
+    runs::Runs,
+    sites::Sites,
+};
 
 const NODE: &str = env!("CARGO_BIN_EXE_counter_node");
 /// What Prometheus and the chart's monitors add to every series of a pod.
@@ -40,6 +55,7 @@ async fn every_metric_of_dashboards_and_alerts_is_served_and_documented() -> Res
     let nodes = Nodes::start(NODE, 1, &["--bootstrap-servers", &kafka]).await?;
     nodes.like(0, &like("tea", "ann/1")).await?;
     let gateway = start(&world, &nodes, kafka).await?;
+    let seeder = seeder(&world)?;
     let operator = read("operator/src/metrics.rs")?;
     eventually(PATIENCE, async || {
         let mut served = Served::default();
@@ -50,6 +66,9 @@ async fn every_metric_of_dashboards_and_alerts_is_served_and_documented() -> Res
         served.text(&nodes.metrics(0).await?)?;
         // Its pods have no label of the cluster in what they serve; the PodMonitor sets it.
         served.with(&["cluster"], &health::Gateway::new(Arc::clone(&gateway.app)).metrics())?;
+        served.text(&metrics_of::<Analytics>(&world))?;
+        served.text(&metrics_of::<Debezium>(&world))?;
+        served.with(&["cluster"], &seeder.metrics())?;
         // The operator is not run here; it has no labels, and its names are literals.
         served.literals(&operator);
         let missing = missing(&asked, &served);
@@ -63,6 +82,29 @@ async fn every_metric_of_dashboards_and_alerts_is_served_and_documented() -> Res
         Ok(())
     })
     .await
+}
+
+/// What a workload serves that has not begun, with the labels of all.
+fn metrics_of<W: Workload>(world: &World) -> String {
+    let labels = format!("cluster=\"{}\",site=\"server\"", world.cluster);
+    let metrics = W::metrics(&W::status(world.cluster.clone(), Site::Server));
+    metrics.into_iter().map(|metric| metric.text(&labels)).collect()
+}
+
+/// A seeder that nobody has asked for anything.
+fn seeder(world: &World) -> Result<Seeder> {
+    let folder = std::env::temp_dir().join(format!("synccluster-monitoring-{}", world.cluster));
+    fs::create_dir_all(&folder)?;
+    for name in ["token", "viewer-token"] {
+        fs::write(folder.join(name), format!("nobody-comes-by-this-{name}"))?;
+    }
+    let app = App {
+        runs: Runs::new(Sites::new(BTreeMap::new()), Folder::open(&folder.join("journal"))?),
+        access: Access::by_tokens(folder.clone())?,
+    };
+    let seeder = Seeder::new(Arc::new(app));
+    fs::remove_dir_all(folder)?;
+    Ok(seeder)
 }
 
 /// In front of the node, asked for something that is there and something that is not.
