@@ -40,8 +40,15 @@ LIKES = "select size, id, window_start, window_end, count as counted, late as ca
 
 TIME, TEXT, NUMBER, BOOLEAN = "TIMESTAMP WITH TIME ZONE", "TEXT", "BIGINT", "BOOLEAN"
 INSTANT, STRING, INTEGER = "DateTime", "String", "Int64"
-TIMES = (TIME, INSTANT)
 SERVER, CLICKHOUSE = "server", "clickhouse"
+
+
+WRITTEN = "sync_written_at"
+
+
+def is_time(kind: str) -> bool:
+    """Also where ClickHouse says more of it, as in Nullable(DateTime('UTC'))."""
+    return kind == TIME or "Date" in kind
 
 
 class Dataset(NamedTuple):
@@ -52,7 +59,7 @@ class Dataset(NamedTuple):
 
     @property
     def time(self) -> str:
-        return next(column for column, kind in self.columns.items() if kind in TIMES)
+        return WRITTEN if WRITTEN in self.columns else next(column for column, kind in self.columns.items() if is_time(kind))
 
 
 class Chart(NamedTuple):
@@ -74,7 +81,7 @@ DATASETS = {
         {"conflicts": "count(*)"},
     ),
     # Metrics are named otherwise than columns: ClickHouse takes one for the other.
-    "kept": Dataset(CLICKHOUSE, KEPT, {"source": STRING, "sync_site": STRING, "sync_written_at": INSTANT}, {"rows": "count()"}),
+    "kept": Dataset(CLICKHOUSE, KEPT, {"source": STRING, "sync_site": STRING, WRITTEN: INSTANT}, {"rows": "count()"}),
     "likes": Dataset(
         CLICKHOUSE,
         LIKES,
@@ -174,7 +181,7 @@ def dataset_of(name: str, dataset: Dataset) -> dict:
     of = lambda column, kind: {
         "column_name": column,
         "type": kind,
-        "is_dttm": kind in TIMES or "Date" in kind,
+        "is_dttm": is_time(kind),
         "groupby": True,
         "filterable": True,
         "is_active": True,

@@ -14,8 +14,8 @@ def read(folder: Path, key: str) -> str:
 
 
 def sites() -> dict[str, dict[str, str]]:
-    """How each site is reached, without passwords."""
-    names = sorted(path.name for path in SITES.iterdir() if not path.name.startswith("."))
+    """How each site is reached, without passwords; but for a server that is somebody else's, whose TLS is not known here."""
+    names = sorted(path.name for path in SITES.iterdir() if (path / "host").exists())
     return {site: {key: read(SITES / site, key) for key in ("username", "host", "port", "dbname")} for site in names}
 
 

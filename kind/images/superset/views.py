@@ -20,7 +20,7 @@ def follow(app):
                 known |= look(known)
         # Whatever it is: Superset goes on serving, and the next look may find it mended.
         except Exception as error:  # pylint: disable=broad-except
-            logging.warning("the views of ClickHouse: %s", error)
+            logging.warning("the views of ClickHouse: %r", error)
         time.sleep(EVERY)
 
 
