@@ -6,10 +6,12 @@ use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use kube::api::{Api, ListParams};
 use kube::{Client, ResourceExt};
+use synccluster_runtime::kafka::Security;
 
 use crate::api::SyncCluster;
 use crate::names::CLUSTER_LABEL;
 use crate::plan::{Kind, hash};
+use crate::validate::kafka;
 
 /// Why something could not be fetched.
 #[derive(Debug, thiserror::Error)]
@@ -37,6 +39,9 @@ pub struct Dereferenced {
     pub secrets: BTreeSet<String>,
     /// NetworkPolicies of the namespace that are not this cluster's.
     pub foreign_policies: Vec<NetworkPolicy>,
+    /// What the Secret of a Kafka says that is somebody else's; absent if the resource names none or it does not exist. It is the one whose
+    /// content is fetched: the operator makes the topics.
+    pub kafka: kafka::Found,
     /// Whether the cluster has HTTPRoutes. Looked up only if the resource asks for one.
     pub serves_routes: bool,
 }
@@ -108,13 +113,26 @@ pub async fn dereference(client: &Client, cluster: &SyncCluster) -> Result<Deref
             Err(source) => Err(failed("the kinds of the Gateway API")(source)),
         }
     };
-    let (migrations, templates, secrets, foreign_policies, serves_routes) =
-        futures::try_join!(migrations, templates, secrets, policies, routes)?;
+    let of_kafka = async {
+        let named = cluster.spec.kafka.external.as_ref();
+        let Some(name) = named.and_then(|external| external.secret.as_deref()) else {
+            return Ok(None);
+        };
+        let secrets: Api<Secret> = Api::namespaced(client.clone(), &namespace);
+        let secret = secrets.get_opt(name).await.map_err(failed("the Secret of Kafka"))?;
+        Ok(secret.map(|secret| {
+            let keys = secret.data.unwrap_or_default().into_iter();
+            Security::parse(&keys.map(|(key, value)| (key, value.0)).collect())
+        }))
+    };
+    let (migrations, templates, secrets, foreign_policies, serves_routes, kafka) =
+        futures::try_join!(migrations, templates, secrets, policies, routes, of_kafka)?;
     Ok(Dereferenced {
         migrations,
         templates,
         secrets,
         foreign_policies,
         serves_routes,
+        kafka,
     })
 }

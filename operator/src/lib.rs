@@ -13,6 +13,7 @@ pub mod connectors;
 pub mod controller;
 pub mod dereference;
 pub mod events;
+pub mod external;
 pub mod heal;
 pub mod metrics;
 pub mod names;

@@ -113,6 +113,9 @@ impl Role {
     /// All of them.
     pub const ALL: [Self; 5] = [Self::App, Self::Admin, Self::Connector, Self::Sink, Self::Gateway];
 
+    /// Those that are made in a Postgres that is somebody else's. Its tables' owner, whose Secret is given, is application and administrator.
+    pub const MADE_OUTSIDE: [Self; 3] = [Self::Connector, Self::Sink, Self::Gateway];
+
     /// What its Secret's name ends in.
     pub fn suffix(self) -> &'static str {
         match self {
@@ -164,6 +167,11 @@ pub fn brokers(cluster: &ClusterName) -> String {
 /// Everything of the gateway: Deployment, Service, Secret, account and rights, route from outside; and value of [`ACCESS_LABEL`].
 pub fn gateway(cluster: &ClusterName) -> String {
     of_cluster(cluster, "gateway")
+}
+
+/// The topic through which the gateway's replicas tell each other what they learn.
+pub fn gateway_topic(cluster: &ClusterName) -> String {
+    format!("{cluster}.gateway")
 }
 
 /// Everything the counter nodes share: StatefulSet, Service for clients, Lease, account and rights; and value of [`ACCESS_LABEL`].

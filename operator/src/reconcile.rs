@@ -16,7 +16,7 @@ use crate::names::OPERATOR;
 use crate::plan::plan;
 use crate::status::{self, Statuses};
 use crate::validate::{Settings, ValidatedCluster, validate};
-use crate::{connectors, dereference, events, heal, observe, removal, resnapshot, topics};
+use crate::{connectors, dereference, events, external, heal, observe, removal, resnapshot, topics};
 
 /// While something is on its way.
 const UNSETTLED: Duration = Duration::from_secs(1);
@@ -43,6 +43,9 @@ pub enum Error {
     /// What is done with: a partition, an annotation.
     #[error(transparent)]
     Removal(#[from] removal::Error),
+    /// What becomes of what is somebody else's.
+    #[error(transparent)]
+    External(#[from] external::Error),
 }
 
 /// What every look needs.
@@ -57,6 +60,8 @@ pub struct Context {
     pub statuses: Statuses,
     /// Makes and keeps topics.
     pub topics: topics::Keeper,
+    /// Looks at servers that are somebody else's.
+    pub servers: external::Servers,
     /// Publishes events.
     pub recorder: Recorder,
     /// Counts.
@@ -69,6 +74,7 @@ impl Context {
         self.applier.forget(namespace, cluster);
         self.statuses.forget(namespace, cluster);
         self.topics.forget(namespace, cluster);
+        self.servers.forget(namespace, cluster);
     }
 
     /// With an empty memory.
@@ -84,6 +90,7 @@ impl Context {
             applier: Applier::new(client.clone()),
             statuses: Statuses::default(),
             topics: topics::Keeper::default(),
+            servers: external::Servers::default(),
             client,
             settings,
             recorder,
@@ -103,9 +110,10 @@ pub async fn reconcile(cluster: Arc<SyncCluster>, context: Arc<Context>) -> Resu
 async fn look(cluster: &SyncCluster, context: &Context) -> Result<Action, Error> {
     let (now, generation) = (Timestamp::now(), cluster.meta().generation.unwrap_or_default());
     if cluster.meta().deletion_timestamp.is_some() {
-        // What the cluster owns goes with it; volumes and passwords stay as the spec says.
-        return Ok(Action::await_change());
+        // What the cluster owns goes with it; volumes and passwords stay as the spec says, and so does what is somebody else's.
+        return Ok(external::farewell(&context.client, &context.recorder, cluster).await?);
     }
+    external::hold(&context.client, cluster).await?;
     let previous = context.statuses.previous(cluster);
     if cluster.spec.paused {
         publish(
@@ -133,12 +141,19 @@ async fn look(cluster: &SyncCluster, context: &Context) -> Result<Action, Error>
             return Ok(Action::await_change());
         }
     };
+    let server = context.servers.look(&context.client, &valid, now).await;
     let objects = plan(&valid);
     let outcome = context.applier.apply(&valid, &objects).await?;
     let mut observed = observe::observe(&context.client, &valid, &objects, outcome, now).await?;
+    observed.server = server;
     match context.topics.keep(&valid, &observed, now).await {
-        Ok(facts) => observed.topics = facts,
-        Err(reason) => observed.unseen_topics = Some(reason),
+        Ok(kept) => (observed.topics, observed.made_topics) = (kept.facts, kept.made),
+        Err(reason) => {
+            observed.unseen_topics = Some(reason.to_string());
+            if let topics::Unkept::Refused(refused) = reason {
+                observed.kafka_refused = Some(refused.to_string());
+            }
+        }
     }
     let now = Timestamp::now();
     let status = assess::assess(&valid, &observed, &previous, now);

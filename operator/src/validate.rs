@@ -5,8 +5,10 @@ mod analytics;
 pub mod connector;
 mod counter;
 mod gateway;
+pub mod kafka;
 mod looks;
 pub mod resnapshot;
+pub mod server;
 pub mod topics;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -177,6 +179,8 @@ pub struct Postgres {
 /// The Kafka.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Kafka {
+    /// The one that exists already; what follows but for the topics is of our own.
+    pub external: Option<kafka::External>,
     /// 1 or 3.
     pub brokers: u8,
     /// Its image.
@@ -214,6 +218,8 @@ pub struct ValidatedCluster {
     pub digest_interval: Duration,
     /// The databases.
     pub postgres: Postgres,
+    /// The server's, if it is somebody else's.
+    pub server: Option<server::External>,
     /// The Kafka.
     pub kafka: Kafka,
     /// What sends changes.
@@ -250,6 +256,11 @@ impl ValidatedCluster {
         Site::all(self.clients)
     }
 
+    /// The Postgres of a site, if it is somebody else's.
+    pub fn external_postgres(&self, site: Site) -> Option<&server::External> {
+        self.server.as_ref().filter(|_| site == Site::Server)
+    }
+
     /// The ordinals of the counter nodes.
     pub fn counters(&self) -> std::ops::Range<u16> {
         0..self.counter.nodes
@@ -263,6 +274,7 @@ pub fn validate(cluster: &SyncCluster, found: Dereferenced, settings: &Settings)
     let name: ClusterName = cluster.name_any().parse()?;
     let counter = counter::counter(&spec.counter, &name)?;
     let brokers = range("kafka.brokers", spec.kafka.brokers, 1..=3, "1 or 3")?;
+    let brokers_of_topics = spec.kafka.external.is_none().then_some(brokers);
     let generation = cluster.meta().generation.unwrap_or_default();
     let force = cluster.annotations().get(FORCE_TOPICS_ANNOTATION) == Some(&generation.to_string());
     Ok(ValidatedCluster {
@@ -302,11 +314,13 @@ pub fn validate(cluster: &SyncCluster, found: Dereferenced, settings: &Settings)
             parameters: parameters(&spec.postgres.parameters)?,
             resources: spec.postgres.resources.clone(),
         },
+        server: server::external(&spec.server)?,
         kafka: Kafka {
+            external: kafka::external(spec.kafka.external.as_ref(), found.kafka)?,
             brokers,
             image: spec.kafka.image.clone().unwrap_or_else(|| settings.kafka_image.clone()),
             storage: spec.kafka.storage.clone(),
-            topics: topics::topics(&spec.kafka.topics, brokers, force)?,
+            topics: topics::topics(&spec.kafka.topics, brokers_of_topics, force)?,
         },
         engine: connector::engine(&spec.connector, found.templates.as_ref(), &settings.connect_image),
         connector_requests: connector::requests(cluster.annotations(), clients),

@@ -7,7 +7,9 @@ use kube::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Analytics, Connector, Console, Counter, Gateway, Seeder, SyncClusterStatus, Topics, rules};
+use super::{
+    Analytics, Connector, Console, Counter, ExternalKafka, Gateway, Seeder, Server, SyncClusterStatus, Topics, rules,
+};
 
 /// A server Postgres, client Postgres databases, and what keeps them the same.
 #[derive(CustomResource, Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -48,6 +50,10 @@ use super::{Analytics, Connector, Console, Counter, Gateway, Seeder, SyncCluster
          before lowering spec.counter.nodes, take the nodes that go out of partition.counters",
     ),
     rules::rule(
+        "!has(self.server.external) || self.connector.engine == 'Native'",
+        "server.external goes with connector.engine Native only: a Kafka Connect worker does not read its Secret; leave connector.engine out",
+    ),
+    rules::rule(
         "self.counter.nodes == 0 || oldSelf.counter.nodes == 0 || self.counter.topics.partitions == oldSelf.counter.topics.partitions",
         "counter.topics.partitions cannot be changed while there are counter nodes: an id is counted in the partition its hash names; set it back",
     ),
@@ -84,6 +90,10 @@ pub struct SyncClusterSpec {
     /// The Postgres databases, server and clients alike.
     #[serde(default)]
     pub postgres: Postgres,
+
+    /// Where the server's database is, if not in a pod of the operator's.
+    #[serde(default)]
+    pub server: Server,
 
     /// The Kafka that carries the changes.
     #[serde(default)]
@@ -337,11 +347,26 @@ pub enum Retention {
 /// The Kafka that carries the changes.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
-#[schemars(extend("x-kubernetes-validations" = [rules::rule(
-    "!has(self.topics.replication) || self.topics.replication <= self.brokers",
-    "kafka.topics.replication must not be more than kafka.brokers: lower it, or leave it out for all brokers",
-)]))]
+#[schemars(extend("x-kubernetes-validations" = [
+    rules::rule(
+        "has(self.external) || !has(self.topics.replication) || self.topics.replication <= self.brokers",
+        "kafka.topics.replication must not be more than kafka.brokers: lower it, or leave it out for all brokers",
+    ),
+    rules::rule(
+        "has(self.external) == has(oldSelf.external)",
+        "kafka.external cannot be added to, or taken from, a SyncCluster that exists: the sites' progress counts in the offsets of one Kafka; set \
+         it back, or make a new SyncCluster",
+    ),
+    rules::rule(
+        "!has(self.external) || (!has(self.image) && self.brokers == 1)",
+        "kafka.external is a Kafka that runs already: leave out kafka.image and kafka.brokers",
+    ),
+]))]
 pub struct Kafka {
+    /// A Kafka that exists already. Leave it out for one of the operator's; then the other fields say what that is like.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub external: Option<ExternalKafka>,
+
     /// How many brokers: 1, or 3 to survive the loss of one. Cannot be changed.
     #[schemars(extend("x-kubernetes-validations" = [
         rules::rule("self == 1 || self == 3", "kafka.brokers must be 1 or 3"),
@@ -365,6 +390,7 @@ pub struct Kafka {
 impl Default for Kafka {
     fn default() -> Self {
         Self {
+            external: None,
             brokers: 1,
             image: None,
             storage: KafkaStorage::default(),

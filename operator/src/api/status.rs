@@ -4,7 +4,9 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{AnalyticsStatus, ConnectorRequest, ConnectorState, Link, Resnapshot, SiteSnapshot, TopicStatus};
+use super::{
+    AnalyticsStatus, ConnectorRequest, ConnectorState, ExternalStatus, Link, Resnapshot, SiteSnapshot, TopicStatus,
+};
 
 /// What was measured. Every fact comes from a pod that was asked; what could not be seen is Unknown or absent.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -59,6 +61,9 @@ pub struct SyncClusterStatus {
     /// How far it is with rows that are sent once more; absent without the annotation synccluster.dev/resnapshot.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub resnapshot: Option<Resnapshot>,
+    /// What was made in a Postgres or a Kafka that is not the operator's; absent without one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub external: Option<ExternalStatus>,
 }
 
 /// The partition that is wanted.

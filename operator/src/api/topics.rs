@@ -63,7 +63,8 @@ pub struct Topics {
     #[schemars(length(max = 16), extend("x-kubernetes-validations" = rules::duration("kafka.topics.segment", "1h or 168h")))]
     pub segment: Option<String>,
 
-    /// On how many brokers each topic is, at most kafka.brokers. Leave it out for all of them. Cannot be changed.
+    /// On how many brokers each topic is, at most kafka.brokers. Leave it out for all of them; with kafka.external for as many
+    /// as its brokers make by default. Cannot be changed.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(extend("x-kubernetes-validations" = [rules::rule(
         "self >= 1 && self <= 32", "kafka.topics.replication must be between 1 and 32"

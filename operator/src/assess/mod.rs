@@ -6,6 +6,7 @@ pub mod connectors;
 mod convergence;
 mod counters;
 mod edge;
+mod external;
 mod gateway;
 mod health;
 mod overlap;
@@ -84,7 +85,7 @@ pub fn assess(
     let partition = partition::assess(cluster, observed, previous, now);
     let (converged, convergence) = convergence::assess(cluster, observed, previous, now);
     let gateway = gateway::ready(cluster, observed);
-    let readiness = readiness::assess(cluster, observed, &gateway);
+    let readiness = readiness::assess(cluster, observed, &gateway, now);
     let verdicts = [
         readiness.ready,
         readiness.reconciling,
@@ -130,6 +131,7 @@ pub fn assess(
         topics: topics::status(observed, previous, now),
         analytics: analytics::status(cluster, observed),
         resnapshot: resnapshot::status(cluster, observed, previous, now),
+        external: external::status(cluster, observed, previous),
     }
 }
 

@@ -3,26 +3,30 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use k8s_openapi::api::networking::v1::{IPBlock, NetworkPolicyPeer, NetworkPolicyPort, NetworkPolicySpec};
+use k8s_openapi::api::networking::v1::{
+    IPBlock, NetworkPolicy, NetworkPolicyPeer, NetworkPolicyPort, NetworkPolicySpec,
+};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
-use kube::ResourceExt as _;
+use kube::ResourceExt;
 
 use super::edge::Edge;
 use crate::observe::{Observed, PodFact};
-use crate::validate::ValidatedCluster;
+use crate::validate::{ValidatedCluster, kafka::External};
 
 /// Policies of others at both ends of an edge.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Ways {
     out: Vec<String>,
     into: Vec<String>,
+    /// The other end is no pod of this cluster: nothing of ours closes it.
+    one_end: bool,
 }
 
 impl Ways {
     /// Whether both ends are open: then the cut is void.
     pub fn both(&self) -> bool {
-        !self.out.is_empty() && !self.into.is_empty()
+        !self.out.is_empty() && (self.one_end || !self.into.is_empty())
     }
 
     /// Whether one end is.
@@ -43,6 +47,9 @@ impl Ways {
 pub fn find(cluster: &ValidatedCluster, observed: &Observed, edge: Edge) -> Ways {
     let mut live = observed.pods.iter().filter(|pod| !pod.terminating);
     let from = live.clone().find(|pod| edge.is_from(cluster, pod));
+    if let (Some(from), Some(external)) = (from, cluster.kafka.external.as_ref().filter(|_| edge.is_to_kafka())) {
+        return to_outside(cluster, from, external);
+    }
     let (Some(from), Some(to)) = (from, live.find(|pod| edge.is_to(cluster, pod))) else {
         return Ways::default();
     };
@@ -60,6 +67,48 @@ pub fn find(cluster: &ValidatedCluster, observed: &Observed, edge: Edge) -> Ways
     ways
 }
 
+/// Who lets a workload out to a Kafka that is somebody else's.
+fn to_outside(cluster: &ValidatedCluster, from: &PodFact, external: &External) -> Ways {
+    let ports: Vec<(u16, &str)> = external.ports.iter().map(|port| (*port, "")).collect();
+    let lets_out = |spec: &NetworkPolicySpec| {
+        let mut rules = spec.egress.iter().flatten();
+        concerns(spec, "Egress")
+            && rules.any(|rule| port(rule.ports.as_deref(), &ports) && may_be(rule.to.as_deref(), external))
+    };
+    let opens = |policy: &&NetworkPolicy| {
+        let spec = policy.spec.as_ref();
+        spec.is_some_and(|spec| selected(spec, from) && lets_out(spec))
+    };
+    let out = cluster.foreign_policies.iter().filter(opens);
+    Ways {
+        out: out.map(ResourceExt::name_any).collect(),
+        into: Vec::new(),
+        one_end: true,
+    }
+}
+
+/// Whether the brokers may be among them: their addresses are known only where they are written as such, their labels never.
+fn may_be(peers: Option<&[NetworkPolicyPeer]>, external: &External) -> bool {
+    let Some(peers @ [_, ..]) = peers else { return true };
+    let hosts = external
+        .bootstrap_servers
+        .split(',')
+        .filter_map(|server| server.rsplit_once(':'));
+    let hosts: Vec<&str> = hosts.map(|(host, _)| host.trim_matches(['[', ']'])).collect();
+    let in_it = |block: &IPBlock| {
+        hosts
+            .iter()
+            .any(|host| host.parse::<IpAddr>().is_err() || in_block(block, host))
+    };
+    peers.iter().any(|peer| peer.ip_block.as_ref().is_none_or(in_it))
+}
+
+/// Without policyTypes a policy concerns egress only if it has an egress section: which it needs in order to allow anything.
+fn concerns(spec: &NetworkPolicySpec, way: &str) -> bool {
+    let types = spec.policy_types.as_ref();
+    types.is_none_or(|types| types.iter().any(|t| t == way))
+}
+
 fn selected(spec: &NetworkPolicySpec, pod: &PodFact) -> bool {
     spec.pod_selector
         .as_ref()
@@ -67,42 +116,34 @@ fn selected(spec: &NetworkPolicySpec, pod: &PodFact) -> bool {
 }
 
 fn lets_out(spec: &NetworkPolicySpec, to: &PodFact, namespace: &str, edge: Edge) -> bool {
-    // Without policyTypes a policy concerns egress only if it has an egress section: which it needs in order to allow anything.
-    let rules = spec.egress.iter().flatten();
-    let concerned = spec
-        .policy_types
-        .as_ref()
-        .is_none_or(|types| types.iter().any(|t| t == "Egress"));
-    concerned
-        && rules
-            .into_iter()
-            .any(|rule| port(rule.ports.as_deref(), edge) && peer(rule.to.as_deref(), to, namespace))
+    let mut rules = spec.egress.iter().flatten();
+    concerns(spec, "Egress")
+        && rules.any(|rule| port(rule.ports.as_deref(), &[edge.port()]) && peer(rule.to.as_deref(), to, namespace))
 }
 
 fn lets_in(spec: &NetworkPolicySpec, from: &PodFact, namespace: &str, edge: Edge) -> bool {
-    let rules = spec.ingress.iter().flatten();
-    let concerned = spec
-        .policy_types
-        .as_ref()
-        .is_none_or(|types| types.iter().any(|t| t == "Ingress"));
-    concerned
-        && rules
-            .into_iter()
-            .any(|rule| port(rule.ports.as_deref(), edge) && peer(rule.from.as_deref(), from, namespace))
+    let mut rules = spec.ingress.iter().flatten();
+    concerns(spec, "Ingress")
+        && rules.any(|rule| port(rule.ports.as_deref(), &[edge.port()]) && peer(rule.from.as_deref(), from, namespace))
 }
 
-/// Whether the edge's port is among them; none listed is every port.
-fn port(ports: Option<&[NetworkPolicyPort]>, edge: Edge) -> bool {
+/// Whether one of these ports, by number or name, is among them; none listed is every port.
+fn port(ports: Option<&[NetworkPolicyPort]>, dialled: &[(u16, &str)]) -> bool {
     let Some(ports @ [_, ..]) = ports else { return true };
-    let (number, called) = edge.port();
-    let number = i32::from(number);
+    let has = |wanted: &dyn Fn(i32, &str) -> bool| {
+        dialled
+            .iter()
+            .any(|(number, called)| wanted(i32::from(*number), called))
+    };
     ports
         .iter()
         .filter(|port| port.protocol.as_deref().unwrap_or("TCP") == "TCP")
         .any(|port| match (&port.port, port.end_port) {
             (None, _) => true,
-            (Some(IntOrString::Int(first)), last) => (*first..=last.unwrap_or(*first)).contains(&number),
-            (Some(IntOrString::String(name)), _) => name == called,
+            (Some(IntOrString::Int(first)), last) => {
+                has(&|number, _| (*first..=last.unwrap_or(*first)).contains(&number))
+            }
+            (Some(IntOrString::String(name)), _) => has(&|_, called| name == called),
         })
 }
 

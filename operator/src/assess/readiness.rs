@@ -1,7 +1,9 @@
 //! Ready, Reconciling, Stalled, with the meaning kstatus gives them. They speak of the sites, Kafka and the counter nodes; Ready's message mentions a gateway that
 //! is not there, and no more: it must not hide that the sites are fine.
 
+use k8s_openapi::jiff::Timestamp;
 use synccluster_protocol::Site;
+use synccluster_protocol::status::Dial;
 
 use super::{Verdict, analytics, gateway, list};
 use crate::names::{self, Component};
@@ -17,7 +19,7 @@ pub struct Readiness {
 }
 
 /// Whether everything runs, and if not, whether waiting helps.
-pub fn assess(cluster: &ValidatedCluster, observed: &Observed, gateway: &Verdict) -> Readiness {
+pub fn assess(cluster: &ValidatedCluster, observed: &Observed, gateway: &Verdict, now: Timestamp) -> Readiness {
     let runs = |pod: &&PodFact| pod.ready && pod.current && !pod.terminating;
     let has = |site: Site, component: Component| {
         observed
@@ -30,6 +32,7 @@ pub fn assess(cluster: &ValidatedCluster, observed: &Observed, gateway: &Verdict
     let missing = cluster
         .sites()
         .flat_map(|site| parts.map(|part| (site, part)))
+        .filter(|&(site, part)| part != Component::Postgres || cluster.external_postgres(site).is_none())
         .filter(|&(site, part)| !has(site, part));
     let mut waiting: Vec<String> = missing
         .map(|(site, part)| match part {
@@ -43,8 +46,15 @@ pub fn assess(cluster: &ValidatedCluster, observed: &Observed, gateway: &Verdict
         .filter(runs)
         .filter(|pod| pod.component == Component::Kafka)
         .count();
-    if brokers < usize::from(cluster.kafka.brokers) {
-        waiting.insert(0, names::kafka(&cluster.name));
+    match &cluster.kafka.external {
+        None if brokers < usize::from(cluster.kafka.brokers) => waiting.insert(0, names::kafka(&cluster.name)),
+        Some(external) if observed.kafka != Dial::Open => {
+            waiting.insert(
+                0,
+                format!("Kafka at {} to answer the operator", external.bootstrap_servers),
+            );
+        }
+        _ => {}
     }
     let pods: Vec<&PodFact> = observed.pods.iter().filter(runs).collect();
     let nodes = cluster.counters().map(|node| names::counter_pod(&cluster.name, node));
@@ -55,7 +65,7 @@ pub fn assess(cluster: &ValidatedCluster, observed: &Observed, gateway: &Verdict
         .count();
     let ready_clients = i32::try_from(clients).unwrap_or(i32::MAX);
 
-    let problems = problems(cluster, observed);
+    let problems = problems(cluster, observed, now);
     let Some(first) = problems.first() else {
         let (ready, reconciling) = if waiting.is_empty() {
             let message = match cluster.counter.nodes {
@@ -137,8 +147,18 @@ fn aside(cluster: &ValidatedCluster, observed: &Observed) -> String {
     said
 }
 
-fn problems(cluster: &ValidatedCluster, observed: &Observed) -> Vec<Problem> {
+fn problems(cluster: &ValidatedCluster, observed: &Observed, now: Timestamp) -> Vec<Problem> {
     let mut problems = Vec::new();
+    if let Some(external) = &cluster.kafka.external {
+        let of_secret = external.problem(&cluster.namespace, now);
+        let refused = observed.kafka_refused.clone().map(|refused| ("KafkaRefused", refused));
+        problems.extend(
+            of_secret
+                .or(refused)
+                .map(|(reason, message)| Problem { reason, message }),
+        );
+    }
+    problems.extend(observed.server.as_ref().and_then(|server| server.problem.clone()));
     if let Migrations::Missing { config_map } = &cluster.migrations {
         problems.push(Problem {
             reason: "MigrationsNotFound",

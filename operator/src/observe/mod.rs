@@ -15,6 +15,7 @@ use synccluster_protocol::Site;
 use synccluster_protocol::status::{AnalyticsStatus, ConnectorStatus, CounterStatus, Dial, SinkStatus};
 
 use crate::apply::Outcome;
+use crate::external::ServerFact;
 use crate::names::{self, Component};
 use crate::plan::Objects;
 use crate::topics::TopicFact;
@@ -56,8 +57,14 @@ pub struct Observed {
     pub exposure: Exposure,
     /// The topics of the sites, and what was just done about them.
     pub topics: Vec<TopicFact>,
+    /// Names of all topics of this cluster that are there.
+    pub made_topics: Vec<String>,
     /// Why they could not be looked at.
     pub unseen_topics: Option<String>,
+    /// Why the brokers do not take what the Secret of a Kafka says that is somebody else's.
+    pub kafka_refused: Option<String>,
+    /// The server's Postgres, if it is somebody else's.
+    pub server: Option<ServerFact>,
     /// What became of the plan.
     pub outcome: Outcome,
 }
@@ -86,7 +93,7 @@ pub async fn observe(
         .filter_map(|pod| pods::fact(&pod, &templates, now))
         .collect();
     let (kafka, answers, nodes, analytics, exposure) = tokio::join!(
-        workloads::dial_kafka(&pods),
+        workloads::dial_kafka(cluster, &pods),
         workloads::ask(cluster, &pods),
         workloads::ask_counters(cluster, &pods),
         workloads::ask_analytics(cluster, &pods),

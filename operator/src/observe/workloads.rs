@@ -1,5 +1,6 @@
 //! Asks connectors, sinks and counter nodes for their status by pod IP, and dials Kafka.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use futures::{FutureExt as _, StreamExt as _, stream};
@@ -183,12 +184,17 @@ async fn exchange(ip: &str, method: Method, path: &'static str, body: Vec<u8>) -
 }
 
 /// Whether any broker accepts a connection of the operator's.
-pub async fn dial_kafka(pods: &[PodFact]) -> Dial {
-    let brokers = pods
-        .iter()
-        .filter(|pod| pod.component == Component::Kafka && !pod.terminating);
-    let dials = brokers.filter_map(|pod| pod.ip.as_deref()).map(|ip| async move {
-        match timeout(LIMIT, TcpStream::connect((ip, KAFKA_PORT))).await {
+pub async fn dial_kafka(cluster: &ValidatedCluster, pods: &[PodFact]) -> Dial {
+    let brokers: Vec<String> = match &cluster.kafka.external {
+        Some(external) => external.bootstrap_servers.split(',').map(str::to_owned).collect(),
+        None => pods
+            .iter()
+            .filter(|pod| pod.component == Component::Kafka && !pod.terminating)
+            .filter_map(|pod| Some(SocketAddr::new(pod.ip.as_ref()?.parse().ok()?, KAFKA_PORT).to_string()))
+            .collect(),
+    };
+    let dials = brokers.iter().map(|broker| async move {
+        match timeout(LIMIT, TcpStream::connect(broker)).await {
             Ok(Ok(_)) => Dial::Open,
             Ok(Err(e)) if e.kind() == std::io::ErrorKind::ConnectionRefused => Dial::Refused,
             Ok(Err(_)) | Err(_) => Dial::Blocked,

@@ -3,8 +3,9 @@
 use serde_json::{Value, json};
 use synccluster_protocol::Site;
 
+use super::access::way_out;
 use super::connector::{MOUNTS, USER, common_env};
-use super::{CLICKHOUSE_PORT, HTTP_PORT, KAFKA_PORT, Kind, Object, POSTGRES_PORT, network, object, pod};
+use super::{CLICKHOUSE_PORT, HTTP_PORT, Kind, Object, POSTGRES_PORT, network, object, pod};
 use crate::names::{self, Component, Role};
 use crate::validate::{Analytics, ClickHouse, ValidatedCluster};
 
@@ -46,13 +47,14 @@ pub fn secret(cluster: &ValidatedCluster, wanted: &Analytics) -> String {
 /// To Kafka and the server's database, to which no cut applies: it is at no site. To ClickHouse. In: the operator.
 fn policy(cluster: &ValidatedCluster, wanted: &Analytics) -> Object {
     let to = |site, component| json!([{ "podSelector": network::pods(cluster, site, component) }]);
+    let server = json!({ "to": to(Some(Site::Server), Component::Postgres), "ports": [network::tcp(POSTGRES_PORT)] });
     let spec = json!({
         "podSelector": network::pods(cluster, None, Component::Analytics),
         "policyTypes": ["Ingress", "Egress"],
         "ingress": [{ "from": [network::operator_pods(cluster)], "ports": [network::tcp(HTTP_PORT)] }],
         "egress": [
-            { "to": to(None, Component::Kafka), "ports": [network::tcp(KAFKA_PORT)] },
-            { "to": to(Some(Site::Server), Component::Postgres), "ports": [network::tcp(POSTGRES_PORT)] },
+            way_out(cluster),
+            network::external_postgres(cluster).unwrap_or(server),
             way_to_clickhouse(cluster, wanted),
         ],
     });
@@ -88,10 +90,7 @@ fn template(cluster: &ValidatedCluster, wanted: &Analytics) -> Value {
     let mut mounts = vec![mount("postgres"), mount("clickhouse")];
     let mut volumes = vec![
         // The role that reads every table and owns none.
-        pod::secret_volume(
-            "postgres",
-            &names::of_site(&cluster.name, Site::Server, Role::Connector.suffix()),
-        ),
+        pod::site_volume(cluster, Site::Server, Role::Connector, "postgres"),
         clickhouse_volume(cluster, wanted),
     ];
     if let Some(config_map) = &wanted.tables {

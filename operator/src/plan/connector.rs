@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use synccluster_protocol::Site;
 
-use super::kafka::bootstrap_servers;
+use super::access::bootstrap_servers;
 use super::{HTTP_PORT, Kind, Object, debezium, object, pod};
 use crate::names::{self, Component, Role};
 use crate::validate::connector::Engine;
@@ -24,8 +24,19 @@ pub fn connector(cluster: &ValidatedCluster, site: Site) -> Option<Object> {
             (files, Some(hash))
         }
     };
-    let secret = |role: Role| names::of_site(&cluster.name, site, role.suffix());
+    let secret = |volume: &str, role: Role| pod::site_volume(cluster, site, role, volume);
     let mount = |volume: &str| json!({ "name": volume, "mountPath": format!("{MOUNTS}/{volume}"), "readOnly": true });
+    let mut volumes = vec![
+        secret("admin", Role::Admin),
+        secret("app", Role::App),
+        secret("postgres", Role::Connector),
+        files,
+    ];
+    let mut mounts = vec![mount("admin"), mount("app"), mount("migrations")];
+    if cluster.external_postgres(site).is_some() {
+        mounts.push(mount("roles"));
+        volumes.push(pod::made_roles_volume(cluster, site));
+    }
     let schema = pod::container(
         "schema",
         &cluster.image,
@@ -33,16 +44,10 @@ pub fn connector(cluster: &ValidatedCluster, site: Site) -> Option<Object> {
             "command": ["synccluster-schema", "migrate"],
             "env": schema_env(cluster, site),
             "resources": pod::workload_resources(),
-            "volumeMounts": [mount("admin"), mount("app"), mount("migrations")],
+            "volumeMounts": mounts,
         }),
     );
     let mut init = vec![schema];
-    let mut volumes = vec![
-        pod::secret_volume("admin", &secret(Role::Admin)),
-        pod::secret_volume("app", &secret(Role::App)),
-        pod::secret_volume("postgres", &secret(Role::Connector)),
-        files,
-    ];
     let mut settings = None;
     let container = match &cluster.engine {
         Engine::Native => native(cluster, site, mount("postgres")),
@@ -102,6 +107,10 @@ fn schema_env(cluster: &ValidatedCluster, site: Site) -> Value {
     if !cluster.tables.is_empty() {
         let tables: Vec<String> = cluster.tables.iter().map(ToString::to_string).collect();
         variables.push(("SYNC_TABLES", tables.join(",")));
+    }
+    if cluster.external_postgres(site).is_some() {
+        variables.push(("SYNC_EXTERNAL_ROLES", format!("{MOUNTS}/roles")));
+        variables.push(("SYNC_OWNER", format!("{}/{}", cluster.namespace, cluster.name)));
     }
     pod::env(&variables)
 }

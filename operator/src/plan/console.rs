@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 
-use super::kafka::bootstrap_servers;
-use super::{KAFKA_PORT, Kind, Object, network, object, pod};
+use super::access::{bootstrap_servers, way_out};
+use super::{Kind, Object, network, object, pod};
 use crate::names::{self, ACCESS_LABEL, Component};
 use crate::validate::{Console, ValidatedCluster};
 
@@ -37,12 +37,11 @@ pub fn console(cluster: &ValidatedCluster, wanted: &Console) -> Vec<Object> {
 /// reaches a console may do to topics whatever it can.
 fn policy(cluster: &ValidatedCluster, wanted: &Console) -> Object {
     let name = names::console(&cluster.name);
-    let kafka = json!([{ "podSelector": network::pods(cluster, None, Component::Kafka) }]);
     let spec = json!({
         "podSelector": network::pods(cluster, None, Component::Console),
         "policyTypes": ["Ingress", "Egress"],
         "ingress": [{ "from": [{ "podSelector": { "matchLabels": { ACCESS_LABEL: name } } }], "ports": [network::tcp(wanted.port)] }],
-        "egress": [{ "to": kafka, "ports": [network::tcp(KAFKA_PORT)] }],
+        "egress": [way_out(cluster)],
     });
     network::policy(cluster, name, None, spec)
 }

@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 
+use super::access::{bootstrap_servers, copies};
 use super::connector::USER;
-use super::kafka::bootstrap_servers;
 use super::postgres::claim;
 use super::{COUNTER_CLIENT_PORT, COUNTER_LEADER_PORT, COUNTER_MESH_PORT, HTTP_PORT, Kind, Object, object, pod};
 use crate::names::{self, Component};
@@ -146,7 +146,7 @@ fn env(cluster: &ValidatedCluster) -> Value {
         ("COUNTER_LIKES_TOPIC", wanted.likes_topic.clone()),
         ("COUNTER_AGGREGATIONS_TOPIC", wanted.aggregations_topic.clone()),
         ("COUNTER_TOPIC_PARTITIONS", wanted.partitions.to_string()),
-        ("COUNTER_TOPIC_REPLICATION", cluster.kafka.brokers.to_string()),
+        ("COUNTER_TOPIC_REPLICATION", copies(cluster)),
         ("COUNTER_LIKES_RETENTION", seconds(wanted.likes_retention)),
         ("COUNTER_AGGREGATIONS_RETENTION", seconds(wanted.aggregations_retention)),
         ("SYNC_MAX_CLOCK_SKEW", seconds(cluster.max_clock_skew)),

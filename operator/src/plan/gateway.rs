@@ -2,9 +2,9 @@
 
 use serde_json::{Value, json};
 
+use super::access::{bootstrap_servers, copies};
 use super::connector::{MOUNTS, USER};
 use super::counter::address;
-use super::kafka::bootstrap_servers;
 use super::{HTTP_PORT, Kind, Object, WEB_PORT, object, pod};
 use crate::api::GROUP;
 use crate::names::{self, Component, Role};
@@ -89,7 +89,7 @@ fn env(cluster: &ValidatedCluster, wanted: &Gateway) -> Value {
         ("SYNC_SITES_DIR", format!("{MOUNTS}/sites")),
         ("SYNC_ACCESS_DIR", format!("{MOUNTS}/access")),
         ("KAFKA_BOOTSTRAP_SERVERS", bootstrap_servers(cluster)),
-        ("SYNC_TOPIC_REPLICATION", cluster.kafka.brokers.to_string()),
+        ("SYNC_TOPIC_REPLICATION", copies(cluster)),
         ("SYNC_LISTEN", format!("0.0.0.0:{HTTP_PORT}")),
         ("SYNC_WEB_LISTEN", format!("0.0.0.0:{WEB_PORT}")),
     ];

@@ -62,16 +62,6 @@ pub fn kafka(cluster: &ValidatedCluster) -> Vec<Object> {
     ]
 }
 
-/// `host:port` clients bootstrap from.
-pub fn bootstrap_servers(cluster: &ValidatedCluster) -> String {
-    format!("{}:{KAFKA_PORT}", names::kafka(&cluster.name))
-}
-
-/// The same for who is not in the namespace.
-pub fn bootstrap_servers_from_afar(cluster: &ValidatedCluster) -> String {
-    format!("{}.{}.svc:{KAFKA_PORT}", names::kafka(&cluster.name), cluster.namespace)
-}
-
 fn template(cluster: &ValidatedCluster) -> Value {
     let brokers = cluster.kafka.brokers;
     let (set, domain) = (

@@ -3,8 +3,9 @@
 
 use serde_json::{Value, json};
 
+use super::access::way_out;
 use super::network::{API_SERVER_PORTS, gateway_pods, operator_pods, pods, policy, tcp};
-use super::{COUNTER_CLIENT_PORT, COUNTER_LEADER_PORT, COUNTER_MESH_PORT, HTTP_PORT, KAFKA_PORT, Object};
+use super::{COUNTER_CLIENT_PORT, COUNTER_LEADER_PORT, COUNTER_MESH_PORT, HTTP_PORT, Object};
 use crate::names::{self, ACCESS_LABEL, Component, POD_NAME_LABEL};
 use crate::validate::ValidatedCluster;
 
@@ -74,7 +75,7 @@ fn to_kafka(cluster: &ValidatedCluster, node: u16) -> Object {
     let spec = json!({
         "podSelector": pod(cluster, node),
         "policyTypes": ["Egress"],
-        "egress": [{ "to": [{ "podSelector": pods(cluster, None, Component::Kafka) }], "ports": [tcp(KAFKA_PORT)] }],
+        "egress": [way_out(cluster)],
     });
     edge(cluster, node, "kafka", spec)
 }

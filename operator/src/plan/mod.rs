@@ -1,5 +1,6 @@
 //! Step 3: which objects there should be. Pure: the same cluster gives the same objects, down to the byte.
 
+mod access;
 mod analytics;
 mod clickhouse;
 mod connector;
@@ -29,7 +30,7 @@ use synccluster_protocol::Site;
 
 use crate::names::{self, COMPONENT_LABEL, Component, SITE_LABEL, TEMPLATE_ANNOTATION};
 use crate::validate::ValidatedCluster;
-pub use kafka::bootstrap_servers_from_afar;
+pub use access::{SPEAKERS, bootstrap_servers_from_afar};
 
 /// Port of Postgres.
 pub const POSTGRES_PORT: u16 = 5432;
@@ -177,7 +178,9 @@ impl Objects {
 pub fn plan(cluster: &ValidatedCluster) -> Objects {
     let mut objects = network::policies(cluster);
     objects.extend(postgres::shared(cluster));
-    objects.extend(kafka::kafka(cluster));
+    if cluster.kafka.external.is_none() {
+        objects.extend(kafka::kafka(cluster));
+    }
     objects.extend(mesh::policies(cluster));
     if cluster.counter.nodes > 0 {
         objects.extend(counter::counter(cluster));
@@ -201,7 +204,9 @@ pub fn plan(cluster: &ValidatedCluster) -> Objects {
     }
     let mut keep = BTreeSet::new();
     for site in cluster.sites() {
-        objects.extend(postgres::postgres(cluster, site));
+        if cluster.external_postgres(site).is_none() {
+            objects.extend(postgres::postgres(cluster, site));
+        }
         objects.push(sink::sink(cluster, site));
         let name = names::of_site(&cluster.name, site, "connector");
         // A connector without its migrations or its settings could not start; one that runs should not be stopped by a ConfigMap that is deleted or spoilt.
@@ -210,6 +215,14 @@ pub fn plan(cluster: &ValidatedCluster) -> Objects {
             None => drop(keep.insert((Kind::Deployment, name))),
         }
     }
+    // The same of a Secret of Kafka's that does not exist: a pod that waits for it would be slow to see that it does.
+    objects.retain(|object| {
+        let waits = access::waits(cluster, object);
+        if waits {
+            keep.insert(object.key());
+        }
+        !waits
+    });
     objects.sort_by_key(|object| object.kind);
     Objects {
         apply: objects,

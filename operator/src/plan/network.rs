@@ -2,9 +2,11 @@
 //! edge, at both ends: the egress policy of the workload is gone, and the ingress policy of Kafka leaves the site out. Somebody else's
 //! policy must open both to void a cut.
 
+use k8s_openapi::api::networking::v1::NetworkPolicyPeer;
 use serde_json::{Value, json};
 use synccluster_protocol::Site;
 
+use super::access::way_out;
 use super::{
     COUNTER_CLIENT_PORT, COUNTER_LEADER_PORT, HTTP_PORT, KAFKA_PORT, Kind, Object, POSTGRES_PORT, WEB_PORT, mesh,
     object,
@@ -18,11 +20,16 @@ pub const API_SERVER_PORTS: [u16; 2] = [6443, 443];
 
 /// All policies of the cluster but those of the counter nodes.
 pub fn policies(cluster: &ValidatedCluster) -> Vec<Object> {
-    let mut policies = vec![default_deny(cluster), dns(cluster), kafka(cluster), operator(cluster)];
+    let mut policies = vec![default_deny(cluster), dns(cluster), operator(cluster)];
+    if cluster.kafka.external.is_none() {
+        policies.push(kafka(cluster));
+    }
     policies.extend(cluster.gateway.as_ref().map(|wanted| gateway(cluster, wanted)));
     for site in cluster.sites() {
         policies.push(database(cluster, site));
-        policies.push(postgres(cluster, site));
+        if cluster.external_postgres(site).is_none() {
+            policies.push(postgres(cluster, site));
+        }
         if !cluster.cut.uplink(site) {
             policies.push(edge(cluster, site, Component::Connector, "uplink"));
         }
@@ -82,18 +89,19 @@ fn edge(cluster: &ValidatedCluster, site: Site, from: Component, name: &str) -> 
     let spec = json!({
         "podSelector": pods(cluster, Some(site), from),
         "policyTypes": ["Egress"],
-        "egress": [{ "to": [{ "podSelector": pods(cluster, None, Component::Kafka) }], "ports": [tcp(KAFKA_PORT)] }],
+        "egress": [way_out(cluster)],
     });
     policy(cluster, names::of_site(&cluster.name, site, name), Some(site), spec)
 }
 
 /// A site's workloads to its own database, cut or not.
 fn database(cluster: &ValidatedCluster, site: Site) -> Object {
-    let to = json!({ "podSelector": pods(cluster, Some(site), Component::Postgres) });
+    let own = || json!({ "to": [{ "podSelector": pods(cluster, Some(site), Component::Postgres) }], "ports": [tcp(POSTGRES_PORT)] });
+    let external = external_postgres(cluster).filter(|_| site == Site::Server);
     let spec = json!({
         "podSelector": workloads(cluster, Some(site)),
         "policyTypes": ["Egress"],
-        "egress": [{ "to": [to], "ports": [tcp(POSTGRES_PORT)] }],
+        "egress": [external.unwrap_or_else(own)],
     });
     policy(
         cluster,
@@ -101,6 +109,21 @@ fn database(cluster: &ValidatedCluster, site: Site) -> Object {
         Some(site),
         spec,
     )
+}
+
+/// The way out to a server's database that is somebody else's, where there is one.
+pub fn external_postgres(cluster: &ValidatedCluster) -> Option<Value> {
+    let external = cluster.server.as_ref()?;
+    Some(json!({ "to": outside(&external.peers), "ports": [tcp(external.port)] }))
+}
+
+/// Who is meant by a list of peers: nobody listed is anybody, inside and outside of Kubernetes.
+pub fn outside(peers: &[NetworkPolicyPeer]) -> Value {
+    if peers.is_empty() {
+        json!([{ "ipBlock": { "cidr": "0.0.0.0/0" } }, { "ipBlock": { "cidr": "::/0" } }])
+    } else {
+        json!(peers)
+    }
 }
 
 /// Into a site's database: its own workloads, applications that carry the label, the seeder, and the gateway.
@@ -192,10 +215,11 @@ fn gateway(cluster: &ValidatedCluster, wanted: &Gateway) -> Object {
     let to = |component| json!([{ "podSelector": pods(cluster, None, component) }]);
     let mut egress = vec![
         json!({ "to": to(Component::Postgres), "ports": [tcp(POSTGRES_PORT)] }),
-        json!({ "to": to(Component::Kafka), "ports": [tcp(KAFKA_PORT)] }),
+        way_out(cluster),
         // The API server is no pod: no selector finds it, and its addresses are the provider's. So these ports, to anybody.
         json!({ "ports": API_SERVER_PORTS.map(tcp) }),
     ];
+    egress.extend(external_postgres(cluster));
     if cluster.counter.nodes > 0 {
         let ports = [COUNTER_LEADER_PORT, COUNTER_CLIENT_PORT].map(tcp);
         egress.push(json!({ "to": to(Component::Counter), "ports": ports }));

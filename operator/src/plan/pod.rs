@@ -2,10 +2,11 @@
 
 use serde_json::{Map, Value, json};
 use synccluster_protocol::Site;
+use synccluster_runtime::postgres::secret::{AUTHORITY_KEY, EXTERNAL, MODE_KEY, PLACE_KEYS, USER_KEYS};
 
-use super::{HTTP_PORT, hash};
+use super::{HTTP_PORT, access, hash};
 use crate::names::{self, Component, Role, TEMPLATE_ANNOTATION};
-use crate::validate::ValidatedCluster;
+use crate::validate::{ValidatedCluster, server::External};
 
 /// Keys of a role's Secret that tell where a site is and how to come in.
 const SITE_KEYS: [&str; 5] = ["username", "password", "host", "port", "dbname"];
@@ -35,6 +36,7 @@ pub fn template(cluster: &ValidatedCluster, site: Option<Site>, component: Compo
     if let (Value::Object(whole), Value::Object(spec)) = (&mut whole, spec) {
         whole.extend(spec);
     }
+    access::add_secret(cluster, component, &mut whole);
     let labels = names::labels(&cluster.name, site, Some(component));
     let hash = hash(&(&labels, &whole));
     json!({ "metadata": { "labels": labels, "annotations": { TEMPLATE_ANNOTATION: hash } }, "spec": whole })
@@ -75,14 +77,70 @@ pub fn secret_volume(volume: &str, secret: &str) -> Value {
 
 /// Every site as this role comes in: a folder each, with what tells where it is.
 pub fn sites_volume(cluster: &ValidatedCluster, role: Role) -> Value {
-    let sites: Vec<Value> = cluster
-        .sites()
-        .map(|site| {
-            let items = SITE_KEYS.map(|key| json!({ "key": key, "path": format!("{site}/{key}") }));
-            json!({ "secret": { "name": names::of_site(&cluster.name, site, role.suffix()), "items": items } })
-        })
+    let of_site = |site: Site| match cluster.external_postgres(site) {
+        Some(external) => external_sources(cluster, external, site, role, &format!("{site}/")),
+        None => {
+            let secret = names::of_site(&cluster.name, site, role.suffix());
+            vec![items(&secret, &SITE_KEYS, &format!("{site}/"))]
+        }
+    };
+    let sites: Vec<Value> = cluster.sites().flat_map(of_site).collect();
+    projected("sites", sites)
+}
+
+/// A site as this role comes in.
+pub fn site_volume(cluster: &ValidatedCluster, site: Site, role: Role, volume: &str) -> Value {
+    match cluster.external_postgres(site) {
+        Some(external) => projected(volume, external_sources(cluster, external, site, role, "")),
+        None => secret_volume(volume, &names::of_site(&cluster.name, site, role.suffix())),
+    }
+}
+
+/// The roles that are made in an external Postgres, a folder each, for who makes them.
+pub fn made_roles_volume(cluster: &ValidatedCluster, site: Site) -> Value {
+    let of_role = |role: Role| {
+        let secret = names::of_site(&cluster.name, site, role.suffix());
+        items(&secret, &USER_KEYS, &format!("{}/", role.suffix()))
+    };
+    projected("roles", Role::MADE_OUTSIDE.map(of_role).into())
+}
+
+/// Of an external Postgres: as whom, and below `external` where it is. Somebody else writes that Secret, so a pod does not wait for it: who connects says what it lacks.
+fn external_sources(
+    cluster: &ValidatedCluster,
+    external: &External,
+    site: Site,
+    role: Role,
+    folder: &str,
+) -> Vec<Value> {
+    let user = if Role::MADE_OUTSIDE.contains(&role) {
+        items(&names::of_site(&cluster.name, site, role.suffix()), &USER_KEYS, folder)
+    } else {
+        optional(items(&external.secret, &USER_KEYS, folder))
+    };
+    let mut keys = PLACE_KEYS.to_vec();
+    keys.extend([AUTHORITY_KEY, MODE_KEY]);
+    vec![
+        user,
+        optional(items(&external.secret, &keys, &format!("{folder}{EXTERNAL}/"))),
+    ]
+}
+
+fn items(secret: &str, keys: &[&str], folder: &str) -> Value {
+    let items: Vec<Value> = keys
+        .iter()
+        .map(|key| json!({ "key": key, "path": format!("{folder}{key}") }))
         .collect();
-    json!({ "name": "sites", "projected": { "defaultMode": 0o440, "sources": sites } })
+    json!({ "secret": { "name": secret, "items": items } })
+}
+
+fn optional(mut source: Value) -> Value {
+    source["secret"]["optional"] = true.into();
+    source
+}
+
+fn projected(volume: &str, sources: Vec<Value>) -> Value {
+    json!({ "name": volume, "projected": { "defaultMode": 0o440, "sources": sources } })
 }
 
 /// Ports and probes of a workload that serves `/livez` and `/readyz`.

@@ -45,8 +45,11 @@ pub enum Opens {
 
 /// The Secrets that have to be created.
 pub fn missing(cluster: &ValidatedCluster) -> Vec<Wanted> {
+    // An external Postgres has an owner, whose Secret is copied for the application and used for migrations.
+    let is_made =
+        |(site, role): &(Site, Role)| cluster.external_postgres(*site).is_none() || Role::MADE_OUTSIDE.contains(role);
     let all = cluster.sites().flat_map(|site| Role::ALL.map(|role| (site, role)));
-    let databases = all.map(|(site, role)| Wanted {
+    let databases = all.filter(is_made).map(|(site, role)| Wanted {
         name: names::of_site(&cluster.name, site, role.suffix()),
         opens: Opens::Database { site, role },
     });
@@ -110,6 +113,11 @@ fn database(cluster: &ValidatedCluster, name: &str, site: Site, role: Role, pass
         Retention::Delete => json!([cluster.owner]),
     };
     let labels = names::labels(&cluster.name, Some(site), Some(Component::Postgres));
+    if cluster.external_postgres(site).is_some() {
+        // Where it is says the Secret of its owner, who may change it.
+        let data = json!({ "username": user, "password": password });
+        return whole(cluster, name, labels.into(), owners, "kubernetes.io/basic-auth", data);
+    }
     let data = json!({
         "username": user,
         "password": password,

@@ -4,7 +4,7 @@
 use serde_json::{Value, json};
 
 use super::connector::{MOUNTS, USER};
-use super::network::{pods, policy, tcp};
+use super::network::{external_postgres, pods, policy, tcp};
 use super::postgres::claim;
 use super::{HTTP_PORT, Kind, Object, POSTGRES_PORT, WEB_PORT, object, pod};
 use crate::api::Seeder;
@@ -48,12 +48,16 @@ pub fn seeder(cluster: &ValidatedCluster, wanted: &Seeder) -> Vec<Object> {
 
 /// In: pods that carry its label. Out: every site's database.
 fn network(cluster: &ValidatedCluster) -> Object {
+    let mut out = vec![
+        json!({ "to": [{ "podSelector": pods(cluster, None, Component::Postgres) }], "ports": [tcp(POSTGRES_PORT)] }),
+    ];
+    out.extend(external_postgres(cluster));
     let callers = json!({ "matchLabels": { ACCESS_LABEL: names::seeder(&cluster.name) } });
     let spec = json!({
         "podSelector": pods(cluster, None, Component::Seeder),
         "policyTypes": ["Ingress", "Egress"],
         "ingress": [{ "from": [{ "podSelector": callers }], "ports": [tcp(WEB_PORT)] }],
-        "egress": [{ "to": [{ "podSelector": pods(cluster, None, Component::Postgres) }], "ports": [tcp(POSTGRES_PORT)] }],
+        "egress": out,
     });
     policy(cluster, names::seeder(&cluster.name), None, spec)
 }

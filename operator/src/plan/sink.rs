@@ -5,7 +5,7 @@ use synccluster_protocol::Site;
 
 use super::connector::{USER, common_env, deployment};
 use super::{Object, pod};
-use crate::names::{self, Component, Role};
+use crate::names::{Component, Role};
 use crate::validate::ValidatedCluster;
 
 /// The Deployment.
@@ -24,10 +24,9 @@ pub fn sink(cluster: &ValidatedCluster, site: Site) -> Object {
         "volumeMounts".to_owned(),
         json!([{ "name": "postgres", "mountPath": "/etc/synccluster/postgres", "readOnly": true }]),
     );
-    let secret = names::of_site(&cluster.name, site, Role::Sink.suffix());
     let spec = json!({
         "containers": [pod::container("sink", &cluster.image, Value::Object(own))],
-        "volumes": [pod::secret_volume("postgres", &secret)],
+        "volumes": [pod::site_volume(cluster, site, Role::Sink, "postgres")],
     });
     deployment(
         cluster,

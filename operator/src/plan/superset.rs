@@ -48,6 +48,7 @@ fn policy(cluster: &ValidatedCluster) -> Object {
     let name = names::superset(&cluster.name);
     let databases = json!([{ "podSelector": network::pods(cluster, None, Component::Postgres) }]);
     let mut out = vec![json!({ "to": databases, "ports": [network::tcp(POSTGRES_PORT)] })];
+    out.extend(network::external_postgres(cluster));
     out.extend(
         cluster
             .analytics

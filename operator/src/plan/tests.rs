@@ -17,8 +17,10 @@ mod analytics;
 mod counters;
 mod engines;
 mod gateways;
+mod kafka;
 mod looks;
 mod seeder;
+mod server;
 
 fn named<'a>(objects: &'a Objects, kind: Kind, name: &str) -> Option<&'a Value> {
     objects

@@ -55,11 +55,12 @@ impl Admin {
         })
     }
 
-    /// Those of the topics that are there.
-    pub async fn describe(&self, names: &[&str]) -> Result<BTreeMap<String, Seen>, Error> {
+    /// Those of the topics that are there, and the names of all there are.
+    pub async fn describe(&self, names: &[&str]) -> Result<(BTreeMap<String, Seen>, Vec<String>), Error> {
         let client = Arc::clone(&self.client);
         let metadata = tokio::task::spawn_blocking(move || client.inner().fetch_metadata(None, ANSWER)).await?;
         let metadata = metadata.map_err(failed("list its topics"))?;
+        let there = metadata.topics().iter().map(|topic| topic.name().to_owned()).collect();
         let mut seen = BTreeMap::new();
         for topic in metadata.topics().iter().filter(|topic| names.contains(&topic.name())) {
             let copies = topic.partitions().first().map_or(0, |first| first.replicas().len());
@@ -72,7 +73,7 @@ impl Admin {
         }
         let asked: Vec<ResourceSpecifier<'_>> = seen.keys().map(|name| ResourceSpecifier::Topic(name)).collect();
         if asked.is_empty() {
-            return Ok(seen);
+            return Ok((seen, there));
         }
         let described = self.client.describe_configs(&asked, &options()).await;
         let described: Vec<ConfigResource> = described
@@ -93,7 +94,7 @@ impl Admin {
                 }
             }
         }
-        Ok(seen)
+        Ok((seen, there))
     }
 
     /// Makes a topic of one partition. `Err` inside: Kafka's reason.
@@ -127,6 +128,29 @@ impl Admin {
             .into_iter()
             .find_map(Result::err)
             .map_or(Ok(()), |(_, code)| Err(code)))
+    }
+
+    /// Deletes topics, and the positions of consumer groups; what is not there is gone.
+    pub async fn remove(&self, topics: &[&str], groups: &[&str]) -> Result<(), Error> {
+        let gone = [
+            RDKafkaErrorCode::UnknownTopicOrPartition,
+            RDKafkaErrorCode::GroupIdNotFound,
+        ];
+        let refused = |what: &'static str| move |code| failed(what)(KafkaError::AdminOp(code));
+        let first = |codes: Vec<RDKafkaErrorCode>| codes.into_iter().find(|code| !gone.contains(code));
+        if !topics.is_empty() {
+            let deleted = self.client.delete_topics(topics, &options()).await;
+            let deleted = deleted.map_err(failed("delete topics"))?.into_iter();
+            let codes = deleted.filter_map(Result::err).map(|(_, code)| code).collect();
+            first(codes).map_or(Ok(()), |code| Err(refused("delete topics")(code)))?;
+        }
+        if !groups.is_empty() {
+            let deleted = self.client.delete_groups(groups, &options()).await;
+            let deleted = deleted.map_err(failed("delete consumer groups"))?.into_iter();
+            let codes = deleted.filter_map(Result::err).map(|(_, code)| code).collect();
+            first(codes).map_or(Ok(()), |code| Err(refused("delete consumer groups")(code)))?;
+        }
+        Ok(())
     }
 
     /// What lies in a topic behind an offset.

@@ -14,6 +14,8 @@ use crate::assess::list;
 use crate::validate::ValidatedCluster;
 use crate::validate::topics::{MANAGED, TopicPolicy};
 
+/// How Kafka is told to decide itself on how many brokers a topic is.
+const BROKERS_DEFAULT: i32 = -1;
 /// A site that is behind gets as long again as it is behind to catch up.
 const HEADROOM: u32 = 2;
 
@@ -26,7 +28,7 @@ pub struct Wanted {
     pub name: String,
     /// Of the settings we decide, those that are not to have the brokers' default.
     pub settings: BTreeMap<String, String>,
-    /// On how many brokers it is made.
+    /// On how many brokers it is made; -1: on as many as the brokers do by default.
     pub replication: i32,
     /// After which time it forgets; absent if it does not.
     pub retention: Option<Duration>,
@@ -44,7 +46,7 @@ impl Wanted {
             site,
             name: cluster.name.topic(site),
             settings: policy.settings(),
-            replication: cluster.kafka.topics.replication.into(),
+            replication: cluster.kafka.topics.replication.map_or(BROKERS_DEFAULT, i32::from),
             retention: policy.retention,
             force: cluster.kafka.topics.force,
             generation: cluster.generation,
@@ -151,7 +153,7 @@ pub fn decide(wanted: &Wanted, seen: Option<&Seen>, readers: &[Reader], backlog:
             change: change(&managed, &wanted.settings),
         };
     }
-    if seen.replication != wanted.replication {
+    if ![seen.replication, BROKERS_DEFAULT].contains(&wanted.replication) {
         return Step::Impossible(format!(
             "{} is on {} brokers and not on {}: move it with kafka-reassign-partitions.sh",
             wanted.name, seen.replication, wanted.replication

@@ -4,7 +4,7 @@
 mod admin;
 pub mod decide;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Mutex, PoisonError};
 
 use k8s_openapi::jiff::Timestamp;
@@ -12,15 +12,18 @@ use rdkafka::ClientConfig;
 use rdkafka::types::RDKafkaErrorCode;
 use synccluster_protocol::Site;
 use synccluster_protocol::status::Dial;
-use synccluster_runtime::kafka::Kafka;
+use synccluster_runtime::kafka::{Kafka, Refused};
 
 pub use admin::{Admin, Error};
 use decide::{Reader, Seen, Step, Wanted, decide};
 
 use crate::api::TopicState;
+use crate::names;
 use crate::observe::Observed;
-use crate::validate::ValidatedCluster;
+use crate::validate::{ValidatedCluster, kafka::External};
 
+/// As what Kafka knows the operator.
+pub const CLIENT_ID: &str = "synccluster-operator";
 /// How often topics that are as wanted are looked at: somebody else may have changed them.
 const DRIFT_SECONDS: i64 = 15;
 
@@ -41,62 +44,101 @@ pub struct TopicFact {
     pub message: Option<String>,
 }
 
-struct Kept {
+/// What was seen of all of them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Kept {
+    /// Those of sites.
+    pub facts: Vec<TopicFact>,
+    /// Names of all that are there: those the gateway and the counter nodes make, and those of clients that were scaled away, too.
+    pub made: Vec<String>,
+}
+
+/// Why they could not be looked at.
+#[derive(Debug, thiserror::Error)]
+pub enum Unkept {
+    /// Nobody listens, or nothing gets through.
+    #[error("the operator does not reach Kafka")]
+    Unreached,
+    /// What the Secret says cannot be used; that is told apart.
+    #[error("the Secret of Kafka cannot be used")]
+    NoAccess,
+    /// The brokers do not take what the Secret says.
+    #[error(transparent)]
+    Refused(#[from] Refused),
+    /// Kafka did not answer.
+    #[error(transparent)]
+    Failed(#[from] Error),
+}
+
+struct Remembered {
     uid: String,
     generation: i64,
     force: bool,
+    external: Option<External>,
     at: Timestamp,
-    facts: Vec<TopicFact>,
+    kept: Kept,
+}
+
+/// The cluster's Kafka, as the operator reaches it.
+fn kafka(cluster: &ValidatedCluster) -> Option<Kafka> {
+    match &cluster.kafka.external {
+        Some(external) => external.kafka(),
+        None => Some(crate::plan::bootstrap_servers_from_afar(cluster).into()),
+    }
 }
 
 /// Remembers what was looked at, so that a quiet cluster's Kafka is left alone.
 #[derive(Default)]
-pub struct Keeper(Mutex<HashMap<(String, String), Kept>>);
+pub struct Keeper(Mutex<HashMap<(String, String), Remembered>>);
 
 impl Keeper {
     /// Makes and changes what has to be, unless it was seen to be as wanted a moment ago.
-    pub async fn keep(
-        &self,
-        cluster: &ValidatedCluster,
-        observed: &Observed,
-        now: Timestamp,
-    ) -> Result<Vec<TopicFact>, String> {
+    pub async fn keep(&self, cluster: &ValidatedCluster, observed: &Observed, now: Timestamp) -> Result<Kept, Unkept> {
         if observed.kafka != Dial::Open {
-            return Err("the operator does not reach Kafka".to_owned());
+            return Err(Unkept::Unreached);
         }
+        let kafka = kafka(cluster).ok_or(Unkept::NoAccess)?;
         let key = (cluster.namespace.clone(), cluster.name.to_string());
-        if let Some(facts) = self.fresh(&key, cluster, now) {
-            return Ok(facts);
+        if let Some(kept) = self.fresh(&key, cluster, now) {
+            return Ok(kept);
         }
-        let kafka = Kafka::from(crate::plan::bootstrap_servers_from_afar(cluster));
-        let config = kafka
-            .client_config("synccluster-operator")
-            .map_err(|error| error.to_string())?;
-        let facts = keep_topics(config, cluster, observed, now)
-            .await
-            .map_err(|error| error.to_string())?;
+        kafka.check().await?;
+        let config = kafka.client_config(CLIENT_ID).map_err(|source| Error::Kafka {
+            what: "take the configuration",
+            source,
+        })?;
+        let kept = keep_topics(config, cluster, observed, now).await?;
         // What was done just now is told once.
-        let told = facts.iter().cloned().map(|fact| TopicFact { change: None, ..fact });
-        let kept = Kept {
+        let told = kept
+            .facts
+            .iter()
+            .cloned()
+            .map(|fact| TopicFact { change: None, ..fact });
+        let remembered = Remembered {
             uid: cluster.uid.clone(),
             generation: cluster.generation,
             force: cluster.kafka.topics.force,
+            external: cluster.kafka.external.clone(),
             at: now,
-            facts: told.collect(),
+            kept: Kept {
+                facts: told.collect(),
+                made: kept.made.clone(),
+            },
         };
-        self.memory().insert(key, kept);
-        Ok(facts)
+        self.memory().insert(key, remembered);
+        Ok(kept)
     }
 
-    fn fresh(&self, key: &(String, String), cluster: &ValidatedCluster, now: Timestamp) -> Option<Vec<TopicFact>> {
+    fn fresh(&self, key: &(String, String), cluster: &ValidatedCluster, now: Timestamp) -> Option<Kept> {
         let memory = self.memory();
-        let kept = memory.get(key)?;
-        let same = kept.uid == cluster.uid
-            && kept.generation == cluster.generation
-            && kept.force == cluster.kafka.topics.force
-            && now.as_second() - kept.at.as_second() < DRIFT_SECONDS
-            && kept.facts.iter().all(|fact| fact.state == TopicState::AsWanted);
-        same.then(|| kept.facts.clone())
+        let before = memory.get(key)?;
+        let same = before.uid == cluster.uid
+            && before.generation == cluster.generation
+            && before.force == cluster.kafka.topics.force
+            && before.external == cluster.kafka.external
+            && now.as_second() - before.at.as_second() < DRIFT_SECONDS
+            && before.kept.facts.iter().all(|fact| fact.state == TopicState::AsWanted);
+        same.then(|| before.kept.clone())
     }
 
     /// Forgets a cluster that is gone.
@@ -104,7 +146,7 @@ impl Keeper {
         self.memory().remove(&(namespace.to_owned(), name.to_owned()));
     }
 
-    fn memory(&self) -> std::sync::MutexGuard<'_, HashMap<(String, String), Kept>> {
+    fn memory(&self) -> std::sync::MutexGuard<'_, HashMap<(String, String), Remembered>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -115,17 +157,37 @@ pub async fn keep_topics(
     cluster: &ValidatedCluster,
     observed: &Observed,
     now: Timestamp,
-) -> Result<Vec<TopicFact>, Error> {
+) -> Result<Kept, Error> {
     let admin = Admin::new(config)?;
     let wanted: Vec<Wanted> = cluster.sites().map(|site| Wanted::of(cluster, site)).collect();
     let names: Vec<&str> = wanted.iter().map(|wanted| wanted.name.as_str()).collect();
-    let seen = admin.describe(&names).await?;
+    let (seen, there) = admin.describe(&names).await?;
     let mut facts = Vec::with_capacity(wanted.len());
     for wanted in &wanted {
         let readers = readers(cluster, observed, wanted.site);
         facts.push(keep_topic(&admin, wanted, seen.get(&wanted.name), &readers, now).await?);
     }
-    Ok(facts)
+    let as_wanted = facts.iter().filter(|fact| fact.state == TopicState::AsWanted);
+    let mut made: BTreeSet<String> = as_wanted.map(|fact| fact.name.clone()).collect();
+    made.extend(there.into_iter().filter(|name| is_ours(cluster, name)));
+    Ok(Kept {
+        facts,
+        made: made.into_iter().collect(),
+    })
+}
+
+/// Whether a topic is one that this cluster makes, now or with more clients: no other topic of somebody else's Kafka is ever touched.
+fn is_ours(cluster: &ValidatedCluster, topic: &str) -> bool {
+    let counter = &cluster.counter;
+    let windows = || {
+        counter
+            .windows
+            .iter()
+            .map(|window| format!("{}{window}", counter.aggregations_topic))
+    };
+    cluster.name.site_of_topic(topic).is_some()
+        || topic == names::gateway_topic(&cluster.name)
+        || (counter.nodes > 0 && (topic == counter.likes_topic || windows().any(|window| window == topic)))
 }
 
 async fn keep_topic(

@@ -47,8 +47,8 @@ pub struct Topics {
     pub base: TopicPolicy,
     /// Those with one.
     pub overrides: BTreeMap<Site, TopicPolicy>,
-    /// On how many brokers each is made.
-    pub replication: u8,
+    /// On how many brokers each is made; absent: on as many as the brokers do by default.
+    pub replication: Option<u8>,
     /// Whether a change that loses events is wanted: the annotation names this generation.
     pub force: bool,
 }
@@ -60,8 +60,8 @@ impl Topics {
     }
 }
 
-/// Validates them.
-pub fn topics(written: &api::Topics, brokers: u8, force: bool) -> Result<Topics, Error> {
+/// Validates them. How many brokers a Kafka has that is somebody else's is not known here.
+pub fn topics(written: &api::Topics, brokers: Option<u8>, force: bool) -> Result<Topics, Error> {
     let time = |field, text: &Option<String>| text.as_deref().map(|text| duration(field, text)).transpose();
     let base = TopicPolicy {
         cleanup_policy: written.cleanup_policy,
@@ -95,14 +95,14 @@ pub fn topics(written: &api::Topics, brokers: u8, force: bool) -> Result<Topics,
         check("kafka.topics.overrides[]", &policy)?;
         overrides.insert(site, policy);
     }
-    let replication = written.replication.map_or(Ok(brokers), |wanted| {
-        super::range(
-            "kafka.topics.replication",
-            wanted,
-            1..=i32::from(brokers),
-            "from 1 to kafka.brokers",
-        )
-    })?;
+    let at_most = brokers.map_or((32, "between 1 and 32"), |brokers| {
+        (i32::from(brokers), "from 1 to kafka.brokers")
+    });
+    let replication = written
+        .replication
+        .map(|wanted| super::range("kafka.topics.replication", wanted, 1..=at_most.0, at_most.1))
+        .transpose()?
+        .or(brokers);
     Ok(Topics {
         base,
         overrides,
@@ -137,7 +137,7 @@ mod tests {
     use super::*;
 
     fn of(written: Value) -> Result<Topics, Error> {
-        topics(&serde_json::from_value(written).unwrap(), 3, false)
+        topics(&serde_json::from_value(written).unwrap(), Some(3), false)
     }
 
     #[test]
@@ -164,7 +164,7 @@ mod tests {
             shown(Site::Client(2)),
             "cleanup.policy=compact,delete retention.ms=86400000 segment.ms=3600000"
         );
-        assert_eq!(topics.replication, 3);
+        assert_eq!(topics.replication, Some(3));
     }
 
     #[test]

@@ -16,10 +16,13 @@ use tokio::process::Command;
 use tokio::sync::OnceCell;
 use tokio::time::sleep;
 
+use crate::authority::Certificate;
 use crate::parts;
 use crate::place::{self, Folder, PATIENCE};
 use crate::process::{End, Process, Restartable};
 use crate::proxy::Proxy;
+use crate::role;
+use crate::secured::{self, Secured};
 
 const REQUEST: Duration = Duration::from_secs(10);
 
@@ -31,6 +34,7 @@ pub struct Kafka {
     jars: PathBuf,
     port: u16,
     proxies: Vec<(String, Proxy)>,
+    secured: Option<Secured>,
 }
 
 /// What lies in a topic.
@@ -55,6 +59,18 @@ impl Kafka {
     /// One that can also be reached through proxies, one a name. A client that bootstraps at a proxy keeps to it: Kafka tells a client to go on
     /// at the address of the listener it came by, so each proxy has a listener of its own, advertised as the proxy's address.
     pub async fn start_with_proxies(names: &[&str]) -> Result<Self> {
+        Self::start_as(names, None).await
+    }
+
+    /// One that is somebody else's: TLS with this certificate and SASL SCRAM at [`Kafka::secured`], with a Secret for it.
+    pub async fn external(certificate: &Certificate, authority: &Path) -> Result<Self> {
+        let kafka = Self::start_as(&[], Some(certificate)).await?;
+        kafka.secured()?.write(authority)?;
+        kafka.change_password(&kafka.secured()?.password).await?;
+        Ok(kafka)
+    }
+
+    async fn start_as(names: &[&str], certificate: Option<&Certificate>) -> Result<Self> {
         let (jars, version) = parts::kafka()?;
         let template = place::once(&format!("kafka-{version}-data"), async |to| {
             format_storage(&jars, to).await
@@ -68,7 +84,26 @@ impl Kafka {
             name: "PLAINTEXT".into(),
             port,
             advertised: port,
+            protocol: "PLAINTEXT",
         }];
+        let mut secured = None;
+        let mut more = String::new();
+        if let Some(certificate) = certificate {
+            let (at, store) = (place::free_port()?, folder.join("store.pem"));
+            secured::write_store(certificate, &store)?;
+            listeners.push(Listener {
+                name: "SECURED".into(),
+                port: at,
+                advertised: at,
+                protocol: "SASL_SSL",
+            });
+            let this = secured.insert(Secured {
+                port: at,
+                secret: folder.join("secret"),
+                password: role::password(),
+            });
+            more = this.properties(&store);
+        }
         for (number, name) in names.iter().enumerate() {
             let behind = place::free_port()?;
             let proxy = Proxy::start(([127, 0, 0, 1], behind).into()).await?;
@@ -76,12 +111,13 @@ impl Kafka {
                 name: format!("PROXY{number}"),
                 port: behind,
                 advertised: proxy.address().port(),
+                protocol: "PLAINTEXT",
             });
             proxies.push(((*name).to_owned(), proxy));
         }
         fs::write(
             folder.join("server.properties"),
-            properties(&folder.join("data"), controller, &listeners),
+            properties(&folder.join("data"), controller, &listeners) + &more,
         )?;
         let mut kafka = Self {
             process: Restartable::default(),
@@ -89,6 +125,7 @@ impl Kafka {
             jars,
             port,
             proxies,
+            secured,
         };
         kafka.restart().await?;
         Ok(kafka)
@@ -97,6 +134,18 @@ impl Kafka {
     /// `host:port`, past the proxies.
     pub fn bootstrap(&self) -> String {
         format!("127.0.0.1:{}", self.port)
+    }
+
+    /// Where and how somebody else's is spoken to.
+    pub fn secured(&self) -> Result<&Secured> {
+        self.secured
+            .as_ref()
+            .context("Kafka was started without a secured listener")
+    }
+
+    /// Gives the user of a secured one another password; the Secret is not touched.
+    pub async fn change_password(&self, password: &str) -> Result<()> {
+        secured::change_password(&self.jars, &self.bootstrap(), password).await
     }
 
     /// The proxy that was asked for at the start.
@@ -175,6 +224,7 @@ struct Listener {
     name: String,
     port: u16,
     advertised: u16,
+    protocol: &'static str,
 }
 
 /// Without the shorter session a broker that was killed waits nine seconds for its former self to expire.
@@ -203,7 +253,7 @@ log.cleaner.dedupe.buffer.size=4194304
 ",
         each(&|l| format!("{}://127.0.0.1:{}", l.name, l.port)),
         each(&|l| format!("{}://127.0.0.1:{}", l.name, l.advertised)),
-        each(&|l| format!("{}:PLAINTEXT", l.name)),
+        each(&|l| format!("{}:{}", l.name, l.protocol)),
         data.display(),
     )
 }
@@ -221,6 +271,7 @@ async fn format_storage(jars: &Path, to: &Path) -> Result<()> {
                 name: "PLAINTEXT".into(),
                 port: 2,
                 advertised: 2,
+                protocol: "PLAINTEXT",
             }],
         ),
     )?;

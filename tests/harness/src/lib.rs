@@ -21,6 +21,7 @@ mod postgres;
 mod process;
 mod proxy;
 mod role;
+mod secured;
 mod wait;
 
 pub use authority::{Authority, Certificate};
@@ -30,4 +31,5 @@ pub use parts::{connect, notebooks, socketio, superset};
 pub use postgres::Postgres;
 pub use proxy::{Link, Proxy};
 pub use role::Role;
+pub use secured::Secured;
 pub use wait::{eventually, eventually_eq};

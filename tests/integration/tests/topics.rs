@@ -52,14 +52,14 @@ async fn keep(cluster: &ValidatedCluster, sinks: &[&SinkStatus]) -> Result<Vec<T
         ..Observed::default()
     };
     let config = Brokers::from(Kafka::shared().await?.bootstrap()).client_config("operator")?;
-    Ok(keep_topics(config, cluster, &observed, Timestamp::now()).await?)
+    Ok(keep_topics(config, cluster, &observed, Timestamp::now()).await?.facts)
 }
 
 /// What the topic of a site has of its own.
 async fn settings(world: &World, site: Site) -> Result<Vec<String>> {
     let admin = Admin::new(Brokers::from(Kafka::shared().await?.bootstrap()).client_config("test")?)?;
     let topic = world.cluster.topic(site);
-    let seen = admin.describe(&[&topic]).await?;
+    let (seen, _) = admin.describe(&[&topic]).await?;
     let seen = seen.get(&topic).with_context(|| format!("no topic {topic}"))?;
     Ok(seen.own.iter().map(|(name, value)| format!("{name}={value}")).collect())
 }

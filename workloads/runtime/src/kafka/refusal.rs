@@ -1,4 +1,4 @@
-//! Whether the brokers take us. librdkafka tries for ever, and says why in its log alone; here it is asked once, and its reason is kept.
+//! Whether the brokers take us. librdkafka tries for ever, and tells why to nobody who does not listen; here it is asked once, and its reason is kept.
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
@@ -7,9 +7,9 @@ use std::{
 
 use rdkafka::{
     ClientContext,
-    client::Client,
     config::RDKafkaLogLevel,
     consumer::{BaseConsumer, Consumer as _, ConsumerContext},
+    error::KafkaError,
 };
 
 use super::Kafka;
@@ -29,23 +29,30 @@ pub struct Refused {
     reason: String,
 }
 
-/// What librdkafka logs of connections that fail.
+/// What librdkafka says of connections that fail.
 #[derive(Clone, Default)]
 struct Told(Arc<Mutex<Option<String>>>);
 
 impl ClientContext for Told {
-    fn log(&self, _: RDKafkaLogLevel, facility: &str, message: &str) {
-        if facility == "FAIL"
-            && let Some(reason) = reason(message)
-        {
+    /// A connection that a broker closed is no error to librdkafka.
+    fn log(&self, _: RDKafkaLogLevel, _: &str, message: &str) {
+        self.listen(message);
+    }
+
+    fn error(&self, _: KafkaError, message: &str) {
+        self.listen(message);
+    }
+}
+
+impl Told {
+    fn listen(&self, message: &str) {
+        if let Some(reason) = reason(message) {
             self.0
                 .lock()
                 .unwrap_or_else(PoisonError::into_inner)
                 .get_or_insert(reason);
         }
     }
-
-    fn error(&self, _: rdkafka::error::KafkaError, _: &str) {}
 }
 
 impl ConsumerContext for Told {}
@@ -62,7 +69,7 @@ pub async fn check(kafka: &Kafka) -> Result<(), Refused> {
         .and_then(|config| config.create_with_context(told.clone()));
     // The Secret lacks something, or librdkafka cannot use what it has.
     let consumer = consumer.map_err(|error| refused(error.to_string()))?;
-    let asked = tokio::task::spawn_blocking(move || ask(consumer.client(), &told)).await;
+    let asked = tokio::task::spawn_blocking(move || ask(&consumer, &told)).await;
     match asked {
         Ok(Some(reason)) => Err(refused(reason)),
         // In, or not reached; or the process ends.
@@ -70,10 +77,12 @@ pub async fn check(kafka: &Kafka) -> Result<(), Refused> {
     }
 }
 
-fn ask(client: &Client<Told>, told: &Told) -> Option<String> {
+fn ask(consumer: &BaseConsumer<Told>, told: &Told) -> Option<String> {
     let end = Instant::now() + ANSWER;
     loop {
-        if client.fetch_cluster_id(LOOK).is_some() {
+        // What is told comes by this way alone.
+        let _ = consumer.poll(Duration::ZERO);
+        if consumer.client().fetch_cluster_id(LOOK).is_some() {
             return None;
         }
         let reason = told.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
@@ -100,7 +109,7 @@ fn reason(message: &str) -> Option<String> {
         "the brokers do not take username and password: correct them"
     } else if has("SSL handshake failed") || has("wrong version number") {
         "no TLS: is this a port without it?"
-    } else if has("connecting to a SSL listener") || has("connecting to a SASL") {
+    } else if has("connecting to a SSL listener") || has("might require SASL") {
         "the brokers ask for TLS or SASL that the Secret does not have: add ca.crt, or username and password"
     } else {
         return None;
