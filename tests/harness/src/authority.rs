@@ -82,7 +82,7 @@ impl Authority {
         fs::write(&index, "")?;
         let (index, folder) = (index.display().to_string(), self.folder.join(""));
         let text = format!(
-            "[ca]\ndefault_ca=own\n[own]\ndatabase={index}\nnew_certs_dir={}\ndefault_md=sha256\npolicy=names\nx509_extensions=more\n\
+            "[ca]\ndefault_ca=own\n[own]\ndatabase={index}\nnew_certs_dir={}\nrand_serial=yes\ndefault_md=sha256\npolicy=names\nx509_extensions=more\n\
              [names]\ncommonName=supplied\n[more]\nsubjectAltName={names}\nbasicConstraints=critical,CA:FALSE\n",
             folder.display()
         );
@@ -93,7 +93,6 @@ impl Authority {
             "ca",
             "-batch",
             "-notext",
-            "-rand_serial",
             "-startdate",
             "20200101000000Z",
             "-enddate",

@@ -152,6 +152,12 @@ impl Restartable {
         self.0.insert(process)
     }
 
+    /// Its id, while it runs.
+    pub fn id(&self) -> Result<u32> {
+        let process = self.0.as_ref().context("the process does not run")?;
+        Ok(process.child.id())
+    }
+
     /// Asks it to end, and waits until it has.
     pub async fn stop(&mut self, signal: Signal) -> Result<()> {
         if let Some(mut process) = self.0.take() {

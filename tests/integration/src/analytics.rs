@@ -41,6 +41,17 @@ struct Running {
     task: JoinHandle<()>,
 }
 
+impl From<ClickHouse> for Filled {
+    fn from(clickhouse: ClickHouse) -> Self {
+        Self {
+            clickhouse,
+            definitions: None,
+            generation: 0,
+            running: None,
+        }
+    }
+}
+
 impl Filled {
     /// A ClickHouse that is filled from the world's server.
     pub async fn start(world: &World) -> Result<Self> {
@@ -51,12 +62,7 @@ impl Filled {
 
     /// A ClickHouse that is not filled yet.
     pub async fn prepare() -> Result<Self> {
-        Ok(Self {
-            clickhouse: ClickHouse::start().await?,
-            definitions: None,
-            generation: 0,
-            running: None,
-        })
+        ClickHouse::start().await.map(Self::from)
     }
 
     /// Starts the sink.

@@ -1,6 +1,6 @@
 //! ClickHouse's HTTP interface.
 
-use std::{fs, path::Path, sync::Arc, time::Duration};
+use std::{fs, io, path::Path, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
@@ -12,7 +12,7 @@ use hyper_util::{
 };
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use rustls::{
-    ClientConfig, RootCertStore,
+    CertificateError, ClientConfig, RootCertStore,
     pki_types::{CertificateDer, pem::PemObject},
 };
 use serde::Deserialize;
@@ -54,6 +54,16 @@ pub enum Error {
         url: String,
         /// ClickHouse's number of the error (`ErrorCodes.cpp`).
         code: Option<u32>,
+        /// What it said.
+        message: String,
+    },
+    /// Its disk is full.
+    #[error(
+        "ClickHouse at {url} has no room on its disk: give its volume more, or drop what is not needed there; until then rows wait in Kafka, and none is lost ({message})"
+    )]
+    Full {
+        /// Where.
+        url: String,
         /// What it said.
         message: String,
     },
@@ -249,15 +259,16 @@ impl ClickHouse {
             .chars()
             .take(400)
             .collect::<String>();
-        Err(Error::Refused {
-            url: self.url.clone(),
-            code: code(&message),
-            message: if message.is_empty() {
-                status.to_string()
-            } else {
-                message
-            },
-        })
+        let (url, code) = (self.url.clone(), code(&message));
+        if is_full(code, &message) {
+            return Err(Error::Full { url, message });
+        }
+        let message = if message.is_empty() {
+            status.to_string()
+        } else {
+            message
+        };
+        Err(Error::Refused { url, code, message })
     }
 
     async fn within<T>(&self, limit: Duration, work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
@@ -269,11 +280,16 @@ impl ClickHouse {
         })
     }
 
-    fn unreachable(&self, error: &dyn std::error::Error) -> Error {
-        let (mut reason, mut cause) = (error.to_string(), error.source());
+    fn unreachable(&self, error: &(dyn std::error::Error + 'static)) -> Error {
+        let (mut reason, mut remedy) = (error.to_string(), remedy(error));
+        let mut cause = error.source();
         while let Some(error) = cause {
             reason = format!("{reason}: {error}");
+            remedy = remedy.or_else(|| self::remedy(error));
             cause = error.source();
+        }
+        if let Some(remedy) = remedy {
+            reason = format!("{remedy} ({reason})");
         }
         Error::Unreachable {
             url: self.url.clone(),
@@ -307,6 +323,39 @@ fn code(message: &str) -> Option<u32> {
     let rest = message.split_once("Code: ")?.1;
     let digits = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
     rest.get(..digits)?.parse().ok()
+}
+
+/// Whether it says that its disk is full: NOT_ENOUGH_SPACE where it counts before it writes, the system's own words where it does not.
+fn is_full(code: Option<u32>, message: &str) -> bool {
+    code == Some(243) || message.contains("No space left on device") || message.contains("errno: 28,")
+}
+
+/// What to do about a certificate that was not taken.
+fn remedy(error: &(dyn std::error::Error + 'static)) -> Option<&'static str> {
+    // An io::Error shows what is in it as its own text and not as its source, and here one is in another.
+    let mut inner = error;
+    while let Some(error) = inner.downcast_ref::<io::Error>() {
+        inner = error.get_ref()?;
+    }
+    let rustls::Error::InvalidCertificate(why) = inner.downcast_ref()? else {
+        return None;
+    };
+    Some(match why {
+        CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
+            "its certificate has expired: give it a new one, the sink then goes on by itself"
+        }
+        CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
+            "its certificate does not hold yet: is a clock wrong, ClickHouse's or this one?"
+        }
+        // An authority of the same name and another key.
+        CertificateError::UnknownIssuer | CertificateError::BadSignature => {
+            "its certificate is from an authority that is not trusted: put the certificate of that authority into `ca` of the ClickHouse secret"
+        }
+        CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
+            "its certificate is for another name: give `url` of the ClickHouse secret a name the certificate has"
+        }
+        _ => "its certificate is not taken: give it another one, or correct `ca` of the ClickHouse secret",
+    })
 }
 
 /// The machine's authorities, or just the one that is given.
@@ -363,6 +412,19 @@ mod tests {
         for passing in [Some(241), Some(252), Some(243), Some(99_999), None] {
             assert_eq!(refused(passing), Refusal::Passing);
         }
+    }
+
+    #[test]
+    fn a_full_disk_is_told_from_other_refusals() {
+        assert!(is_full(
+            Some(243),
+            "Code: 243, e.displayText() = DB::Exception: Cannot reserve 1.00 MiB, not enough space"
+        ));
+        assert!(is_full(
+            Some(75),
+            "Code: 75, e.displayText() = DB::ErrnoException: Cannot write to file, errno: 28, strerror: No space left on device"
+        ));
+        assert!(!is_full(Some(241), "Code: 241. DB::Exception: Memory limit exceeded"));
     }
 
     #[test]

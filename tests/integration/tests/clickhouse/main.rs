@@ -3,6 +3,7 @@
 mod definitions;
 mod faults;
 mod life;
+mod outside;
 mod types;
 
 use anyhow::Result;
