@@ -6,7 +6,7 @@
 #   kind/tools.sh                what every machine needs
 #   kind/tools.sh --offline      and what kind/offline/ needs to make an engine and images
 #   kind/tools.sh --tests        and what the tests need: Maven and Java for the parts they run, nftables for kind/network, Chromium for the page,
-#                                tmux for the counter's terminal, ClickHouse for its sink
+#                                tmux for the counter's terminal, ClickHouse for its sink, openssl for certificates
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/env.sh"
 help_if_asked "$@"
@@ -17,7 +17,7 @@ case ${1:-} in
   --offline) needed+=(dockerd=docker.io containerd=containerd runc=runc iptables=iptables ip=iproute2 nsenter=util-linux socat=socat mmdebstrap=mmdebstrap
     mvn=maven jlink=default-jdk-headless gcc=gcc) ;;
   --tests) needed+=(mvn=maven java=default-jre-headless xz=xz-utils setpriv=util-linux ip=iproute2 nft=nftables chromium=chromium tmux=tmux
-    clickhouse-server=clickhouse-server clickhouse-client=clickhouse-client) ;;
+    clickhouse-server=clickhouse-server clickhouse-client=clickhouse-client openssl=openssl) ;;
 esac
 
 missing=()
