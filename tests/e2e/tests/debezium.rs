@@ -8,7 +8,7 @@ use kube::api::{Patch, PatchParams};
 use serde_json::json;
 use synccluster_e2e::reach::clients;
 use synccluster_e2e::{Cluster, Load, PATIENCE, eventually, with_cluster_of};
-use synccluster_operator::api::{Established, Link, SyncCluster};
+use synccluster_operator::api::{Established, Link, RESNAPSHOT_ANNOTATION, SyncCluster};
 use synccluster_operator::names::Component;
 use synccluster_protocol::Site;
 
@@ -26,6 +26,7 @@ async fn debezium_sends_is_cut_is_asked_and_is_followed_by_the_other_engine() ->
         cluster.converged().await?;
         a_template_that_is_wrong_stops_nothing(cluster).await?;
         a_cut_closes_what_the_worker_holds(cluster).await?;
+        every_row_is_sent_once_more(cluster).await?;
         a_reset_is_kept_until_it_is_done(cluster).await?;
         the_native_engine_follows_under_load(cluster).await
     })
@@ -68,23 +69,40 @@ async fn a_cut_closes_what_the_worker_holds(cluster: &Cluster) -> Result<()> {
     cluster.converged().await
 }
 
-async fn a_reset_is_kept_until_it_is_done(cluster: &Cluster) -> Result<()> {
-    let asked = Patch::Merge(json!({ "metadata": { "annotations": { RESET: "client-1" } } }));
+/// Asks client-1 by an annotation, and waits until that is gone.
+async fn is_done(cluster: &Cluster, annotation: &str) -> Result<()> {
+    let asked = Patch::Merge(json!({ "metadata": { "annotations": { annotation: "client-1" } } }));
     let api = cluster.namespace.api::<SyncCluster>();
     api.patch(cluster.name.as_str(), &PatchParams::default(), &asked)
         .await?;
-    let slot = "select slot_name from pg_replication_slots where temporary = false";
     eventually(WORKER, async || {
         let resource = cluster.get().await?;
         let status = resource.status.clone().unwrap_or_default();
         ensure!(
-            !resource.annotations().contains_key(RESET),
-            "{:?}",
-            status.connector_requests
+            !resource.annotations().contains_key(annotation),
+            "{:?} {:?}",
+            status.connector_requests,
+            status.resnapshot
         );
         Ok(())
     })
-    .await?;
+    .await
+}
+
+async fn every_row_is_sent_once_more(cluster: &Cluster) -> Result<()> {
+    is_done(cluster, RESNAPSHOT_ANNOTATION).await?;
+    let status = cluster.get().await?.status.unwrap_or_default();
+    let of_one = status.sites.into_iter().find(|site| site.name == "client-1");
+    let snapshot = of_one
+        .and_then(|site| site.snapshot)
+        .context("no snapshot in the status")?;
+    ensure!(snapshot.rows > 0 && snapshot.done_at.is_some(), "{snapshot:?}");
+    cluster.converged().await
+}
+
+async fn a_reset_is_kept_until_it_is_done(cluster: &Cluster) -> Result<()> {
+    is_done(cluster, RESET).await?;
+    let slot = "select slot_name from pg_replication_slots where temporary = false";
     cluster.shows(ONE, slot, &["shop_client_1"]).await?;
     cluster
         .shows(
