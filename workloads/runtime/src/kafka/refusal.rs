@@ -64,9 +64,11 @@ pub async fn check(kafka: &Kafka) -> Result<(), Refused> {
         reason,
     };
     let told = Told::default();
-    let consumer: Result<BaseConsumer<Told>, _> = kafka
-        .client_config(CLIENT_ID)
-        .and_then(|config| config.create_with_context(told.clone()));
+    let consumer: Result<BaseConsumer<Told>, _> = kafka.client_config(CLIENT_ID).and_then(|mut config| {
+        // That a broker closed the connection is told no louder.
+        config.set_log_level(RDKafkaLogLevel::Info);
+        config.create_with_context(told.clone())
+    });
     // The Secret lacks something, or librdkafka cannot use what it has.
     let consumer = consumer.map_err(|error| refused(error.to_string()))?;
     let asked = tokio::task::spawn_blocking(move || ask(&consumer, &told)).await;

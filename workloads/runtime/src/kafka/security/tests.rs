@@ -5,7 +5,7 @@ use super::*;
 /// Certificates that sign themselves; only their ends matter.
 const ONE_YEAR: &str = include_str!("one-year.pem");
 const TEN_YEARS: &str = include_str!("ten-years.pem");
-const ONE_YEAR_ENDS: Millis = 1826795801_000;
+const ONE_YEAR_ENDS: Millis = 1_826_795_801_000;
 const PRIVATE: &str = "-----BEGIN PRIVATE KEY-----\nMC4=\n-----END PRIVATE KEY-----\n";
 
 fn of(keys: &[(&str, &str)]) -> Result<Security, Error> {
