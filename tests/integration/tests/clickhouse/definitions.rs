@@ -62,7 +62,7 @@ async fn definitions_are_followed_and_what_does_not_match_is_said_and_filled_whe
     );
     let tables = "select groupArray(name) from (select name from system.tables where database = 'analytics' and engine != 'View' order by name)";
     filled
-        .wait_for(tables, "['grid','sync_parked','sync_progress']")
+        .wait_for(tables, "['grid','sync_parked','sync_progress','sync_windows']")
         .await?;
 
     // Put right: what was left out meanwhile is read again from the topic, without a restart.
