@@ -132,7 +132,7 @@ pub async fn dereference(client: &Client, cluster: &SyncCluster) -> Result<Deref
         templates,
         secrets,
         foreign_policies,
-        serves_routes,
         kafka,
+        serves_routes,
     })
 }

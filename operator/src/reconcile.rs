@@ -102,7 +102,7 @@ impl Context {
 /// Looks once, changes what has to be changed, and says when to look again.
 pub async fn reconcile(cluster: Arc<SyncCluster>, context: Arc<Context>) -> Result<Action, Error> {
     let timer = context.metrics.reconcile();
-    let action = look(&cluster, &context).await;
+    let action = Box::pin(look(&cluster, &context)).await;
     timer.done(action.is_ok());
     action
 }

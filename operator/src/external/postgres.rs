@@ -26,7 +26,7 @@ use crate::validate::{ValidatedCluster, server::External};
 /// How long it may take to answer; the sites that are well wait for it.
 const LIMIT: Duration = Duration::from_secs(4);
 /// How long removal may take: tables are altered.
-const REMOVAL_LIMIT: Duration = Duration::from_secs(60);
+const REMOVAL_LIMIT: Duration = Duration::from_mins(1);
 /// How often one that is well is looked at.
 const LOOK_SECONDS: i64 = 8;
 const APPLICATION: &str = "synccluster-operator";

@@ -6,7 +6,7 @@ use super::connector::MOUNTS;
 use super::network::{outside, pods, tcp};
 use super::{KAFKA_PORT, Kind, Object};
 use crate::names::{self, Component};
-use crate::validate::ValidatedCluster;
+use crate::validate::{ValidatedCluster, kafka::External};
 
 /// The volume with the Secret.
 const VOLUME: &str = "kafka";
@@ -86,11 +86,7 @@ pub fn add_secret(cluster: &ValidatedCluster, component: Component, pod: &mut Va
 
 /// Whether the object's pods would wait for a Secret that does not exist.
 pub fn waits(cluster: &ValidatedCluster, object: &Object) -> bool {
-    let missing = cluster
-        .kafka
-        .external
-        .as_ref()
-        .is_some_and(|external| external.secret_is_missing());
+    let missing = cluster.kafka.external.as_ref().is_some_and(External::secret_is_missing);
     let volumes = || {
         object
             .body

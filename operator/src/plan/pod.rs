@@ -77,9 +77,10 @@ pub fn secret_volume(volume: &str, secret: &str) -> Value {
 
 /// Every site as this role comes in: a folder each, with what tells where it is.
 pub fn sites_volume(cluster: &ValidatedCluster, role: Role) -> Value {
-    let of_site = |site: Site| match cluster.external_postgres(site) {
-        Some(external) => external_sources(cluster, external, site, role, &format!("{site}/")),
-        None => {
+    let of_site = |site: Site| {
+        if let Some(external) = cluster.external_postgres(site) {
+            external_sources(cluster, external, site, role, &format!("{site}/"))
+        } else {
             let secret = names::of_site(&cluster.name, site, role.suffix());
             vec![items(&secret, &SITE_KEYS, &format!("{site}/"))]
         }

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, anyhow, ensure};
 use synccluster_harness::{Authority, Kafka, Postgres, Role, eventually};
 use synccluster_integration::{PATIENCE, World, gateway};
 use synccluster_protocol::Site;
@@ -62,29 +62,17 @@ async fn everything(superuser: &Client) -> Result<Vec<String>> {
     .await
 }
 
+const BODIES: &str = "select body from notes order by 1";
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_that_is_not_ours_is_one_of_the_world_and_is_left_as_it_was() -> Result<()> {
     let authority = Authority::new().await?;
     let postgres = external_postgres(&authority).await?;
     let superuser = postgres.superuser().await?;
-
-    // What is missing is said as the statements that mend it.
     let owner = admin(&postgres).await?;
     let mut world = World::prepare(SCHEMA)?;
     let slot = world.cluster.slot(Site::Server);
-    let lacking = external::look(&owner, OWNER, &slot).await?.obstacles().join("\n");
-    for right in [
-        "createrole",
-        "replication",
-        "session_replication_role",
-        "pg_replication_origin_create",
-        "with admin option",
-    ] {
-        ensure!(lacking.contains(right), "{right} is not asked for: {lacking}");
-    }
-    postgres.grant(GRANTS_SQL).await?;
-    let facts = external::look(&owner, OWNER, &slot).await?;
-    ensure!(facts.obstacles().is_empty(), "{:?}", facts.obstacles());
+    what_is_missing_is_said_as_the_statements_that_mend_it(&postgres, &owner, &slot).await?;
     superuser.batch_execute("set role shop_owner; create table public.refinery_schema_history (version int4 primary key, name varchar(255), applied_on varchar(255), checksum varchar(255))").await?;
     superuser.batch_execute(SCHEMA).await?;
     superuser
@@ -114,33 +102,71 @@ async fn a_server_that_is_not_ours_is_one_of_the_world_and_is_left_as_it_was() -
     world
         .run(Site::Server, "insert into notes (body) values ('from the server')")
         .await?;
-    let bodies = "select body from notes order by 1";
     let all = ["from the client", "from the server", "there before"];
-    world.wait_for(Site::Server, bodies, &all).await?;
-    world.wait_for(Site::Client(1), bodies, &all).await?;
-    let sites = gateway::sites(&world)?;
-    let seen = sites
-        .connect(Site::Server)
-        .await
-        .map_err(|problem| anyhow::anyhow!("{problem:?}"))?;
-    ensure!(
-        seen.query_one("select count(*) from notes", &[])
-            .await?
-            .get::<_, i64>(0)
-            == 3
-    );
+    world.wait_for(Site::Server, BODIES, &all).await?;
+    world.wait_for(Site::Client(1), BODIES, &all).await?;
+    everybody_comes_over_tls(&world, &superuser).await?;
+    changed_passwords_are_taken_over(&world, &superuser).await?;
+    world.converged().await?;
+
+    what_was_made_is_listed_and_removed(&owner, &slot).await?;
+    world.pause(Site::Server).await;
+    let after = everything(&superuser).await?;
+    let gone: Vec<_> = before.iter().filter(|line| !after.contains(line)).collect();
+    let left: Vec<_> = after.iter().filter(|line| !before.contains(line)).collect();
+    ensure!(gone.is_empty() && left.is_empty(), "gone: {gone:?}; left: {left:?}");
+    ensure!(names(&superuser, BODIES).await?.len() == 5, "rows went with it");
+    ensure!(external::made(&owner, OWNER, &slot).await?.is_empty());
+    external::remove(&owner, OWNER, &slot).await.context("again")
+}
+
+async fn what_is_missing_is_said_as_the_statements_that_mend_it(
+    postgres: &Postgres,
+    owner: &Client,
+    slot: &str,
+) -> Result<()> {
+    let lacking = external::look(owner, OWNER, slot).await?.obstacles().join("\n");
+    for right in [
+        "createrole",
+        "replication",
+        "session_replication_role",
+        "pg_replication_origin_create",
+        "with admin option",
+    ] {
+        ensure!(lacking.contains(right), "{right} is not asked for: {lacking}");
+    }
+    postgres.grant(GRANTS_SQL).await?;
+    let facts = external::look(owner, OWNER, slot).await?;
+    ensure!(facts.obstacles().is_empty(), "{:?}", facts.obstacles());
+    Ok(())
+}
+
+async fn everybody_comes_over_tls(world: &World, superuser: &Client) -> Result<()> {
+    let seen = at_the_server(world).await?;
+    ensure!(seen == 3, "the gateway sees {seen} notes");
     let plain = "select usename::text from pg_stat_ssl join pg_stat_activity using (pid) where usename <> 'postgres' and not ssl";
-    ensure!(names(&superuser, plain).await?.is_empty(), "somebody came without TLS");
+    ensure!(names(superuser, plain).await?.is_empty(), "somebody came without TLS");
     let encrypted = "select distinct usename::text from pg_stat_ssl join pg_stat_activity using (pid) where ssl and usename <> 'shop_owner' order by 1";
     let roles = ["sync_connector", "sync_gateway", "sync_sink"];
     eventually(PATIENCE, async || {
-        let seen = names(&superuser, encrypted).await?;
+        let seen = names(superuser, encrypted).await?;
         ensure!(seen == roles, "{seen:?}");
         Ok(())
     })
     .await?;
+    Ok(())
+}
 
-    // Passwords change under everybody, sessions end, and the files follow: it goes on by itself.
+/// As many notes as the gateway sees there.
+async fn at_the_server(world: &World) -> Result<i64> {
+    let sites = gateway::sites(world)?;
+    let connection = sites.connect(Site::Server).await;
+    let connection = connection.map_err(|problem| anyhow!("{problem:?}"))?;
+    Ok(connection.query_one("select count(*) from notes", &[]).await?.get(0))
+}
+
+/// They change under everybody, sessions end, and the files follow: it goes on by itself.
+async fn changed_passwords_are_taken_over(world: &World, superuser: &Client) -> Result<()> {
     for (role, user) in [
         (Role::Connector, "sync_connector"),
         (Role::Sink, "sync_sink"),
@@ -173,26 +199,18 @@ async fn a_server_that_is_not_ours_is_one_of_the_world_and_is_left_as_it_was() -
         "from the server",
         "there before",
     ];
-    world.wait_for(Site::Client(1), bodies, &all).await?;
-    world.wait_for(Site::Server, bodies, &all).await?;
+    world.wait_for(Site::Client(1), BODIES, &all).await?;
+    world.wait_for(Site::Server, BODIES, &all).await?;
     eventually(PATIENCE, async || {
-        let seen = sites
-            .connect(Site::Server)
-            .await
-            .map_err(|problem| anyhow::anyhow!("{problem:?}"))?;
-        ensure!(
-            seen.query_one("select count(*) from notes", &[])
-                .await?
-                .get::<_, i64>(0)
-                == 5
-        );
+        let seen = at_the_server(world).await?;
+        ensure!(seen == 5, "the gateway sees {seen} notes");
         Ok(())
     })
-    .await?;
-    world.converged().await?;
+    .await
+}
 
-    // Listed, then taken out; rows and everything of others stay.
-    let made = external::made(&owner, OWNER, &slot).await?;
+async fn what_was_made_is_listed_and_removed(owner: &Client, slot: &str) -> Result<()> {
+    let made = external::made(owner, OWNER, slot).await?;
     for part in [
         &format!("slot {slot}"),
         "publication sync",
@@ -206,22 +224,14 @@ async fn a_server_that_is_not_ours_is_one_of_the_world_and_is_left_as_it_was() -
         made.iter().any(|line| line.ends_with("triggers of public.notes")),
         "{made:?}"
     );
-    let refused = external::made(&owner, "shop/other", "other_server").await?;
+    let refused = external::made(owner, "shop/other", "other_server").await?;
     ensure!(
         !refused
             .iter()
             .any(|line| line.starts_with("role") || line.starts_with("slot")),
         "{refused:?}"
     );
-    external::remove(&owner, OWNER, &slot).await?;
-    world.pause(Site::Server).await;
-    let after = everything(&superuser).await?;
-    let gone: Vec<_> = before.iter().filter(|line| !after.contains(line)).collect();
-    let left: Vec<_> = after.iter().filter(|line| !before.contains(line)).collect();
-    ensure!(gone.is_empty() && left.is_empty(), "gone: {gone:?}; left: {left:?}");
-    ensure!(names(&superuser, bodies).await? == all);
-    ensure!(external::made(&owner, OWNER, &slot).await?.is_empty());
-    external::remove(&owner, OWNER, &slot).await.context("again")
+    Ok(external::remove(owner, OWNER, slot).await?)
 }
 
 #[tokio::test]

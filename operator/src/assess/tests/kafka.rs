@@ -107,7 +107,7 @@ fn a_policy_of_somebody_elses_at_one_end_voids_a_cut_where_the_other_end_is_not_
         let policy = json!({ "metadata": { "name": "theirs" }, "spec": { "podSelector": {}, "policyTypes": ["Egress"], "egress": [egress] } });
         cluster.foreign_policies = vec![serde_json::from_value(policy).unwrap()];
         let status = look(&cluster, |seen| {
-            connector(seen, Site::Client(2)).link.fresh_dial = Dial::Open
+            connector(seen, Site::Client(2)).link.fresh_dial = Dial::Open;
         });
         said(&status, "PartitionEnforced").0
     };

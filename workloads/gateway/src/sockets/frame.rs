@@ -96,7 +96,9 @@ pub fn blocks(frames: &[&Frame]) -> Vec<Block> {
             [one] => one.wire.clone(),
             several => {
                 let mut joined = BytesMut::with_capacity(several.iter().map(|frame| frame.wire.len()).sum());
-                several.iter().for_each(|frame| joined.extend_from_slice(&frame.wire));
+                for frame in several {
+                    joined.extend_from_slice(&frame.wire);
+                }
                 joined.freeze()
             }
         };

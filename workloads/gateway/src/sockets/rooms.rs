@@ -155,6 +155,9 @@ mod tests {
         assert_eq!(sizes(2000, 2), [1000, 1000]);
         assert_eq!(sizes(2000, 8), [666, 667, 667]);
         assert_eq!(sizes(2000, 0), [2000]);
-        assert_eq!(parts(2000, 8).flatten().collect::<Vec<_>>(), (0..2000).collect::<Vec<_>>());
+        assert_eq!(
+            parts(2000, 8).flatten().collect::<Vec<_>>(),
+            (0..2000).collect::<Vec<_>>()
+        );
     }
 }

@@ -49,20 +49,19 @@ pub async fn prepare(client: &Client, owner: &str, roles: &[Credentials]) -> Res
     let there = "select rolname::text from pg_roles where rolname = any ($1)";
     let there = client.query(there, &[&&ROLES[..]]).await?;
     let there: Vec<String> = there.iter().map(|row| row.get(0)).collect();
-    let mut script = "begin; select pg_advisory_xact_lock(hashtext('synccluster.schema'));".to_owned();
+    let mut script = vec!["begin; select pg_advisory_xact_lock(hashtext('synccluster.schema'));".to_owned()];
     for Credentials { role, password } in roles {
         if !there.contains(role) {
             // The comment first: whoever finds the role knows whose it is.
             let comment = escape_literal(&mark(owner));
-            script.push_str(&format!("create role {role}; comment on role {role} is {comment};"));
+            script.push(format!("create role {role}; comment on role {role} is {comment};"));
         }
         // What the server keeps of a password, so that no log of statements shows one.
         let kept = escape_literal(&scram_sha_256(password.as_bytes()));
-        script.push_str(&format!("alter role {role} password {kept};"));
+        script.push(format!("alter role {role} password {kept};"));
     }
-    script.push_str(RIGHTS);
-    script.push_str("commit;");
-    let done = client.batch_execute(&script).await;
+    script.extend([RIGHTS.to_owned(), "commit;".to_owned()]);
+    let done = client.batch_execute(&script.concat()).await;
     if done.is_err() {
         // The connection may be used again.
         let _ = client.batch_execute("rollback").await;
