@@ -258,7 +258,7 @@ mod tests {
     const CERTIFICATE: &str = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
 
     fn parse(whose: Whose, more: &[(&str, &str)]) -> Result<Login, KeyError> {
-        let whole = [
+        let all = [
             ("username", "owner"),
             ("password", "s3cret"),
             ("host", "db.example.com"),
@@ -266,7 +266,7 @@ mod tests {
             ("dbname", "shop"),
         ];
         Login::parse(whose, |key| {
-            let found = more.iter().chain(&whole).find(|(name, _)| *name == key);
+            let found = more.iter().chain(&all).find(|(name, _)| *name == key);
             found.map(|(_, text)| (*text).to_owned())
         })
     }

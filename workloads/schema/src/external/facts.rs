@@ -144,8 +144,9 @@ mod tests {
 
     #[test]
     fn what_is_in_the_way_is_said_with_what_to_do() {
+        type Spoil = fn(&mut Facts);
         assert_eq!(fit().obstacles(), Vec::<String>::new());
-        let spoilt: [(fn(&mut Facts), &str); 6] = [
+        let spoilt: [(Spoil, &str); 6] = [
             (|facts| facts.version = 150_008, "upgrade it to 16"),
             (|facts| facts.wal_level = "replica".to_owned(), "wal_level = logical"),
             (|facts| facts.free_slots = 1, "raise max_replication_slots"),
