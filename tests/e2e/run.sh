@@ -29,6 +29,13 @@ if (($#)); then names=("$@"); else
   # The longest first, so that nobody waits for it at the end.
   mapfile -t names < <(cd tests/e2e/tests && printf '%s\n' partition.rs *.rs | awk '!seen[$0]++' | sed 's/\.rs$//')
 fi
+# What a test needs in the cluster that no SyncCluster needs: made once, then cached.
+for name in "${names[@]}"; do
+  case $name in
+    ingress) kind/ingress.sh ;;
+  esac
+done
+
 failed=0
 others=()
 for name in "${names[@]}"; do
