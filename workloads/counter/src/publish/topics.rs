@@ -1,6 +1,6 @@
 //! The topics, made where they are missing.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rdkafka::{
     admin::{AdminClient, AdminOptions, NewTopic, TopicReplication},
@@ -14,6 +14,8 @@ use crate::windows::Settings;
 
 /// How long Kafka may take to answer.
 const ANSWER: Duration = Duration::from_secs(10);
+/// Between two looks whether a broker knows a topic.
+const LOOK: Duration = Duration::from_millis(20);
 /// Aggregations are written again and again, so their topics are cleaned early and in small segments.
 const SEGMENT: &str = "67108864";
 
@@ -86,14 +88,10 @@ pub async fn ensure(settings: &Settings) -> Result<(), Error> {
 /// A topic that was there before may have other partitions.
 fn check(settings: &Settings) -> Result<(), Error> {
     let consumer: BaseConsumer = settings.kafka.client_config(&settings.group())?.create()?;
-    let partitions = |topic: &str| -> Result<usize, Error> {
-        let known = consumer.fetch_metadata(Some(topic), ANSWER)?;
-        Ok(known.topics().iter().map(|topic| topic.partitions().len()).sum())
-    };
     let likes = &settings.topics.likes;
-    let wanted = partitions(likes)?;
+    let wanted = partitions(&consumer, likes)?;
     for topic in &settings.topics.aggregations {
-        let found = partitions(topic)?;
+        let found = partitions(&consumer, topic)?;
         if found != wanted {
             let (topic, likes) = (topic.clone(), likes.clone());
             return Err(Error::Partitions {
@@ -105,6 +103,23 @@ fn check(settings: &Settings) -> Result<(), Error> {
         }
     }
     Ok(())
+}
+
+/// How many a topic has. The controller has made it, but a broker learns of that later and knows no such topic until then.
+fn partitions(consumer: &BaseConsumer, topic: &str) -> Result<usize, Error> {
+    let end = Instant::now() + ANSWER;
+    loop {
+        let known = consumer.fetch_metadata(Some(topic), ANSWER)?;
+        let found = known.topics().iter().map(|topic| topic.partitions().len()).sum();
+        if found > 0 {
+            return Ok(found);
+        }
+        if Instant::now() > end {
+            let (topic, code) = (topic.to_owned(), RDKafkaErrorCode::UnknownTopicOrPartition);
+            return Err(Error::Refused { topic, code });
+        }
+        std::thread::sleep(LOOK);
+    }
 }
 
 fn millis(duration: Duration) -> String {
