@@ -12,7 +12,7 @@ if [[ -z ${KUBECONTEXT:-} ]]; then export KUBECONFIG=$CLUSTER_KUBECONFIG; fi
 cd "$ROOT_DIR"
 k() { kubectl ${KUBECONTEXT:+--context "$KUBECONTEXT"} -n "$namespace" "$@"; }
 # Shows the command as a person would type it.
-show_k() { printf '    $ kubectl -n %s %s\n' "$namespace" "${*@Q}" | sed "s/'\([a-z.\/-]*\)'/\1/g"; k "$@" | sed 's/^/    /'; }
+show_k() { printf '    $ kubectl %s-n %s %s\n' "${KUBECONTEXT:+--context $KUBECONTEXT }" "$namespace" "${*@Q}" | sed "s/'\([a-z.\/-]*\)'/\1/g"; k "$@" | sed 's/^/    /'; }
 sql() { k exec "demo-$1-0" -- psql -qAt -d app -c "$2"; }
 show_sql() { printf '    %-9s $ psql app -c "%s"\n' "$1" "$2"; sql "$1" "$2" | sed 's/^/              /'; }
 # condition TYPE: its status, reason and message.

@@ -6,6 +6,11 @@
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/env.sh"
 help_if_asked "$@"
+# It would be the wrong one.
+[[ -z ${KUBECONTEXT:-} ]] || die "this deletes the kind cluster and nothing of '$KUBECONTEXT'. There:
+    kubectl --context $KUBECONTEXT delete namespace demo
+    helm --kube-context $KUBECONTEXT --namespace synccluster-system uninstall synccluster
+  and, with every SyncCluster there is: kubectl --context $KUBECONTEXT delete crd syncclusters.synccluster.dev"
 
 if [[ $ENGINE == own ]]; then
   "$KIND_DIR/offline/forward.sh" stop

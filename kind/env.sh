@@ -13,7 +13,8 @@ set +a
 CACHE=${SYNCCLUSTER_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/synccluster}
 BIN=$CACHE/bin          # kind, kubectl, helm
 RUN=$CACHE/run          # pids, sockets, logs of what runs now
-IMAGES_ENV=$CACHE/images.env
+# A cluster of one's own has images of its own.
+IMAGES_ENV=$CACHE/images${KUBECONTEXT:+-${KUBECONTEXT//[^A-Za-z0-9.-]/_}}.env
 CLUSTER_KUBECONFIG=$CACHE/kubeconfig
 ENGINE_SOCKET=$RUN/docker.sock
 mkdir -p "$BIN" "$RUN"
@@ -44,6 +45,17 @@ logged() {
   local log=$1; shift
   mkdir -p "$(dirname "$log")"
   "$@" >"$log" 2>&1 || { local code=$?; tail -n 40 "$log" >&2; die "$1 failed with $code; the whole log is $log"; }
+}
+
+# own_image: SYNCCLUSTER_IMAGE, which a cluster of one's own (KUBECONTEXT) must be able to pull: nothing can be loaded into its nodes.
+own_image() {
+  [[ -z ${SYNCCLUSTER_IMAGE:-} ]] || return 0
+  die "the cluster of '$KUBECONTEXT' needs an image it can pull, in SYNCCLUSTER_IMAGE. To make one and push it to a registry of yours:
+    KUBECONTEXT= make binaries
+    docker build -t REGISTRY/synccluster:TAG -f kind/images/synccluster/Containerfile target/image
+    docker push REGISTRY/synccluster:TAG
+    KUBECONTEXT=$KUBECONTEXT SYNCCLUSTER_IMAGE=REGISTRY/synccluster:TAG make demo
+  It also pulls $POSTGRES_IMAGE_PUBLISHED and $KAFKA_IMAGE_PUBLISHED, unless POSTGRES_IMAGE and KAFKA_IMAGE name others."
 }
 
 is_root() { [[ $(id -u) == 0 ]]; }

@@ -3,7 +3,8 @@
 # The binaries of SyncCluster's own image are taken from target/image/. The names of all images are written to
 # images.env in the cache folder: SYNCCLUSTER_IMAGE, POSTGRES_IMAGE, KAFKA_IMAGE, CONNECT_IMAGE, CLICKHOUSE_IMAGE.
 #
-# With KUBECONTEXT set nothing can be loaded: push the image somewhere and name it in SYNCCLUSTER_IMAGE.
+# With KUBECONTEXT set nothing is built and nothing can be loaded: push the image somewhere and name it in SYNCCLUSTER_IMAGE. The others may be named
+# in the same way; CONNECT_IMAGE is needed for engine Debezium only, CLICKHOUSE_IMAGE for analytics.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/env.sh"
 help_if_asked "$@"
@@ -17,8 +18,10 @@ connect=${CONNECT_IMAGE:-synccluster/connect:$KAFKA_VERSION-$DEBEZIUM_VERSION}
 
 clickhouse=$CLICKHOUSE_IMAGE_PUBLISHED
 if [[ -n ${KUBECONTEXT:-} ]]; then
-  write_env "${SYNCCLUSTER_IMAGE:?a cluster of your own needs an image it can pull: set SYNCCLUSTER_IMAGE}" \
-    "$POSTGRES_IMAGE_PUBLISHED" "$KAFKA_IMAGE_PUBLISHED"
+  own_image
+  clickhouse=${CLICKHOUSE_IMAGE:-$clickhouse}
+  write_env "$SYNCCLUSTER_IMAGE" "${POSTGRES_IMAGE:-$POSTGRES_IMAGE_PUBLISHED}" "${KAFKA_IMAGE:-$KAFKA_IMAGE_PUBLISHED}"
+  note "images for '$KUBECONTEXT': $(tr '\n' ' ' <"$IMAGES_ENV")"
   exit
 fi
 [[ -n $ENGINE ]] || die "there is no cluster yet: run kind/up.sh first"

@@ -4,7 +4,7 @@
 # Where a Docker engine runs, that one is used; where the published node image can be pulled, that one is used. What is missing is made
 # by kind/offline/ (root, Debian or Ubuntu). The kubeconfig is always written to the cache folder, never to ~/.kube/config.
 #
-#   KUBECONTEXT=name     use the cluster of this context of your own kubeconfig: only checks that it answers
+#   KUBECONTEXT=name     use the cluster of this context of your own kubeconfig: only checks that it answers and that SYNCCLUSTER_IMAGE is named
 #   SYNCCLUSTER_OFFLINE=1   make everything here, even if an engine runs
 #   SYNCCLUSTER_CACHE=…     where to keep what is made (default ~/.cache/synccluster)
 set -euo pipefail
@@ -12,8 +12,12 @@ source "$(dirname "${BASH_SOURCE[0]}")/env.sh"
 help_if_asked "$@"
 
 if [[ -n ${KUBECONTEXT:-} ]]; then
-  kubectl --context "$KUBECONTEXT" --request-timeout=10s get nodes \
-    || die "the context '$KUBECONTEXT' does not answer; \`kubectl config get-contexts\` lists what there is"
+  for tool in kubectl helm; do command -v "$tool" >/dev/null || die "$tool is missing: install it, or run kind/tools.sh, which builds it"; done
+  contexts=$(kubectl config get-contexts --output name)
+  grep -qxF -- "$KUBECONTEXT" <<<"$contexts" \
+    || die "there is no context '$KUBECONTEXT' in ${KUBECONFIG:-~/.kube/config}, but: ${contexts:-none}. KUBECONFIG names another file"
+  own_image
+  kubectl --context "$KUBECONTEXT" --request-timeout=10s get nodes || die "the cluster of context '$KUBECONTEXT' does not answer"
   exit
 fi
 
