@@ -15,6 +15,7 @@ pub mod health;
 pub mod kafka;
 pub mod kubernetes;
 pub mod limit;
+pub mod linger;
 pub mod live;
 pub mod metrics;
 pub mod rows;

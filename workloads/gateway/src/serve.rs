@@ -26,6 +26,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use crate::{
     app::{self, Shared},
     limit::Pass,
+    linger::Lingering,
 };
 
 /// Connections that may wait to be accepted: thousands come at once when a replica ends. One too many would be tried again a second later.
@@ -106,7 +107,7 @@ async fn requests(router: Router, stream: TcpStream, peer: SocketAddr, stop: Can
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIMEOUT)
         .max_buf_size(BUFFER)
-        .serve_connection(TokioIo::new(stream), service)
+        .serve_connection(TokioIo::new(Lingering::new(stream)), service)
         .with_upgrades();
     tokio::pin!(serving);
     let ended = tokio::select! {

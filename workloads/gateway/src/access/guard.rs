@@ -5,7 +5,7 @@ use std::{panic::AssertUnwindSafe, time::Duration};
 use axum::{
     body::Body,
     extract::{FromRequestParts, MatchedPath, Request, State},
-    http::{HeaderMap, Method, StatusCode, header, request::Parts},
+    http::{HeaderMap, HeaderValue, Method, StatusCode, header, request::Parts},
     middleware::Next,
     response::{IntoResponse, Response},
 };
@@ -23,10 +23,6 @@ use crate::{
 
 /// How long the head of an answer may take; what is asked of databases, Kafka and Kubernetes has shorter limits of its own.
 const ANSWER_WITHIN: Duration = Duration::from_secs(30);
-/// What is read of a body that is too large, so that its sender gets to see the answer instead of a closed connection.
-const DRAINED: usize = 64 * MAX_BODY;
-/// And for how long.
-const DRAIN_WITHIN: Duration = Duration::from_secs(10);
 /// Where Socket.IO is.
 const SOCKETS: &str = "/socket.io/";
 /// Where a token is traded for a session.
@@ -65,7 +61,6 @@ pub async fn guard(State(app): State<Shared>, mut request: Request, next: Next) 
     let path = request.uri().path().to_owned();
     let label = label(request.method(), request.extensions().get(), &path);
     let answer = if announced(request.headers()) > MAX_BODY {
-        drain(request).await;
         too_large().into_response()
     } else {
         match enter(&app.access, &path, request.method(), request.headers()) {
@@ -80,6 +75,12 @@ pub async fn guard(State(app): State<Shared>, mut request: Request, next: Next) 
     };
     count(&app.metrics, label, &answer);
     let mut answer = end_in_time(answer, &app);
+    if answer.status() == StatusCode::PAYLOAD_TOO_LARGE {
+        // What is left of the body is not read as a next request; see `linger` for how the connection ends.
+        answer
+            .headers_mut()
+            .insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
     headers::add(&path, answer.headers_mut());
     answer
 }
@@ -144,24 +145,6 @@ fn announced(headers: &HeaderMap) -> usize {
         .get(header::CONTENT_LENGTH)
         .and_then(|value| value.to_str().ok());
     length.and_then(|length| length.parse().ok()).unwrap_or_default()
-}
-
-async fn drain(request: Request) {
-    if request.headers().contains_key(header::EXPECT) {
-        // The sender waits for a word before he sends.
-        return;
-    }
-    let mut body = request.into_body().into_data_stream();
-    let read = async {
-        let mut read = 0;
-        while let Some(Ok(data)) = body.next().await {
-            read += data.len();
-            if read > DRAINED {
-                break;
-            }
-        }
-    };
-    let _ = time::timeout(DRAIN_WITHIN, read).await;
 }
 
 /// A stream of events has no end of its own. It ends with the process, and when who listens has to show again who he is.

@@ -114,6 +114,8 @@ fn version(text: &str) -> Result<Version, Problem> {
 
 async fn ways(app: &App, table: &str, keys: &[String], of: Option<Version>) -> Result<Vec<RowWay>, Problem> {
     let listening = app.live.listening();
+    let cluster = app.kubernetes.as_ref().and_then(|kubernetes| kubernetes.cluster().ok());
+    let partition = cluster.map(|cluster| cluster.partition.clone().unwrap_or_default());
     let way = |(key, sites)| {
         let newest = way::newest(&sites)?;
         let write = Write {
@@ -123,7 +125,13 @@ async fn ways(app: &App, table: &str, keys: &[String], of: Option<Version>) -> R
         };
         Some(RowWay {
             key: write.key.to_string(),
-            way: way::way(write.version, &sites, app.live.seen(&write).as_ref(), listening),
+            way: way::way(
+                write.version,
+                &sites,
+                app.live.seen(&write).as_ref(),
+                listening,
+                partition.as_ref(),
+            ),
         })
     };
     Ok(ask(app, table, keys).await?.into_iter().filter_map(way).collect())

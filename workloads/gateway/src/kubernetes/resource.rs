@@ -7,6 +7,7 @@ use kube::{
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use synccluster_protocol::Site;
 
 /// The resource.
 pub type SyncCluster = Object<Spec, Status>;
@@ -55,6 +56,25 @@ pub enum Link {
     Uplink,
     /// Others' changes do not arrive.
     Downlink,
+}
+
+impl Partition {
+    /// Whether what this site writes does not leave it.
+    pub fn cuts_uplink(&self, site: Site) -> bool {
+        self.link != Link::Downlink && self.cuts(site)
+    }
+
+    /// Whether what others write does not arrive there.
+    pub fn cuts_downlink(&self, site: Site) -> bool {
+        self.link != Link::Uplink && self.cuts(site)
+    }
+
+    fn cuts(&self, site: Site) -> bool {
+        match site {
+            Site::Server => self.server,
+            Site::Client(ordinal) => self.clients.contains(&ordinal),
+        }
+    }
 }
 
 /// What the operator measured.

@@ -10,7 +10,7 @@ use synccluster_protocol::{
 };
 use synccluster_replication::{pgoutput::Datum, transport::POSTGRES_EPOCH_MICROS};
 
-use super::hops::Write;
+use super::{computed::Computed, hops::Write};
 use crate::rows::{
     catalogue::{Kind, Table},
     key::{Key, cell},
@@ -72,6 +72,8 @@ pub struct Shape {
     pub name: Arc<str>,
     table: Arc<Table>,
     columns: Vec<Column>,
+    /// What of it the stream leaves out.
+    pub computed: Option<Computed>,
 }
 
 #[derive(Clone, Debug)]
@@ -136,18 +138,32 @@ impl Shape {
                 table.key.iter().position(|of_key| of_key == name),
             ),
         };
-        let columns = columns
+        let names: Vec<String> = columns.into_iter().collect();
+        let computed = Computed::of(&table, &names);
+        let columns = names
             .into_iter()
             .map(|name| Column {
                 role: role(&name),
                 name,
             })
             .collect();
-        Self { name, table, columns }
+        Self {
+            name,
+            table,
+            columns,
+            computed,
+        }
     }
 
-    /// An inserted or updated row, with the one before where there was one.
-    pub fn change(&self, site: Site, open: Open, old: Option<&[Datum]>, new: &[Datum]) -> Result<Change, Error> {
+    /// An inserted or updated row, with the one before where there was one, and with what was computed of it.
+    pub fn change(
+        &self,
+        site: Site,
+        open: Open,
+        old: Option<&[Datum]>,
+        new: &[Datum],
+        computed: Map<String, Value>,
+    ) -> Result<Change, Error> {
         let texts = self.texts(old, new)?;
         let key = self.key(&texts)?;
         let version = self
@@ -159,9 +175,9 @@ impl Shape {
             None => false,
         };
         let mut change = self.event(site, open, if same_row { "u" } else { "c" }, &key, version, parent);
-        change.truncated = texts.iter().flatten().map(|text| text.len()).sum::<usize>() > MOST_OF_A_ROW;
+        change.truncated = is_large(&texts);
         if !change.truncated {
-            change.row = Some(self.row(&change, &texts));
+            change.row = Some(self.row(&change, &texts, computed));
         }
         Ok(change)
     }
@@ -197,7 +213,7 @@ impl Shape {
         }
     }
 
-    fn row(&self, change: &Change, texts: &[Option<&str>]) -> Row {
+    fn row(&self, change: &Change, texts: &[Option<&str>], computed: Map<String, Value>) -> Row {
         let value = |(column, text): (&Column, Option<&str>)| match column.role {
             Role::Value(kind, _) => Some((column.name.clone(), text.map_or(Value::Null, |text| cell(kind, text)))),
             _ => None,
@@ -207,6 +223,7 @@ impl Shape {
             .iter()
             .zip(texts.iter().copied())
             .filter_map(value)
+            .chain(computed)
             .collect();
         Row {
             key: change.key.clone(),
@@ -218,6 +235,11 @@ impl Shape {
             written_at_site: Site::from_node(change.version.node())
                 .map_or_else(|e| e.to_string(), |site| site.to_string()),
         }
+    }
+
+    /// The texts of a row that is told with its values; what is computed of it is computed of these.
+    pub fn told<'a>(&self, old: Option<&'a [Datum]>, new: &'a [Datum]) -> Option<Vec<Option<&'a str>>> {
+        self.texts(old, new).ok().filter(|texts| !is_large(texts))
     }
 
     /// The texts of a row; a TOASTed value that an update left alone is the one before.
@@ -264,6 +286,10 @@ impl Shape {
     fn lacks(&self, what: &'static str) -> Error {
         Error::Lacks(Arc::clone(&self.name), what)
     }
+}
+
+fn is_large(texts: &[Option<&str>]) -> bool {
+    texts.iter().flatten().map(|text| text.len()).sum::<usize>() > MOST_OF_A_ROW
 }
 
 /// As a cast to text says it: the stream has `t` and `f` for a boolean.

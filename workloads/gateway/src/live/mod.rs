@@ -8,6 +8,7 @@
 pub mod ask;
 pub mod bus;
 mod change;
+mod computed;
 mod follow;
 pub mod hops;
 mod record;

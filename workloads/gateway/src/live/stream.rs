@@ -1,7 +1,11 @@
 //! What a site's WAL says, message by message.
 
-use std::collections::{HashMap, HashSet};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
+use serde_json::{Map, Value};
 use synccluster_protocol::{
     Lsn, Site, Version,
     event::{TOMBSTONES, TableName},
@@ -124,7 +128,15 @@ impl<'a> Stream<'a> {
     ) -> Result<(), Error> {
         let open = self.open.ok_or(Error::NoTransaction)?;
         let change = match self.relations.get(&oid) {
-            Some(Relation::Rows(shape)) => shape.change(self.site, open, old, new),
+            Some(Relation::Rows(shape)) => {
+                let (computed, failed) = computed(sql, shape, old, new).await?;
+                let change = shape.change(self.site, open, old, new, computed);
+                if let Some(why) = failed {
+                    let table = Arc::clone(&shape.name);
+                    self.complain(&table, &why);
+                }
+                change
+            }
             Some(Relation::Tombstones(columns)) => {
                 let Some(tombstone) = Tombstone::read(columns, new) else {
                     return Ok(());
@@ -148,7 +160,7 @@ impl<'a> Stream<'a> {
 
     fn complain(&mut self, table: &str, error: &str) {
         if self.complained.insert(table.to_owned()) {
-            tracing::warn!(site = %self.site, table, error, "what happens to rows of this table cannot be told");
+            tracing::warn!(site = %self.site, table, error, "what happens to rows of this table cannot be told, or not all of it");
         }
     }
 
@@ -186,6 +198,24 @@ impl<'a> Stream<'a> {
             }
             Err(error) => Err(error.into()),
         }
+    }
+}
+
+/// What Postgres computes of a row that the stream leaves out; nothing, and why, where it cannot.
+async fn computed(
+    sql: &Client,
+    shape: &Shape,
+    old: Option<&[pgoutput::Datum]>,
+    new: &[pgoutput::Datum],
+) -> Result<(Map<String, Value>, Option<String>), Error> {
+    let (Some(computed), Some(texts)) = (&shape.computed, shape.told(old, new)) else {
+        return Ok((Map::new(), None));
+    };
+    match computed.ask(sql, &texts).await {
+        Ok(values) => Ok((values, None)),
+        // The table has changed since, or its function may not be called by the gateway.
+        Err(error) if error.as_db_error().is_some() => Ok((Map::new(), Some(postgres::describe(&error)))),
+        Err(error) => Err(error.into()),
     }
 }
 

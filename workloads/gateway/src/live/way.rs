@@ -6,7 +6,7 @@ use serde::Serialize;
 use synccluster_protocol::{Site, Version};
 
 use super::hops::Times;
-use crate::rows::row::rfc3339;
+use crate::{kubernetes::resource::Partition, rows::row::rfc3339};
 
 /// What a site has of a row now.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,8 +58,10 @@ pub struct Hop {
     /// When it was done, if that is known.
     #[schema(format = DateTime)]
     pub at: Option<String>,
-    /// More about it.
+    /// Of a pending step: `cut` while its own link is cut, `waiting` otherwise, nothing where no SyncCluster tells. Of others what more there
+    /// is to say, in words.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = "cut")]
     pub detail: Option<String>,
 }
 
@@ -85,8 +87,14 @@ pub fn newest(sites: &BTreeMap<Site, Has>) -> Option<Version> {
 }
 
 /// The way of the write that made `version`, from what every site has now and what was seen of the write. `listening` is since when the
-/// topics have been read: what is not known of an older write may have happened before.
-pub fn way(version: Version, sites: &BTreeMap<Site, Has>, seen: Option<&Times>, listening: Option<i64>) -> Way {
+/// topics have been read: what is not known of an older write may have happened before. `partition` says who is cut, if that is known.
+pub fn way(
+    version: Version,
+    sites: &BTreeMap<Site, Has>,
+    seen: Option<&Times>,
+    listening: Option<i64>,
+    partition: Option<&Partition>,
+) -> Way {
     // A site that has been removed may still have rows at the others.
     let home = Site::from_node(version.node()).unwrap_or(Site::Server);
     let nowhere = Times::default();
@@ -125,11 +133,29 @@ pub fn way(version: Version, sites: &BTreeMap<Site, Has>, seen: Option<&Times>, 
     };
     let captured = on_the_way(Step::Captured, seen.captured, seen.in_kafka.is_some());
     let in_kafka = on_the_way(Step::InKafka, seen.in_kafka, false);
-    let hops: Vec<Hop> = [local, captured, in_kafka].into_iter().chain(applied).collect();
+    let mut hops: Vec<Hop> = [local, captured, in_kafka].into_iter().chain(applied).collect();
+    if let Some(partition) = partition {
+        for hop in hops.iter_mut().filter(|hop| hop.state == State::Pending) {
+            let why = if is_cut(hop, home, partition) { "cut" } else { "waiting" };
+            hop.detail = Some(why.to_owned());
+        }
+    }
     Way {
         version: version.to_string(),
         settled: hops.iter().all(|hop| hop.state == State::Done),
         hops,
+    }
+}
+
+/// Whether the link is cut that a step goes over. What one client writes comes to another through the server's topic.
+fn is_cut(hop: &Hop, home: Site, partition: &Partition) -> bool {
+    match hop.hop {
+        Step::Local => false,
+        Step::Captured | Step::InKafka => partition.cuts_uplink(home),
+        Step::Applied => {
+            let through_server = home != Site::Server && hop.site != Site::Server;
+            partition.cuts_downlink(hop.site) || (through_server && partition.cuts_uplink(Site::Server))
+        }
     }
 }
 
@@ -157,6 +183,7 @@ fn applied(version: Version, site: Site, has: &Has, seen: Option<i64>) -> Hop {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::kubernetes::resource::Link;
     use State::{Done, Pending, Unknown};
 
     const ONE: Site = Site::Client(1);
@@ -179,7 +206,7 @@ mod tests {
 
     fn states(server: Has, one: Has, two: Has, seen: Option<&Times>, listening: Option<i64>) -> ([State; 5], bool) {
         let sites = [(Site::Server, server), (ONE, one), (TWO, two)].into();
-        let way = way(version(), &sites, seen, listening);
+        let way = way(version(), &sites, seen, listening, None);
         let order: Vec<_> = way.hops.iter().map(|hop| (hop.hop, hop.site)).collect();
         let expected = [
             (Step::Local, ONE),
@@ -236,10 +263,65 @@ mod tests {
         let version = Version::new(200, 0);
         let there = Has::Version(version, Some(7));
         let sites = [(Site::Server, there.clone()), (ONE, there), (TWO, Has::Nothing)].into();
-        let way = way(version, &sites, None, None);
+        let way = way(version, &sites, None, None, None);
         let applied: Vec<_> = way.hops[3..].iter().map(|hop| (hop.site, hop.state)).collect();
         assert_eq!(applied, [(ONE, Done), (TWO, Pending)]);
         assert!(!way.settled);
+    }
+
+    #[test]
+    fn a_step_whose_link_is_cut_is_told_from_one_that_waits() {
+        let details = |home: Site, partition: &Partition| {
+            let version = Version::new(200, home.node());
+            let sites = [Site::Server, ONE, TWO].map(|site| {
+                let there = site == home;
+                (
+                    site,
+                    if there {
+                        Has::Version(version, None)
+                    } else {
+                        Has::Nothing
+                    },
+                )
+            });
+            let way = way(version, &sites.into(), None, Some(0), Some(partition));
+            let detail = |hop: &Hop| hop.detail.clone().unwrap_or_default();
+            way.hops.iter().map(detail).collect::<Vec<_>>().join(" ")
+        };
+        let cut = |clients: &[u16], server: bool, link: Link| Partition {
+            clients: clients.to_vec(),
+            server,
+            link,
+            ..Partition::default()
+        };
+        // Of client-1: local, captured, in Kafka, applied at the server, applied at client-2.
+        for (partition, expected) in [
+            (Partition::default(), " waiting waiting waiting waiting"),
+            (cut(&[1], false, Link::Both), " cut cut waiting waiting"),
+            (cut(&[1], false, Link::Downlink), " waiting waiting waiting waiting"),
+            (cut(&[2], false, Link::Both), " waiting waiting waiting cut"),
+            (cut(&[1, 2], false, Link::Uplink), " cut cut waiting waiting"),
+            (cut(&[], true, Link::Downlink), " waiting waiting cut waiting"),
+            (cut(&[], true, Link::Uplink), " waiting waiting waiting cut"),
+            (cut(&[], true, Link::Both), " waiting waiting cut cut"),
+        ] {
+            assert_eq!(details(ONE, &partition), expected, "{partition:?}");
+        }
+        // Of the server: its own topic is where clients read.
+        let by_server = details(Site::Server, &cut(&[2], true, Link::Uplink));
+        assert_eq!(by_server, " cut cut waiting waiting");
+    }
+
+    #[test]
+    fn what_is_not_pending_says_nothing_of_cuts() {
+        let sites = [(Site::Server, has(200)), (ONE, has(200)), (TWO, away())].into();
+        let partition = Partition {
+            clients: vec![1, 2],
+            ..Partition::default()
+        };
+        let way = way(version(), &sites, None, Some(0), Some(&partition));
+        let details: Vec<_> = way.hops.iter().map(|hop| hop.detail.as_deref()).collect();
+        assert_eq!(details, [None, None, None, None, Some("no route")]);
     }
 
     #[test]
@@ -249,7 +331,7 @@ mod tests {
             ..Times::default()
         };
         let sites = [(ONE, has(200)), (TWO, has(NEW))].into();
-        let way = way(version(), &sites, Some(&seen), None);
+        let way = way(version(), &sites, Some(&seen), None, None);
         let at = |place: usize| way.hops[place].at.clone();
         assert_eq!((at(0), at(3)), (Some(rfc3339(5)), Some(rfc3339(6))));
         assert_eq!(way.hops[3].detail, None);

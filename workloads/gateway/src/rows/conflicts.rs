@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
+use axum::http::StatusCode;
 use serde::Serialize;
 use serde_json::{Map, Value};
 use synccluster_protocol::Site;
@@ -11,8 +12,9 @@ use super::{
     catalogue::Catalogue,
     connection,
     failure::Failure,
-    image::{Document, Images},
+    image::{Document, Image, Images},
     key::Key,
+    reapply,
     row::rfc3339_sql,
     sql::Sql,
 };
@@ -54,6 +56,8 @@ pub struct Conflict {
     pub topic: String,
     /// When the losing write was made again.
     pub reapplied_at: Option<String>,
+    /// Why it cannot be made again; null: it can be tried. A constraint may stand against it all the same.
+    pub reapply_obstacle: Option<String>,
 }
 
 /// For numbers of 64 bits.
@@ -94,7 +98,10 @@ impl Book for Conflict {
         for line in &mut lines {
             by_table.entry(line.conflict.table.clone()).or_default().push(line);
         }
-        for (table, lines) in by_table {
+        for (table, mut lines) in by_table {
+            for Line { conflict, images } in &mut lines {
+                conflict.reapply_obstacle = reapply::obstacle(conflict, images[2].as_deref(), catalogue.get(&table));
+            }
             show(app, site, &catalogue, &table, lines).await;
         }
         Ok(lines.into_iter().map(|line| line.conflict).collect())
@@ -143,6 +150,7 @@ fn line(site: Site, row: &tokio_postgres::Row) -> Result<Line, tokio_postgres::E
             loser_version: version(6)?,
             topic: row.try_get(7)?,
             reapplied_at: row.try_get(8)?,
+            reapply_obstacle: None,
         },
         images,
     })
@@ -170,13 +178,21 @@ async fn show(app: &App, site: Site, catalogue: &Arc<Catalogue>, name: &str, mut
     }
     let texts: Vec<&str> = documents.iter().map(|document| document.json.as_str()).collect();
     let images = match app.catalogues.work(&app.sites, site, name, &Images(&texts)).await {
-        Ok(images) => images.into_iter().map(Some).collect(),
+        Ok(images) => images.into_iter().map(Ok).collect(),
         // One that does not fit the table any more hides all others: one by one then.
         Err(_) => one_by_one(app, site, name, &texts).await,
     };
     for (((n, which), document), image) in places.into_iter().zip(documents).zip(images) {
-        let (Some(line), Some((mut values, key))) = (lines.get_mut(n), image) else {
-            continue;
+        let Some(line) = lines.get_mut(n) else { continue };
+        let (mut values, key) = match image {
+            Ok(image) => image,
+            Err(problem) => {
+                let of_loser = which == 2 && problem.status == StatusCode::UNPROCESSABLE_ENTITY;
+                if of_loser && line.conflict.reapply_obstacle.is_none() {
+                    line.conflict.reapply_obstacle = Some(reapply::by_hand(&problem.detail));
+                }
+                continue;
+            }
         };
         values.retain(|name, _| document.columns.contains(name));
         let conflict = &mut line.conflict;
@@ -195,16 +211,11 @@ async fn show(app: &App, site: Site, catalogue: &Arc<Catalogue>, name: &str, mut
     }
 }
 
-async fn one_by_one(
-    app: &App,
-    site: Site,
-    name: &str,
-    documents: &[&str],
-) -> Vec<Option<(Map<String, Value>, Vec<Option<String>>)>> {
+async fn one_by_one(app: &App, site: Site, name: &str, documents: &[&str]) -> Vec<Result<Image, Problem>> {
     let mut images = Vec::with_capacity(documents.len());
     for document in documents {
         let image = app.catalogues.work(&app.sites, site, name, &Images(&[document])).await;
-        images.push(image.ok().and_then(|mut image| image.pop()));
+        images.push(image.map(|mut image| image.pop().unwrap_or_default()));
     }
     images
 }

@@ -112,12 +112,15 @@ fn from_wire(column: &Column, value: &Value) -> Result<Box<RawValue>, codec::Dec
     })
 }
 
-/// Documents as rows show them, each with the texts of its key.
+/// A document as rows show it, and the texts of its key.
+pub type Image = (Map<String, Value>, Vec<Option<String>>);
+
+/// Documents as rows show them.
 #[derive(Debug)]
 pub struct Images<'a>(pub &'a [&'a str]);
 
 impl Work for Images<'_> {
-    type Answer = Vec<(Map<String, Value>, Vec<Option<String>>)>;
+    type Answer = Vec<Image>;
 
     async fn run(&self, client: &mut Object, table: &Table) -> Result<Self::Answer, Failure> {
         let mut sql = Sql::default();

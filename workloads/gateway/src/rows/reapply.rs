@@ -9,6 +9,7 @@ use synccluster_runtime::catalog::quote;
 use super::{
     catalogue::{Column, Table},
     catalogues::Work,
+    conflicts::Conflict,
     connection,
     failure::Failure,
     image::Document,
@@ -159,9 +160,23 @@ fn already(id: i64) -> Problem {
 }
 
 fn not_again(why: &str) -> Problem {
-    Problem::unprocessable(
-        "not-reapplicable",
-        "Cannot be re-applied",
-        format!("{why}; write the row by hand"),
-    )
+    Problem::unprocessable("not-reapplicable", "Cannot be re-applied", by_hand(why))
+}
+
+/// What is left to do for this reason.
+pub fn by_hand(why: &str) -> String {
+    format!("{why}; write the row by hand")
+}
+
+/// Why a losing write cannot be made again, as far as that can be told without trying; `table` is what is enrolled now.
+pub fn obstacle(conflict: &Conflict, loser: Option<&str>, table: Option<&Table>) -> Option<String> {
+    let Conflict { id, site, .. } = conflict;
+    if conflict.reapplied_at.is_some() {
+        return Some(already(*id).detail);
+    }
+    let Some(table) = table else {
+        return Some(format!("{} is no enrolled table of {site} any more", conflict.table));
+    };
+    let document = Document::read(table, loser?);
+    document.err().map(|error| not_again(&error.to_string()).detail)
 }

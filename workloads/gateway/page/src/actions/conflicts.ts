@@ -19,6 +19,8 @@ export async function reapply(conflict: Conflict): Promise<void> {
     readConflicts();
   } catch (thrown) {
     note({ busy: false, problem: Problem.of(thrown) });
+    // Somebody else may have been quicker.
+    readConflicts();
   }
 }
 

@@ -3,7 +3,6 @@
 import { call, Problem, query, segment } from "../api/client.ts";
 import type { Change, HopEvent, SideBySide, SiteName, Table, Way } from "../api/types.ts";
 import { appeared, changed, inserted, live, type LiveRow, present } from "../model/align.ts";
-import { isGenerated } from "../model/shape.ts";
 import { Trail } from "../model/trail.ts";
 import { mayEdit, set, type State, state } from "../store.ts";
 
@@ -113,15 +112,16 @@ export function onChanges(changes: readonly Change[]): void {
   let { rows } = state.grid;
   const { sites, next, loading, unreachable } = state.grid;
   const compared = reached(state);
-  const generated = chosen?.columns.some(isGenerated) === true;
+  const isWhole = ({ row }: Change): boolean =>
+    row === null || chosen?.columns.every(({ name }) => name in row.values) !== false;
   let again = false;
   for (const change of changes) {
     if (chosen === undefined || change.table !== chosen.name || !sites.includes(change.site)) continue;
     trail.change(change);
     if (loading) meanwhile.push(change);
     const index = rows.findIndex((row) => row.key_path === change.key_path);
-    // A site that is heard of can be asked again; and events have no generated columns.
-    if (change.site in unreachable || generated) again = true;
+    // A site that is heard of can be asked again; and an event may lack a column that its site could not compute.
+    if (change.site in unreachable || !isWhole(change)) again = true;
     if (change.truncated === true) again = true;
     else if (index >= 0) {
       const row = rows[index] as LiveRow;

@@ -140,6 +140,7 @@ export interface Hop {
   site: SiteName;
   state: "done" | "pending" | "unknown";
   at: string | null;
+  /** Of a pending hop `cut` or `waiting`, of others words. */
   detail?: string | null;
 }
 
@@ -166,6 +167,8 @@ export interface Conflict {
   loser_version: string;
   topic: string;
   reapplied_at: string | null;
+  /** Why the loser cannot be made again; null where it can be tried. */
+  reapply_obstacle: string | null;
 }
 
 /** A page of a book of all sites. */

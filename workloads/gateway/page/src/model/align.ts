@@ -17,7 +17,7 @@ export function reference(sites: readonly SiteName[]): SiteName | undefined {
   return sites.includes("server") ? "server" : sites[0];
 }
 
-/** Columns whose values are known on both sides and are not the same: an event has no generated columns. */
+/** Columns whose values are known on both sides and are not the same: an event may lack a generated column. */
 const uneven = (a: Row, b: Row): string[] =>
   Object.keys(a.values).filter((column) => column in b.values && a.values[column] !== b.values[column]);
 

@@ -32,6 +32,12 @@ export function isCut(cut: Cut, site: string): boolean {
   return site === "server" ? cut.server : cut.clients.some((client) => `client-${client}` === site);
 }
 
+/** Which ways of a site are cut. */
+export function cutWays(cut: Cut, site: string): { readonly uplink: boolean; readonly downlink: boolean } {
+  const off = isCut(cut, site);
+  return { uplink: off && cut.link !== "Downlink", downlink: off && cut.link !== "Uplink" };
+}
+
 /** The cut with this site added, or taken away for null. A partition has one link and one duration, so the last choice is everybody's. */
 export function withSite(cut: Cut, site: string, link: Link | null, healAfter: string | null): Cut {
   const ordinal = Number(site.replace("client-", ""));

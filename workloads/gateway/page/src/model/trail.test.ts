@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { Change, Row } from "../api/types.ts";
 import { appeared, changed } from "./align.ts";
+import { CONNECTED } from "./kubectl.ts";
 import { hopTitle, marks, spoken, Trail } from "./trail.ts";
 
 const SITES = ["server", "client-1", "client-2"];
@@ -34,7 +35,7 @@ test("the marks follow a version from where it was written to every site", () =>
   const trail = new Trail();
   trail.change(change("client-1", false));
   let aligned = appeared(change("client-1", false), SITES);
-  assert.deepEqual(states(marks(aligned, SITES, {}, trail)), [
+  assert.deepEqual(states(marks(aligned, SITES, {}, trail, CONNECTED)), [
     "local@client-1:done",
     "captured@client-1:pending",
     "in_kafka@client-1:pending",
@@ -44,35 +45,41 @@ test("the marks follow a version from where it was written to every site", () =>
   const hop = { table: "t", key: { id: "1" }, key_path: "1", version: VERSION, site: "client-1", at: AT } as const;
   trail.hop({ ...hop, site: "server", hop: "in_kafka" });
   trail.hop({ ...hop, hop: "captured" });
-  assert.deepEqual(states(marks(aligned, SITES, {}, trail)).slice(1, 3), [
+  assert.deepEqual(states(marks(aligned, SITES, {}, trail, CONNECTED)).slice(1, 3), [
     "captured@client-1:done",
     "in_kafka@client-1:pending",
   ]);
   trail.hop({ ...hop, hop: "in_kafka" });
-  assert.deepEqual(states(marks(aligned, SITES, {}, trail)).slice(1, 4), [
+  assert.deepEqual(states(marks(aligned, SITES, {}, trail, CONNECTED)).slice(1, 4), [
     "captured@client-1:done",
     "in_kafka@client-1:done",
     "applied@server:pending",
   ]);
   trail.change(change("server", true));
   aligned = changed(aligned, change("server", true), SITES);
-  const now = marks(aligned, SITES, {}, trail);
+  const now = marks(aligned, SITES, {}, trail, CONNECTED);
   assert.equal(now.find((mark) => mark.hop === "applied" && mark.site === "server")?.at, AT);
   assert.equal(spoken(now), "written at client-1, in Kafka, pending at client-2");
   aligned = changed(aligned, change("client-2", true), SITES);
-  assert.equal(spoken(marks(aligned, SITES, {}, trail)), "written at client-1, settled at every site");
+  assert.equal(spoken(marks(aligned, SITES, {}, trail, CONNECTED)), "written at client-1, settled at every site");
 });
 
 test("what another site holds has been in Kafka, though no event said so", () => {
   const aligned = changed(appeared(change("client-1", false), SITES), change("server", true), SITES);
-  assert.deepEqual(states(marks(aligned, SITES, {}, new Trail())).slice(1, 3), [
+  assert.deepEqual(states(marks(aligned, SITES, {}, new Trail(), CONNECTED)).slice(1, 3), [
     "captured@client-1:done",
     "in_kafka@client-1:done",
   ]);
 });
 
 test("without events the hops between are unknown, not pending; so is a site that cannot be reached", () => {
-  const all = marks(appeared(change("client-1", false), SITES), SITES, { "client-2": "no answer" }, new Trail());
+  const all = marks(
+    appeared(change("client-1", false), SITES),
+    SITES,
+    { "client-2": "no answer" },
+    new Trail(),
+    CONNECTED,
+  );
   assert.deepEqual(states(all).slice(1), [
     "captured@client-1:unknown",
     "in_kafka@client-1:unknown",
@@ -101,7 +108,7 @@ test("a way that was asked for tells what no event told", () => {
       hop("applied", "pending", "server"),
     ],
   });
-  const all = marks(appeared(change("client-1", false), SITES), SITES, {}, trail);
+  const all = marks(appeared(change("client-1", false), SITES), SITES, {}, trail, CONNECTED);
   assert.deepEqual(states(all).slice(0, 3), [
     "local@client-1:done",
     "captured@client-1:done",
@@ -113,6 +120,30 @@ test("a way that was asked for tells what no event told", () => {
   );
 });
 
+test("a hop whose link is cut is told from one that waits", () => {
+  const trail = new Trail();
+  trail.change(change("client-1", false));
+  const aligned = appeared(change("client-1", false), SITES);
+  const cut = (asked: Partial<typeof CONNECTED>): string[] =>
+    marks(aligned, SITES, {}, trail, { ...CONNECTED, ...asked })
+      .filter((mark) => mark.cut)
+      .map(({ hop, site }) => `${hop}@${site}`);
+  assert.deepEqual(cut({}), []);
+  assert.deepEqual(cut({ clients: [1] }), ["captured@client-1", "in_kafka@client-1"]);
+  assert.deepEqual(cut({ clients: [1], link: "Downlink" }), []);
+  assert.deepEqual(cut({ clients: [2] }), ["applied@client-2"]);
+  assert.deepEqual(cut({ clients: [1, 2], link: "Uplink" }), ["captured@client-1", "in_kafka@client-1"]);
+  assert.deepEqual(cut({ server: true }), ["applied@server", "applied@client-2"]);
+  assert.deepEqual(cut({ server: true, link: "Downlink" }), ["applied@server"]);
+  const there = changed(aligned, change("server", true), SITES);
+  const all = marks(there, SITES, {}, trail, { ...CONNECTED, clients: [1, 2] });
+  assert.equal(spoken(all), "written at client-1, in Kafka, pending at client-2 (cut)");
+  assert.equal(
+    spoken(marks(aligned, SITES, {}, trail, { ...CONNECTED, clients: [1] })),
+    "written at client-1, cut from Kafka, pending at server, client-2",
+  );
+});
+
 test("a delete has a way too", () => {
   const version = String((1795221267999999n << 10n) | 2n);
   let aligned = SITES.reduce(
@@ -120,7 +151,7 @@ test("a delete has a way too", () => {
     appeared(change("client-1", false), SITES),
   );
   aligned = changed(aligned, { ...change("client-2", false), op: "d", row: null, version }, SITES);
-  assert.deepEqual(states(marks(aligned, SITES, {}, new Trail())), [
+  assert.deepEqual(states(marks(aligned, SITES, {}, new Trail(), CONNECTED)), [
     "local@client-2:done",
     "captured@client-2:unknown",
     "in_kafka@client-2:unknown",

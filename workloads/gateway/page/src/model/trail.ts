@@ -2,6 +2,7 @@
 
 import type { Change, HopEvent, SiteName, Way } from "../api/types.ts";
 import { type LiveRow, newest, versionAt } from "./align.ts";
+import { type Cut, cutWays } from "./kubectl.ts";
 import { compare, decode } from "./version.ts";
 
 export type HopName = "local" | "captured" | "in_kafka" | "applied";
@@ -10,6 +11,8 @@ export interface Mark {
   readonly hop: HopName;
   readonly site: SiteName;
   readonly state: "done" | "pending" | "unknown";
+  /** Pending, because the link it goes over is cut. */
+  readonly cut: boolean;
   readonly at: string | undefined;
 }
 
@@ -63,6 +66,13 @@ export class Trail {
   }
 }
 
+/** Whether the link is cut that a hop goes over. What one client writes comes to another through the server's topic. */
+function overCutLink(cut: Cut, hop: HopName, origin: SiteName, site: SiteName): boolean {
+  if (hop !== "applied") return hop !== "local" && cutWays(cut, origin).uplink;
+  const throughServer = origin !== "server" && site !== "server";
+  return cutWays(cut, site).downlink || (throughServer && cutWays(cut, "server").uplink);
+}
+
 /**
  * The way of a row's newest version: local, captured, in Kafka, applied at the server and at every client but where it was written.
  * What a site holds is certain. The two hops between are done as soon as another site holds the version; before that only events tell.
@@ -72,6 +82,7 @@ export function marks(
   sites: readonly SiteName[],
   unreachable: Readonly<Record<SiteName, string>>,
   trail: Trail,
+  cut: Cut,
 ): Mark[] {
   const version = newest(row, sites);
   const written = decode(version);
@@ -80,25 +91,21 @@ export function marks(
   const when = (hop: HopName, site: SiteName): string | undefined => trail.at(row.key_path, version, hop, site);
   const holds = (site: SiteName): boolean => compare(versionAt(row, site), version) === 0;
   const elsewhere = sites.some((site) => site !== origin && holds(site));
+  const mark = (hop: HopName, site: SiteName, state: Mark["state"]): Mark => {
+    const isOff = state === "pending" && overCutLink(cut, hop, origin, site);
+    // An empty time: done, and nobody knows when.
+    return { hop, site, state, cut: isOff, at: when(hop, site) || undefined };
+  };
   const between = (hop: "captured" | "in_kafka", sure: boolean): Mark => {
-    const at = when(hop, origin);
-    const state = sure || at !== undefined ? "done" : trail.knows(row.key_path, version) ? "pending" : "unknown";
-    // Done, and nobody knows when.
-    return { hop, site: origin, state, at: at === "" ? undefined : at };
+    const isDone = sure || when(hop, origin) !== undefined;
+    return mark(hop, origin, isDone ? "done" : trail.knows(row.key_path, version) ? "pending" : "unknown");
   };
   const inKafka = between("in_kafka", elsewhere);
   const applied = sites
     .filter((site) => site !== origin)
-    .map((site): Mark => {
-      const state = holds(site) ? "done" : site in unreachable ? "unknown" : "pending";
-      return { hop: "applied", site, state, at: when("applied", site) || undefined };
-    });
-  const local: Mark = {
-    hop: "local",
-    site: origin,
-    state: "done",
-    at: when("local", origin) || new Date(written.at).toISOString(),
-  };
+    .map((site) => mark("applied", site, holds(site) ? "done" : site in unreachable ? "unknown" : "pending"));
+  const made = mark("local", origin, "done");
+  const local = { ...made, at: made.at ?? new Date(written.at).toISOString() };
   return [local, between("captured", inKafka.state === "done"), inKafka, ...applied];
 }
 
@@ -119,12 +126,17 @@ export function spoken(all: readonly Mark[]): string {
   const at = (state: Mark["state"]): string =>
     all
       .filter((mark) => mark.hop === "applied" && mark.state === state)
-      .map(({ site }) => site)
+      .map(({ site, cut }) => (cut ? `${site} (cut)` : site))
       .join(", ");
   const [pending, unknown] = [at("pending"), at("unknown")];
   if (pending === "" && unknown === "") return `written at ${local.site}, settled at every site`;
-  const inKafka = all.find((mark) => mark.hop === "in_kafka")?.state;
-  const carried = inKafka === "done" ? "in Kafka" : inKafka === "pending" ? "not in Kafka yet" : "not seen in Kafka";
+  const inKafka = all.find((mark) => mark.hop === "in_kafka");
+  const words = {
+    done: "in Kafka",
+    pending: inKafka?.cut === true ? "cut from Kafka" : "not in Kafka yet",
+    unknown: "not seen in Kafka",
+  };
+  const carried = words[inKafka?.state ?? "unknown"];
   const waits = pending === "" ? "" : `, pending at ${pending}`;
   return `written at ${local.site}, ${carried}${waits}${unknown === "" ? "" : `, not known at ${unknown}`}`;
 }

@@ -64,12 +64,20 @@ function sideBySide(conflict: Conflict): VNode {
   );
 }
 
+/** Why there is no button, where there is none. */
+function obstacle({ reapplied_at: at, reapply_obstacle: why }: Conflict): Child {
+  if (why === null) return null;
+  const sign =
+    at === null
+      ? tag("plain", null, "Cannot be re-applied")
+      : [tag("good", "check", "Re-applied", "The losing write was made again."), " ", time(at)];
+  return h("p.result", null, sign, " ", why);
+}
+
 function result(conflict: Conflict, state: State): Child {
   const done = state.reapplied[id(conflict)];
-  const already =
-    conflict.reapplied_at === null ? null : tag("good", "check", "Re-applied", "The losing write was made again.");
   if (done?.problem !== undefined) return problemBox(done.problem);
-  if (done?.row === undefined) return already;
+  if (done?.row === undefined) return obstacle(conflict);
   const outcome =
     done.row === null
       ? "The delete was made again."
@@ -123,12 +131,14 @@ function card(conflict: Conflict, state: State): VNode {
         time(conflict.at),
         `, came from ${conflict.topic}`,
       ),
-      button(busy ? "Re-applying…" : conflict.reapplied_at === null ? "Re-apply the loser" : "Re-apply it again", {
-        edits: true,
-        disabled: busy,
-        icon: "moving",
-        onclick: () => reapply(conflict),
-      }),
+      conflict.reapply_obstacle === null
+        ? button(busy ? "Re-applying…" : "Re-apply the loser", {
+            edits: true,
+            disabled: busy,
+            icon: "moving",
+            onclick: () => reapply(conflict),
+          })
+        : null,
     ),
     sideBySide(conflict),
     result(conflict, state),

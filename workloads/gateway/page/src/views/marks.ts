@@ -1,8 +1,10 @@
-//! A row's way as a strip of marks: filled and ticked is done, dashed is pending, dotted with a question mark is not known.
+//! A row's way as a strip of marks: filled and ticked is done, dashed is pending, struck through is pending behind a link
+//! that is cut, dotted is not known.
 
 import { trail } from "../actions/rows.ts";
 import { clock } from "../model/time.ts";
 import { hopTitle, type Mark, marks, spoken } from "../model/trail.ts";
+import { cutOf } from "../model/kubectl.ts";
 import type { LiveRow } from "../model/align.ts";
 import { aloud } from "../dom/parts.ts";
 import { h, type VNode } from "../dom/vdom.ts";
@@ -14,16 +16,22 @@ const STATES = { done: "done", pending: "pending", unknown: "not seen" } as cons
 
 function mark(each: Mark): VNode {
   const letter = each.hop === "local" || each.hop === "applied" ? site(each.site) : LETTERS[each.hop];
+  const word = each.cut ? "pending, its link is cut" : STATES[each.state];
   const at = each.at === undefined ? "" : ` ${clock(Date.parse(each.at))}`;
   return h(
     `i.mark.${each.state}.${each.hop}`,
-    { key: `${each.hop}${each.site}`, title: `${hopTitle(each)}: ${STATES[each.state]}${at}`, "aria-hidden": "true" },
+    {
+      key: `${each.hop}${each.site}`,
+      class: each.cut ? "cut" : "",
+      title: `${hopTitle(each)}: ${word}${at}`,
+      "aria-hidden": "true",
+    },
     letter,
   );
 }
 
 export function strip(row: LiveRow, state: State): VNode {
-  const all = marks(row, state.grid.sites, state.grid.unreachable, trail);
+  const all = marks(row, state.grid.sites, state.grid.unreachable, trail, cutOf(state.cluster.value?.partition));
   return h(
     "span.strip",
     { "data-settled": String(all.every(({ state: each }) => each === "done")) },

@@ -20,13 +20,17 @@ const STATES: Record<Hop["state"], readonly [Tone, IconName, string]> = {
   unknown: ["plain", "unknown", "not known"],
 };
 
+const CUT: (typeof STATES)["pending"] = ["cut", "cut", "pending, its link is cut"];
+
 function way(state: State): Child {
   const { value, problem, loading } = state.way;
   if (value === undefined)
     return problem === undefined ? h("p.loading", null, loading ? "Reading its way…" : "") : problemBox(problem);
   const start = value.hops.find(({ hop }) => hop === "local")?.at;
   const hop = (each: Hop): VNode => {
-    const [tone, sign, word] = STATES[each.state];
+    const isCut = each.state === "pending" && each.detail === "cut";
+    const [tone, sign, word] = isCut ? CUT : STATES[each.state];
+    const detail = each.state === "pending" ? null : (each.detail ?? null);
     const after =
       each.at !== null && start !== null && start !== undefined && each.hop !== "local"
         ? `+${duration(Date.parse(each.at) - Date.parse(start))}`
@@ -35,12 +39,7 @@ function way(state: State): Child {
       "li",
       { key: `${each.hop}${each.site}`, class: each.state },
       tag(tone, sign, word),
-      h(
-        "span.grow",
-        null,
-        hopTitle(each),
-        each.detail === null || each.detail === undefined ? null : h("small", null, each.detail),
-      ),
+      h("span.grow", null, hopTitle(each), detail === null ? null : h("small", null, detail)),
       h("span.after", null, after),
       time(each.at, { fractions: true }),
     );

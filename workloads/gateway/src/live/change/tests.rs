@@ -30,7 +30,7 @@ fn open(by_sink: bool) -> Open {
 }
 
 fn told(site: Site, open: Open, old: Option<&[Datum]>, new: &[Datum]) -> Value {
-    json!(shape().change(site, open, old, new).unwrap())
+    json!(shape().change(site, open, old, new, Map::new()).unwrap())
 }
 
 #[test]
@@ -71,6 +71,14 @@ fn applied_is_what_a_sink_wrote_and_another_site_made() {
 }
 
 #[test]
+fn what_was_computed_is_part_of_the_row() {
+    let computed = Map::from_iter([("length".to_owned(), json!(4))]);
+    let told = shape().change(ONE, open(false), None, &row("7", text("milk")), computed);
+    let expected = json!({"id": "7", "title": "milk", "done": true, "length": 4});
+    assert_eq!(json!(told.unwrap())["row"]["values"], expected);
+}
+
+#[test]
 fn a_large_row_is_told_without_its_values() {
     let told = |length| told(ONE, open(false), None, &row("7", text(&"x".repeat(length))));
     assert_eq!(told(60_000)["truncated"], Value::Null);
@@ -81,7 +89,7 @@ fn a_large_row_is_told_without_its_values() {
 
 #[test]
 fn a_row_that_does_not_fit_is_an_error_and_not_a_guess() {
-    let change = |new: &[Datum]| shape().change(ONE, open(false), None, new).unwrap_err();
+    let change = |new: &[Datum]| shape().change(ONE, open(false), None, new, Map::new()).unwrap_err();
     assert!(matches!(
         change(&[Datum::Null]),
         Error::Width {
@@ -106,7 +114,7 @@ fn a_boolean_key_is_written_as_a_cast_writes_it() {
         ["yes", "sync_version"].map(str::to_owned),
     );
     let change = shape
-        .change(ONE, open(false), None, &[text("f"), text(VERSION)])
+        .change(ONE, open(false), None, &[text("f"), text(VERSION)], Map::new())
         .unwrap();
     assert_eq!(json!(change)["key_path"], json!("false"));
 }
