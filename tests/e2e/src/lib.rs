@@ -14,6 +14,7 @@ mod load;
 mod namespace;
 mod pods;
 pub mod reach;
+pub mod theirs;
 mod wait;
 mod web;
 

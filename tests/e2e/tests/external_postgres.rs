@@ -1,0 +1,231 @@
+//! A server that is somebody else's: a Postgres in another namespace, with TLS, that the operator does not own.
+
+use std::fs;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use k8s_openapi::api::core::v1::Secret;
+use kube::api::Api;
+use serde_json::json;
+use synccluster_e2e::reach::server;
+use synccluster_e2e::theirs::POSTGRES_USER;
+use synccluster_e2e::{Cluster, Namespace, PATIENCE, START, eventually, migrations, stays, with_namespace};
+use synccluster_harness::Authority;
+use synccluster_operator::api::{Link, REMOVE_EXTERNAL_ANNOTATION};
+use synccluster_protocol::Site;
+
+const ONE: Site = Site::Client(1);
+const OWNER: &str = "shop_owner";
+const SECRET: &str = "their-postgres";
+const GRANTS: &str = include_str!("../../../workloads/schema/sql/external.sql");
+const SCHEMA: &str = include_str!("../src/schema.sql");
+/// What is wrong is said within this.
+const SOON: Duration = Duration::from_secs(30);
+const START_SH: &str = r"set -e
+initdb --pgdata=/data/pg --username=postgres --encoding=UTF8 --locale=C.UTF-8 --auth=trust >/dev/null
+printf 'local all all trust\nhostssl all all all scram-sha-256\n' >/data/pg/pg_hba.conf
+exec postgres -D /data/pg -c listen_addresses='*' -c unix_socket_directories=/data -c wal_level=logical \
+  -c ssl=on -c ssl_cert_file=/theirs/tls.crt -c ssl_key_file=/theirs/tls.key
+";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_is_not_ours_is_used_and_left() -> Result<()> {
+    with_namespace("theirs", async |theirs| {
+        with_namespace("external", async |ours| {
+            let cluster = Cluster {
+                namespace: ours.clone(),
+                name: "shop".parse()?,
+            };
+            ours.config_map(migrations(), &json!({ "V1__tables.sql": SCHEMA }))
+                .await?;
+            create(&cluster, theirs).await?;
+            cluster.says(SOON, "Stalled", "True", "ExternalSecretNotFound").await?;
+            let database = Database::start(theirs).await?;
+            what_is_wrong_is_said(&cluster, &database).await?;
+            cluster.ready().await?;
+            rows_go_both_ways_and_a_cut_is_a_cut(&cluster, &database).await?;
+            a_new_password_restarts_nothing(&cluster, &database).await?;
+            deleted_it_is_left(&cluster, &database).await?;
+            create(&cluster, theirs).await?;
+            cluster.ready().await?;
+            asked_for_it_is_removed(&cluster, &database).await
+        })
+        .await
+    })
+    .await
+}
+
+async fn create(cluster: &Cluster, theirs: &Namespace) -> Result<()> {
+    let there = json!([{ "namespaceSelector": { "matchLabels": { "kubernetes.io/metadata.name": theirs.name } } }]);
+    let more = json!({
+        "server": { "external": { "secret": SECRET, "peers": there } },
+        "gateway": { "replicas": 0 },
+    });
+    cluster.create_with(1, &more).await
+}
+
+/// Their Postgres.
+struct Database {
+    namespace: Namespace,
+    shell: Cluster,
+    authority: Authority,
+}
+
+impl Database {
+    async fn start(namespace: &Namespace) -> Result<Self> {
+        let authority = Authority::new().await?;
+        let issued = authority
+            .issue("server", &format!("DNS:{}", namespace.host("postgres")))
+            .await?;
+        let files = json!({
+            "tls.crt": fs::read_to_string(&issued.certificate)?, "tls.key": fs::read_to_string(&issued.key)?, "start.sh": START_SH,
+        });
+        let container = json!({ "image": namespace.image("postgres").await? });
+        namespace
+            .server("postgres", POSTGRES_USER, &[5432], &files, &container)
+            .await?;
+        let (namespace, shell) = (namespace.clone(), namespace.shell()?);
+        let database = Self {
+            namespace,
+            shell,
+            authority,
+        };
+        eventually(START, async || database.sql("postgres", "select 1").await.map(drop)).await?;
+        database
+            .sql("postgres", &format!("create role {OWNER} login password 'first'"))
+            .await?;
+        database
+            .sql("postgres", &format!("create database app owner {OWNER}"))
+            .await?;
+        Ok(database)
+    }
+
+    async fn sql(&self, database: &str, statement: &str) -> Result<Vec<String>> {
+        let place = format!("host=/data user=postgres dbname={database}");
+        let psql = ["psql", "-qAtX", "-v", "ON_ERROR_STOP=1", "-d", &place, "-c", statement];
+        let printed = self.shell.exec("postgres", "postgres", &psql).await?;
+        Ok(printed.lines().map(str::to_owned).collect())
+    }
+
+    /// Waits until a query prints these lines.
+    async fn shows(&self, query: &str, expected: &[&str]) -> Result<()> {
+        eventually(PATIENCE, async || {
+            let seen = self.sql("app", query).await?;
+            ensure!(seen == expected, "{query}: {seen:?} instead of {expected:?}");
+            Ok(())
+        })
+        .await
+    }
+
+    /// Writes the Secret that leads to it.
+    async fn secret(&self, cluster: &Cluster, password: &str, authority: &Authority) -> Result<()> {
+        let keys = json!({
+            "host": self.namespace.host("postgres"), "port": "5432", "dbname": "app", "username": OWNER, "password": password,
+            "ca.crt": fs::read_to_string(authority.certificate())?,
+        });
+        cluster.namespace.secret(SECRET, &keys).await
+    }
+}
+
+async fn what_is_wrong_is_said(cluster: &Cluster, database: &Database) -> Result<()> {
+    database.secret(cluster, "first", &Authority::new().await?).await?;
+    cluster
+        .says(SOON, "Stalled", "True", "ExternalPostgresUntrusted")
+        .await?;
+    database.secret(cluster, "wrong", &database.authority).await?;
+    cluster.says(SOON, "Stalled", "True", "ExternalPostgresRefused").await?;
+    database.secret(cluster, "first", &database.authority).await?;
+    let unfit = cluster.says(SOON, "Stalled", "True", "ExternalPostgresUnfit").await?;
+    ensure!(unfit.contains("alter role shop_owner createrole"), "{unfit}");
+    let statements = GRANTS
+        .lines()
+        .filter(|line| !line.starts_with('\\') && !line.starts_with("--"));
+    let statements = statements.collect::<Vec<_>>().join("\n");
+    let statements = statements.replace(":\"role\"", OWNER).replace(":\"DBNAME\"", "app");
+    database.sql("app", &statements).await?;
+    cluster.hurry_secrets().await
+}
+
+async fn rows_go_both_ways_and_a_cut_is_a_cut(cluster: &Cluster, database: &Database) -> Result<()> {
+    let insert = |mark: &str| format!("insert into notes (mark, site) values ('{mark}', 'x')");
+    let marks = "select mark from notes order by 1";
+    let both = ["of the client", "of the server"];
+    cluster.sql(ONE, &insert("of the client")).await?;
+    database.sql("app", &insert("of the server")).await?;
+    database.shows(marks, &both).await?;
+    cluster.shows(ONE, marks, &both).await?;
+    cluster.says(PATIENCE, "Converged", "True", "DigestsEqual").await?;
+
+    cluster.cut(&server(Link::Both)).await?;
+    cluster.enforced().await?;
+    database.sql("app", &insert("while cut")).await?;
+    stays(Duration::from_secs(3), async || {
+        let seen = cluster.sql(ONE, marks).await?;
+        ensure!(seen == both, "{seen:?}");
+        Ok(())
+    })
+    .await?;
+    cluster.heal().await?;
+    cluster
+        .shows(ONE, marks, &["of the client", "of the server", "while cut"])
+        .await?;
+    let converged = cluster.says(PATIENCE, "Converged", "True", "DigestsEqual");
+    converged.await.map(drop)
+}
+
+async fn a_new_password_restarts_nothing(cluster: &Cluster, database: &Database) -> Result<()> {
+    let before = cluster.lives().await?;
+    database
+        .sql("app", &format!("alter role {OWNER} password 'second'"))
+        .await?;
+    database.secret(cluster, "second", &database.authority).await?;
+    // Applications find it where they find every site.
+    let secrets: Api<Secret> = cluster.namespace.api();
+    eventually(SOON, async || {
+        let copy = secrets.get("shop-server-app").await?.data.unwrap_or_default();
+        let password = copy.get("password").context("no password")?;
+        ensure!(password.0 == b"second", "the copy has the old password");
+        Ok(())
+    })
+    .await?;
+    cluster.says(SOON, "Ready", "True", "Running").await?;
+    let after = cluster.lives().await?;
+    ensure!(before == after, "{before:?} became {after:?}");
+    Ok(())
+}
+
+const OURS: &str = "select 'slot ' || slot_name from pg_replication_slots
+    union all select 'schema ' || nspname from pg_namespace where nspname = 'sync'
+    union all select 'role ' || rolname from pg_roles where rolname like 'sync\\_%' order by 1";
+
+async fn deleted_it_is_left(cluster: &Cluster, database: &Database) -> Result<()> {
+    // Once it is well it is looked at every few seconds.
+    eventually(SOON, async || {
+        let status = cluster.get().await?.status.unwrap_or_default();
+        let listed = status.external.and_then(|external| external.postgres);
+        let listed = listed.context("nothing is listed")?;
+        ensure!(listed.made.contains(&"slot shop_server".to_owned()), "{listed:?}");
+        Ok(())
+    })
+    .await?;
+    let said = cluster.goes_and_says("ExternalLeft").await?;
+    ensure!(
+        said.contains("slot shop_server") && said.contains(REMOVE_EXTERNAL_ANNOTATION),
+        "{said}"
+    );
+    let ours = [
+        "role sync_connector",
+        "role sync_gateway",
+        "role sync_sink",
+        "schema sync",
+        "slot shop_server",
+    ];
+    database.shows(OURS, &ours).await
+}
+
+async fn asked_for_it_is_removed(cluster: &Cluster, database: &Database) -> Result<()> {
+    cluster.ask_for_removal("postgres").await?;
+    cluster.goes_and_says("ExternalRemoved").await?;
+    database.shows(OURS, &[]).await?;
+    database.shows("select count(*) from notes", &["3"]).await
+}
