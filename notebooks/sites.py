@@ -1,8 +1,10 @@
 """Ways to the sites of a SyncCluster and to its topics, by what the environment names.
 
 SYNC_CLUSTER             the SyncCluster's name
-SYNC_SITES_DIR           a folder with one folder a site, each with username, password, host, port and dbname, as Secrets are mounted
+SYNC_SITES_DIR           a folder with one folder a site, each with username, password, host, port and dbname, as Secrets are mounted;
+                         a server that is somebody else's says in `external` below it where it is, and with sslmode and ca.crt how TLS is used
 KAFKA_BOOTSTRAP_SERVERS  Kafka, as host:port
+KAFKA_SECRET             if Kafka asks who comes: a folder with ca.crt, username, password, mechanism, tls.crt, tls.key, as far as there is need of them
 """
 
 import json
@@ -36,10 +38,27 @@ def sites() -> list[str]:
 def connect(site: str, **options) -> psycopg.Connection:
     """A connection to a site's database; its password is read where it lies and shown nowhere."""
     folder = Path(named("SYNC_SITES_DIR")) / site
-    of = lambda key: (folder / key).read_text().strip()
-    return psycopg.connect(
-        host=of("host"), port=of("port"), dbname=of("dbname"), user=of("username"), password=of("password"), connect_timeout=10, **options
-    )
+    external = folder / "external"
+    place, tls = (external, _tls(external)) if external.is_dir() else (folder, {})
+    way = {key: read(place, key) for key in ("host", "port", "dbname")}
+    return psycopg.connect(user=read(folder, "username"), password=read(folder, "password"), connect_timeout=10, **way, **tls, **options)
+
+
+def read(folder: Path, key: str) -> str:
+    return (folder / key).read_text().strip()
+
+
+def _perhaps(folder: Path, key: str) -> str | None:
+    """A key that a Secret may have."""
+    return read(folder, key) if (folder / key).exists() else None
+
+
+def _tls(place: Path) -> dict[str, str]:
+    """As for everybody else who goes there: verified, unless its owner says otherwise."""
+    mode, authority = _perhaps(place, "sslmode") or "verify-full", place / "ca.crt"
+    if mode != "verify-full":
+        return {"sslmode": mode}
+    return {"sslmode": mode, "sslrootcert": str(authority if authority.exists() else "/etc/ssl/certs/ca-certificates.crt")}
 
 
 def query(site: str, sql, parameters=None) -> pd.DataFrame:
@@ -112,12 +131,30 @@ def _consumer() -> Consumer:
     return Consumer(
         {
             "bootstrap.servers": named("KAFKA_BOOTSTRAP_SERVERS"),
+            **_security(),
             "group.id": f"{CLUSTER}-notebooks",
             "enable.auto.commit": False,
             "auto.offset.reset": "earliest",
             "broker.address.family": "v4",
         }
     )
+
+
+def _security() -> dict[str, str]:
+    """What Kafka's Secret says, read where it lies."""
+    if "KAFKA_SECRET" not in os.environ:
+        return {}
+    secret = Path(named("KAFKA_SECRET"))
+    ca, user, certificate = (_perhaps(secret, key) for key in ("ca.crt", "username", "tls.crt"))
+    settings = {"security.protocol": ("SASL_" if user else "") + ("SSL" if ca else "PLAINTEXT")}
+    if ca:
+        settings["ssl.ca.pem"] = ca
+    if certificate:
+        settings |= {"ssl.certificate.pem": certificate, "ssl.key.pem": read(secret, "tls.key")}
+    if user:
+        mechanism = _perhaps(secret, "mechanism") or "SCRAM-SHA-512"
+        settings |= {"sasl.mechanism": mechanism, "sasl.username": user, "sasl.password": read(secret, "password")}
+    return settings
 
 
 def _row(message) -> tuple:

@@ -11,7 +11,7 @@ pub const SITE_LABEL: &str = "synccluster.dev/site";
 /// Label with what a pod is: a [`Component`].
 pub const COMPONENT_LABEL: &str = "app.kubernetes.io/component";
 /// Pods of applications with this label set to [`site`] reach that site's Postgres, set to [`gateway`] the gateway, set to [`counter`]
-/// the counter nodes, set to [`clickhouse`], [`console`] or [`superset`] those.
+/// the counter nodes, set to [`clickhouse`], [`console`], [`superset`] or [`notebooks`] those.
 pub const ACCESS_LABEL: &str = "synccluster.dev/access";
 /// Label that Kubernetes gives each pod of a StatefulSet: its name.
 pub const POD_NAME_LABEL: &str = "statefulset.kubernetes.io/pod-name";
@@ -47,11 +47,13 @@ pub enum Component {
     Console,
     /// Dashboards.
     Superset,
+    /// JupyterLab.
+    Notebooks,
 }
 
 impl Component {
     /// All of them.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Postgres,
         Self::Kafka,
         Self::Connector,
@@ -63,6 +65,7 @@ impl Component {
         Self::Seeder,
         Self::Console,
         Self::Superset,
+        Self::Notebooks,
     ];
 
     /// The value of the label.
@@ -79,6 +82,7 @@ impl Component {
             Self::Seeder => "seeder",
             Self::Console => "console",
             Self::Superset => "superset",
+            Self::Notebooks => "notebooks",
         }
     }
 
@@ -217,6 +221,11 @@ pub fn console(cluster: &ClusterName) -> String {
 /// Everything of Superset: StatefulSet, Service, Secret, NetworkPolicy; and value of [`ACCESS_LABEL`].
 pub fn superset(cluster: &ClusterName) -> String {
     of_cluster(cluster, "superset")
+}
+
+/// Everything of JupyterLab: StatefulSet, Service, Secret, NetworkPolicy; and value of [`ACCESS_LABEL`].
+pub fn notebooks(cluster: &ClusterName) -> String {
+    of_cluster(cluster, "notebooks")
 }
 
 /// Labels that select what belongs to a cluster.

@@ -28,7 +28,7 @@ use crate::dereference::Dereferenced;
 pub use analytics::{Analytics, ClickHouse};
 pub use counter::Counter;
 pub use gateway::{Expose, Gateway};
-pub use looks::{Console, Superset};
+pub use looks::{Console, Notebooks, Superset};
 pub use resnapshot::Resnapshot;
 pub use topics::Topics;
 
@@ -240,6 +240,8 @@ pub struct ValidatedCluster {
     pub console: Option<Console>,
     /// Dashboards, if wanted.
     pub superset: Option<Superset>,
+    /// JupyterLab, if wanted.
+    pub notebooks: Option<Notebooks>,
     /// Image of connector, sink, migrations, gateway and counter nodes.
     pub image: String,
     /// Where the operator runs.
@@ -334,6 +336,7 @@ pub fn validate(cluster: &SyncCluster, found: Dereferenced, settings: &Settings)
         seeder: spec.seeder.clone(),
         console: spec.console.as_ref().map(looks::console).transpose()?,
         superset: spec.analytics.superset.clone(),
+        notebooks: spec.analytics.notebooks.clone(),
         image: settings.image.clone(),
         operator_namespace: settings.operator_namespace.clone(),
         secrets: found.secrets,

@@ -33,6 +33,7 @@ fi
 for name in "${names[@]}"; do
   case $name in
     ingress) kind/ingress.sh ;;
+    analytics) kind/superset.sh; kind/notebooks.sh ;;
   esac
 done
 

@@ -73,7 +73,7 @@ class Chart(NamedTuple):
 
 
 DATASETS = {
-    "changes": Dataset(SERVER, CHANGES, {"table": TEXT, "kind": TEXT, "site": TEXT, "at": TIME, "changes": NUMBER}, {"changes": "sum(changes)"}),
+    "changes": Dataset(SERVER, CHANGES, {"table": TEXT, "kind": TEXT, "site": TEXT, "at": TIME, "changes": NUMBER}, {"changes": "coalesce(sum(changes), 0)"}),
     "conflicts": Dataset(
         SERVER,
         CONFLICTS,
@@ -114,9 +114,9 @@ def identity(*name: str) -> str:
     return str(uuid.uuid5(NAMESPACE, "/".join(name)))
 
 
-def contents(sites: dict[str, dict[str, str]], clickhouse: dict[str, str] | None) -> dict[str, str]:
-    """All documents by file name, as Superset exports them. `sites`: username, host, port, dbname of each."""
-    files = {f"databases/{site}.yaml": database(site, way) for site, way in sites.items()}
+def contents(sites: dict[str, dict[str, str]], tls: dict[str, dict[str, str]], clickhouse: dict[str, str] | None) -> dict[str, str]:
+    """All documents by file name, as Superset exports them. `sites`: username, host, port, dbname of each; `tls`: what libpq is told of it."""
+    files = {f"databases/{site}.yaml": database(site, way, tls[site]) for site, way in sites.items()}
     if clickhouse:
         files["databases/clickhouse.yaml"] = warehouse(clickhouse)
     there = {name: dataset for name, dataset in DATASETS.items() if clickhouse or dataset.database != CLICKHOUSE}
@@ -145,11 +145,11 @@ def documents(files: dict[str, dict]) -> dict[str, str]:
     return {name: yaml.safe_dump(document, sort_keys=False) for name, document in files.items()}
 
 
-def database(site: str, way: dict[str, str]) -> dict:
+def database(site: str, way: dict[str, str], tls: dict[str, str]) -> dict:
     # The role may write; a session of Superset does not.
     options = "-c default_transaction_read_only=on -c statement_timeout=60000"
     uri = f"postgresql+psycopg2://{way['username']}@{way['host']}:{way['port']}/{way['dbname']}"
-    return connection(site, uri, {"options": options, "connect_timeout": 10})
+    return connection(site, uri, {"options": options, "connect_timeout": 10} | tls)
 
 
 def warehouse(way: dict[str, str]) -> dict:

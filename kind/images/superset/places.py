@@ -9,14 +9,36 @@ SITES = Path(os.environ["SYNC_SITES_DIR"])
 CLICKHOUSE = Path(named) if (named := os.environ.get("SYNC_CLICKHOUSE_DIR")) else None
 
 
+PLACE = ("host", "port", "dbname")
+
+
 def read(folder: Path, key: str) -> str:
     return (folder / key).read_text().strip()
 
 
+def place(site: str) -> Path:
+    """Where it is said where the site is: a server that is somebody else's has a folder of its own for that."""
+    external = SITES / site / "external"
+    return external if external.is_dir() else SITES / site
+
+
 def sites() -> dict[str, dict[str, str]]:
-    """How each site is reached, without passwords; but for a server that is somebody else's, whose TLS is not known here."""
-    names = sorted(path.name for path in SITES.iterdir() if (path / "host").exists())
-    return {site: {key: read(SITES / site, key) for key in ("username", "host", "port", "dbname")} for site in names}
+    """How each site is reached, without passwords. One whose Secret does not say where it is cannot be."""
+    found = {path.name: place(path.name) for path in sorted(SITES.iterdir())}
+    known = {site: at for site, at in found.items() if all((at / key).exists() for key in PLACE)}
+    return {site: {"username": read(SITES / site, "username")} | {key: read(at, key) for key in PLACE} for site, at in known.items()}
+
+
+def tls(site: str) -> dict[str, str]:
+    """How TLS is used, in libpq's words: at a site of ours not at all; elsewhere verified, unless its owner says otherwise."""
+    at = place(site)
+    if at == SITES / site:
+        return {}
+    mode = read(at, "sslmode") if (at / "sslmode").exists() else "verify-full"
+    if mode != "verify-full":
+        return {"sslmode": mode}
+    authority = at / "ca.crt"
+    return {"sslmode": mode, "sslrootcert": str(authority if authority.exists() else "/etc/ssl/certs/ca-certificates.crt")}
 
 
 def clickhouse() -> dict[str, str] | None:

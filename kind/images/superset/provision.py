@@ -4,7 +4,7 @@ from flask import g
 from superset.app import create_app
 
 from assets import contents
-from places import clickhouse, sites
+from places import clickhouse, sites, tls
 from superset_config import ACCESS
 
 ADMIN = "admin"
@@ -27,7 +27,8 @@ def main() -> None:
             # A password that was changed in the Secret counts from the next start.
             security_manager.reset_password(admin.id, password)
         g.user = admin
-        ImportAssetsCommand(contents(sites(), clickhouse())).run()
+        there = sites()
+        ImportAssetsCommand(contents(there, {site: tls(site) for site in there}, clickhouse())).run()
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ use k8s_openapi::api::core::v1::ResourceRequirements;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Retention, Superset, rules};
+use super::{Notebooks, Retention, Superset, rules};
 
 /// What keeps the server's rows for questions over all of them.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -17,6 +17,10 @@ pub struct Analytics {
     /// A Superset with a connection to each site, two datasets and a dashboard of rows, changes and conflicts. Leave it out for none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub superset: Option<Superset>,
+
+    /// A JupyterLab with notebooks that explore topics, compare sites and replay a conflict. Leave it out for none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub notebooks: Option<Notebooks>,
 }
 
 /// A ClickHouse, and what fills it.

@@ -1,4 +1,4 @@
-//! What people write about programs of others to look with: a console for Kafka, and Superset.
+//! What people write about programs of others to look with: a console for Kafka, Superset, and JupyterLab.
 
 use std::collections::BTreeMap;
 
@@ -57,7 +57,7 @@ pub struct Superset {
 
     /// The volume of its own database: people, charts and dashboards. It is deleted with the SyncCluster.
     #[serde(default)]
-    pub storage: SupersetStorage,
+    pub storage: LooksStorage,
 
     /// CPU and memory. Leave it out for requests of 50m and 384Mi, and a limit of 1Gi.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -65,13 +65,37 @@ pub struct Superset {
     pub resources: Option<ResourceRequirements>,
 }
 
-/// The volume of Superset.
+/// JupyterLab with notebooks on the sites and their topics.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Notebooks {
+    /// Its image, made of kind/images/notebooks: JupyterLab, and the notebooks.
+    #[schemars(length(max = 512), extend("x-kubernetes-validations" = [rules::rule(
+        "self.matches('^[^ ]+$')", "analytics.notebooks.image must be an image reference such as registry.example.com/synccluster-notebooks:4.6; leave notebooks out for none"
+    )]))]
+    pub image: String,
+
+    /// Whether its sessions at sites may write. Without it they start read-only.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub writes: bool,
+
+    /// The volume of what people write in it. It is deleted with the SyncCluster.
+    #[serde(default)]
+    pub storage: LooksStorage,
+
+    /// CPU and memory. Leave it out for requests of 50m and 256Mi, and a limit of 1Gi.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "rules::resources")]
+    pub resources: Option<ResourceRequirements>,
+}
+
+/// The volume of Superset or of the notebooks.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
-#[schemars(extend("x-kubernetes-validations" = rules::volume_is_fixed("analytics.superset.storage")))]
-pub struct SupersetStorage {
+#[schemars(extend("x-kubernetes-validations" = rules::volume_is_fixed("storage")))]
+pub struct LooksStorage {
     /// Its size, such as 1Gi. Cannot be changed.
-    #[schemars(length(max = 32), extend("x-kubernetes-validations" = rules::volume_size("analytics.superset.storage.size")))]
+    #[schemars(length(max = 32), extend("x-kubernetes-validations" = rules::volume_size("storage.size")))]
     pub size: String,
 
     /// The StorageClass. Leave it out for the cluster's default. Cannot be changed.
@@ -80,7 +104,7 @@ pub struct SupersetStorage {
     pub class: Option<String>,
 }
 
-impl Default for SupersetStorage {
+impl Default for LooksStorage {
     fn default() -> Self {
         Self {
             size: "1Gi".to_owned(),

@@ -122,7 +122,12 @@ fn besides(gateway: &Verdict) -> String {
 }
 
 /// What sites do not need: Ready does not wait for it, and says what keeps it from running.
-const ASIDE: [Component; 3] = [Component::Seeder, Component::Console, Component::Superset];
+const ASIDE: [(Component, &str); 4] = [
+    (Component::Seeder, "the seeder"),
+    (Component::Console, "the console"),
+    (Component::Superset, "Superset"),
+    (Component::Notebooks, "JupyterLab"),
+];
 
 /// What Ready says of those of them that are wanted and do not run.
 fn aside(cluster: &ValidatedCluster, observed: &Observed) -> String {
@@ -130,18 +135,19 @@ fn aside(cluster: &ValidatedCluster, observed: &Observed) -> String {
         cluster.seeder.is_some(),
         cluster.console.is_some(),
         cluster.superset.is_some(),
+        cluster.notebooks.is_some(),
     ];
     let mut said = String::new();
-    for (component, _) in ASIDE.into_iter().zip(wanted).filter(|(_, wanted)| *wanted) {
+    for ((component, name), _) in ASIDE.into_iter().zip(wanted).filter(|(_, wanted)| *wanted) {
         let mut pods = observed.pods.iter().filter(|pod| pod.component == component);
         match pods.find(|pod| !pod.terminating) {
             Some(pod) if pod.ready => {}
             Some(PodFact {
                 problem: Some(problem), ..
             }) => {
-                said = format!("{said}; the {component} is not ready: {}", problem.message);
+                said = format!("{said}; {name} is not ready: {}", problem.message);
             }
-            _ => said = format!("{said}; the {component} starts"),
+            _ => said = format!("{said}; {name} starts"),
         }
     }
     said
@@ -177,7 +183,8 @@ fn problems(cluster: &ValidatedCluster, observed: &Observed, now: Timestamp) -> 
         message: format!("{} {} was refused: {}", refused.kind, refused.name, refused.message),
     }));
     let pods = observed.pods.iter().filter(|pod| {
-        pod.component != Component::Gateway && !ASIDE.contains(&pod.component) && !analytics::is_part(pod)
+        let aside = ASIDE.iter().any(|(component, _)| *component == pod.component);
+        pod.component != Component::Gateway && !aside && !analytics::is_part(pod)
     });
     problems.extend(pods.filter_map(|pod| pod.problem.clone()));
     problems

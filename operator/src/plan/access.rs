@@ -11,13 +11,14 @@ use crate::validate::{ValidatedCluster, kafka::External};
 /// The volume with the Secret.
 const VOLUME: &str = "kafka";
 /// Who speaks to Kafka.
-pub const SPEAKERS: [Component; 6] = [
+pub const SPEAKERS: [Component; 7] = [
     Component::Connector,
     Component::Sink,
     Component::Gateway,
     Component::Counter,
     Component::Analytics,
     Component::Console,
+    Component::Notebooks,
 ];
 
 /// `host:port` clients bootstrap from.

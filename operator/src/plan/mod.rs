@@ -10,8 +10,10 @@ mod debezium;
 mod exposure;
 mod gateway;
 mod kafka;
+mod looks;
 mod mesh;
 mod network;
+mod notebooks;
 mod pod;
 mod postgres;
 pub mod secrets;
@@ -201,6 +203,9 @@ pub fn plan(cluster: &ValidatedCluster) -> Objects {
     }
     if let Some(wanted) = &cluster.superset {
         objects.extend(superset::superset(cluster, wanted));
+    }
+    if let Some(wanted) = &cluster.notebooks {
+        objects.extend(notebooks::notebooks(cluster, wanted));
     }
     let mut keep = BTreeSet::new();
     for site in cluster.sites() {

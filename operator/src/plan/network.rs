@@ -140,6 +140,7 @@ fn postgres(cluster: &ValidatedCluster, site: Site) -> Object {
     if cluster.superset.is_some() {
         from.push(json!({ "podSelector": pods(cluster, None, Component::Superset) }));
     }
+    from.extend(notebooks_pods(cluster));
     if site == Site::Server {
         from.extend(analytics_pods(cluster));
     }
@@ -182,6 +183,7 @@ fn kafka(cluster: &ValidatedCluster) -> Object {
     if cluster.console.is_some() {
         clients.push(json!({ "podSelector": pods(cluster, None, Component::Console) }));
     }
+    clients.extend(notebooks_pods(cluster));
     let spec = json!({
         "podSelector": pods(cluster, None, Component::Kafka),
         "policyTypes": ["Ingress", "Egress"],
@@ -241,6 +243,11 @@ pub fn gateway_pods(cluster: &ValidatedCluster) -> Option<Value> {
 fn analytics_pods(cluster: &ValidatedCluster) -> Option<Value> {
     cluster.analytics.as_ref()?;
     Some(json!({ "podSelector": pods(cluster, None, Component::Analytics) }))
+}
+
+fn notebooks_pods(cluster: &ValidatedCluster) -> Option<Value> {
+    cluster.notebooks.as_ref()?;
+    Some(json!({ "podSelector": pods(cluster, None, Component::Notebooks) }))
 }
 
 pub fn operator_pods(cluster: &ValidatedCluster) -> Value {

@@ -41,6 +41,8 @@ pub enum Opens {
     Seeder,
     /// Superset: its administrator, and the sessions of all its people.
     Superset,
+    /// JupyterLab: whoever has its token.
+    Notebooks,
 }
 
 /// The Secrets that have to be created.
@@ -70,11 +72,16 @@ pub fn missing(cluster: &ValidatedCluster) -> Vec<Wanted> {
         name: names::superset(&cluster.name),
         opens: Opens::Superset,
     });
+    let notebooks = cluster.notebooks.iter().map(|_| Wanted {
+        name: names::notebooks(&cluster.name),
+        opens: Opens::Notebooks,
+    });
     databases
         .chain(gateway)
         .chain(clickhouse)
         .chain(seeder)
         .chain(superset)
+        .chain(notebooks)
         .filter(|wanted| !cluster.secrets.contains(&wanted.name))
         .collect()
 }
@@ -90,6 +97,12 @@ pub fn secret(cluster: &ValidatedCluster, wanted: &Wanted, random: &mut dyn FnMu
             let keys = json!({ "admin-password": random(), "secret-key": random() });
             of_people(cluster, &wanted.name, Component::Superset, keys)
         }
+        Opens::Notebooks => of_people(
+            cluster,
+            &wanted.name,
+            Component::Notebooks,
+            json!({ "token": random() }),
+        ),
     }
 }
 

@@ -77,7 +77,7 @@ fn kubernetes_knows_every_field() {
     )
     .gateway;
     let looks = looks::wanted();
-    (cluster.console, cluster.superset) = (looks.console, looks.superset);
+    (cluster.console, cluster.superset, cluster.notebooks) = (looks.console, looks.superset, looks.notebooks);
     for object in plan(&cluster).apply {
         match object.kind {
             Kind::NetworkPolicy => same::<NetworkPolicy>(&object.body),

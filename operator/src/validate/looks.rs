@@ -1,4 +1,4 @@
-//! A console for Kafka and Superset, validated.
+//! A console for Kafka, Superset and JupyterLab, validated.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +6,7 @@ use k8s_openapi::api::core::v1::ResourceRequirements;
 
 use super::{Error, range};
 use crate::api;
-pub use crate::api::Superset;
+pub use crate::api::{Notebooks, Superset};
 
 /// A console for Kafka.
 #[derive(Clone, Debug, PartialEq)]

@@ -27,6 +27,17 @@ const KAFKA_PORT: &str = ":2384";
 impl Cluster {
     /// What a command in a container prints.
     pub async fn exec(&self, pod: &str, container: &str, command: &[&str]) -> Result<String> {
+        self.exec_within(EXEC, pod, container, command).await
+    }
+
+    /// The same of one that takes its time.
+    pub(crate) async fn exec_within(
+        &self,
+        limit: Duration,
+        pod: &str,
+        container: &str,
+        command: &[&str],
+    ) -> Result<String> {
         let run = async {
             let params = AttachParams::default()
                 .stdin(false)
@@ -54,9 +65,9 @@ impl Cluster {
             );
             Ok(said)
         };
-        let ran = timeout(EXEC, run)
+        let ran = timeout(limit, run)
             .await
-            .with_context(|| format!("no end within {EXEC:?}"))
+            .with_context(|| format!("no end within {limit:?}"))
             .and_then(|ran| ran);
         ran.with_context(|| format!("{} in {pod}", command.join(" ")))
     }

@@ -40,18 +40,21 @@ impl Cluster {
     async fn web_of(&self, component: Component, secret: &str, key: Option<&str>) -> Result<Web<'_>> {
         let token = match key {
             None => None,
-            Some(key) => {
-                let found: Secret = self.namespace.api().get(secret).await?;
-                let data = found.data.unwrap_or_default();
-                let token = &data.get(key).with_context(|| format!("no {key} in Secret {secret}"))?.0;
-                Some(String::from_utf8(token.clone())?)
-            }
+            Some(key) => Some(self.key_of(secret, key).await?),
         };
         Ok(Web {
             cluster: self,
             component,
             token,
         })
+    }
+
+    /// What a key of a Secret says.
+    pub(crate) async fn key_of(&self, secret: &str, key: &str) -> Result<String> {
+        let found: Secret = self.namespace.api().get(secret).await?;
+        let data = found.data.unwrap_or_default();
+        let value = &data.get(key).with_context(|| format!("no {key} in Secret {secret}"))?.0;
+        Ok(String::from_utf8(value.clone())?)
     }
 
     /// A pod with these labels that can run commands: of the gateway's image, which has bash.

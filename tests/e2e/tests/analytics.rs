@@ -1,8 +1,11 @@
-//! ClickHouse: what is written at a client is in its view, killed or not, and `verify` says so.
+//! A newcomer's path: `examples/analytics.yaml` is applied, and what is written at a client is in ClickHouse's view and on Superset's dashboard. Then
+//! ClickHouse alone, killed or not, while notebooks look at the same.
 
+use std::env;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
+use hyper::StatusCode;
 use kube::ResourceExt as _;
 use serde::Deserialize as _;
 use serde_json::{Value, json};
@@ -37,10 +40,16 @@ async fn verify(cluster: &Cluster, patience: &str) -> Result<Value> {
     Ok(serde_json::from_str(&cluster.exec(&pod, "analytics", &command).await?)?)
 }
 
-/// Every document of the example, in this namespace.
+/// Every document of the example, in this namespace. Where a cluster cannot be given images, it says where else they are.
 async fn apply_example(cluster: &Cluster) -> Result<()> {
     for document in serde_yaml::Deserializer::from_str(EXAMPLE) {
-        let document = Value::deserialize(document)?;
+        let mut document = Value::deserialize(document)?;
+        if let (Ok(image), Some(written)) = (
+            env::var("SUPERSET_IMAGE"),
+            document.pointer_mut("/spec/analytics/superset/image"),
+        ) {
+            *written = image.into();
+        }
         let name = document["metadata"]["name"]
             .as_str()
             .context("a document without a name")?;
@@ -66,6 +75,10 @@ async fn what_is_written_at_a_client_is_in_the_view_whatever_is_killed() -> Resu
         cluster.sql(CLIENT, insert).await?;
         let query = "select customer, sync_site from analytics.orders_current order by customer";
         shows(cluster, query, "ann\tclient-1\nbob\tclient-1").await?;
+        dashboard_shows_it(cluster).await?;
+        let notebooks = env::var("NOTEBOOKS_IMAGE").unwrap_or_else(|_| "synccluster/notebooks:4.6".to_owned());
+        // One after the other: a test's namespace is not to take all the memory of a machine.
+        cluster.patch(&json!({ "analytics": { "superset": null, "notebooks": { "image": notebooks } } })).await?;
         let report = verify(cluster, "15s").await?;
         ensure!(report["equal"] == true && report["tables"][0]["clickhouse"]["rows"] == 2, "{report}");
 
@@ -83,6 +96,7 @@ async fn what_is_written_at_a_client_is_in_the_view_whatever_is_killed() -> Resu
         }
         cluster.converged().await?;
         same(cluster).await?;
+        notebooks_show_it(cluster).await?;
         let status = cluster.get().await?.status.and_then(|status| status.analytics).context("no status.analytics")?;
         ensure!(status.secret == "shop-clickhouse" && status.tables[0].table == "orders", "{status:?}");
         ensure!(status.version.is_some() && status.parked == 0, "{status:?}");
@@ -113,6 +127,76 @@ async fn what_is_written_at_a_client_is_in_the_view_whatever_is_killed() -> Resu
         cluster.ready().await
     })
     .await
+}
+
+/// Superset is there, its charts have the rows, and it has a dataset for the view.
+async fn dashboard_shows_it(cluster: &Cluster) -> Result<()> {
+    let superset = eventually(START, async || cluster.superset().await).await?;
+    let ready = cluster.says(PATIENCE, "Ready", "True", "Running").await?;
+    ensure!(!ready.contains("not ready"), "{ready}");
+    eventually(PATIENCE, async || {
+        let charts = superset.charts().await?;
+        for (chart, rows) in [
+            ("Rows", json!([{ "changes": 2 }])),
+            (
+                "Rows by table and site",
+                json!([{ "table": "public.orders", "site": "client-1", "changes": 2 }]),
+            ),
+            (
+                "Rows in ClickHouse",
+                json!([{ "source": "orders", "sync_site": "client-1", "rows": 2 }]),
+            ),
+            ("Likes by window", json!([])),
+        ] {
+            ensure!(charts.get(chart) == Some(&rows), "{chart}: {charts:?}");
+        }
+        ensure!(charts.len() == 11, "{charts:?}");
+        Ok(())
+    })
+    .await?;
+    eventually(PATIENCE, async || {
+        let datasets = superset.get("/api/v1/dataset/").await?.to_string();
+        ensure!(datasets.contains("orders_current"), "{datasets}");
+        Ok(())
+    })
+    .await
+}
+
+/// JupyterLab lets in who has the token; its notebooks run in its pod, reach every site and Kafka, and nothing else, and change nothing.
+async fn notebooks_show_it(cluster: &Cluster) -> Result<()> {
+    let (folder, stranger) = eventually(START, async || cluster.notebooks().await).await?;
+    ensure!(folder.to_string().contains("compare-sites.ipynb"), "{folder}");
+    ensure!(
+        stranger == StatusCode::FORBIDDEN,
+        "somebody without the token: {stranger}"
+    );
+    for (notebook, shown) in [
+        ("compare-sites.ipynb", "every site holds the same rows"),
+        ("explore-a-topic.ipynb", "public.orders"),
+    ] {
+        let executed = cluster.in_notebooks(&["execute", notebook]).await?;
+        ensure!(
+            executed.contains(shown),
+            "{notebook} does not show `{shown}`:\n{executed}"
+        );
+    }
+    let write = "from sites import connect; connect('client-1').execute(\"update orders set paid = true\")";
+    let refused = cluster.in_notebooks(&["python", "-c", write]).await;
+    ensure!(
+        refused
+            .as_ref()
+            .is_err_and(|error| format!("{error:#}").contains("read-only transaction")),
+        "{refused:?}"
+    );
+    let elsewhere = "import socket; socket.create_connection(('shop-clickhouse', 8123), 3)";
+    let closed = cluster.in_notebooks(&["python", "-c", elsewhere]).await;
+    ensure!(
+        closed
+            .as_ref()
+            .is_err_and(|error| format!("{error:#}").contains("timed out")),
+        "{closed:?}"
+    );
+    Ok(())
 }
 
 /// Waits until `verify` finds no difference.

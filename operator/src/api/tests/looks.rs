@@ -1,4 +1,4 @@
-//! spec.console and spec.analytics.superset.
+//! spec.console, spec.analytics.superset and spec.analytics.notebooks.
 
 use super::*;
 
@@ -43,6 +43,27 @@ fn a_superset_has_an_image_and_a_volume() {
     refused(
         "/spec/analytics",
         superset(json!({ "image": "superset:6", "storage": { "size": "1Mi" } })),
+        "storage.size must be a quantity of at least 64Mi",
+    );
+}
+
+#[test]
+fn notebooks_have_an_image_and_a_volume_and_only_look() {
+    let notebooks = |notebooks: Value| json!({ "notebooks": notebooks });
+    for wanted in [
+        json!({ "image": "notebooks:4" }),
+        json!({ "image": "notebooks:4", "writes": true, "storage": { "size": "2Gi", "class": "fast" } }),
+    ] {
+        accepted("/spec/analytics", notebooks(wanted));
+    }
+    refused(
+        "/spec/analytics",
+        notebooks(json!({ "image": "a notebook" })),
+        "analytics.notebooks.image must be an image reference",
+    );
+    refused(
+        "/spec/analytics",
+        notebooks(json!({ "image": "notebooks:4", "storage": { "size": "lots" } })),
         "storage.size must be a quantity of at least 64Mi",
     );
 }

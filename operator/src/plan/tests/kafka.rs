@@ -17,7 +17,7 @@ fn external() -> Value {
     set(
         &mut resource,
         "/spec/analytics",
-        json!({ "clickhouse": { "managed": {} } }),
+        json!({ "clickhouse": { "managed": {} }, "notebooks": { "image": "example/notebooks:1" } }),
     );
     resource
 }
@@ -37,7 +37,7 @@ fn given(resource: Value) -> ValidatedCluster {
     seen(resource, &[("username", "ada"), ("password", "hunter2")])
 }
 
-const SPEAKERS: [&str; 7] = [
+const SPEAKERS: [&str; 8] = [
     "demo-server-connector",
     "demo-server-sink",
     "demo-client-2-connector",
@@ -45,6 +45,7 @@ const SPEAKERS: [&str; 7] = [
     "demo-counter",
     "demo-analytics",
     "demo-console",
+    "demo-notebooks",
 ];
 
 #[test]

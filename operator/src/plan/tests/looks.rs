@@ -1,9 +1,9 @@
-//! A console for Kafka and Superset: what there is of them, and who reaches them.
+//! A console for Kafka, Superset and JupyterLab: what there is of them, and who reaches them.
 
 use super::*;
 use crate::fixture::{resource, set, with};
 
-/// Both, and a cut that must not matter to them.
+/// All of them, and a cut that must not matter to them.
 pub fn wanted() -> ValidatedCluster {
     let mut resource = resource();
     set(&mut resource, "/spec/partition", json!({ "clients": [2] }));
@@ -15,7 +15,10 @@ pub fn wanted() -> ValidatedCluster {
     set(
         &mut resource,
         "/spec/analytics",
-        json!({ "superset": { "image": "superset:6", "storage": { "class": "fast" } } }),
+        json!({
+            "superset": { "image": "superset:6", "storage": { "class": "fast" } },
+            "notebooks": { "image": "notebooks:4", "storage": { "size": "3Gi" } },
+        }),
     );
     validated(resource)
 }
@@ -30,14 +33,16 @@ fn lets_in(objects: &Objects, policy: &str, who: &Value) -> bool {
 }
 
 #[test]
-fn there_is_neither_unless_somebody_asks() {
+fn there_is_none_unless_somebody_asks() {
     let everything: String = plan(&valid()).apply.iter().map(|o| o.body.to_string()).collect();
-    assert!(!everything.contains("superset") && !everything.contains("console"));
+    for name in ["superset", "console", "notebooks"] {
+        assert!(!everything.contains(name), "{name}");
+    }
     assert!(
         plan(&valid())
             .secrets
             .iter()
-            .all(|wanted| wanted.opens != secrets::Opens::Superset)
+            .all(|wanted| ![secrets::Opens::Superset, secrets::Opens::Notebooks].contains(&wanted.opens))
     );
 }
 
@@ -189,4 +194,69 @@ fn superset_reaches_clickhouse_where_there_is_one() {
         "demo-clickhouse",
         &selects("superset")
     ));
+}
+
+#[test]
+fn notebooks_are_told_where_sites_and_kafka_are_and_only_look_unless_somebody_says_otherwise() {
+    let pod = |cluster: &ValidatedCluster| templates(&plan(cluster))["demo-notebooks"]["spec"].clone();
+    let mut cluster = wanted();
+    let looking = pod(&cluster);
+    let container = &looking["containers"][0];
+    assert_eq!(
+        (&container["image"], &container["ports"][0]["containerPort"]),
+        (&json!("notebooks:4"), &json!(8888))
+    );
+    let env = container["env"].as_array().unwrap();
+    for (name, value) in [
+        ("SYNC_CLUSTER", "demo"),
+        ("SYNC_SITES_DIR", "/etc/synccluster/sites"),
+        ("KAFKA_BOOTSTRAP_SERVERS", "demo-kafka:9092"),
+        ("JUPYTER_TOKEN_FILE", "/etc/synccluster/access/token"),
+        ("PGOPTIONS", "-c default_transaction_read_only=on"),
+    ] {
+        assert!(env.contains(&json!({ "name": name, "value": value })), "{name}");
+    }
+    let sites = looking["volumes"][0]["projected"]["sources"].as_array().unwrap();
+    assert_eq!(sites.len(), 4, "a folder for each site");
+    assert_eq!(looking["volumes"][1]["secret"]["secretName"], "demo-notebooks");
+    cluster.notebooks.as_mut().unwrap().writes = true;
+    assert!(!pod(&cluster)["containers"][0]["env"].to_string().contains("PGOPTIONS"));
+}
+
+#[test]
+fn notebooks_keep_what_people_write_and_let_in_who_has_the_token() {
+    let objects = plan(&wanted());
+    let set = &named(&objects, Kind::StatefulSet, "demo-notebooks").unwrap()["spec"];
+    let claim = &set["volumeClaimTemplates"][0]["spec"];
+    assert_eq!(claim["resources"]["requests"]["storage"], "3Gi");
+    let secret = objects
+        .secrets
+        .iter()
+        .find(|wanted| wanted.name == "demo-notebooks")
+        .unwrap();
+    let secret = secrets::secret(&wanted(), secret, &mut || "a word".to_owned());
+    assert_eq!(secret["stringData"], json!({ "token": "a word" }));
+    assert_eq!(secret["metadata"]["ownerReferences"][0]["uid"], wanted().uid);
+}
+
+#[test]
+fn notebooks_reach_every_site_and_kafka_and_nothing_else() {
+    let objects = plan(&wanted());
+    let policy = named(&objects, Kind::NetworkPolicy, "demo-notebooks").unwrap();
+    assert_eq!(
+        policy["spec"]["egress"],
+        json!([
+            { "to": [selects("postgres")], "ports": [{ "protocol": "TCP", "port": 5432 }] },
+            { "to": [selects("kafka")], "ports": [{ "protocol": "TCP", "port": 9092 }] },
+        ])
+    );
+    let people = json!([{ "podSelector": { "matchLabels": { names::ACCESS_LABEL: "demo-notebooks" } } }]);
+    assert_eq!(
+        policy["spec"]["ingress"],
+        json!([{ "from": people, "ports": [{ "protocol": "TCP", "port": 8888 }] }])
+    );
+    for policy in ["demo-kafka", "demo-server-postgres", "demo-client-2-postgres"] {
+        assert!(lets_in(&objects, policy, &selects("notebooks")), "{policy}");
+        assert!(!lets_in(&plan(&valid()), policy, &selects("notebooks")), "{policy}");
+    }
 }
