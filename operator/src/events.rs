@@ -117,6 +117,7 @@ fn of_topics(old: &SyncClusterStatus, new: &SyncClusterStatus) -> Vec<Event> {
         match said.state {
             ResnapshotState::Done => events.push(normal("SentOnceMore", "Resnapshot", note)),
             ResnapshotState::Refused => events.push(warning("ResnapshotRefused", "Resnapshot", note)),
+            ResnapshotState::Failing => events.push(warning("ResnapshotFailing", "Resnapshot", note)),
             ResnapshotState::Waiting | ResnapshotState::Sending => {}
         }
     }

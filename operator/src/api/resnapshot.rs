@@ -34,6 +34,8 @@ pub enum ResnapshotState {
     Sending,
     /// It cannot be done as it is written.
     Refused,
+    /// It does not go on: a table cannot be read, say. It is tried again until it does.
+    Failing,
     /// Kafka has every row. The annotation goes.
     Done,
 }

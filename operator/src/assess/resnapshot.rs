@@ -61,6 +61,9 @@ fn progress(observed: &Observed, site: Site, id: &str) -> (ResnapshotState, Stri
     if let Some(problem) = &taken.problem {
         return (ResnapshotState::Refused, problem.clone());
     }
+    if let Some(error) = &taken.error {
+        return (ResnapshotState::Failing, error.clone());
+    }
     let expected = taken
         .expected
         .map_or(String::new(), |expected| format!(" of about {expected}"));

@@ -40,7 +40,7 @@ use tokio_postgres::Client;
 use tokio_util::sync::CancellationToken;
 
 /// How long anything may take before a test fails.
-pub const PATIENCE: Duration = Duration::from_secs(40);
+pub const PATIENCE: Duration = Duration::from_mins(2);
 /// The digest's interval here.
 const DIGEST_INTERVAL: Duration = Duration::from_secs(1);
 

@@ -31,7 +31,7 @@ use tokio_postgres::Client;
 use crate::{
     envelope::{self, Change, Open, Origin, Record},
     progress::Progress,
-    resnapshot::Resnapshot,
+    resnapshot::{Resnapshot, book},
     run::Uplink,
     slot::{self, Need, PUBLICATION},
     snapshot, topic,
@@ -267,11 +267,19 @@ impl Session<'_> {
     /// Takes up what was asked for since; at the start of a session also what was asked for before.
     async fn take_request(&mut self, first: bool) -> Result<(), Error> {
         let asked = self.uplink.requests.take();
-        if first || asked.is_some() {
+        if first || asked.is_some() || self.resnapshot.is_due() {
             self.resnapshot = Resnapshot::load(&self.sql, &self.uplink.postgres, asked.as_ref()).await?;
-            self.state.edit().resnapshot = self.resnapshot.status().cloned();
+            self.tell_resnapshot();
         }
         Ok(())
+    }
+
+    fn tell_resnapshot(&self) {
+        let now = self.resnapshot.status().cloned();
+        let before = std::mem::replace(&mut self.state.edit().resnapshot, now.clone());
+        if let Some(now) = now {
+            book::announce(before.as_ref(), &now);
+        }
     }
 
     /// Between two transactions: sends a chunk whose watermark the stream has reached, and reads the next.
@@ -290,9 +298,12 @@ impl Session<'_> {
         let acknowledged = Arc::clone(&self.acknowledged);
         let settled = |number| acknowledged.progress().settled(number);
         if self.resnapshot.acknowledge(&self.sql, settled).await? {
-            self.state.edit().resnapshot = self.resnapshot.status().cloned();
+            self.tell_resnapshot();
         }
-        self.resnapshot.read(&self.origin).await
+        if self.resnapshot.read(&self.origin).await? {
+            self.tell_resnapshot();
+        }
+        Ok(())
     }
 
     async fn take(&mut self, message: pgoutput::Message) -> Result<(), Error> {

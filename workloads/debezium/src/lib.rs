@@ -9,6 +9,7 @@
 //! reads the slot: it is waited for, since a slot has one reader. So an engine follows the other at the slot's position, and nothing is lost.
 
 pub mod lag;
+pub mod notifications;
 pub mod request;
 pub mod resnapshot;
 pub mod rest;

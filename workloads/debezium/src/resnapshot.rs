@@ -4,12 +4,17 @@
 //! changed between the two: so each row is sent at the place of the stream where it was read. How far it is stands in Connect's offsets, which
 //! are written when Kafka has what lies before; the rows are counted in the topic.
 //!
+//! Of a table that it cannot read Debezium says so in a notification, and goes on as if it had been sent; where others were asked for with it,
+//! it stops at the next. So it is asked for one table after the other, and none is taken for sent without the notification that it was.
+//!
 //! Crash windows: a worker that ends forgets its snapshot. The next is asked for the table that was being sent, from its beginning, and for
-//! those after it. A signal the slot was not told of is read again, and its tables are sent twice.
+//! those after it. A signal the slot was not told of is read again, and its table is sent twice.
+
+use std::{collections::VecDeque, time::Instant};
 
 use serde_json::json;
 use synccluster_connector::{
-    resnapshot::{book, literal, missing},
+    resnapshot::{AGAIN_AFTER, book, literal, missing, unreadable},
     slot::PUBLICATION,
     snapshot,
 };
@@ -23,6 +28,7 @@ use synccluster_runtime::clock::now_millis;
 use tokio_postgres::Client;
 
 use crate::{
+    notifications::{Notifications, Scan},
     rest::Incremental,
     session::Error,
     topic::{Rows, Topic},
@@ -31,13 +37,22 @@ use crate::{
 /// What is asked for, and how far it is.
 pub struct Resnapshot {
     status: ResnapshotStatus,
-    /// What Debezium is doing; absent when it is done, or cannot be.
-    work: Option<Work>,
+    stage: Stage,
 }
 
+enum Stage {
+    Sends(Work),
+    /// It cannot be done, since then.
+    Stopped(Instant),
+    Done,
+}
+
+/// Debezium sends the first of the tables.
 struct Work {
+    left: VecDeque<TableName>,
     /// Asked for at this position of the WAL or before it.
     asked_at: Lsn,
+    notifications: Notifications,
     rows: Rows,
     /// Rows that were sent before this worker was asked.
     before: u64,
@@ -49,6 +64,7 @@ impl Resnapshot {
         sql: &Client,
         topic: &Topic,
         end: i64,
+        notifications: Notifications,
         asked: Option<&ResnapshotRequest>,
     ) -> Result<Option<Self>, Error> {
         if let Some(request) = asked {
@@ -57,21 +73,27 @@ impl Resnapshot {
         let Some(book::Entry { mut status, .. }) = book::read(sql).await? else {
             return Ok(None);
         };
-        let mut work = None;
-        if !status.done {
-            let tables = snapshot::names(sql, PUBLICATION).await?;
-            status.problem = missing(tables.iter(), status.only.as_deref());
-            if status.problem.is_none() {
-                let rows = topic.rows(end)?;
-                work = Some(Work {
-                    asked_at: signal(sql, &status, &left(tables, &status)).await?,
-                    rows,
-                    before: status.rows,
-                });
-            }
-            book::announce(&status);
+        if status.done {
+            let stage = Stage::Done;
+            return Ok(Some(Self { status, stage }));
         }
-        Ok(Some(Self { status, work }))
+        let tables = snapshot::names(sql, PUBLICATION).await?;
+        status.problem = missing(tables.iter(), status.only.as_deref());
+        let mut this = Self {
+            stage: Stage::Stopped(Instant::now()),
+            status,
+        };
+        if this.status.problem.is_none() {
+            let work = Work {
+                left: left(tables, &this.status).into(),
+                asked_at: Lsn(0),
+                notifications,
+                rows: topic.rows(end)?,
+                before: this.status.rows,
+            };
+            this.ask(sql, work).await?;
+        }
+        Ok(Some(this))
     }
 
     /// For `/status`.
@@ -81,28 +103,68 @@ impl Resnapshot {
 
     /// Whether there is anything to look at.
     pub fn runs(&self) -> bool {
-        self.work.is_some()
+        matches!(self.stage, Stage::Sends(_))
+    }
+
+    /// Whether it could not be done a while ago: then it is begun again.
+    pub fn is_due(&self) -> bool {
+        matches!(self.stage, Stage::Stopped(since) if since.elapsed() >= AGAIN_AFTER)
     }
 
     /// Takes in what Connect has written down, and after that what the topic has up to `end`.
     pub async fn look(&mut self, sql: &Client, offset: Option<Incremental>, end: i64) -> Result<(), Error> {
-        let Some(work) = &mut self.work else { return Ok(()) };
+        let Stage::Sends(work) = &mut self.stage else {
+            return Ok(());
+        };
         let all = work.rows.count(end).await?;
         self.status.rows = work.before + work.rows.counted();
-        let Some(Incremental { lsn, left }) = offset.filter(|offset| offset.lsn >= work.asked_at) else {
+        let Some(Incremental { left, .. }) = offset.filter(|offset| offset.lsn >= work.asked_at) else {
             return mark(sql, &self.status.id).await;
         };
-        if left.first() != self.status.table.as_ref() && !left.is_empty() {
-            self.status.table = left.into_iter().next();
-            book::advance(sql, &self.status, &[]).await?;
-        } else if left.is_empty() && all {
-            self.status.table = None;
-            self.status.done = true;
-            self.status.done_at = Some(now_millis());
-            book::advance(sql, &self.status, &[]).await?;
+        if !left.is_empty() || !all {
+            return Ok(());
+        }
+        let stopped = Stage::Stopped(Instant::now());
+        let Stage::Sends(mut work) = std::mem::replace(&mut self.stage, stopped) else {
+            return Ok(());
+        };
+        let Some(table) = work.left.front() else { return Ok(()) };
+        match work.notifications.scan(table)? {
+            Scan::Sent => {
+                work.left.pop_front();
+                let there = snapshot::names(sql, PUBLICATION).await?;
+                work.left.retain(|table| there.contains(table));
+                self.ask(sql, work).await
+            }
+            Scan::Failed(status) => {
+                let why = unreadable(sql, table).await?;
+                self.status.error = Some(why.unwrap_or_else(|| {
+                    format!("Debezium could not read {table} ({status}), and its rows are not sent: the connector's log says why; it is tried again")
+                }));
+                Ok(())
+            }
+        }
+    }
+
+    /// Asks for the next table, if it can be read; all is done when there is none.
+    async fn ask(&mut self, sql: &Client, mut work: Work) -> Result<(), Error> {
+        let next = work.left.front().cloned();
+        self.status.table = next.as_ref().map(ToString::to_string);
+        self.status.done = next.is_none();
+        self.status.done_at = self.status.done.then(now_millis);
+        book::advance(sql, &self.status, &[]).await?;
+        let Some(table) = next else {
             sql.execute("delete from sync.debezium_signal", &[]).await?;
-            self.work = None;
-            tracing::info!(id = self.status.id, rows = self.status.rows, %lsn, "every row was sent once more");
+            self.stage = Stage::Done;
+            let ResnapshotStatus { id, rows, .. } = &self.status;
+            tracing::info!(id, rows, "every row was sent once more");
+            return Ok(());
+        };
+        self.status.error = unreadable(sql, &table).await?;
+        if self.status.error.is_none() {
+            work.notifications.skip()?;
+            work.asked_at = signal(sql, &self.status, &table).await?;
+            self.stage = Stage::Sends(work);
         }
         Ok(())
     }
@@ -119,14 +181,13 @@ fn left(mut tables: Vec<TableName>, status: &ResnapshotStatus) -> Vec<TableName>
     tables
 }
 
-/// Asks; the position behind the question.
-async fn signal(sql: &Client, status: &ResnapshotStatus, tables: &[TableName]) -> Result<Lsn, Error> {
-    let tables: Vec<String> = tables.iter().map(table_pattern).collect();
-    let mut data = json!({ "type": "incremental", "data-collections": tables });
-    if let Some(only) = &status.only {
-        let tombstones = table_pattern(&TableName::new(TOMBSTONES.0, TOMBSTONES.1));
+/// Asks for a table; the position behind the question.
+async fn signal(sql: &Client, status: &ResnapshotStatus, table: &TableName) -> Result<Lsn, Error> {
+    let pattern = table_pattern(table);
+    let mut data = json!({ "type": "incremental", "data-collections": [pattern] });
+    if let Some(only) = status.only.as_ref().filter(|_| table.is(TOMBSTONES)) {
         data["additional-conditions"] =
-            json!([{ "data-collection": tombstones, "filter": format!("relation = {}", literal(only)) }]);
+            json!([{ "data-collection": pattern, "filter": format!("relation = {}", literal(only)) }]);
     }
     write(sql, &status.id, "execute-snapshot", &data.to_string()).await?;
     let row = sql.query_one("select pg_current_wal_insert_lsn()::text", &[]).await?;
@@ -166,6 +227,7 @@ mod tests {
                 done: false,
                 done_at: None,
                 problem: None,
+                error: None,
             };
             left(tables(), &status)
                 .iter()

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use rdkafka::error::KafkaError;
 use synccluster_connector::{
+    resnapshot::book,
     slot::{self, Need, PUBLICATION},
     snapshot::names,
 };
@@ -19,6 +20,7 @@ use tokio_postgres::Client;
 
 use crate::{
     lag::Lag,
+    notifications::Notifications,
     resnapshot::Resnapshot,
     rest::{self, Offset, Rest},
     run::Debezium,
@@ -77,6 +79,9 @@ pub enum Error {
     /// It does not answer.
     #[error(transparent)]
     Rest(#[from] rest::Error),
+    /// What Debezium says of tables.
+    #[error("Debezium's notifications cannot be read: {0}; trying again")]
+    Notifications(#[from] std::io::Error),
     /// Postgres does not say where its WAL ends.
     #[error("Postgres did not tell a position of its WAL; trying again")]
     Position,
@@ -368,9 +373,10 @@ impl Session<'_> {
     /// Has rows sent once more that are asked for, with a worker that is `fresh` also those that were asked for before.
     async fn send_again(&mut self, fresh: bool) -> Result<(), Error> {
         let asked = self.uplink.resnapshots.take();
-        if fresh || asked.is_some() {
+        if fresh || asked.is_some() || self.resnapshot.as_ref().is_some_and(Resnapshot::is_due) {
             let (_, end) = self.ends;
-            self.resnapshot = Resnapshot::begin(&self.sql, &self.topic, end, asked.as_ref()).await?;
+            let notifications = Notifications::of(&self.uplink.launch.folder);
+            self.resnapshot = Resnapshot::begin(&self.sql, &self.topic, end, notifications, asked.as_ref()).await?;
         } else if let Some(resnapshot) = self.resnapshot.as_mut().filter(|resnapshot| resnapshot.runs()) {
             // In this order: what Connect has written down lies before the topic's end.
             let offset = self.rest.incremental().await?;
@@ -379,7 +385,11 @@ impl Session<'_> {
         } else {
             return Ok(());
         }
-        self.state.edit().resnapshot = self.resnapshot.as_ref().map(|resnapshot| resnapshot.status().clone());
+        let now = self.resnapshot.as_ref().map(|resnapshot| resnapshot.status().clone());
+        let before = std::mem::replace(&mut self.state.edit().resnapshot, now.clone());
+        if let Some(now) = now {
+            book::announce(before.as_ref(), &now);
+        }
         Ok(())
     }
 

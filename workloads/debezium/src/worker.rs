@@ -12,6 +12,8 @@ use std::{
 use synccluster_runtime::kafka::{Kafka, Security, security};
 use tokio::process::{Child, Command};
 
+use crate::notifications::log4j;
+
 /// How a worker is started.
 #[derive(Clone, Debug)]
 pub struct Launch {
@@ -82,6 +84,8 @@ impl Worker {
         let file = launch.folder.join("worker.properties");
         let text = properties(launch, kafka.bootstrap_servers(), security.as_ref());
         write_secretly(&file, &text).map_err(in_folder(&file))?;
+        let logging = launch.folder.join("log4j2.properties");
+        fs::write(&logging, log4j(&launch.folder)).map_err(in_folder(&logging))?;
         let (program, before) = launch.java.split_first().map_or(("java", &[][..]), |(p, b)| (p, b));
         let mut command = Command::new(program);
         command
@@ -92,7 +96,7 @@ impl Worker {
                 "-XX:+ExitOnOutOfMemoryError",
             ])
             .arg(format!("-Xmx{}", launch.heap))
-            .arg("-Dorg.apache.logging.log4j.level=WARN")
+            .arg(format!("-Dlog4j2.configurationFile={}", logging.display()))
             .arg(format!("-Djava.io.tmpdir={}", launch.folder.display()))
             .arg("-cp")
             .arg(launch.libs.join("*"))

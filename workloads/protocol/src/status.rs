@@ -187,8 +187,11 @@ pub struct ResnapshotStatus {
     pub done: bool,
     /// When the last was.
     pub done_at: Option<Millis>,
-    /// Why it cannot be done, with what to do.
+    /// Why it cannot be done as it was asked for, with what to do.
     pub problem: Option<String>,
+    /// Why it does not go on, with what to do; it is tried again.
+    #[serde(default)]
+    pub error: Option<String>,
 }
 
 /// What a sink is doing.

@@ -26,6 +26,7 @@ fn taken(id: &str, done: bool) -> ResnapshotStatus {
         done,
         done_at: done.then_some(NOW * 1000),
         problem: None,
+        error: None,
     }
 }
 
@@ -60,6 +61,23 @@ fn a_request_is_told_under_one_name_until_it_is_done_and_then_its_annotation_goe
     assert_eq!(step(&cluster, &seen, &sending), Step::Nothing);
     let site = sending.sites.iter().find(|site| site.name == "client-2").unwrap();
     assert_eq!(site.snapshot.as_ref().unwrap().rows, 1000);
+
+    // What does not go on says why and keeps its name: the connector tries again.
+    connector(&mut seen, Site::Client(2)).resnapshot = Some(ResnapshotStatus {
+        error: Some("cannot read public.todos: grant select".to_owned()),
+        ..taken(&said.id, false)
+    });
+    let sending = assess(&cluster, &seen, &sending, after(6));
+    let failing = sending.resnapshot.clone().unwrap();
+    assert_eq!(
+        (&failing.id, failing.state, &*failing.message),
+        (
+            &said.id,
+            ResnapshotState::Failing,
+            "cannot read public.todos: grant select"
+        )
+    );
+    assert_eq!(step(&cluster, &seen, &sending), Step::Nothing);
 
     connector(&mut seen, Site::Client(2)).resnapshot = Some(taken(&said.id, true));
     let done = assess(&cluster, &seen, &sending, after(7));

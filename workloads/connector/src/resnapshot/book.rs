@@ -47,21 +47,25 @@ pub async fn read(client: &Client) -> Result<Option<Entry>, Error> {
                 done: done_at.is_some(),
                 done_at,
                 problem: None,
+                error: None,
             },
             after: row.get(3),
         }
     }))
 }
 
-/// Into the log, what a connector goes on with.
-pub fn announce(status: &ResnapshotStatus) {
-    tracing::info!(
-        id = status.id,
-        only = status.only,
-        rows = status.rows,
-        problem = status.problem,
-        "rows are sent once more"
-    );
+/// Into the log, what a connector goes on with, or why it does not, where that is news.
+pub fn announce(before: Option<&ResnapshotStatus>, status: &ResnapshotStatus) {
+    let ResnapshotStatus { id, only, rows, .. } = status;
+    let said = |status: &ResnapshotStatus| status.problem.clone().or_else(|| status.error.clone());
+    let (known, why) = (before.filter(|before| before.id == *id), said(status));
+    if known.is_some_and(|before| said(before) == why) || (known.is_none() && status.done) {
+        return;
+    }
+    match why {
+        Some(why) => tracing::warn!(id, only, why, "rows cannot be sent once more; it is tried again"),
+        None => tracing::info!(id, only, rows, "rows are sent once more"),
+    }
 }
 
 /// Writes down how far it is.

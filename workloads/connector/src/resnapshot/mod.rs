@@ -13,9 +13,12 @@
 //! Crash windows: how far it is, is written down after Kafka has acknowledged a chunk. What was sent after that is sent again.
 
 pub mod book;
-mod window;
+pub mod window;
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
 
 use axum::{Json, Router, http::StatusCode, routing::put};
 use bytes::Bytes;
@@ -31,7 +34,10 @@ use synccluster_runtime::{
     clock::now_millis,
     postgres::{self, PostgresSecret},
 };
-use tokio_postgres::Client;
+use tokio_postgres::{
+    Client,
+    error::{Severity, SqlState},
+};
 
 use crate::{
     envelope::{self, Origin, Record},
@@ -46,6 +52,8 @@ use window::Window;
 const ROWS: usize = 1000;
 /// Bytes of a chunk, as text: rows may be large, and a connector is small.
 const BYTES: usize = 1 << 20;
+/// When what could not be done is tried again.
+pub const AGAIN_AFTER: Duration = Duration::from_secs(10);
 
 /// What is asked for, and how far it is.
 #[derive(Default)]
@@ -58,6 +66,8 @@ struct Job {
     status: ResnapshotStatus,
     /// Absent when it is done, or cannot be.
     work: Option<Work>,
+    /// Since when it could not be.
+    stopped: Instant,
 }
 
 struct Work {
@@ -68,12 +78,14 @@ struct Work {
     reading: Client,
 }
 
-/// A table, or the part of the tombstones that is about it.
-struct Portion {
-    table: Table,
+/// A table, or a part of its rows, like the tombstones that are about another.
+pub struct Portion {
+    /// The table.
+    pub table: Table,
     /// Types of the key's columns.
-    types: Vec<String>,
-    condition: Option<String>,
+    pub types: Vec<String>,
+    /// What its rows have to meet, as SQL.
+    pub condition: Option<String>,
 }
 
 #[derive(Default)]
@@ -107,17 +119,21 @@ impl Resnapshot {
         let mut status = entry.status;
         let mut work = None;
         if !status.done {
-            let reading = postgres::connect_once(postgres, "synccluster-connector resnapshot").await?;
-            snapshot::settle(&reading).await?;
-            reading.batch_execute("set standard_conforming_strings = on").await?;
+            let reading = connect(postgres).await?;
             match portions(&reading, status.only.as_deref()).await? {
-                Ok(left) => work = Some(Work::from(left, status.table.as_deref(), entry.after, reading)),
+                Ok(left) => {
+                    let ready = Work::from(left, status.table.as_deref(), entry.after, reading);
+                    if let Some(next) = ready.left.last() {
+                        status.error = unreadable(&ready.reading, &next.table.name).await?;
+                    }
+                    work = status.error.is_none().then_some(ready);
+                }
                 Err(problem) => status.problem = Some(problem),
             }
-            book::announce(&status);
         }
+        let stopped = Instant::now();
         Ok(Self {
-            job: Some(Job { status, work }),
+            job: Some(Job { status, work, stopped }),
             stage: Stage::Read,
         })
     }
@@ -125,6 +141,12 @@ impl Resnapshot {
     /// For `/status`.
     pub fn status(&self) -> Option<&ResnapshotStatus> {
         self.job.as_ref().map(|job| &job.status)
+    }
+
+    /// Whether it could not be done a while ago: then it is loaded again.
+    pub fn is_due(&self) -> bool {
+        let job = self.job.as_ref().filter(|job| job.work.is_none() && !job.status.done);
+        job.is_some_and(|job| job.stopped.elapsed() >= AGAIN_AFTER)
     }
 
     /// Whether the stream's position is waited for.
@@ -139,22 +161,24 @@ impl Resnapshot {
         }
     }
 
-    /// Reads the next chunk, if one is due. The stream waits meanwhile, and no transaction is open in it.
-    pub async fn read(&mut self, origin: &Origin) -> Result<(), Error> {
-        let (Stage::Read, Some(Job { work: Some(work), .. })) = (&self.stage, &self.job) else {
-            return Ok(());
+    /// Reads the next chunk, if one is due. The stream waits meanwhile, and no transaction is open in it. A table that cannot be read stops
+    /// this and nothing else; whether it was stopped.
+    pub async fn read(&mut self, origin: &Origin) -> Result<bool, Error> {
+        let (Stage::Read, Some(job)) = (&self.stage, &mut self.job) else {
+            return Ok(false);
         };
-        let Some(portion) = work.left.last() else { return Ok(()) };
-        let (rows, table_done) = chunk(&work.reading, portion, &work.after).await?;
-        let watermark: String = work
-            .reading
-            .query_one(
-                "select pg_logical_emit_message(true, 'synccluster', 'watermark')::text",
-                &[],
-            )
-            .await?
-            .get(0);
-        let watermark: Lsn = watermark.parse().map_err(|_| Error::Watermark)?;
+        let Some(work) = &job.work else { return Ok(false) };
+        let Some(portion) = work.left.last() else {
+            return Ok(false);
+        };
+        let (rows, table_done) = match chunk(&work.reading, portion, &work.after).await {
+            Err(Error::Postgres(error)) if let Some(why) = refusal(&portion.table.name, &error) => {
+                (job.status.error, job.work, job.stopped) = (Some(why), None, Instant::now());
+                return Ok(true);
+            }
+            chunk => chunk?,
+        };
+        let watermark = watermark(&work.reading).await?;
         // One before, because a commit may begin at the watermark itself, and is newer.
         let at = Lsn(watermark.0.saturating_sub(1));
         let records: Vec<Record> = rows
@@ -167,7 +191,7 @@ impl Resnapshot {
             table_done,
         };
         self.stage = Stage::Open(Window::new(watermark, records), reached);
-        Ok(())
+        Ok(false)
     }
 
     /// What is to be sent now that the stream is at this position and no transaction is open in it, with the watermark; then [`Self::sent`] is due.
@@ -199,6 +223,7 @@ impl Resnapshot {
             Some(Job {
                 status,
                 work: Some(work),
+                ..
             }),
         ) = (&self.stage, &mut self.job)
         else {
@@ -283,8 +308,47 @@ pub fn missing<'a>(tables: impl Iterator<Item = &'a TableName>, only: Option<&st
     (!there).then(|| format!("there is no enrolled table {only} here, but {}", known.join(", ")))
 }
 
+/// Why a table cannot be read, with what to do; `None`: it can.
+pub async fn unreadable(client: &Client, table: &TableName) -> Result<Option<String>, tokio_postgres::Error> {
+    let statement = format!("select from {} limit 1", catalog::quote_table(table));
+    match client.batch_execute(&statement).await {
+        Ok(()) => Ok(None),
+        Err(error) => refusal(table, &error).map(Some).ok_or(error),
+    }
+}
+
+/// Why a table cannot be read, with what to do, where Postgres refused that and the connection lives on.
+pub fn refusal(table: &TableName, error: &tokio_postgres::Error) -> Option<String> {
+    let refused = error.as_db_error()?;
+    let remedy = match *refused.code() {
+        SqlState::INSUFFICIENT_PRIVILEGE => {
+            format!("grant select on {} to sync_connector", catalog::quote_table(table))
+        }
+        _ => "mend that".to_owned(),
+    };
+    let why = postgres::describe(error);
+    (refused.parsed_severity() == Some(Severity::Error)).then(|| {
+        format!("the connector cannot read {table}: {why}. Its rows are not sent: {remedy}; it is tried again")
+    })
+}
+
+/// A session that reads what is sent once more.
+pub async fn connect(postgres: &PostgresSecret) -> Result<Client, Error> {
+    let reading = postgres::connect_once(postgres, "synccluster-connector resnapshot").await?;
+    snapshot::settle(&reading).await?;
+    reading.batch_execute("set standard_conforming_strings = on").await?;
+    Ok(reading)
+}
+
+/// A position behind every commit that this session has seen.
+pub async fn watermark(reading: &Client) -> Result<Lsn, Error> {
+    let statement = "select pg_logical_emit_message(true, 'synccluster', 'watermark')::text";
+    let watermark: String = reading.query_one(statement, &[]).await?.get(0);
+    watermark.parse().map_err(|_| Error::Watermark)
+}
+
 /// The tables that are sent, in the order of their names; `Err`: why none is.
-async fn portions(client: &Client, only: Option<&str>) -> Result<Result<Vec<Portion>, String>, Error> {
+pub async fn portions(client: &Client, only: Option<&str>) -> Result<Result<Vec<Portion>, String>, Error> {
     let tables = snapshot::tables(client, PUBLICATION).await?;
     if let Some(problem) = missing(tables.iter().map(|table| &table.name), only) {
         return Ok(Err(problem));
@@ -321,7 +385,7 @@ async fn portions(client: &Client, only: Option<&str>) -> Result<Result<Vec<Port
 }
 
 /// The rows behind a key, and whether they are the last.
-async fn chunk(client: &Client, portion: &Portion, after: &[String]) -> Result<(Vec<Vec<Datum>>, bool), Error> {
+pub async fn chunk(client: &Client, portion: &Portion, after: &[String]) -> Result<(Vec<Vec<Datum>>, bool), Error> {
     let key: Vec<String> = portion.table.key.iter().map(|column| quote(column)).collect();
     let key = key.join(", ");
     let mut conditions: Vec<String> = portion.condition.iter().cloned().collect();
