@@ -24,6 +24,7 @@ use synccluster_protocol::{
 };
 use synccluster_runtime::{
     health::Health,
+    kafka::Kafka as Brokers,
     postgres::PostgresSecret,
     workload::{State, supervise},
 };
@@ -50,8 +51,8 @@ pub struct Engine {
 
 impl Engine {
     /// In place of a site's connector, which must have been left out.
-    pub fn start(world: &World, site: Site, bootstrap: &str) -> Result<Self> {
-        Self::beside(&world.cluster, site, &world.at(site).postgres, bootstrap, "")
+    pub fn start(world: &World, site: Site, kafka: impl Into<Brokers>) -> Result<Self> {
+        Self::beside(&world.cluster, site, &world.at(site).postgres, kafka, "")
     }
 
     /// For any cluster at any database: the database needs nothing but schema `sync`.
@@ -59,10 +60,10 @@ impl Engine {
         cluster: &ClusterName,
         site: Site,
         postgres: &Postgres,
-        bootstrap: &str,
+        kafka: impl Into<Brokers>,
         template: &str,
     ) -> Result<Self> {
-        let parts = connect()?;
+        let (parts, kafka) = (connect()?, kafka.into());
         let folder = std::env::temp_dir().join(format!("synccluster-connect-{cluster}-{}", rand::random::<u32>()));
         std::fs::create_dir_all(&folder)?;
         let secret = postgres.secret_dir(Role::Connector);
@@ -75,7 +76,7 @@ impl Engine {
             postgres_folder: secret,
             secrets: folder.join("secrets"),
             template: Template::parse(template)?,
-            kafka: bootstrap.into(),
+            kafka: kafka.clone(),
             launch: Launch {
                 // A test that is killed leaves no Java behind.
                 java: ["setpriv", "--pdeathsig=KILL", "--", "java"]
@@ -93,7 +94,7 @@ impl Engine {
             retry: Mutex::new(Retry::default()),
             began: Instant::now(),
         };
-        let state = Arc::new(State::new(cluster.clone(), site, &bootstrap.into()));
+        let state = Arc::new(State::new(cluster.clone(), site, &kafka));
         let stop = CancellationToken::new();
         let task = tokio::spawn(supervise(uplink, Arc::clone(&state), stop.clone()));
         Ok(Self {

@@ -4,8 +4,9 @@ use std::{fs, path::Path, time::Duration};
 
 use anyhow::{Context, Result, ensure};
 use synccluster_gateway::app::App;
-use synccluster_harness::{Authority, Kafka, eventually};
-use synccluster_integration::{PATIENCE, World, gateway};
+use synccluster_harness::{Authority, Certificate, Kafka, eventually};
+use synccluster_integration::debezium::{Engine, converged};
+use synccluster_integration::{PATIENCE, Part, World, gateway};
 use synccluster_protocol::Site;
 use synccluster_protocol::status::{ConnectorPhase, SinkPhase};
 use synccluster_runtime::kafka::{Kafka as Brokers, More};
@@ -88,7 +89,31 @@ async fn sites_converge_and_a_new_password_needs_no_restart() -> Result<()> {
     world.wait_for(ONE, "select count(*) from notes", &["3"]).await?;
     world.converged().await?;
     gateway.read("/api/v1/topics").await?;
-    Ok(())
+    debezium_does_the_same(&mut world, &mut kafka, &secret).await
+}
+
+/// Connect is Java, and told by other words.
+async fn debezium_does_the_same(world: &mut World, kafka: &mut Kafka, secret: &Path) -> Result<()> {
+    world.leave_out(ONE, Part::Connector).await?;
+    let engine = Engine::start(world, ONE, brokers(kafka, secret)?)?;
+    engine.is(ConnectorPhase::Streaming).await?;
+    let password = r#"a "third"\ one"#;
+    kafka.change_password(password).await?;
+    fs::write(secret.join("password"), password)?;
+    // Nobody stays in by the old one.
+    kafka.restart().await?;
+    world
+        .run(ONE, "insert into notes (body) values ('by Debezium')")
+        .await?;
+    converged(world, &[&engine]).await?;
+    world
+        .wait_for(
+            Site::Server,
+            "select body from notes order by id desc limit 1",
+            &["by Debezium"],
+        )
+        .await?;
+    engine.stop().await
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -97,6 +122,15 @@ async fn what_the_brokers_do_not_take_is_told_with_what_to_do() -> Result<()> {
     let kafka = external(&authority).await?;
     let secret = kafka.secured()?.secret.clone();
     brokers(&kafka, &secret)?.check().await?;
+    let refusal = async |certificate: Certificate| {
+        let kafka = Kafka::external(&certificate, &authority.certificate()).await?;
+        let refused = brokers(&kafka, &kafka.secured()?.secret)?.check().await;
+        anyhow::Ok(refused.err().context("it is taken")?.to_string())
+    };
+    let expired = refusal(authority.issue_expired("expired", LOCAL).await?).await?;
+    ensure!(expired.contains("has expired: renew it"), "{expired}");
+    let elsewhere = refusal(authority.issue("elsewhere", "DNS:kafka.example.com").await?).await?;
+    ensure!(elsewhere.contains("is for another name"), "{elsewhere}");
 
     fs::copy(stranger.certificate(), secret.join("ca.crt"))?;
     let mut world = World::prepare(SCHEMA)?;

@@ -3,6 +3,7 @@
 //! A Secret is read anew for every client that is made, and looked at all the while: kubelet changes the mounted files, and a session over
 //! credentials that are no longer what the files say is ended ([`Kafka::turned`]), so that the next begins with the new ones.
 
+mod certificate;
 mod refusal;
 pub mod security;
 

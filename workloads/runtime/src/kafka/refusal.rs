@@ -12,12 +12,14 @@ use rdkafka::{
     error::KafkaError,
 };
 
-use super::Kafka;
+use super::{Kafka, certificate};
 
 /// How long the brokers may take. Reaching them at all is the link's affair.
 const ANSWER: Duration = Duration::from_secs(5);
 /// Between two looks whether there is a reason.
 const LOOK: Duration = Duration::from_millis(100);
+/// What librdkafka says of every certificate that is not as it should be.
+const UNVERIFIED: &str = "certificate verify failed";
 /// As what brokers know the question.
 const CLIENT_ID: &str = "synccluster-access";
 
@@ -71,7 +73,13 @@ pub async fn check(kafka: &Kafka) -> Result<(), Refused> {
     });
     // The Secret lacks something, or librdkafka cannot use what it has.
     let consumer = consumer.map_err(|error| refused(error.to_string()))?;
-    let asked = tokio::task::spawn_blocking(move || ask(&consumer, &told)).await;
+    let looked_at = kafka.clone();
+    let asked = tokio::task::spawn_blocking(move || {
+        let reason = ask(&consumer, &told)?;
+        let flaw = reason.contains(UNVERIFIED).then(|| certificate::flaw(&looked_at));
+        Some(flaw.flatten().unwrap_or(reason))
+    })
+    .await;
     match asked {
         Ok(Some(reason)) => Err(refused(reason)),
         // In, or not reached; or the process ends.
@@ -100,9 +108,9 @@ fn reason(message: &str) -> Option<String> {
     let has = |what: &str| said.contains(what);
     let remedy = if has("certificate has expired") {
         "a certificate has expired: renew it"
-    } else if has("certificate verify failed") {
-        "the brokers' certificate is not signed by ca.crt, or is for another host name: put the authority that signed it into ca.crt, and use \
-         the names it is made for"
+    } else if has(UNVERIFIED) {
+        "the brokers' certificate is not signed by ca.crt, or is for another host name, or has expired: put the authority that signed it into \
+         ca.crt, use the names it is made for, or renew it"
     } else if has("alert certificate") || has("alert unknown ca") || has("alert bad certificate") {
         "the brokers do not take tls.crt and tls.key: use a certificate of theirs that has not expired"
     } else if has("Unsupported SASL mechanism") || has("mechanism handshake failed") {

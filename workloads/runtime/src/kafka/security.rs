@@ -198,6 +198,11 @@ impl Security {
         past.into_iter().find(|expired| expired.at < now)
     }
 
+    /// The authorities of the brokers' certificates, as PEM.
+    pub(super) fn ca(&self) -> Option<&str> {
+        self.ca.as_deref()
+    }
+
     fn protocol(&self) -> &'static str {
         match (&self.ca, &self.user) {
             (Some(_), Some(_)) => "SASL_SSL",
