@@ -16,7 +16,7 @@ use serde_json::Value;
 use synccluster_counter::windows::Settings;
 
 /// How long anything may take before a test fails.
-pub const PATIENCE: Duration = Duration::from_mins(1);
+pub const PATIENCE: Duration = Duration::from_mins(2);
 
 /// One like.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -13,7 +13,11 @@ use rdkafka::error::KafkaError;
 use synccluster_runtime::link::Probe;
 use tokio::{sync::oneshot, time};
 
-use super::{Sessions, topics, transaction, writer::Writer};
+use super::{
+    Sessions, topics,
+    transaction::{self, SILENCE},
+    writer::Writer,
+};
 use crate::{
     crdt::Position,
     log::{Follower, Missing, OwnLog},
@@ -51,6 +55,9 @@ pub enum Error {
     /// No thread.
     #[error("cannot start a thread: {0}")]
     Thread(#[from] std::io::Error),
+    /// The thread does not come back from Kafka's client.
+    #[error("Kafka's client has not answered for {SILENCE:?}: another one takes its place")]
+    Silent,
     /// The thread is gone.
     #[error("the publishing thread ended without a reason")]
     Gone,
@@ -141,7 +148,8 @@ impl<Log: OwnLog> Sessions for Publisher<Log> {
             position = entries.last().map_or(position, |last| last.position);
             let (done, result) = oneshot::channel();
             orders.send((entries, done)).map_err(|_| Error::Gone)?;
-            result.await.map_err(|_| Error::Gone)??;
+            let result = time::timeout(SILENCE, result).await.map_err(|_| Error::Silent)?;
+            result.map_err(|_| Error::Gone)??;
             self.log.published(position);
             self.probe.moved();
             if !is_full {

@@ -6,16 +6,23 @@ use std::{
 };
 
 use rdkafka::{
-    ClientConfig,
+    ClientConfig, TopicPartitionList,
+    consumer::ConsumerGroupMetadata,
     error::{KafkaError, RDKafkaErrorCode},
     producer::{BaseProducer, BaseRecord, Producer, ProducerContext},
 };
 use synccluster_runtime::kafka::Kafka;
 
 /// A transaction that Kafka has not taken by then is given up. Kafka aborts the one of a killed process by then too, if nobody fences it before.
-pub const LIMIT: Duration = Duration::from_secs(30);
+pub const LIMIT: Duration = Duration::from_secs(15);
+/// Whoever waits for a thread that is in a transaction gives the thread up after this long, and begins again with another, which fences it.
+///
+/// `rd_kafka_send_offsets_to_transaction` waits without a limit for librdkafka's main thread, and that (2.12) does not always answer when a broker
+/// is restarted meanwhile: `rd_kafka_txn_handle_TxnOffsetCommit` returns without a result where its request is outdated. A thread that waits
+/// there stays, with its producer, until the process ends.
+pub const SILENCE: Duration = Duration::from_secs(20);
 /// Between two looks whether to stop.
-pub const TICK: Duration = Duration::from_millis(500);
+const TICK: Duration = Duration::from_millis(500);
 /// Between two looks whether a record is delivered, or has room.
 const LOOK: Duration = Duration::from_millis(2);
 
@@ -46,55 +53,91 @@ pub fn config(kafka: &Kafka, id: &str) -> Result<ClientConfig, KafkaError> {
     Ok(config)
 }
 
-/// Ends what a former owner of the id left, and keeps it from committing ever again.
-pub fn fence<C: ProducerContext>(producer: &BaseProducer<C>, stop: &AtomicBool) -> Result<(), Error> {
-    until_done(stop, || producer.init_transactions(TICK))
+/// One try to get something through, over after [`LIMIT`] whatever its steps are.
+pub struct Attempt<'a> {
+    stop: &'a AtomicBool,
+    end: Instant,
 }
 
-/// Sends a record of the open transaction; waits where the queue is full.
-pub fn send<C: ProducerContext>(
-    producer: &BaseProducer<C>,
-    mut record: BaseRecord<'_, [u8], [u8], C::DeliveryOpaque>,
-    stop: &AtomicBool,
-) -> Result<(), Error> {
-    while let Err((error, refused)) = producer.send(record) {
-        if error.rdkafka_error_code() != Some(RDKafkaErrorCode::QueueFull) {
-            return Err(error.into());
+impl<'a> Attempt<'a> {
+    /// Begins now; `stop` ends it earlier.
+    pub fn new(stop: &'a AtomicBool) -> Self {
+        Self {
+            stop,
+            end: Instant::now() + LIMIT,
         }
-        if stop.load(Ordering::Relaxed) {
-            return Err(Error::Stopped);
-        }
-        record = refused;
-        producer.poll(LOOK);
     }
-    Ok(())
-}
 
-/// Commits the open transaction once all its records are delivered.
-///
-/// rdkafka's own wait for them (`flush`, which `commit_transaction` begins with) looks every 100 ms only: its `poll` stays for all of its time,
-/// whatever arrives. So they are waited for here, in short looks.
-pub fn commit<C: ProducerContext>(producer: &BaseProducer<C>, stop: &AtomicBool) -> Result<(), Error> {
-    let end = Instant::now() + LIMIT;
-    while producer.in_flight_count() > 0 && Instant::now() < end {
-        if stop.load(Ordering::Relaxed) {
-            return Err(Error::Stopped);
-        }
-        producer.poll(LOOK);
+    /// Ends what a former owner of the id left, and keeps it from committing ever again.
+    pub fn fence<C: ProducerContext>(&self, producer: &BaseProducer<C>) -> Result<(), Error> {
+        self.until_done(|| producer.init_transactions(TICK))
     }
-    until_done(stop, || producer.commit_transaction(TICK))
-}
 
-/// Calls it again while it says that it may be, which is also what it says when its time is over. It goes on where it was.
-pub fn until_done(stop: &AtomicBool, call: impl Fn() -> Result<(), KafkaError>) -> Result<(), Error> {
-    let end = Instant::now() + LIMIT;
-    loop {
-        match call() {
-            Ok(()) => return Ok(()),
-            Err(_) if stop.load(Ordering::Relaxed) => return Err(Error::Stopped),
-            Err(error) if Instant::now() < end && may_be_repeated(&error) => {}
-            Err(error) => return Err(error.into()),
+    /// Sends a record of the open transaction; waits where the queue is full.
+    pub fn send<C: ProducerContext>(
+        &self,
+        producer: &BaseProducer<C>,
+        mut record: BaseRecord<'_, [u8], [u8], C::DeliveryOpaque>,
+    ) -> Result<(), Error> {
+        while let Err((error, refused)) = producer.send(record) {
+            if error.rdkafka_error_code() != Some(RDKafkaErrorCode::QueueFull) || self.is_late() {
+                return Err(error.into());
+            }
+            if self.is_stopped() {
+                return Err(Error::Stopped);
+            }
+            record = refused;
+            producer.poll(LOOK);
         }
+        Ok(())
+    }
+
+    /// Makes the offsets part of the open transaction. Not in short looks as the others: one that is over before Kafka answers aborts the
+    /// transaction.
+    pub fn send_offsets<C: ProducerContext>(
+        &self,
+        producer: &BaseProducer<C>,
+        offsets: &TopicPartitionList,
+        group: &ConsumerGroupMetadata,
+    ) -> Result<(), Error> {
+        self.until_done(|| {
+            let left = self.end.saturating_duration_since(Instant::now()).max(TICK);
+            producer.send_offsets_to_transaction(offsets, group, left)
+        })
+    }
+
+    /// Commits the open transaction once all its records are delivered.
+    ///
+    /// rdkafka's own wait for them (`flush`, which `commit_transaction` begins with) looks every 100 ms only: its `poll` stays for all of its
+    /// time, whatever arrives. So they are waited for here, in short looks.
+    pub fn commit<C: ProducerContext>(&self, producer: &BaseProducer<C>) -> Result<(), Error> {
+        while producer.in_flight_count() > 0 && !self.is_late() {
+            if self.is_stopped() {
+                return Err(Error::Stopped);
+            }
+            producer.poll(LOOK);
+        }
+        self.until_done(|| producer.commit_transaction(TICK))
+    }
+
+    /// Calls it again while it says that it may be, which is also what it says when its time is over. It goes on where it was.
+    fn until_done(&self, call: impl Fn() -> Result<(), KafkaError>) -> Result<(), Error> {
+        loop {
+            match call() {
+                Ok(()) => return Ok(()),
+                Err(_) if self.is_stopped() => return Err(Error::Stopped),
+                Err(error) if !self.is_late() && may_be_repeated(&error) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    fn is_stopped(&self) -> bool {
+        self.stop.load(Ordering::Relaxed)
+    }
+
+    fn is_late(&self) -> bool {
+        Instant::now() >= self.end
     }
 }
 

@@ -12,7 +12,7 @@ use tokio::sync::oneshot;
 use super::{
     record,
     session::Error,
-    transaction::{self, LIMIT, TICK, until_done},
+    transaction::{self, Attempt, LIMIT},
 };
 use crate::{
     crdt::{Entry, Origin, Position},
@@ -37,7 +37,7 @@ impl Writer {
     pub fn open(settings: Arc<Settings>, origin: Origin, stop: Arc<AtomicBool>) -> Result<Self, Error> {
         let id = format!("{}-counter-{}", settings.cluster, origin.ordinal);
         let producer: BaseProducer = transaction::config(&settings.kafka, &id)?.create()?;
-        transaction::fence(&producer, &stop)?;
+        Attempt::new(&stop).fence(&producer)?;
         let group = format!("{}.counter-{}", settings.cluster, origin.ordinal);
         let consumer: BaseConsumer = settings.kafka.consumer_config(&group)?.create()?;
         let mut asked = TopicPartitionList::new();
@@ -82,6 +82,7 @@ impl Writer {
         if let Some(first) = entries.first().filter(|first| first.position != self.published.next()) {
             return Err(Error::Gap(self.published, first.position));
         }
+        let attempt = Attempt::new(&self.stop);
         self.producer.begin_transaction()?;
         let mut value = Vec::new();
         for entry in entries {
@@ -89,16 +90,14 @@ impl Writer {
             let record = BaseRecord::to(&self.settings.topics.likes)
                 .key(key.as_bytes())
                 .payload(value.as_slice());
-            transaction::send::<DefaultProducerContext>(&self.producer, record, &self.stop)?;
+            attempt.send::<DefaultProducerContext>(&self.producer, record)?;
         }
         let mut offsets = TopicPartitionList::new();
         let mut stored = offsets.add_partition(&self.settings.topics.likes, 0);
         stored.set_offset(Offset::Offset(i64::try_from(published.0).unwrap_or(i64::MAX)))?;
         stored.set_metadata(self.origin.incarnation.to_string());
-        until_done(&self.stop, || {
-            self.producer.send_offsets_to_transaction(&offsets, &self.group, TICK)
-        })?;
-        transaction::commit(&self.producer, &self.stop)?;
+        attempt.send_offsets(&self.producer, &offsets, &self.group)?;
+        attempt.commit(&self.producer)?;
         self.published = published;
         Ok(())
     }

@@ -17,7 +17,7 @@ use rdkafka::{
 };
 
 use super::{checkpoint::Checkpoint, engine::Engine, outgoing::Outgoing, readback::Readback, settings::Settings};
-use crate::publish::transaction::{self, TICK, until_done};
+use crate::publish::transaction::{self, Attempt};
 
 /// Why a partition is not counted for the moment.
 #[derive(Debug, thiserror::Error)]
@@ -124,7 +124,7 @@ impl Partition {
 
     fn run(&self, orders: &mpsc::Receiver<Order>, answer: impl Fn(Answer)) -> Result<(), Error> {
         let producer = self.producer()?;
-        transaction::fence(&producer, &self.stop)?;
+        Attempt::new(&self.stop).fence(&producer)?;
         let readback = self.readback()?;
         let group = readback.group()?;
         let (engine, next) = readback.engine()?;
@@ -195,21 +195,20 @@ impl Partition {
         next: i64,
         checkpoint: &Checkpoint,
     ) -> Result<(), Error> {
+        let attempt = Attempt::new(&self.stop);
         producer.begin_transaction()?;
         let topics = &self.settings.topics;
         for (size, key, value) in records.records() {
             let record = BaseRecord::with_opaque_to(&topics.aggregations[size], size);
             let record = record.partition(self.number).key(key).payload(value);
-            transaction::send(producer, record, &self.stop)?;
+            attempt.send(producer, record)?;
         }
         let mut offsets = TopicPartitionList::new();
         let mut likes = offsets.add_partition(&topics.likes, self.number);
         likes.set_offset(Offset::Offset(next))?;
         likes.set_metadata(checkpoint.to_metadata());
-        until_done(&self.stop, || {
-            producer.send_offsets_to_transaction(&offsets, group, TICK)
-        })?;
-        Ok(transaction::commit(producer, &self.stop)?)
+        attempt.send_offsets(producer, &offsets, group)?;
+        Ok(attempt.commit(producer)?)
     }
 }
 

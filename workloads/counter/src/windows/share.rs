@@ -13,6 +13,7 @@ use super::{
     settings::Settings,
     state::PartitionStatus,
 };
+use crate::publish::transaction::SILENCE;
 
 /// Before a partition that failed is begun again.
 const AGAIN_AFTER: Duration = Duration::from_millis(500);
@@ -39,7 +40,8 @@ pub struct Share {
     next: i64,
     ends: Vec<i64>,
     spare: Outgoing,
-    is_committing: bool,
+    /// Since when the thread is in a transaction.
+    committing: Option<Instant>,
     uncommitted: u64,
     since: Option<Instant>,
     told: Tally,
@@ -61,7 +63,7 @@ impl Share {
             next: 0,
             ends: Vec::new(),
             spare: Outgoing::default(),
-            is_committing: false,
+            committing: None,
             uncommitted: 0,
             since: None,
             told: Tally::default(),
@@ -127,7 +129,7 @@ impl Share {
     pub fn committed(&mut self, records: Outgoing, ends: Vec<i64>) {
         self.spare = records;
         self.ends = ends;
-        self.is_committing = false;
+        self.committing = None;
     }
 
     /// Its thread ended; what was not committed is forgotten with the engine.
@@ -141,6 +143,12 @@ impl Share {
         matches!(self.phase, Phase::Failed(after) if after <= Instant::now())
     }
 
+    /// Whether its thread has been in a transaction for longer than any may take.
+    pub fn is_silent(&self, now: Instant) -> bool {
+        let began = self.committing.filter(|_| !matches!(self.phase, Phase::Failed(_)));
+        began.is_some_and(|began| now.saturating_duration_since(began) > SILENCE)
+    }
+
     /// Commits when it is time to; whether the engine had to be sent away first.
     pub fn commit_if_due(&mut self, settings: &Settings, now: i64) -> bool {
         if self.uncommitted > 0 {
@@ -148,7 +156,7 @@ impl Share {
         }
         let due =
             self.uncommitted >= COMMIT_AT || self.since.is_some_and(|since| since.elapsed() >= settings.commit_every);
-        if !due || self.is_committing || !matches!(self.phase, Phase::Counting) {
+        if !due || self.committing.is_some() || !matches!(self.phase, Phase::Counting) {
             return false;
         }
         let Some(mut engine) = self.engine.take() else {
@@ -169,7 +177,7 @@ impl Share {
         });
         self.engine = Some(engine);
         (self.uncommitted, self.since) = (0, None);
-        self.is_committing = true;
+        self.committing = Some(Instant::now());
         let next = self.next;
         drop(self.orders.send(Order::Commit {
             records,
@@ -177,5 +185,45 @@ impl Share {
             checkpoint,
         }));
         false
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::windows::Arguments;
+
+    #[derive(clap::Parser)]
+    struct Flags {
+        #[command(flatten)]
+        arguments: Arguments,
+    }
+
+    #[test]
+    fn a_thread_that_does_not_come_back_from_a_commit_is_given_up_once() {
+        let flags = <Flags as clap::Parser>::try_parse_from(["worker"]).unwrap();
+        let settings = flags.arguments.settings(&"demo".parse().unwrap(), &"kafka:9092".into());
+        let (orders, received) = mpsc::channel();
+        let mut share = Share {
+            beginning: 1,
+            orders,
+            phase: Phase::Counting,
+            engine: Some(Box::new(Engine::new(settings.rules.clone()))),
+            next: 0,
+            ends: vec![0; 3],
+            spare: Outgoing::default(),
+            committing: None,
+            uncommitted: COMMIT_AT,
+            since: None,
+            told: Tally::default(),
+        };
+        let late = || Instant::now() + SILENCE + Duration::from_secs(1);
+        assert!(!share.is_silent(late()), "nothing is being committed");
+        share.commit_if_due(&settings, 0);
+        assert!(matches!(received.try_recv(), Ok(Order::Commit { .. })));
+        assert!(!share.is_silent(Instant::now()));
+        assert!(share.is_silent(late()));
+        share.failed();
+        assert!(!share.is_silent(late()), "it begins again already");
     }
 }

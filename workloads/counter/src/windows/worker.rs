@@ -24,6 +24,7 @@ use super::{
     share::Share,
     state::State,
 };
+use crate::publish::transaction::SILENCE;
 
 /// Long enough for a request to be on its way.
 const NUDGE: Duration = Duration::from_millis(10);
@@ -182,13 +183,22 @@ impl Worker<'_> {
                     status.error = None;
                     self.failed_at = None;
                 }
-                Answer::Failed(error) => {
-                    tracing::warn!(partition, %error, "a partition is begun again");
-                    share.failed();
-                    self.tell(format!("partition {partition}: {error}"));
-                }
+                Answer::Failed(error) => self.fail(partition, &error.to_string()),
             }
         }
+        let now = Instant::now();
+        let silent = self.shares.iter().filter(|(_, share)| share.is_silent(now));
+        for partition in silent.map(|(partition, _)| *partition).collect::<Vec<_>>() {
+            self.fail(partition, &format!("Kafka's client has not answered for {SILENCE:?}"));
+        }
+    }
+
+    fn fail(&mut self, partition: i32, error: &str) {
+        tracing::warn!(partition, error, "a partition is begun again");
+        if let Some(share) = self.shares.get_mut(&partition) {
+            share.failed();
+        }
+        self.tell(format!("partition {partition}: {error}"));
     }
 
     fn look_after(&mut self) -> Result<(), Error> {
