@@ -134,7 +134,7 @@ async fn dashboard_shows_it(cluster: &Cluster) -> Result<()> {
     let superset = eventually(START, async || cluster.superset().await).await?;
     let ready = cluster.says(PATIENCE, "Ready", "True", "Running").await?;
     ensure!(!ready.contains("not ready"), "{ready}");
-    eventually(PATIENCE, async || {
+    eventually(START, async || {
         let charts = superset.charts().await?;
         for (chart, rows) in [
             ("Rows", json!([{ "changes": 2 }])),

@@ -1,4 +1,4 @@
-//! The notebooks run as they are, against real sites, and show what is there.
+//! The notebooks run as they are, against real sites, and show what is there. They and Superset come to a server that is somebody else's over TLS.
 
 use std::{
     fs,
@@ -10,7 +10,7 @@ use std::{
 
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
-use synccluster_harness::{Kafka, Role, notebooks};
+use synccluster_harness::{Authority, Kafka, Postgres, Role, notebooks, superset};
 use synccluster_integration::World;
 use synccluster_protocol::Site;
 use tokio::{process::Command, time::timeout};
@@ -187,4 +187,73 @@ async fn a_notebook_makes_a_conflict_and_brings_back_what_lost() -> Result<()> {
         .wait_for(SERVER, "select count(reapplied_at) from sync.conflicts", &["1"])
         .await?;
     world.converged().await.map(drop)
+}
+
+/// What a program prints that is given what pods are: the sites below this folder.
+async fn prints(python: &Path, modules: &str, sites: &Path, program: &str) -> Result<String> {
+    let output = Command::new(python)
+        .args(["-c", program])
+        .env(
+            "PYTHONPATH",
+            Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(modules),
+        )
+        .env("PYTHONDONTWRITEBYTECODE", "1")
+        .env("SYNC_SITES_DIR", sites)
+        .env("SYNC_CLUSTER", "shop")
+        .stdin(Stdio::null())
+        .kill_on_drop(true)
+        .output();
+    let output = timeout(PATIENCE, output)
+        .await
+        .with_context(|| format!("{modules} does not end"))??;
+    let complaint = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success(), "{modules}: {}\n{complaint}", output.status);
+    Ok(String::from_utf8(output.stdout)?.trim().to_owned())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_is_somebody_elses_is_reached_if_its_certificate_is_right() -> Result<()> {
+    const NOTEBOOKS: &str = "from sites import query; print(query('server', 'select current_user, ssl from pg_stat_ssl where pid = pg_backend_pid()').values.tolist())";
+    const SUPERSET: &str = "import places, psycopg2
+way = places.sites()['server']
+password = places.password(way['host'], way['port'], way['username'])
+cursor = psycopg2.connect(host=way['host'], port=way['port'], dbname=way['dbname'], user=way['username'], password=password, **places.tls('server')).cursor()
+cursor.execute('select current_user, ssl from pg_stat_ssl where pid = pg_backend_pid()')
+print([list(row) for row in cursor.fetchall()])";
+    let (authority, other) = tokio::try_join!(Authority::new(), Authority::new())?;
+    let certificate = authority.issue("server", "IP:127.0.0.1,DNS:localhost").await?;
+    let postgres = Postgres::external(&certificate, &authority.certificate()).await?;
+    let secret = postgres.secret_dir(Role::Admin);
+    let sites = std::env::temp_dir().join(format!("synccluster-sites-{}", std::process::id()));
+    fs::create_dir_all(&sites)?;
+    symlink(&secret, sites.join("server"))?;
+    let looks = [
+        (notebooks()?, "notebooks", NOTEBOOKS),
+        (superset()?, "kind/images/superset", SUPERSET),
+    ];
+    let ask = async || {
+        let mut said = Vec::new();
+        for (place, modules, program) in &looks {
+            said.push(prints(&place.join("bin/python"), modules, &sites, program).await);
+        }
+        said
+    };
+    for said in ask().await {
+        ensure!(said? == "[['shop_owner', True]]");
+    }
+    fs::copy(other.certificate(), secret.join("external/ca.crt"))?;
+    for said in ask().await {
+        ensure!(
+            said.as_ref()
+                .is_err_and(|error| error.to_string().contains("certificate verify failed")),
+            "{said:?}"
+        );
+    }
+    // Its owner says that nobody needs to know whose certificate it is.
+    fs::remove_file(secret.join("external/ca.crt"))?;
+    fs::write(secret.join("external/sslmode"), "require\n")?;
+    for said in ask().await {
+        ensure!(said? == "[['shop_owner', True]]");
+    }
+    Ok(fs::remove_dir_all(&sites)?)
 }
