@@ -123,9 +123,25 @@ async fn a_body_that_is_too_large_is_a_problem_whoever_sends_it() -> Result<()> 
         "PUT /api/v1/partition HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\
          Content-Type: application/json\r\nAuthorization: Bearer {EDITOR}\r\n\r\n"
     );
-    let answer = raw(&gateway, (head + &piece.repeat(17) + "0\r\n\r\n").as_bytes()).await?;
-    assert!(answer.starts_with("HTTP/1.1 413 "), "{answer}");
-    assert!(answer.contains("urn:synccluster:problem:too-large"), "{answer}");
+    let too_large = async |head: &str, pieces: usize| {
+        // All of it is sent before the answer is read, which therefore must not be taken away by a reset.
+        let answer = raw(
+            &gateway,
+            (head.to_owned() + &piece.repeat(pieces) + "0\r\n\r\n").as_bytes(),
+        )
+        .await?;
+        ensure!(answer.starts_with("HTTP/1.1 413 "), "{answer}");
+        ensure!(answer.contains("urn:synccluster:problem:too-large"), "{answer}");
+        ensure!(answer.to_lowercase().contains("connection: close"), "{answer}");
+        Ok(())
+    };
+    too_large(&head, 17).await?;
+    too_large(&head, 400).await?;
+    too_large(&head.replace("Connection: close", "Connection: keep-alive"), 400).await?;
+    // Nor is any other answer to who sends more than is read.
+    let stranger = head.replace(EDITOR, "somebody");
+    let answer = raw(&gateway, (stranger + &piece.repeat(400) + "0\r\n\r\n").as_bytes()).await?;
+    assert!(answer.starts_with("HTTP/1.1 401 "), "{answer}");
 
     // Who asks first is told before he sends.
     let mut stream = TcpStream::connect(gateway.address).await?;

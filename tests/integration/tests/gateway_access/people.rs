@@ -291,10 +291,16 @@ async fn the_page_loads_without_a_token_and_packed() -> Result<()> {
 async fn the_sites_say_whether_they_answer() -> Result<()> {
     let mut world = World::start(1, "create table t (id int primary key)").await?;
     let gateway = Gateway::start(&world).await?;
-    let seen = gateway.read("/api/v1/sites").await?;
+    // A database that takes longer than a moment, on a busy machine, is said not to answer.
+    let seen = eventually(PATIENCE, async || {
+        let seen = gateway.read("/api/v1/sites").await?;
+        ensure!(seen[0]["reachable"] == true && seen[1]["reachable"] == true, "{seen}");
+        Ok(seen)
+    })
+    .await?;
     assert_eq!(
-        (&seen[0]["name"], &seen[0]["role"], &seen[0]["reachable"]),
-        (&json!("server"), &json!("server"), &json!(true))
+        (&seen[0]["name"], &seen[0]["role"]),
+        (&json!("server"), &json!("server"))
     );
     assert_eq!(
         (&seen[1]["name"], &seen[1]["role"]),
@@ -303,11 +309,12 @@ async fn the_sites_say_whether_they_answer() -> Result<()> {
     let version = seen[1]["postgres_version"].as_str().context("no version")?;
     assert!(version.chars().all(|c| c.is_ascii_digit() || c == '.'), "{version}");
     world.postgres(Site::Client(1)).stop().await?;
-    let seen = gateway.read("/api/v1/sites").await?;
-    assert_eq!(
-        (&seen[0]["reachable"], &seen[1]["reachable"]),
-        (&json!(true), &json!(false))
-    );
+    let seen = eventually(PATIENCE, async || {
+        let seen = gateway.read("/api/v1/sites").await?;
+        ensure!(seen[0]["reachable"] == true && seen[1]["reachable"] == false, "{seen}");
+        Ok(seen)
+    })
+    .await?;
     assert!(
         seen[1]["error"].as_str().is_some_and(|error| !error.is_empty()),
         "{seen}"

@@ -86,6 +86,7 @@ async fn a_losing_row_is_shown_as_rows_are_and_wins_when_it_is_made_again() -> R
         (&json!("update/update"), &json!({"id": "1"}), &json!("1"))
     );
 
+    assert_eq!(conflict["reapply_obstacle"], Value::Null);
     let again = reapply(&gateway, &conflict).await?.ok()?;
     assert_eq!((&again["row"]["values"], &again["left_out"]), (&lost, &json!([])));
     assert_eq!(again["row"]["parent"], conflict["winner_version"]);
@@ -96,8 +97,12 @@ async fn a_losing_row_is_shown_as_rows_are_and_wins_when_it_is_made_again() -> R
             lost
         );
     }
-    assert!(the_conflict(&gateway).await?["reapplied_at"].is_string());
-    reapply(&gateway, &conflict).await?.problem(409, "already-reapplied")?;
+    let conflict = the_conflict(&gateway).await?;
+    assert!(conflict["reapplied_at"].is_string());
+    let refused = reapply(&gateway, &conflict).await?;
+    refused.problem(409, "already-reapplied")?;
+    // What would be answered is said before anybody asks.
+    assert_eq!(conflict["reapply_obstacle"], refused.json()?["detail"]);
     Ok(())
 }
 
@@ -210,13 +215,25 @@ async fn a_losing_row_fits_the_table_as_it_is_now_or_says_why_not() -> Result<()
     next("public.things", json!({"id": 7}), json!({"id": 7, "title": "too long"}))
         .await?
         .problem(422, "invalid-value")?;
+    let obstacle = async || {
+        let conflict = the_conflict(&gateway).await?;
+        ensure!(conflict["reapplied_at"].is_null(), "{conflict}");
+        Ok(conflict["reapply_obstacle"].as_str().unwrap_or_default().to_owned())
+    };
+    let said = obstacle().await?;
+    assert!(
+        said.contains("too long for type character varying(5)") && said.contains("by hand"),
+        "{said}"
+    );
     next("public.things", json!({"id": 8}), json!({"id": 8, "code": "a"}))
         .await?
         .problem(409, "constraint")?;
-    assert_eq!(the_conflict(&gateway).await?["reapplied_at"], Value::Null);
+    // Whether a constraint stands against it is known when it is tried.
+    assert_eq!(obstacle().await?, "");
     next("public.gone", json!({"id": 8}), json!({"id": 8}))
         .await?
         .problem(404, "unknown-table")?;
+    assert_eq!(obstacle().await?, "public.gone is no enrolled table of server any more");
     let before = next("public.bare", json!({"id": 1}), json!({"id": 1})).await?.ok()?;
     let after = next("public.bare", json!({"id": 1}), json!({"id": 1})).await?.ok()?;
     assert_eq!(before["row"]["version"], after["row"]["parent"]);
@@ -342,15 +359,38 @@ async fn what_is_parked_is_shown_and_another_try_can_be_asked_for() -> Result<()
         "{parked}"
     );
 
-    let path = format!(
-        "/api/v1/sites/server/parked/{}/retry",
-        parked["id"].as_str().unwrap_or_default()
+    // The sink tries the 500 that have waited longest by itself. It shall never come to this one.
+    let id = parked["id"].as_str().context("an id")?;
+    let admin = world.at(SERVER).postgres.connect(Role::Admin).await?;
+    let others = "insert into sync.parked (topic, relation, event, reason, tried_at)
+                  select topic, relation, '\"no event\"', 'of the test', '2000-01-01' from sync.parked, generate_series(1, 500)";
+    admin.batch_execute(others).await?;
+    let last = format!("update sync.parked set tried_at = '2100-01-01' where id = {id}");
+    admin.batch_execute(&last).await?;
+    world.run(SERVER, "alter table todos add note text").await?;
+    let others_tried = "select count(*) from sync.parked where reason <> 'of the test'";
+    world.wait_for(SERVER, others_tried, &["501"]).await?;
+    assert_eq!(
+        world.ask(SERVER, "select title from todos").await?,
+        Vec::<String>::new()
     );
+
+    let path = format!("/api/v1/sites/server/parked/{id}/retry");
     let asked = gateway.post(&path, &Value::Null).await?;
     assert_eq!(
         (asked.status.as_u16(), asked.ok()?["asked_at"].is_string()),
         (202, true)
     );
+    world
+        .wait_for(SERVER, "select title || ' ' || note from todos", &["x new"])
+        .await?;
+    world
+        .wait_for(SERVER, "select count(*) from sync.parked", &["500"])
+        .await?;
+    gateway
+        .post(&path, &Value::Null)
+        .await?
+        .problem(404, "unknown-parked")?;
     assert_eq!(gateway.read("/api/v1/parked?site=client-1").await?["parked"], json!([]));
     gateway
         .post("/api/v1/sites/server/parked/0/retry", &Value::Null)
