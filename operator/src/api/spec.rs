@@ -50,10 +50,6 @@ use super::{
          before lowering spec.counter.nodes, take the nodes that go out of partition.counters",
     ),
     rules::rule(
-        "!has(self.server.external) || self.connector.engine == 'Native'",
-        "server.external goes with connector.engine Native only: a Kafka Connect worker does not read its Secret; leave connector.engine out",
-    ),
-    rules::rule(
         "self.counter.nodes == 0 || oldSelf.counter.nodes == 0 || self.counter.topics.partitions == oldSelf.counter.topics.partitions",
         "counter.topics.partitions cannot be changed while there are counter nodes: an id is counted in the partition its hash names; set it back",
     ),

@@ -17,5 +17,6 @@ pub mod retry;
 pub mod run;
 pub mod session;
 pub mod snapshot;
+mod tls;
 pub mod topic;
 pub mod worker;

@@ -24,7 +24,7 @@ use crate::{
     resnapshot::Resnapshot,
     rest::{self, Offset, Rest},
     run::Debezium,
-    snapshot,
+    snapshot, tls,
     topic::Topic,
     worker::{self, Worker},
 };
@@ -231,6 +231,7 @@ impl Session<'_> {
             self.snapshot = Some(tables);
         }
         let folder = |path: &std::path::Path| path.display().to_string();
+        let place = uplink.postgres.place();
         let variables = Variables {
             cluster: uplink.cluster.clone(),
             site: uplink.site,
@@ -240,6 +241,8 @@ impl Session<'_> {
             snapshot: self.snapshot.clone(),
             generated: snapshot::generated(&self.sql).await?,
             postgres: folder(&uplink.postgres_folder),
+            tls: tls::settings(&uplink.postgres.login()?.tls, &place),
+            place: folder(&place),
             secrets: folder(&uplink.secrets),
         };
         Ok(connect::settings(&uplink.template, &variables)?)

@@ -16,6 +16,8 @@ const DEFAULTS: &str = include_str!("defaults.properties");
 
 /// The key of a ConfigMap that holds the template.
 pub const TEMPLATE_KEY: &str = "connector.properties";
+/// Keys of a site's Secret that say as whom; the others say where it is.
+const WHO: [&str; 2] = ["username", "password"];
 /// Settings a template may not have besides those the contract has: they choose, rename or reshape what is sent.
 const REFUSED: [&str; 17] = [
     "name",
@@ -178,7 +180,8 @@ impl Template {
             Piece::Text(text) => text.clone(),
             Piece::Variable(name) => variables.get(name),
             Piece::Secret(SecretKey { name, key }) => format!("${{directory:{}/{name}:{key}}}", variables.secrets),
-            Piece::Postgres(key) => format!("${{directory:{}:{key}}}", variables.postgres),
+            Piece::Postgres(key) if WHO.contains(&&**key) => format!("${{directory:{}:{key}}}", variables.postgres),
+            Piece::Postgres(key) => format!("${{directory:{}:{key}}}", variables.place),
         };
         self.0
             .iter()
@@ -238,6 +241,10 @@ pub struct Variables {
     pub generated: Vec<(TableName, String)>,
     /// The folder with the site's own Secret.
     pub postgres: String,
+    /// The folder that says where the site is: the same, but for a Postgres that is not ours.
+    pub place: String,
+    /// How it is spoken to, where that is not left to Debezium.
+    pub tls: Settings,
     /// The folder with a folder for each Secret that templates name.
     pub secrets: String,
 }
@@ -302,14 +309,14 @@ fn pattern(name: &str) -> String {
         .collect()
 }
 
-/// The settings of a site's connector: our defaults, what `template` sets otherwise, and what the guarantees rest on.
+/// The settings of a site's connector: our defaults and the site's TLS, what `template` sets otherwise, and what the guarantees rest on.
 pub fn settings(template: &Template, variables: &Variables) -> Result<Settings, Error> {
     let (defaults, contract) = (Template::read(DEFAULTS)?, Template::read(CONTRACT)?);
-    let all = [&defaults, template, &contract];
-    Ok(all
-        .into_iter()
-        .flat_map(|template| template.settings(variables))
-        .collect())
+    let mut settings: Settings = defaults.settings(variables).collect();
+    settings.extend(variables.tls.clone());
+    settings.extend(template.settings(variables));
+    settings.extend(contract.settings(variables));
+    Ok(settings)
 }
 
 #[cfg(test)]

@@ -10,6 +10,8 @@ fn variables(site: Site, snapshot: Option<Vec<crate::event::TableName>>) -> Vari
         snapshot,
         generated: vec![(crate::event::TableName::new("public", "todos"), "words".to_owned())],
         postgres: "/etc/synccluster/postgres".to_owned(),
+        place: "/etc/synccluster/postgres".to_owned(),
+        tls: Settings::new(),
         secrets: "/etc/synccluster/secrets".to_owned(),
     }
 }
@@ -92,6 +94,25 @@ fn a_default_can_be_set_otherwise_and_what_the_guarantees_rest_on_cannot() {
         );
     }
     assert!(rendered("snapshot.max.threads=2\nheartbeat.interval.ms=1000").is_ok());
+}
+
+#[test]
+fn a_postgres_that_is_not_ours_is_found_by_its_own_files_and_over_tls() {
+    let variables = Variables {
+        place: "/etc/synccluster/postgres/external".to_owned(),
+        tls: [("database.sslmode".to_owned(), "verify-full".to_owned())].into(),
+        ..variables(Site::Server, None)
+    };
+    let found = settings(&Template::default(), &variables).unwrap();
+    assert_eq!(
+        found["database.hostname"],
+        "${directory:/etc/synccluster/postgres/external:host}"
+    );
+    assert_eq!(
+        found["database.user"],
+        "${directory:/etc/synccluster/postgres:username}"
+    );
+    assert_eq!(found["database.sslmode"], "verify-full");
 }
 
 #[test]
