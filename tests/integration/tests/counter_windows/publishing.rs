@@ -1,10 +1,10 @@
 //! Real nodes, their real logs, a real Kafka: every acknowledged like is in the topic once, and in the windows once.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, fs, time::Duration};
 
 use anyhow::{Context, Result, ensure};
 use serde_json::json;
-use synccluster_harness::{Kafka, eventually};
+use synccluster_harness::{Authority, Kafka, eventually};
 use synccluster_integration::counter::{Nodes, PATIENCE};
 
 use crate::{
@@ -18,10 +18,25 @@ const CLUSTER: &str = "demo";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nodes_that_are_killed_and_a_kafka_that_is_publish_every_acknowledged_like_once() -> Result<()> {
-    let mut kafka = Kafka::start().await?;
-    let bootstrap = kafka.bootstrap();
-    let mut nodes = Nodes::start(NODE, 2, &["--bootstrap-servers", &bootstrap, "--commit-every", "50ms"]).await?;
-    let settings = settings(CLUSTER, &bootstrap)?;
+    // Nodes come by TLS and SASL, as to a Kafka that is somebody else's; what they wrote is read in the clear.
+    let authority = Authority::new().await?;
+    let issued = authority.issue("kafka", "IP:127.0.0.1").await?;
+    let mut kafka = Kafka::external(&issued, &authority.certificate()).await?;
+    let secret = kafka.secured()?.secret.clone();
+    let (at, folder) = (
+        format!("127.0.0.1:{}", kafka.secured()?.port),
+        secret.display().to_string(),
+    );
+    let flags = [
+        "--bootstrap-servers",
+        &at,
+        "--kafka-secret",
+        &folder,
+        "--commit-every",
+        "50ms",
+    ];
+    let mut nodes = Nodes::start(NODE, 2, &flags).await?;
+    let settings = settings(CLUSTER, &kafka.bootstrap())?;
     let mut acknowledged = 0;
     for round in 0..8usize {
         for batch in 0..40 {
@@ -34,6 +49,9 @@ async fn nodes_that_are_killed_and_a_kafka_that_is_publish_every_acknowledged_li
         tokio::time::sleep(Duration::from_millis(100 * u64::try_from(round)?)).await;
         nodes.kill(round % 2).await?;
         if round == 4 {
+            // Nobody comes in again by the old password; the node that runs has the new one from its files.
+            kafka.change_password("another-password").await?;
+            fs::write(secret.join("password"), "another-password")?;
             kafka.kill().await?;
             kafka.restart().await?;
         }
