@@ -199,6 +199,7 @@ fn connector(cluster: &ValidatedCluster, site: Site) -> ConnectorStatus {
         lag_seconds: 0,
         records_acknowledged: 10,
         snapshot_rows: 0,
+        set_aside: 0,
         resnapshot: None,
         error: None,
         connect: None,

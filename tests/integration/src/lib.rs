@@ -16,6 +16,7 @@ use std::{
 
 use anyhow::{Context, Result, ensure};
 use synccluster_connector::{
+    producer::Alone,
     resnapshot::{Request, Requests},
     run::Uplink,
     slot,
@@ -203,6 +204,7 @@ impl World {
                 config: vec!["cleanup.policy=compact".parse().map_err(anyhow::Error::msg)?],
             }),
             requests: requests.clone(),
+            alone: Alone::default(),
         };
         let downlink = Downlink {
             cluster,

@@ -3,6 +3,11 @@
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
+use rdkafka::{
+    ClientConfig,
+    admin::{AdminClient, AdminOptions, AlterConfig, ResourceSpecifier},
+    client::DefaultClientContext,
+};
 use synccluster_harness::{Kafka, Link, eventually};
 use synccluster_integration::{PATIENCE, World};
 use synccluster_protocol::{
@@ -128,6 +133,18 @@ async fn a_cut_link_closes_what_was_established_and_a_heal_converges() -> Result
     Ok(())
 }
 
+/// Drops the slot of a site whose connector is paused.
+async fn drop_slot(world: &World, site: Site) -> Result<()> {
+    eventually(PATIENCE, async || {
+        let drop = "select pg_drop_replication_slot(slot_name) from pg_replication_slots where not active";
+        world.ask(site, drop).await?;
+        let left = world.ask(site, "select slot_name from pg_replication_slots").await?;
+        ensure!(left.is_empty(), "{left:?}");
+        Ok(())
+    })
+    .await
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_slot_that_was_dropped_is_made_anew_with_a_snapshot() -> Result<()> {
     let mut world = World::start(1, TODOS).await?;
@@ -135,21 +152,121 @@ async fn a_slot_that_was_dropped_is_made_anew_with_a_snapshot() -> Result<()> {
     world.converged().await?;
     world.pause(ONE).await;
     write(&world, ONE, 50, 50).await?;
-    eventually(PATIENCE, async || {
-        world
-            .ask(
-                ONE,
-                "select pg_drop_replication_slot(slot_name) from pg_replication_slots where not active",
-            )
-            .await?;
-        let left = world.ask(ONE, "select slot_name from pg_replication_slots").await?;
-        ensure!(left.is_empty(), "{left:?}");
-        Ok(())
-    })
-    .await?;
+    drop_slot(&world, ONE).await?;
     world.resume(ONE)?;
     world.wait_for(SERVER, "select count(*) from todos", &["100"]).await?;
     world.converged().await?;
     assert_eq!(world.ask(SERVER, "select count(*) from sync.conflicts").await?, ["0"]);
+    Ok(())
+}
+
+/// 320 KB that do not get smaller.
+const LARGE: &str = "(select string_agg(md5(n || random()::text), '') from generate_series(1, 10000) n)";
+/// Ends the stream when a row was put aside: nothing of its transaction is confirmed then.
+const INTERRUPTED: &str = "create table sync.interrupted (at timestamptz);
+    create function sync.interrupt() returns trigger language plpgsql as $$
+    begin
+      insert into sync.interrupted select now() from pg_replication_slots where pg_terminate_backend(active_pid);
+      return null;
+    end $$;
+    alter function sync.interrupt() security definer;
+    create trigger interrupt after insert on sync.parked for each row execute function sync.interrupt()";
+
+async fn takes(kafka: &Kafka, topic: &str, bytes: &str) -> Result<()> {
+    let admin: AdminClient<DefaultClientContext> = ClientConfig::new()
+        .set("bootstrap.servers", kafka.bootstrap())
+        .create()?;
+    let config = AlterConfig::new(ResourceSpecifier::Topic(topic))
+        .set("cleanup.policy", "compact")
+        .set("max.message.bytes", bytes);
+    for altered in admin.alter_configs([&config], &AdminOptions::new()).await? {
+        altered.map_err(|(_, code)| anyhow::anyhow!("{code}"))?;
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_row_that_kafka_does_not_take_is_put_aside_and_stops_nobody() -> Result<()> {
+    let kafka = Kafka::shared().await?;
+    let mut world = World::prepare("create table docs (id int primary key, body text not null)")?;
+    let topic = world.cluster.topic(ONE);
+    kafka.create_topic(&topic, &[("cleanup.policy", "compact")]).await?;
+    takes(kafka, &topic, "100000").await?;
+    for site in Site::all(1) {
+        world.add(site, &kafka.bootstrap()).await?;
+    }
+    world.converged().await?;
+    world.ask(ONE, INTERRUPTED).await?;
+
+    // The first and the last row of a transaction do not fit; its second arrives, and ends it.
+    let both = format!(
+        "begin; insert into docs values (1, {LARGE}); insert into docs values (2, 'small'); insert into docs values (3, {LARGE}); commit"
+    );
+    world.run(ONE, &both).await?;
+    world.wait_for(SERVER, "select id from docs order by 1", &["2"]).await?;
+    let aside = "select (event->'key'->>'id') || ' ' || (reason like '%max.message.bytes of topic%') from sync.parked order by 1";
+    world.wait_for(ONE, aside, &["1 true", "3 true"]).await?;
+    let site = world.at(ONE);
+    eventually(PATIENCE, async || {
+        let (connector, sink) = (site.connector_status()?, site.sink_status()?);
+        ensure!(
+            connector.phase == ConnectorPhase::Streaming && connector.set_aside == 2,
+            "{connector:?}"
+        );
+        ensure!(sink.parked == 2 && sink.parked_reason.is_some(), "{sink:?}");
+        ensure!(site.connector_metrics()?.contains("synccluster_uplink_set_aside{"));
+        Ok(())
+    })
+    .await?;
+    // It was read again after the interruption, and put aside once all the same.
+    ensure!(world.ask(ONE, "select count(*) > 0 from sync.interrupted").await? == ["t"]);
+    world.ask(ONE, "drop trigger interrupt on sync.parked").await?;
+
+    // Later writes of the row go through, and take away what was put aside of it. 6 is too large to be tried at all.
+    let later = format!(
+        "update docs set body = 'short' where id = 1; insert into docs values (5, {LARGE}); insert into docs values (6, repeat('x', 16000000))"
+    );
+    world.run(ONE, &later).await?;
+    world
+        .wait_for(SERVER, "select id || body from docs order by 1", &["1short", "2small"])
+        .await?;
+    world
+        .wait_for(
+            ONE,
+            "select event->'key'->>'id' from sync.parked order by 1",
+            &["3", "5", "6"],
+        )
+        .await?;
+    world.run(ONE, "delete from docs where id in (5, 6)").await?;
+    world.wait_for(ONE, aside, &["3 true"]).await?;
+
+    // Neither every row once more nor a new snapshot is stopped by it.
+    world.at(ONE).resnapshot("again", None)?;
+    eventually(PATIENCE, async || {
+        let status = world.at(ONE).connector_status()?;
+        ensure!(
+            status.resnapshot.as_ref().is_some_and(|resnapshot| resnapshot.done),
+            "{status:?}"
+        );
+        Ok(())
+    })
+    .await?;
+    world.pause(ONE).await;
+    drop_slot(&world, ONE).await?;
+    world.resume(ONE)?;
+    world.run(ONE, "insert into docs values (7, 'on it goes')").await?;
+    world
+        .wait_for(SERVER, "select id from docs order by 1", &["1", "2", "7"])
+        .await?;
+    world.wait_for(ONE, aside, &["3 true"]).await?;
+
+    takes(kafka, &topic, "1000000").await?;
+    world.ask(ONE, "update sync.parked set asked_at = now()").await?;
+    world
+        .wait_for(SERVER, "select id from docs order by 1", &["1", "2", "3", "7"])
+        .await?;
+    world.wait_for(ONE, "select count(*) from sync.parked", &["0"]).await?;
+    world.converged().await?;
+    ensure!(world.ask(SERVER, "select count(*) from sync.conflicts").await? == ["0"]);
     Ok(())
 }

@@ -6,10 +6,18 @@ use serde_json::{Value, json};
 use synccluster_protocol::{
     Lsn,
     codec::{self, ColumnType},
-    event::{self, Envelope, Op, Row, Source, TableName, Transaction, UNAVAILABLE_VALUE},
+    event::{
+        self, Envelope, Op, PARENT_COLUMN, Row, Source, TableName, Transaction, UNAVAILABLE_VALUE, VERSION_COLUMN,
+    },
 };
 
 use synccluster_replication::{pgoutput::Datum, relations::Table, transport::POSTGRES_EPOCH_MICROS};
+
+use crate::producer::LARGEST;
+
+/// Postgres' text of a row from which on no record is made of it: it would be too large for certain, since JSON has at least two thirds of it
+/// (bytea is base64 there and hexadecimal in Postgres' text), and a connector is small.
+pub const NO_RECORD_FROM: usize = LARGEST / 2 * 3;
 
 /// A record for the topic, as JSON text.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,6 +26,15 @@ pub struct Record {
     pub key: String,
     /// The value; `None` is Kafka's tombstone after a delete.
     pub value: Option<String>,
+    /// The value has only the row's key and version, because the row has so many bytes.
+    pub left_out: Option<usize>,
+}
+
+impl Record {
+    /// Its bytes.
+    pub fn size(&self) -> usize {
+        self.key.len() + self.value.as_ref().map_or(0, String::len)
+    }
 }
 
 /// Where the events come from; the same for all of a connector.
@@ -65,6 +82,16 @@ impl Open {
     pub fn events(&self) -> u64 {
         self.events
     }
+
+    /// Says that the transaction ends, where its last event is not sent: in Debezium's words (`provide.transaction.metadata`).
+    pub fn end(&self, now_millis: i64) -> Record {
+        let value = json!({"status": "END", "id": self.id, "event_count": self.events, "data_collections": null, "ts_ms": now_millis});
+        Record {
+            key: json!({ "id": self.id }).to_string(),
+            value: Some(value.to_string()),
+            left_out: None,
+        }
+    }
 }
 
 /// A row of the stream that does not fit its table's description.
@@ -95,6 +122,7 @@ pub fn records(
     now_millis: i64,
 ) -> Result<Vec<Record>, WidthError> {
     let mut out = Vec::with_capacity(1);
+    let left_out = change.too_large();
     let mut emit = |op: Op, before: Option<Row>, after: Option<Row>, keyed_by: &Row| {
         open.events += 1;
         let of_table = open.by_table.entry(table.name.clone()).or_default();
@@ -125,29 +153,41 @@ pub fn records(
         out.push(Record {
             key: key.clone(),
             value: Some(text(&envelope)),
+            left_out: left_out.filter(|_| op != Op::Delete),
         });
         if op == Op::Delete {
-            out.push(Record { key, value: None });
+            out.push(Record {
+                key,
+                value: None,
+                left_out: None,
+            });
         }
     };
     match change {
         Change::Insert(new) => {
-            let new = row(table, &new, None)?;
+            let new = row_or_essence(table, &new)?;
             emit(Op::Create, None, Some(new.clone()), &new);
         }
         Change::Delete(old) => {
-            let old = row(table, &old, None)?;
+            let old = row_or_essence(table, &old)?;
             emit(Op::Delete, Some(old.clone()), None, &old);
         }
         Change::Update(old, new) => {
-            let old = old.map(|old| row(table, &old, None)).transpose()?;
-            let new = row(table, &new, old.as_ref())?;
+            let whole = bytes(&new) + old.as_deref().map_or(0, bytes) < NO_RECORD_FROM;
+            let (old, new) = if whole {
+                let old = old.map(|old| row(table, &old, None)).transpose()?;
+                let new = row(table, &new, old.as_ref())?;
+                (old, new)
+            } else {
+                let new = row_or_essence(table, &filled(new, old.as_deref()))?;
+                (old.map(|old| essence(table, &old)).transpose()?, new)
+            };
             match old {
                 Some(old) if table.key.iter().any(|column| old.get(column) != new.get(column)) => {
                     emit(Op::Delete, Some(old.clone()), None, &old);
                     emit(Op::Create, None, Some(new.clone()), &new);
                 }
-                old => emit(Op::Update, old, Some(new.clone()), &new),
+                old => emit(Op::Update, old.filter(|_| whole), Some(new.clone()), &new),
             }
         }
     }
@@ -163,7 +203,7 @@ pub fn snapshot_record(
     now_millis: i64,
     snapshot: &str,
 ) -> Result<Record, WidthError> {
-    let after = row(table, values, None)?;
+    let after = row_or_essence(table, values)?;
     let key = key_text(origin, table, &after);
     let source = source(origin, table, now_millis * 1000, lsn, None, None, snapshot);
     let envelope = Envelope {
@@ -177,7 +217,68 @@ pub fn snapshot_record(
     Ok(Record {
         key,
         value: Some(text(&envelope)),
+        left_out: too_large(values),
     })
+}
+
+impl Change {
+    /// The bytes of the new row, if no record is made of it.
+    fn too_large(&self) -> Option<usize> {
+        match self {
+            Self::Insert(new) => too_large(new),
+            Self::Update(old, new) => {
+                let unchanged = new.iter().zip(old.iter().flatten());
+                let unchanged = unchanged.filter(|(new, _)| **new == Datum::Unchanged);
+                let all = bytes(new) + unchanged.map(|(_, old)| length(old)).sum::<usize>();
+                Some(all).filter(|&all| all >= NO_RECORD_FROM)
+            }
+            Self::Delete(_) => None,
+        }
+    }
+}
+
+fn length(value: &Datum) -> usize {
+    match value {
+        Datum::Text(text) => text.len(),
+        Datum::Null | Datum::Unchanged => 0,
+    }
+}
+
+fn bytes(values: &[Datum]) -> usize {
+    values.iter().map(length).sum()
+}
+
+fn too_large(values: &[Datum]) -> Option<usize> {
+    Some(bytes(values)).filter(|&all| all >= NO_RECORD_FROM)
+}
+
+/// With what the update left alone.
+fn filled(mut new: Vec<Datum>, old: Option<&[Datum]>) -> Vec<Datum> {
+    for (value, before) in new.iter_mut().zip(old.into_iter().flatten()) {
+        if *value == Datum::Unchanged {
+            value.clone_from(before);
+        }
+    }
+    new
+}
+
+fn row_or_essence(table: &Table, values: &[Datum]) -> Result<Row, WidthError> {
+    if too_large(values).is_some() {
+        essence(table, values)
+    } else {
+        row(table, values, None)
+    }
+}
+
+/// Which row it is, in which version.
+fn essence(table: &Table, values: &[Datum]) -> Result<Row, WidthError> {
+    let kept = |name: &String| table.key.contains(name) || [VERSION_COLUMN, PARENT_COLUMN].contains(&name.as_str());
+    let values: Vec<Datum> = (table.columns.iter().zip(values))
+        .map(|((name, _), value)| if kept(name) { value.clone() } else { Datum::Null })
+        .collect();
+    let mut row = row(table, &values, None)?;
+    row.retain(|name, _| kept(name));
+    Ok(row)
 }
 
 /// The values by name; a TOASTed value that the update left alone is taken from the row before.
@@ -327,6 +428,33 @@ mod tests {
         assert_eq!(value(&of(change)[0])["after"]["title"], json!("long"));
         let change = Change::Update(None, datums("7", Datum::Unchanged));
         assert_eq!(value(&of(change)[0])["after"]["title"], json!(UNAVAILABLE_VALUE));
+    }
+
+    #[test]
+    fn no_record_is_made_of_a_row_that_is_too_large_for_certain() {
+        let large = || text(&"x".repeat(NO_RECORD_FROM));
+        let inserted = of(Change::Insert(datums("7", large())));
+        assert!(inserted[0].left_out.is_some_and(|bytes| bytes > NO_RECORD_FROM));
+        assert_eq!(value(&inserted[0])["after"], json!({"id": 7}));
+        let updated = of(Change::Update(
+            Some(datums("7", large())),
+            datums("7", Datum::Unchanged),
+        ));
+        assert_eq!((updated[0].left_out, updated.len()), (inserted[0].left_out, 1));
+
+        // What replaces it fits, and so does its delete.
+        let smaller = of(Change::Update(Some(datums("7", large())), datums("7", text("x"))));
+        assert_eq!(smaller[0].left_out, None);
+        let value_of = value(&smaller[0]);
+        assert_eq!(
+            (&value_of["before"], &value_of["after"]),
+            (&Value::Null, &json!({"id": 7, "title": "x"}))
+        );
+        let moved = of(Change::Update(Some(datums("7", large())), datums("8", text("x"))));
+        assert_eq!(value(&moved[0])["before"], json!({"id": 7}));
+        let deleted = of(Change::Delete(datums("7", large())));
+        assert_eq!((deleted[0].left_out, deleted.len()), (None, 2));
+        assert_eq!(value(&deleted[0])["before"], json!({"id": 7}));
     }
 
     #[test]

@@ -1,10 +1,12 @@
 //! Uplink: a site's WAL to its topic.
 //!
 //! `envelope` makes Debezium's events of the stream of `synccluster-replication`; `progress` knows what Kafka has acknowledged, and so what
-//! Postgres may forget; `session` ties them together until the link is cut or something fails; `run` is
-//! what it needs and tells.
+//! Postgres may forget; `producer` hands them to Kafka, and `aside` keeps what it does not take; `session` ties them together until the link
+//! is cut or something fails; `run` is what it needs and tells.
 
+pub mod aside;
 pub mod envelope;
+pub mod producer;
 pub mod progress;
 pub mod resnapshot;
 pub mod run;

@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use synccluster_connector::{
+    producer::Alone,
     resnapshot::Requests,
     run::Uplink,
     slot,
@@ -60,6 +61,7 @@ async fn main() -> ExitCode {
         kafka: common.kafka.kafka(),
         topic_spec,
         requests: Requests::default(),
+        alone: Alone::default(),
     })
     .await
 }

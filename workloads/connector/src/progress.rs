@@ -39,7 +39,7 @@ impl Progress {
         }
     }
 
-    /// Kafka has one record of it.
+    /// Kafka has one record of it, or it was taken back.
     pub fn acknowledged(&mut self, transaction: u64) {
         if let Some(transaction) = self.find(transaction) {
             transaction.outstanding = transaction.outstanding.saturating_sub(1);
@@ -70,6 +70,11 @@ impl Progress {
     /// Whether Kafka has all of this transaction and of those before it.
     pub fn settled(&self, transaction: u64) -> bool {
         transaction < self.first
+    }
+
+    /// Whether there are records that were handed over and that Kafka has not acknowledged.
+    pub fn waits(&self) -> bool {
+        self.transactions.iter().any(|transaction| transaction.outstanding > 0)
     }
 
     /// When the oldest transaction on its way was begun.

@@ -16,7 +16,7 @@ use synccluster_runtime::{
 };
 use tokio::time;
 
-use crate::{resnapshot::Requests, session, slot, topic::TopicSpec};
+use crate::{producer::Alone, resnapshot::Requests, session, slot, topic::TopicSpec};
 
 /// How often the slot is looked at while the link is cut: its WAL grows.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
@@ -37,6 +37,8 @@ pub struct Uplink {
     pub topic_spec: Option<TopicSpec>,
     /// Where it is asked for every row once more.
     pub requests: Requests,
+    /// Which records are sent alone.
+    pub alone: Alone,
 }
 
 impl Workload for Uplink {
@@ -63,6 +65,7 @@ impl Workload for Uplink {
             lag_seconds: 0,
             records_acknowledged: 0,
             snapshot_rows: 0,
+            set_aside: 0,
             resnapshot: None,
             error: None,
             connect: None,
@@ -100,6 +103,11 @@ impl Workload for Uplink {
                 "synccluster_uplink_slot_retained_bytes",
                 "WAL kept for the slot.",
                 retained.unwrap_or_default(),
+            ),
+            Metric::gauge(
+                "synccluster_uplink_set_aside",
+                "Rows that Kafka does not take, put aside in sync.parked.",
+                status.set_aside,
             ),
             Metric::gauge(
                 "synccluster_uplink_connected",

@@ -1,20 +1,12 @@
 //! One session: from a usable link to its end.
 
-use std::{
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use futures::TryStreamExt;
-use rdkafka::{
-    ClientContext,
-    error::{KafkaError, RDKafkaErrorCode},
-    message::{Header, OwnedHeaders},
-    producer::{BaseRecord, DeliveryResult, Producer, ProducerContext, ThreadedProducer},
-};
+use rdkafka::error::KafkaError;
 use synccluster_protocol::{
     Lsn, Site,
-    event::{SIGNALS, TRANSACTION_END_HEADER, TableName},
+    event::{SIGNALS, TableName},
     status::ConnectorPhase,
 };
 use synccluster_replication::{
@@ -25,12 +17,13 @@ use synccluster_runtime::{
     postgres,
     workload::State,
 };
-use tokio::{sync::Notify, time};
+use tokio::time;
 use tokio_postgres::Client;
 
 use crate::{
+    aside::{self, Aside, retry::Retry},
     envelope::{self, Change, Open, Origin, Record},
-    progress::Progress,
+    producer::{Acknowledged, Outcome, Producer},
     resnapshot::{Resnapshot, book},
     run::Uplink,
     slot::{self, Need, PUBLICATION},
@@ -41,8 +34,6 @@ use crate::{
 const REPORT_EVERY: Duration = Duration::from_secs(1);
 /// How often Postgres is asked where its stream is, while a chunk waits for that.
 const NUDGE_EVERY: Duration = Duration::from_millis(20);
-/// How long a full producer is waited for before it is tried again.
-const BACKPRESSURE: Duration = Duration::from_millis(5);
 
 /// Why a session ended.
 #[derive(Debug, thiserror::Error)]
@@ -76,64 +67,26 @@ pub enum Error {
     Watermark,
 }
 
-/// Acknowledgements, as the producer's thread brings them.
-#[derive(Default)]
-struct Acknowledged {
-    progress: Mutex<Progress>,
-    failure: Mutex<Option<KafkaError>>,
-    records: std::sync::atomic::AtomicU64,
-    changed: Notify,
-}
-
-impl Acknowledged {
-    fn progress(&self) -> MutexGuard<'_, Progress> {
-        self.progress.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn check(&self) -> Result<(), Error> {
-        self.failure
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take()
-            .map_or(Ok(()), |error| Err(Error::NotTaken(error)))
-    }
-}
-
-#[derive(Clone)]
-struct Context(Arc<Acknowledged>);
-
-impl ClientContext for Context {}
-
-impl ProducerContext for Context {
-    type DeliveryOpaque = Box<u64>;
-
-    fn delivery(&self, result: &DeliveryResult<'_>, transaction: Self::DeliveryOpaque) {
-        match result {
-            Ok(_) => {
-                self.0.records.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-                self.0.progress().acknowledged(*transaction);
-            }
-            Err((error, _)) => {
-                self.0
-                    .failure
-                    .lock()
-                    .unwrap_or_else(PoisonError::into_inner)
-                    .get_or_insert(error.clone());
-            }
-        }
-        self.0.changed.notify_one();
-    }
+/// The transaction whose changes are being read.
+struct OpenTransaction {
+    open: Open,
+    /// Its number in [`Progress`](crate::progress::Progress).
+    number: u64,
+    /// Whether any of it was sent.
+    sent: bool,
 }
 
 struct Session<'a> {
     uplink: &'a Uplink,
     state: &'a State<Uplink>,
     sql: Client,
-    producer: ThreadedProducer<Context>,
+    producer: Producer,
     acknowledged: Arc<Acknowledged>,
+    aside: Aside,
+    retry: Retry,
     origin: Origin,
     relations: Relations,
-    open: Option<(Open, u64)>,
+    open: Option<OpenTransaction>,
     /// The newest record of the open transaction: kept back until it is known whether it is the last.
     held: Option<Record>,
     /// Every commit before this is in the producer.
@@ -153,13 +106,9 @@ pub async fn run(uplink: &Uplink, state: &State<Uplink>) -> Result<(), Error> {
         let waiting = || state.explain(ConnectorPhase::Starting, missing.clone());
         topic::wait_for(&client, &uplink.topic, waiting).await?;
     }
-    let acknowledged = Arc::new(Acknowledged::default());
-    let mut config = uplink.kafka.producer_config(&client_id)?;
-    // Kafka being down is waited out: giving a record up would only mean to read it again.
-    config
-        .set("message.timeout.ms", "0")
-        .set("message.max.bytes", "10000000");
-    let producer = config.create_with_context(Context(Arc::clone(&acknowledged)))?;
+    let producer = Producer::new(&uplink.kafka, &client_id, &uplink.topic, &uplink.alone)?;
+    let aside = Aside::load(&sql, &uplink.topic).await?;
+    state.edit().set_aside = aside.count();
     let origin = Origin {
         topic: uplink.topic.clone(),
         database: uplink.postgres.login()?.dbname,
@@ -168,8 +117,10 @@ pub async fn run(uplink: &Uplink, state: &State<Uplink>) -> Result<(), Error> {
         uplink,
         state,
         sql,
+        acknowledged: Arc::clone(producer.acknowledged()),
         producer,
-        acknowledged,
+        aside,
+        retry: Retry::default(),
         origin,
         relations: Relations::default(),
         open: None,
@@ -209,7 +160,7 @@ impl Session<'_> {
             let mut rows = std::pin::pin!(snapshot::rows(&reading, &table).await?);
             while let Some(values) = rows.try_next().await? {
                 let record = envelope::snapshot_record(&self.origin, &table, &values, lsn, now_millis(), "true")?;
-                self.send(&record, whole, None).await?;
+                self.send(record, whole, None).await?;
                 sent += 1;
                 self.state.alive();
                 self.state.edit().snapshot_rows = sent;
@@ -250,7 +201,7 @@ impl Session<'_> {
                     }
                 },
                 () = self.acknowledged.changed.notified() => self.note_acknowledged(),
-                _ = nudge.tick(), if self.resnapshot.waits() => {
+                _ = nudge.tick(), if self.resnapshot.waits() || self.retry.waits() => {
                     let confirmed = self.acknowledged.progress().confirmed();
                     replication.confirm(confirmed, now_micros(), true).await?;
                 }
@@ -259,6 +210,8 @@ impl Session<'_> {
                     replication.confirm(confirmed, now_micros(), true).await?;
                     self.measure(confirmed).await?;
                     self.take_request(false).await?;
+                    self.retry.begin(&mut self.aside, &self.sql, &self.uplink.postgres, &self.origin).await?;
+                    self.state.edit().set_aside = self.aside.count();
                 }
             }
         }
@@ -287,12 +240,11 @@ impl Session<'_> {
         if self.open.is_some() {
             return Ok(());
         }
+        if let Some((records, watermark)) = self.retry.due(self.position) {
+            self.send_all(records, watermark).await?;
+        }
         if let Some((records, watermark)) = self.resnapshot.due(self.position) {
-            let number = self.acknowledged.progress().begin(now_millis());
-            for record in &records {
-                self.send(record, number, None).await?;
-            }
-            self.acknowledged.progress().commit(number, watermark);
+            let number = self.send_all(records, watermark).await?;
             self.resnapshot.sent(number);
         }
         let acknowledged = Arc::clone(&self.acknowledged);
@@ -306,6 +258,16 @@ impl Session<'_> {
         Ok(())
     }
 
+    /// Sends what was read and not streamed; returns its number.
+    async fn send_all(&mut self, records: Vec<Record>, watermark: Lsn) -> Result<u64, Error> {
+        let number = self.acknowledged.progress().begin(now_millis());
+        for record in records {
+            self.send(record, number, None).await?;
+        }
+        self.acknowledged.progress().commit(number, watermark);
+        Ok(number)
+    }
+
     async fn take(&mut self, message: pgoutput::Message) -> Result<(), Error> {
         use pgoutput::Message::{Begin, Commit, Delete, Ignored, Insert, Origin, Relation, Update};
         match message {
@@ -313,10 +275,14 @@ impl Session<'_> {
                 self.position = self.position.max(commit);
                 self.send_again().await?;
                 let number = self.acknowledged.progress().begin(now_millis());
-                self.open = Some((Open::new(xid, commit, at), number));
+                self.open = Some(OpenTransaction {
+                    open: Open::new(xid, commit, at),
+                    number,
+                    sent: false,
+                });
             }
             Commit { end } => self.commit(end).await?,
-            Origin(name) => self.open.as_mut().ok_or(Error::NoTransaction)?.0.from_site(name),
+            Origin(name) => self.open.as_mut().ok_or(Error::NoTransaction)?.open.from_site(name),
             Relation {
                 oid,
                 schema,
@@ -338,63 +304,70 @@ impl Session<'_> {
     }
 
     async fn change(&mut self, oid: u32, change: Change) -> Result<(), Error> {
-        let (open, number) = self.open.as_mut().ok_or(Error::NoTransaction)?;
-        let number = *number;
+        let transaction = self.open.as_mut().ok_or(Error::NoTransaction)?;
+        let (number, mut sent) = (transaction.number, false);
         let Some(table) = self.relations.get(oid) else {
             return Ok(());
         };
-        for record in envelope::records(&self.origin, table, open, change, now_millis())? {
+        for record in envelope::records(&self.origin, table, &mut transaction.open, change, now_millis())? {
             self.resnapshot.touch(&record.key);
+            self.retry.touch(&record.key);
             if let Some(previous) = self.held.replace(record) {
-                self.send(&previous, number, None).await?;
+                sent |= self.send(previous, number, None).await?;
             }
+        }
+        if let Some(transaction) = &mut self.open {
+            transaction.sent |= sent;
         }
         Ok(())
     }
 
     async fn commit(&mut self, end: Lsn) -> Result<(), Error> {
-        let (open, number) = self.open.take().ok_or(Error::NoTransaction)?;
+        let OpenTransaction { open, number, sent } = self.open.take().ok_or(Error::NoTransaction)?;
         if let Some(last) = self.held.take() {
-            self.send(&last, number, Some(open.events())).await?;
+            let ended = self.send(last, number, Some(open.events())).await?;
+            if sent && !ended {
+                // Without its last record nobody would know that it has ended.
+                self.hand_over(&open.end(now_millis()), number, None).await?;
+            }
         }
         self.acknowledged.progress().commit(number, end);
         self.position = self.position.max(end);
         Ok(())
     }
 
-    /// Hands a record to the producer; waits while it is full.
-    async fn send(&self, record: &Record, transaction: u64, end_of: Option<u64>) -> Result<(), Error> {
-        self.acknowledged.progress().sent(transaction);
-        let end_of = end_of.map(|events| events.to_string());
-        loop {
-            let mut message = BaseRecord::with_opaque_to(&self.uplink.topic, Box::new(transaction))
-                .key(&record.key)
-                .partition(0);
-            if let Some(value) = &record.value {
-                message = message.payload(value);
-            }
-            if let Some(events) = &end_of {
-                let header = Header {
-                    key: TRANSACTION_END_HEADER,
-                    value: Some(events),
-                };
-                message = message.headers(OwnedHeaders::new().insert(header));
-            }
-            match self.producer.send(message) {
-                Ok(()) => return Ok(()),
-                Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), _)) => {
-                    self.acknowledged.check()?;
-                    self.state.alive();
-                    time::sleep(BACKPRESSURE).await;
-                }
-                Err((error, _)) => return Err(Error::NotTaken(error)),
+    /// Sends a record, or puts its row aside if Kafka does not take it; whether it was sent.
+    async fn send(&mut self, record: Record, transaction: u64, end_of: Option<u64>) -> Result<bool, Error> {
+        let mut outcome = Outcome::LargerThanSent;
+        if record.left_out.is_none() {
+            outcome = self.hand_over(&record, transaction, end_of).await?;
+            if outcome != Outcome::Sent
+                && let Some(smaller) = aside::without_before(&record)
+            {
+                outcome = self.hand_over(&smaller, transaction, end_of).await?;
             }
         }
+        let before = self.aside.count();
+        if outcome == Outcome::Sent {
+            self.aside.sent(&self.sql, &record.key).await?;
+        } else {
+            self.aside.put(&self.sql, &record, outcome).await?;
+        }
+        if self.aside.count() != before {
+            self.state.edit().set_aside = self.aside.count();
+        }
+        Ok(outcome == Outcome::Sent)
+    }
+
+    async fn hand_over(&self, record: &Record, transaction: u64, end_of: Option<u64>) -> Result<Outcome, Error> {
+        self.producer
+            .send(record, transaction, end_of, || self.state.alive())
+            .await
     }
 
     fn note_acknowledged(&self) {
         self.state.probe().moved();
-        self.state.edit().records_acknowledged = self.acknowledged.records.load(std::sync::atomic::Ordering::Relaxed);
+        self.state.edit().records_acknowledged = self.acknowledged.records();
     }
 
     async fn measure(&self, confirmed: Lsn) -> Result<(), Error> {
@@ -408,13 +381,5 @@ impl Session<'_> {
         status.lag_seconds = oldest.map_or(0, |since| (now_millis() - since).unsigned_abs().div_ceil(1000));
         status.measured_at = Some(now_millis());
         Ok(())
-    }
-}
-
-impl Drop for Session<'_> {
-    fn drop(&mut self) {
-        // What is still queued will be read again from the slot: no need to wait for it.
-        self.producer
-            .purge(rdkafka::producer::PurgeConfig::default().queue().inflight());
     }
 }

@@ -236,6 +236,7 @@ mod tests {
             lag_seconds: 0,
             records_acknowledged: 1,
             snapshot_rows: 0,
+            set_aside: 0,
             resnapshot: None,
             error: None,
             connect: None,

@@ -147,6 +147,9 @@ pub struct ConnectorStatus {
     pub records_acknowledged: u64,
     /// Rows sent by the running or last snapshot.
     pub snapshot_rows: u64,
+    /// Rows that Kafka does not take: they wait in `sync.parked` of their own site.
+    #[serde(default)]
+    pub set_aside: u64,
     /// The rows that are sent once more, or were last; absent if nobody asked.
     #[serde(default)]
     pub resnapshot: Option<ResnapshotStatus>,

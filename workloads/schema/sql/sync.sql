@@ -61,7 +61,9 @@ create table if not exists sync.parked (
 );
 alter table sync.parked add column if not exists asked_at timestamptz;
 comment on column sync.parked.asked_at is 'When somebody asked for another try before its time; null again when it was made.';
-comment on table sync.parked is 'Events that cannot be applied yet, with the reason; retried until they can.';
+comment on table sync.parked is
+  'Events that cannot be applied yet, with the reason; retried until they can. With the site''s own topic: rows that Kafka does not take.';
+grant select, insert, update, delete on sync.parked to sync_connector;
 
 -- Whether the snapshot that belongs to a slot was sent whole. Without the mark the next start drops the slot and begins again.
 create table if not exists sync.snapshots (

@@ -70,6 +70,8 @@ pub struct Placed {
 pub struct Assembler {
     id: Option<String>,
     first: i64,
+    /// The place in its transaction of the first event: not 1 where that was too large for Kafka, or was compacted away.
+    first_order: u64,
     bytes: usize,
     pending: SourceTransaction,
 }
@@ -84,9 +86,15 @@ impl Assembler {
             complete.extend(self.take());
             self.id = id.map(str::to_owned);
         }
+        // Neither Kafka's tombstones nor the record that says where a transaction begins or ends.
+        let order = placed.transaction.map(|t| t.total_order).filter(|order| *order > 0);
         // The connector may have been interrupted in the middle: then it sends the transaction again from its beginning.
-        if !same || placed.transaction.is_some_and(|t| t.total_order == 1) {
+        if !same || order.is_some_and(|order| order <= self.first_order.max(1)) {
             (self.first, self.bytes, self.pending) = (placed.offset, 0, SourceTransaction::default());
+            self.first_order = 0;
+        }
+        if self.first_order == 0 {
+            self.first_order = order.unwrap_or_default();
         }
         if let Some(record) = record {
             self.add(record);
@@ -195,6 +203,18 @@ mod tests {
         push(&mut assembler, 5, Some(("1:1", 1)), false);
         push(&mut assembler, 6, Some(("1:1", 1)), false);
         assert_eq!(push(&mut assembler, 7, Some(("1:1", 2)), true), [(vec![6, 7], 8)]);
+    }
+
+    #[test]
+    fn a_transaction_whose_first_record_did_not_fit_is_known_when_it_is_sent_again() {
+        let mut assembler = Assembler::default();
+        push(&mut assembler, 5, Some(("1:1", 2)), false);
+        push(&mut assembler, 6, Some(("1:1", 3)), false);
+        push(&mut assembler, 7, Some(("1:1", 2)), false);
+        assert_eq!(push(&mut assembler, 8, Some(("1:1", 3)), true), [(vec![7, 8], 9)]);
+        // Its last one did not fit either: then a record says only that it has ended.
+        push(&mut assembler, 9, Some(("2:2", 1)), false);
+        assert_eq!(push(&mut assembler, 10, Some(("2:2", 0)), true), [(vec![9, 10], 11)]);
     }
 
     #[test]

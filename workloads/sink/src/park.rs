@@ -70,11 +70,11 @@ pub enum Which {
     Asked,
 }
 
-/// Whether somebody asked for a try. Only reads: a quiet cluster writes no WAL.
-pub async fn is_asked(target: &mut Target) -> Result<bool, tokio_postgres::Error> {
-    let statement = "select exists (select from sync.parked where asked_at is not null)";
+/// Whether somebody asked for a try. Only reads: a quiet cluster writes no WAL. What has the site's `own` topic is its connector's.
+pub async fn is_asked(target: &mut Target, own: &str) -> Result<bool, tokio_postgres::Error> {
+    let statement = "select exists (select from sync.parked where asked_at is not null and topic <> $1)";
     Ok(target
-        .query(statement, &[])
+        .query(statement, &[&own])
         .await?
         .first()
         .is_some_and(|row| row.get(0)))
@@ -82,10 +82,17 @@ pub async fn is_asked(target: &mut Target) -> Result<bool, tokio_postgres::Error
 
 /// Tries what is parked again, each event in a transaction of its own; returns how many got through. An event that has been overtaken is
 /// judged by its version like any other.
-pub async fn retry(target: &mut Target, cluster: &ClusterName, which: Which) -> Result<u64, tokio_postgres::Error> {
-    let statement =
-        "select id, topic, event from sync.parked where $1 or asked_at is not null order by tried_at, id limit $2";
-    let rows = target.query(statement, &[&(which == Which::Oldest), &AT_ONCE]).await?;
+pub async fn retry(
+    target: &mut Target,
+    cluster: &ClusterName,
+    own: &str,
+    which: Which,
+) -> Result<u64, tokio_postgres::Error> {
+    let statement = "select id, topic, event from sync.parked
+                      where topic <> $3 and ($1 or asked_at is not null) order by tried_at, id limit $2";
+    let rows = target
+        .query(statement, &[&(which == Which::Oldest), &AT_ONCE, &own])
+        .await?;
     let (mut ids, mut reasons) = (Vec::new(), Vec::new());
     let tried = rows.len();
     target.forget_tables();

@@ -230,17 +230,18 @@ impl Session<'_> {
 
     async fn retry_parked(&mut self) -> Result<(), Error> {
         let due = self.parked_at.elapsed() >= self.parked_after;
+        let own = self.downlink.cluster.topic(self.downlink.site);
         if !due {
             if self.asked_at.elapsed() < ASKED_EVERY {
                 return Ok(());
             }
             self.asked_at = Instant::now();
-            if !park::is_asked(&mut self.target).await? {
+            if !park::is_asked(&mut self.target, &own).await? {
                 return Ok(());
             }
         }
         let which = if due { Which::Oldest } else { Which::Asked };
-        let through = park::retry(&mut self.target, &self.downlink.cluster, which).await?;
+        let through = park::retry(&mut self.target, &self.downlink.cluster, &own, which).await?;
         if through > 0 {
             tracing::info!(through, "parked events were applied");
             self.parked_after = PARKED_AFTER;

@@ -22,6 +22,8 @@ transaction.state.log.min.isr=$MIN_IN_SYNC
 share.coordinator.state.topic.replication.factor=$REPLICAS
 share.coordinator.state.topic.min.isr=$MIN_IN_SYNC
 group.initial.rebalance.delay.ms=0
+# The largest record of a connector has 10,000,000 bytes.
+message.max.bytes=10485760
 PROPERTIES
 
 if [ ! -f /var/lib/kafka/data/meta.properties ]; then

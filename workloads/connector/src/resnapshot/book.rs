@@ -62,9 +62,10 @@ pub fn announce(before: Option<&ResnapshotStatus>, status: &ResnapshotStatus) {
     if known.is_some_and(|before| said(before) == why) || (known.is_none() && status.done) {
         return;
     }
-    match why {
-        Some(why) => tracing::warn!(id, only, why, "rows cannot be sent once more; it is tried again"),
-        None => tracing::info!(id, only, rows, "rows are sent once more"),
+    if let Some(why) = why {
+        tracing::warn!(id, only, why, "rows cannot be sent once more; it is tried again");
+    } else {
+        tracing::info!(id, only, rows, "rows are sent once more");
     }
 }
 

@@ -50,6 +50,7 @@ mod tests {
         let record = |key: &str| Record {
             key: key.to_owned(),
             value: None,
+            left_out: None,
         };
         let mut window = Window::new(Lsn(7), ["1", "2", "3"].map(record).into());
         for touched in ["2", "9", "2"] {
