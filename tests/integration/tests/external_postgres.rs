@@ -4,8 +4,10 @@ use std::fs;
 
 use anyhow::{Context, Result, anyhow, ensure};
 use synccluster_harness::{Authority, Kafka, Postgres, Role, eventually};
-use synccluster_integration::{PATIENCE, World, gateway};
+use synccluster_integration::debezium::{self, Engine};
+use synccluster_integration::{PATIENCE, Part, World, gateway};
 use synccluster_protocol::Site;
+use synccluster_protocol::status::ConnectorPhase;
 use synccluster_runtime::postgres::{self, PostgresSecret};
 use synccluster_schema::external::{self, Credentials, GRANTS_SQL};
 use tokio_postgres::Client;
@@ -108,6 +110,7 @@ async fn a_server_that_is_not_ours_is_one_of_the_world_and_is_left_as_it_was() -
     everybody_comes_over_tls(&world, &superuser).await?;
     changed_passwords_are_taken_over(&world, &superuser).await?;
     world.converged().await?;
+    debezium_reads_it_too(&mut world, &bootstrap, &superuser).await?;
 
     what_was_made_is_listed_and_removed(&owner, &slot).await?;
     world.pause(Site::Server).await;
@@ -115,7 +118,7 @@ async fn a_server_that_is_not_ours_is_one_of_the_world_and_is_left_as_it_was() -
     let gone: Vec<_> = before.iter().filter(|line| !after.contains(line)).collect();
     let left: Vec<_> = after.iter().filter(|line| !before.contains(line)).collect();
     ensure!(gone.is_empty() && left.is_empty(), "gone: {gone:?}; left: {left:?}");
-    ensure!(names(&superuser, BODIES).await?.len() == 5, "rows went with it");
+    ensure!(names(&superuser, BODIES).await?.len() == 6, "rows went with it");
     ensure!(external::made(&owner, OWNER, &slot).await?.is_empty());
     external::remove(&owner, OWNER, &slot).await.context("again")
 }
@@ -142,7 +145,11 @@ async fn what_is_missing_is_said_as_the_statements_that_mend_it(
 }
 
 async fn everybody_comes_over_tls(world: &World, superuser: &Client) -> Result<()> {
-    let seen = at_the_server(world).await?;
+    let sites = gateway::sites(world)?;
+    let connection = sites.connect(Site::Server).await;
+    // Held to the end: what the gateway does not use it closes.
+    let connection = connection.map_err(|problem| anyhow!("{problem:?}"))?;
+    let seen: i64 = connection.query_one("select count(*) from notes", &[]).await?.get(0);
     ensure!(seen == 3, "the gateway sees {seen} notes");
     let plain = "select usename::text from pg_stat_ssl join pg_stat_activity using (pid) where usename <> 'postgres' and not ssl";
     ensure!(names(superuser, plain).await?.is_empty(), "somebody came without TLS");
@@ -154,6 +161,7 @@ async fn everybody_comes_over_tls(world: &World, superuser: &Client) -> Result<(
         Ok(())
     })
     .await?;
+    drop(connection);
     Ok(())
 }
 
@@ -163,6 +171,24 @@ async fn at_the_server(world: &World) -> Result<i64> {
     let connection = sites.connect(Site::Server).await;
     let connection = connection.map_err(|problem| anyhow!("{problem:?}"))?;
     Ok(connection.query_one("select count(*) from notes", &[]).await?.get(0))
+}
+
+/// Connect is Java, and told by other words how TLS is meant.
+async fn debezium_reads_it_too(world: &mut World, bootstrap: &str, superuser: &Client) -> Result<()> {
+    world.leave_out(Site::Server, Part::Connector).await?;
+    let engine = Engine::start(world, Site::Server, bootstrap)?;
+    engine.is(ConnectorPhase::Streaming).await?;
+    world
+        .run(Site::Server, "insert into notes (body) values ('by Debezium')")
+        .await?;
+    debezium::converged(world, &[&engine]).await?;
+    let last = "select body from notes where body = 'by Debezium'";
+    world.wait_for(Site::Client(1), last, &["by Debezium"]).await?;
+    let encrypted = "select distinct ssl::text from pg_stat_ssl join pg_stat_activity using (pid) where application_name ilike 'debezium%'";
+    ensure!(names(superuser, encrypted).await? == ["true"]);
+    engine.stop().await?;
+    world.pause(Site::Server).await;
+    world.resume(Site::Server)
 }
 
 /// They change under everybody, sessions end, and the files follow: it goes on by itself.
