@@ -1,6 +1,8 @@
 #!/usr/bin/env bash
 # Puts an ingress controller's image, Traefik's, into the cluster's nodes for the e2e test `ingress`. Where a registry can be reached it is the
-# published one; elsewhere it is built from its Go module once (a large program: several minutes).
+# published one; elsewhere it is built from its Go module once (a large program: several minutes). The definitions of the Gateway API, which are
+# no part of Kubernetes, are applied out of theirs. Without Go, and in a cluster that exists already (KUBECONTEXT), install them by hand:
+#   kubectl apply --server-side -f https://github.com/kubernetes-sigs/gateway-api/releases/download/v1.4.0/standard-install.yaml
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/env.sh"
 help_if_asked "$@"
@@ -29,3 +31,6 @@ if ! docker image inspect "$image" >/dev/null 2>&1; then
 fi
 say "loading $image into the nodes"
 logged "$RUN/load.log" kind load docker-image "$image" --name "$CLUSTER_NAME"
+definitions=$(go mod download -json "sigs.k8s.io/gateway-api@$GATEWAY_API_VERSION" | jq -r .Dir)/config/crd/standard
+say "applying the definitions of the Gateway API $GATEWAY_API_VERSION"
+logged "$RUN/gateway-api.log" kubectl --kubeconfig "$CLUSTER_KUBECONFIG" apply --server-side -f "$definitions"

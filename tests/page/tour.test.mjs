@@ -155,7 +155,14 @@ test("both sides write the row, and what differs is marked by a sign and in word
     await page.locator(`tr[data-row="${key}"] td.key`).textContent(),
     /≠.*differs at client-2/,
   );
-  assert.match(await strip().textContent(), /pending at/);
+  assert.match(await strip().textContent(), /pending at client-2 \(cut\)/);
+  const { hops } = await api(`/tables/${TABLE}/rows/${key}/way`);
+  assert.deepEqual(
+    hops
+      .filter(({ state }) => state === "pending")
+      .map(({ hop, site, detail }) => [hop, site, detail]),
+    [["applied", "client-2", "cut"]],
+  );
   await show(page, `${FILTERED}&only=different`);
   await page.locator(`tr[data-row="${key}"]`).waitFor();
   await picture(page, "05-differs");
@@ -190,6 +197,12 @@ test("the loser is made again, as a new write that travels", async () => {
   await conflict().getByRole("button", { name: "Re-apply the loser" }).click();
   await conflict().getByText("written again as a new change").waitFor();
   await picture(page, "08-reapplied");
+  await page.reload();
+  await conflict().getByText("was made again already").waitFor();
+  assert.equal(
+    await conflict().getByRole("button", { name: "Re-apply" }).count(),
+    0,
+  );
   await show(page, FILTERED);
   for (const site of ["server", "client-1", "client-2", "client-3"])
     await reads(site, `${RUN} oat milk`);

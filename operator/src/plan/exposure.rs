@@ -34,6 +34,9 @@ const TRAEFIK: [(&str, &str); 4] = [
     ("traefik.ingress.kubernetes.io/service.sticky.cookie.samesite", "strict"),
 ];
 
+/// Behind an HTTPRoute Traefik has no cookies: it is to leave the choice of the pod to the Service, which keeps a client at one.
+const TRAEFIK_ROUTE: [(&str, &str); 1] = [("traefik.io/service.nativelb", "true")];
+
 /// The Service, and an Ingress or HTTPRoute where one is asked for.
 pub fn exposure(cluster: &ValidatedCluster, wanted: &Gateway) -> Vec<Object> {
     let mut objects = vec![service(cluster, &wanted.expose)];
@@ -75,6 +78,7 @@ fn service(cluster: &ValidatedCluster, expose: &Expose) -> Object {
     });
     let annotations = match expose {
         Expose::Ingress(_) => BTreeMap::from(TRAEFIK),
+        Expose::Route { .. } => BTreeMap::from(TRAEFIK_ROUTE),
         _ => BTreeMap::new(),
     };
     whole(cluster, Kind::Service, annotations, spec)

@@ -7,6 +7,7 @@ use anyhow::{Context as _, Result, ensure};
 use futures::FutureExt as _;
 use k8s_openapi::api::authentication::v1::TokenRequest;
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace as CoreNamespace, ServiceAccount};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::api::{Api, DeleteParams, Patch, PatchParams, PostParams};
 use kube::config::{Config, KubeConfigOptions};
 use kube::{Client, Resource};
@@ -94,6 +95,15 @@ impl Namespace {
         let mut config = config().await?;
         config.auth_info = serde_json::from_value(json!({ "token": token }))?;
         Ok(Client::try_from(config)?)
+    }
+
+    /// It as the owner of what no namespace has, so that this goes with it.
+    pub async fn itself(&self) -> Result<OwnerReference> {
+        let api = Api::<CoreNamespace>::all(self.client.clone());
+        api.get(&self.name)
+            .await?
+            .owner_ref(&())
+            .context("a namespace without a uid")
     }
 
     /// What lives in it.

@@ -1,5 +1,5 @@
-//! The gateway behind a real ingress controller. Traefik understands its own annotations and those of ingress-nginx, so that both kinds that
-//! the operator writes are tried by one program, one after the other.
+//! The gateway behind a real ingress controller. Traefik understands its own annotations and those of ingress-nginx, and HTTPRoutes of the
+//! Gateway API, so that all kinds that the operator writes are tried by one program, one after the other.
 
 use anyhow::{Context as _, Result, ensure};
 use http_body_util::{BodyExt as _, Full};
@@ -7,8 +7,10 @@ use hyper::body::Bytes;
 use hyper::{Request, StatusCode, header};
 use hyper_util::rt::TokioIo;
 use k8s_openapi::api::core::v1::{Pod, ServiceAccount};
-use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
-use kube::api::PostParams;
+use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding, Role, RoleBinding};
+use kube::api::{Api, DynamicObject, PostParams};
+use kube::core::GroupVersionKind;
+use kube::discovery::ApiResource;
 use serde_json::{Value, json};
 use synccluster_e2e::{Cluster, Forward, PATIENCE, eventually, with_cluster_of};
 use tokio::net::TcpStream;
@@ -46,20 +48,126 @@ async fn behind_an_ingress_a_session_stays_at_one_of_the_replicas() -> Result<()
         let forward = controller(cluster, "like-nginx", &arguments).await?;
         sessions_stay(&forward, &token)
             .await
-            .context("by the annotations of the Ingress, ingress-nginx's")
+            .context("by the annotations of the Ingress, ingress-nginx's")?;
+        by_a_route(cluster, &token).await.context("by the Gateway API")
     })
     .await
+}
+
+/// A Gateway of Traefik's, with the HTTPRoute that the operator makes for it.
+async fn by_a_route(cluster: &Cluster, token: &str) -> Result<()> {
+    let expose = json!({ "ingress": null, "gatewayApi": { "host": HOST, "parent": { "name": "people" } } });
+    cluster.patch(&json!({ "gateway": { "expose": expose } })).await?;
+    cluster
+        .says(PATIENCE, "GatewayReady", "False", "RouteNotAccepted")
+        .await?;
+    let namespace = &cluster.namespace;
+    let owner = namespace.itself().await?;
+    let cluster_wide = |rest: Value| {
+        let mut whole = json!({ "metadata": { "name": namespace.name, "ownerReferences": [owner] } });
+        merge(&mut whole, rest);
+        whole
+    };
+    // What only a whole cluster has: it goes with the namespace, which owns it.
+    let rules = json!([
+        read("", &["namespaces"]),
+        read("gateway.networking.k8s.io", &["gatewayclasses"]),
+        { "apiGroups": ["gateway.networking.k8s.io"], "resources": ["gatewayclasses/status"], "verbs": ["update"] },
+    ]);
+    let role = json!({ "apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": namespace.name });
+    let account = json!({ "kind": "ServiceAccount", "name": "routes", "namespace": namespace.name });
+    let created: Api<ClusterRole> = Api::all(namespace.client.clone());
+    let as_asked = PostParams::default();
+    created
+        .create(
+            &as_asked,
+            &serde_json::from_value(cluster_wide(json!({ "rules": rules })))?,
+        )
+        .await?;
+    let created: Api<ClusterRoleBinding> = Api::all(namespace.client.clone());
+    let binding = cluster_wide(json!({ "roleRef": role, "subjects": [account] }));
+    created.create(&as_asked, &serde_json::from_value(binding)?).await?;
+    let class = cluster_wide(json!({ "spec": { "controllerName": "traefik.io/gateway-controller" } }));
+    create(cluster, "GatewayClass", class).await?;
+    let listener = json!({ "name": "web", "protocol": "HTTP", "port": WEB });
+    let spec = json!({ "gatewayClassName": namespace.name, "listeners": [listener] });
+    create(
+        cluster,
+        "Gateway",
+        json!({ "metadata": { "name": "people", "namespace": namespace.name }, "spec": spec }),
+    )
+    .await?;
+
+    let arguments = [
+        "--providers.kubernetesgateway".to_owned(),
+        format!("--providers.kubernetesgateway.namespaces={}", namespace.name),
+    ];
+    let forward = controller(cluster, "routes", &arguments).await?;
+    cluster.says(PATIENCE, "GatewayReady", "True", "Running").await?;
+    let status = cluster.get().await?.status.and_then(|status| status.gateway);
+    ensure!(
+        status.as_ref().is_some_and(|status| status.address == HOST),
+        "{status:?}"
+    );
+    // There is no cookie: whoever comes over this Traefik is at one replica.
+    for number in 0..SESSIONS {
+        session(&forward, token, &Keeps::Address)
+            .await
+            .with_context(|| format!("session {number}"))?;
+    }
+    Ok(())
+}
+
+/// Creates an object of the Gateway API.
+async fn create(cluster: &Cluster, kind: &str, mut object: Value) -> Result<()> {
+    let of_kind = GroupVersionKind::gvk("gateway.networking.k8s.io", "v1", kind);
+    merge(
+        &mut object,
+        json!({ "apiVersion": of_kind.api_version(), "kind": kind }),
+    );
+    let object: DynamicObject = serde_json::from_value(object)?;
+    let (client, kind) = (cluster.namespace.client.clone(), ApiResource::from_gvk(&of_kind));
+    let api: Api<DynamicObject> = match &object.metadata.namespace {
+        Some(namespace) => Api::namespaced_with(client, namespace, &kind),
+        None => Api::all_with(client, &kind),
+    };
+    let created = api.create(&PostParams::default(), &object).await;
+    created
+        .map(drop)
+        .context("are the Gateway API's definitions installed? See kind/ingress.sh")
+}
+
+fn merge(into: &mut Value, more: Value) {
+    if let (Some(into), Value::Object(more)) = (into.as_object_mut(), more) {
+        into.extend(more);
+    }
+}
+
+/// By what a session is to stay at one replica.
+enum Keeps {
+    /// The cookie that the controller sets.
+    Cookie,
+    /// Nothing, though there is a cookie.
+    Nothing,
+    /// The address that the requests come from.
+    Address,
+}
+
+/// A rule that lets somebody read these.
+fn read(group: &str, resources: &[&str]) -> Value {
+    json!({ "apiGroups": [group], "resources": resources, "verbs": ["get", "list", "watch"] })
 }
 
 /// A controller that looks at this namespace alone, and the way to it.
 async fn controller(cluster: &Cluster, name: &str, arguments: &[String]) -> Result<Forward> {
     let metadata = json!({ "name": name });
-    let read = |groups: &str, resources: &[&str]| json!({ "apiGroups": [groups], "resources": resources, "verbs": ["get", "list", "watch"] });
     let rules = json!([
         read("", &["services", "endpoints", "secrets", "configmaps", "pods"]),
         read("discovery.k8s.io", &["endpointslices"]),
         read("networking.k8s.io", &["ingresses"]),
         { "apiGroups": ["networking.k8s.io"], "resources": ["ingresses/status"], "verbs": ["update"] },
+        read("gateway.networking.k8s.io", &["gateways", "httproutes", "grpcroutes", "referencegrants", "backendtlspolicies"]),
+        { "apiGroups": ["gateway.networking.k8s.io"], "resources": ["gateways/status", "httproutes/status"], "verbs": ["update"] },
     ]);
     let role = json!({ "apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": name });
     let account = json!({ "kind": "ServiceAccount", "name": name, "namespace": cluster.namespace.name });
@@ -128,14 +236,14 @@ async fn sessions_stay(forward: &Forward, token: &str) -> Result<()> {
     eventually(PATIENCE, async || {
         let mut astray = 0;
         for _ in 0..SESSIONS {
-            astray += usize::from(session(forward, token, false).await.is_err());
+            astray += usize::from(session(forward, token, &Keeps::Nothing).await.is_err());
         }
         ensure!(astray > 0, "requests without a cookie all reach one replica");
         Ok(())
     })
     .await?;
     for number in 0..SESSIONS {
-        session(forward, token, true)
+        session(forward, token, &Keeps::Cookie)
             .await
             .with_context(|| format!("session {number}"))?;
     }
@@ -143,12 +251,15 @@ async fn sessions_stay(forward: &Forward, token: &str) -> Result<()> {
 }
 
 /// A Socket.IO client that polls: Engine.IO's handshake, then the namespace, then an echo of it now and then.
-async fn session(forward: &Forward, token: &str, with_cookie: bool) -> Result<()> {
+async fn session(forward: &Forward, token: &str, keeps: &Keeps) -> Result<()> {
     let path = "/socket.io/?EIO=4&transport=polling";
     let opened = ask(forward, "GET", path, None, "").await?;
-    let cookie = opened.cookie.clone();
-    ensure!(cookie.is_some(), "the controller sets no cookie: {opened:?}");
-    let cookie = cookie.filter(|_| with_cookie);
+    let is_set = opened.cookie.is_some();
+    ensure!(
+        is_set != matches!(keeps, Keeps::Address),
+        "a cookie is set: {is_set}: {opened:?}"
+    );
+    let cookie = opened.cookie.clone().filter(|_| matches!(keeps, Keeps::Cookie));
     let handshake: Value = serde_json::from_str(opened.body.strip_prefix('0').context("no handshake")?)?;
     let path = format!("{path}&sid={}", handshake["sid"].as_str().context("no session")?);
     let turn = async |sent: &str, awaited: &str| {

@@ -101,6 +101,13 @@ fn people_come_in_on_port_80_and_stay_at_one_pod() {
         behind_ingress["metadata"]["annotations"]["traefik.ingress.kubernetes.io/service.sticky.cookie"], "true",
         "Traefik goes past the Service to the pods"
     );
+    let behind_route = service(json!({ "gatewayApi": { "parent": { "name": "public" } } }));
+    assert_eq!(
+        behind_route["metadata"]["annotations"],
+        json!({ "traefik.io/service.nativelb": "true" }),
+        "and has no cookies there"
+    );
+    assert_eq!(fixed["metadata"].get("annotations"), None);
 }
 
 #[test]
