@@ -34,7 +34,7 @@ cluster: ## bring up the kind cluster (KUBECONTEXT=name uses one that exists)
 binaries: $(if $(KUBECONTEXT),,page) ## build what goes into the image
 	@if [ -n "$${KUBECONTEXT:-}" ]; then echo "==> nothing is built: $$KUBECONTEXT pulls $${SYNCCLUSTER_IMAGE:-no image}"; exit; fi
 	echo "==> building the binaries (about 6 minutes the first time)"
-	cargo build --release --locked --quiet $(addprefix -p ,$(BINARIES))
+	cargo build --release --locked $$([ -t 2 ] || echo --quiet) $(addprefix -p ,$(BINARIES))
 	mkdir -p target/image
 	for binary in $(BINARIES); do cmp -s "$${CARGO_TARGET_DIR:-target}/release/$$binary" "target/image/$$binary" || cp "$${CARGO_TARGET_DIR:-target}/release/$$binary" target/image/; done
 
