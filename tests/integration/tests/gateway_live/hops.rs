@@ -225,3 +225,53 @@ async fn keys_of_every_kind_have_one_text_wherever_they_are_met() -> Result<()> 
     assert_ne!(deleted["version"], inserted["version"]);
     Ok(())
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_row_is_whole_though_the_stream_leaves_columns_out() -> Result<()> {
+    let schema = "create type mood as enum ('sad', 'so so');
+        create table made (id bigint primary key, title varchar(9), mood mood, price numeric(6, 2), tags text[], doc jsonb, code char(4),
+          size int generated always as (length(title)) stored, glad bool generated always as (mood <> 'sad') stored,
+          gross numeric(8, 2) generated always as (price * 1.19) stored, first text generated always as (tags[1] || (doc ->> 'a')) stored,
+          padded char(4) generated always as (code) stored)";
+    let world = World::start(1, schema).await?;
+    world.converged().await?;
+    let gateway = gateway(&world).await?;
+    all_followed(&world, &[&gateway]).await?;
+    let mut events = Events::open(&gateway, "", None).await?;
+    world
+        .run(
+            ONE,
+            r#"insert into made values (1, 'milk', 'so so', 10, '{"a,b",c}', '{"a": "!"}', 'x'), (2, null, null, null, null, null, null)"#,
+        )
+        .await?;
+    // Of (2, null, …) nothing can be computed; of the other row it is computed of the row as it was written.
+    let inserted = [("c", "1", json!("11.90")), ("c", "2", Value::Null)];
+    told_whole(&mut events, &gateway, &inserted).await?;
+    world.run(ONE, "update made set price = 1.5 where id = 1").await?;
+    told_whole(&mut events, &gateway, &[("u", "1", json!("1.79"))]).await
+}
+
+/// Waits until each of these is told of both sites, with this `gross`, and with all columns that a reader finds.
+async fn told_whole(events: &mut Events, gateway: &Gateway, writes: &[(&str, &str, Value)]) -> Result<()> {
+    let mut left: Vec<_> = [ONE, SERVER]
+        .iter()
+        .flat_map(|site| writes.iter().map(move |write| (*site, write)))
+        .collect();
+    while !left.is_empty() {
+        let told = events.next().await?;
+        let of = |(site, (op, key, _)): &(Site, &(&str, &str, Value))| {
+            told.data["site"] == json!(site) && told.data["op"] == *op && told.data["key_path"] == *key
+        };
+        let Some(place) = left.iter().position(of).filter(|_| told.kind == "change") else {
+            continue;
+        };
+        let (site, (_, key, gross)) = left.remove(place);
+        let values = &told.data["row"]["values"];
+        ensure!(values["gross"] == *gross, "{told:?}");
+        let row = gateway
+            .read(&format!("/api/v1/sites/{site}/tables/public.made/rows/{key}"))
+            .await?;
+        ensure!(*values == row["values"], "{told:?} instead of {row}");
+    }
+    Ok(())
+}

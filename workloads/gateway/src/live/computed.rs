@@ -46,7 +46,11 @@ impl Computed {
             .collect();
         let made: Vec<String> = columns
             .iter()
-            .filter_map(|column| Some(format!("{} as {}", column.generated.as_deref()?, quote(&column.name))))
+            .filter_map(|column| {
+                // The expression is stored without the length and the scale of its column.
+                let (expression, sql_type) = (column.generated.as_deref()?, &column.sql_type);
+                Some(format!("({expression})::{sql_type} as {}", quote(&column.name)))
+            })
             .collect();
         let texts: Vec<String> = columns.iter().map(|column| column.text("g")).collect();
         let statement = format!(
@@ -99,7 +103,7 @@ mod tests {
         let computed = Computed::of(&table, &told(&["sync_version", "title", "id"])).unwrap();
         assert_eq!(
             computed.statement,
-            "select g.\"twice\"::text from (select (id * 2) as \"twice\" from \
+            "select g.\"twice\"::text from (select ((id * 2))::bigint as \"twice\" from \
              (select ($1)::text as \"title\", ($2)::bigint as \"id\") t) g"
         );
         assert_eq!(computed.places, [1, 2]);
