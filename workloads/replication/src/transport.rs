@@ -15,6 +15,9 @@ use synccluster_protocol::{Lsn, codec::SESSION_SETTINGS};
 use synccluster_runtime::postgres::{self, PostgresSecret, tls};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
+/// Bytes of a frame whose memory is not kept for the next.
+const LARGE: usize = 1 << 20;
+
 /// Microseconds between the Unix epoch and Postgres' own, 2000-01-01.
 pub const POSTGRES_EPOCH_MICROS: i64 = 946_684_800_000_000;
 
@@ -264,6 +267,10 @@ impl ReplicationConnection {
                         b'd' => {
                             let mut frame = self.input.split_to(length).freeze();
                             frame.advance(5);
+                            if length > LARGE {
+                                // The buffer that grew for it goes with it.
+                                self.input = BytesMut::from(&*self.input);
+                            }
                             Raw::CopyData(frame)
                         }
                         _ => Raw::Other(Message::parse(&mut self.input)?.ok_or(Error::Unexpected("a frame"))?),
