@@ -129,8 +129,8 @@ mod tests {
     async fn who_sends_on_reads_the_answer_and_a_clean_end() {
         let (mut ours, mut peer) = pair().await;
         let sends = async {
-            for _ in 0..200 {
-                peer.write_all(&[b'x'; 64 * 1024]).await.unwrap();
+            for _ in 0..1_600 {
+                peer.write_all(&[b'x'; PIECE]).await.unwrap();
             }
             let mut answer = String::new();
             peer.read_to_string(&mut answer).await.unwrap();
@@ -158,8 +158,8 @@ mod tests {
         let (mut ours, mut peer) = pair().await;
         let sending = tokio::spawn(async move {
             let mut sent = 0;
-            while peer.write_all(&[b'x'; 64 * 1024]).await.is_ok() {
-                sent += 64 * 1024;
+            while peer.write_all(&[b'x'; PIECE]).await.is_ok() {
+                sent += PIECE;
             }
             sent
         });
