@@ -234,7 +234,7 @@ async fn rows_pass_and_a_cut_is_a_cut(cluster: &Cluster) -> Result<()> {
 async fn a_new_password_restarts_nothing(cluster: &Cluster, broker: &Broker) -> Result<()> {
     let before = cluster.lives().await?;
     let credential = "SCRAM-SHA-512=[iterations=4096,password=second]";
-    let alter = [
+    let arguments = [
         "--alter",
         "--entity-type",
         "users",
@@ -243,7 +243,7 @@ async fn a_new_password_restarts_nothing(cluster: &Cluster, broker: &Broker) -> 
         "--add-config",
         credential,
     ];
-    broker.tool("kafka-configs.sh", &alter).await?;
+    broker.tool("kafka-configs.sh", &arguments).await?;
     cluster.namespace.secret(SECRET, &broker.keys("second")?).await?;
     cluster.hurry_secrets().await?;
     // By then nobody is in who came by the old one.
