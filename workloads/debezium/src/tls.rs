@@ -11,15 +11,15 @@ const JAVAS_OWN: &str = "org.postgresql.ssl.DefaultJavaSSLFactory";
 /// Settings for a Postgres whose authority is in this folder. The driver reads the file for every connection.
 pub fn settings(tls: &Tls, place: &Path) -> Settings {
     let authority = || place.join(AUTHORITY_KEY).display().to_string();
-    let (mode, more) = match tls {
+    let (word, beside) = match tls {
         Tls::Off => ("disable", None),
         Tls::Prefer => ("prefer", None),
         Tls::Require => ("require", None),
         Tls::System => ("verify-full", Some(("sslfactory", JAVAS_OWN.to_owned()))),
         Tls::Authorities(_) => ("verify-full", Some(("sslrootcert", authority()))),
     };
-    let mode = ("sslmode", mode.to_owned());
-    let all = [Some(mode), more].into_iter().flatten();
+    let mode = ("sslmode", word.to_owned());
+    let all = [Some(mode), beside].into_iter().flatten();
     all.map(|(name, value)| (format!("database.{name}"), value)).collect()
 }
 
