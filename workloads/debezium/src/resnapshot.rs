@@ -5,7 +5,8 @@
 //! are written when Kafka has what lies before; the rows are counted in the topic.
 //!
 //! Of a table that it cannot read Debezium says so in a notification, and goes on as if it had been sent; where others were asked for with it,
-//! it stops at the next. So it is asked for one table after the other, and none is taken for sent without the notification that it was.
+//! it stops at the next. So it is asked for one table after the other, and none is taken for sent without the notification that it was. Where it
+//! failed in the middle of a table, rows written after that did not arrive either: the worker is replaced.
 //!
 //! Crash windows: a worker that ends forgets its snapshot. The next is asked for the table that was being sent, from its beginning, and for
 //! those after it. A signal the slot was not told of is read again, and its table is sent twice.
@@ -111,39 +112,43 @@ impl Resnapshot {
         matches!(self.stage, Stage::Stopped(since) if since.elapsed() >= AGAIN_AFTER)
     }
 
-    /// Takes in what Connect has written down, and after that what the topic has up to `end`.
-    pub async fn look(&mut self, sql: &Client, offset: Option<Incremental>, end: i64) -> Result<(), Error> {
+    /// Takes in what Connect has written down, and after that what the topic has up to `end`; why this worker cannot go on, if it cannot.
+    pub async fn look(&mut self, sql: &Client, offset: Option<Incremental>, end: i64) -> Result<Option<String>, Error> {
         let Stage::Sends(work) = &mut self.stage else {
-            return Ok(());
+            return Ok(None);
         };
         let all = work.rows.count(end).await?;
         self.status.rows = work.before + work.rows.counted();
         let Some(Incremental { left, .. }) = offset.filter(|offset| offset.lsn >= work.asked_at) else {
-            return mark(sql, &self.status.id).await;
+            mark(sql, &self.status.id).await?;
+            return Ok(None);
         };
         if !left.is_empty() || !all {
-            return Ok(());
+            return Ok(None);
         }
         let stopped = Stage::Stopped(Instant::now());
         let Stage::Sends(mut work) = std::mem::replace(&mut self.stage, stopped) else {
-            return Ok(());
+            return Ok(None);
         };
-        let Some(table) = work.left.front() else { return Ok(()) };
+        let Some(table) = work.left.front() else {
+            return Ok(None);
+        };
         match work.notifications.scan(table)? {
             Scan::Sent => {
                 work.left.pop_front();
                 let there = snapshot::names(sql, PUBLICATION).await?;
                 work.left.retain(|table| there.contains(table));
-                self.ask(sql, work).await
+                self.ask(sql, work).await?;
             }
             Scan::Failed(status) => {
                 let why = unreadable(sql, table).await?;
                 self.status.error = Some(why.unwrap_or_else(|| {
                     format!("Debezium could not read {table} ({status}), and its rows are not sent: the connector's log says why; it is tried again")
                 }));
-                Ok(())
+                return Ok(self.status.error.clone());
             }
         }
+        Ok(None)
     }
 
     /// Asks for the next table, if it can be read; all is done when there is none.

@@ -376,6 +376,7 @@ impl Session<'_> {
     /// Has rows sent once more that are asked for, with a worker that is `fresh` also those that were asked for before.
     async fn send_again(&mut self, fresh: bool) -> Result<(), Error> {
         let asked = self.uplink.resnapshots.take();
+        let mut failed = None;
         if fresh || asked.is_some() || self.resnapshot.as_ref().is_some_and(Resnapshot::is_due) {
             let (_, end) = self.ends;
             let notifications = Notifications::of(&self.uplink.launch.folder);
@@ -384,7 +385,7 @@ impl Session<'_> {
             // In this order: what Connect has written down lies before the topic's end.
             let offset = self.rest.incremental().await?;
             let end = self.topic.end().await?.unwrap_or_default();
-            resnapshot.look(&self.sql, offset, end).await?;
+            failed = resnapshot.look(&self.sql, offset, end).await?;
         } else {
             return Ok(());
         }
@@ -393,7 +394,7 @@ impl Session<'_> {
         if let Some(now) = now {
             book::announce(before.as_ref(), &now);
         }
-        Ok(())
+        failed.map_or(Ok(()), |why| Err(Error::Failed(why)))
     }
 
     /// What is measured goes out together: whoever sees a position confirmed sees, too, that records moved before it.
