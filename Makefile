@@ -179,7 +179,8 @@ hooks: ## check every commit (.pre-commit-config.yaml), and clippy before every 
 	pre-commit install --hook-type pre-commit --hook-type pre-push
 
 generate: page ## write the generated files: the CRD and the chart's copy, the descriptions of the APIs of gateway and seeder
-	@cargo run --quiet --locked -p synccluster-operator -- crd > crds/synccluster.yaml
+	@document=$$(cargo run --quiet --locked -p synccluster-operator -- crd)
+	echo "$$document" > crds/synccluster.yaml
 	charts/sync-crds.sh
 	document=$$(cargo run --quiet --locked -p synccluster-gateway -- openapi)
 	echo "$$document" > workloads/gateway/openapi.json
