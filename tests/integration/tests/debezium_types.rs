@@ -127,7 +127,7 @@ async fn every_field_of_every_type_is_the_same_through_both_engines() -> Result<
         &other,
         SERVER,
         &world.at(SERVER).postgres,
-        &kafka.bootstrap(),
+        kafka.bootstrap(),
         "# nothing else\nmax.batch.size=64\n",
     )?;
     engine.is(ConnectorPhase::Streaming).await?;
