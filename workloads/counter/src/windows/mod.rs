@@ -11,6 +11,7 @@ mod like;
 mod names;
 mod outgoing;
 mod partition;
+mod pulse;
 mod readback;
 mod series;
 mod session;

@@ -16,7 +16,9 @@ use rdkafka::{
     producer::{BaseProducer, BaseRecord, DeliveryResult, Producer, ProducerContext},
 };
 
-use super::{checkpoint::Checkpoint, engine::Engine, outgoing::Outgoing, readback::Readback, settings::Settings};
+use super::{
+    checkpoint::Checkpoint, engine::Engine, outgoing::Outgoing, pulse::Pulse, readback::Readback, settings::Settings,
+};
 use crate::publish::transaction::{self, Attempt};
 
 /// Why a partition is not counted for the moment.
@@ -93,6 +95,7 @@ pub struct Partition {
     settings: Arc<Settings>,
     number: i32,
     stop: Arc<AtomicBool>,
+    pulse: Pulse,
 }
 
 impl Partition {
@@ -101,6 +104,7 @@ impl Partition {
         settings: &Arc<Settings>,
         (partition, beginning): Address,
         stop: &Arc<AtomicBool>,
+        pulse: &Pulse,
         answers: mpsc::Sender<(Address, Answer)>,
     ) -> std::io::Result<mpsc::Sender<Order>> {
         let (orders, received) = mpsc::channel();
@@ -108,6 +112,7 @@ impl Partition {
             settings: Arc::clone(settings),
             number: partition,
             stop: Arc::clone(stop),
+            pulse: pulse.clone(),
         };
         let work = move || {
             // Nobody listens any more once the worker has given the partition up.
@@ -125,6 +130,7 @@ impl Partition {
     fn run(&self, orders: &mpsc::Receiver<Order>, answer: impl Fn(Answer)) -> Result<(), Error> {
         let producer = self.producer()?;
         Attempt::new(&self.stop).fence(&producer)?;
+        self.pulse.beat();
         let readback = self.readback()?;
         let group = readback.group()?;
         let (engine, next) = readback.engine()?;
@@ -172,7 +178,7 @@ impl Partition {
     }
 
     fn readback(&self) -> Result<Readback<'_>, Error> {
-        Ok(Readback::new(&self.settings, self.number, &self.stop)?)
+        Ok(Readback::new(&self.settings, self.number, &self.stop, &self.pulse)?)
     }
 
     fn producer(&self) -> Result<BaseProducer<Ends>, Error> {

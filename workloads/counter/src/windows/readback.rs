@@ -17,6 +17,7 @@ use super::{
     checkpoint::Checkpoint,
     engine::Engine,
     partition::Error,
+    pulse::Pulse,
     settings::Settings,
 };
 
@@ -31,11 +32,12 @@ pub struct Readback<'a> {
     partition: i32,
     consumer: BaseConsumer<ReadsToTheEnd>,
     stop: &'a AtomicBool,
+    pulse: &'a Pulse,
 }
 
 impl<'a> Readback<'a> {
     /// Of this partition. Whoever else wrote to it has to be fenced already.
-    pub fn new(settings: &'a Settings, partition: i32, stop: &'a AtomicBool) -> KafkaResult<Self> {
+    pub fn new(settings: &'a Settings, partition: i32, stop: &'a AtomicBool, pulse: &'a Pulse) -> KafkaResult<Self> {
         let client_id = format!("{}-windows-{partition}-readback", settings.cluster);
         let consumer = settings
             .kafka
@@ -51,6 +53,7 @@ impl<'a> Readback<'a> {
             partition,
             consumer,
             stop,
+            pulse,
         })
     }
 
@@ -66,6 +69,7 @@ impl<'a> Readback<'a> {
         let mut asked = TopicPartitionList::new();
         asked.add_partition(&self.settings.topics.likes, self.partition);
         let committed = self.consumer.committed_offsets(asked, ANSWER)?;
+        self.pulse.beat();
         let elements = committed.elements();
         let Some((next, metadata)) = elements.first().and_then(|likes| match likes.offset() {
             Offset::Offset(next) => Some((next, likes.metadata())),
@@ -102,21 +106,24 @@ impl<'a> Readback<'a> {
 
     /// Where each topic of aggregations ends: nothing that is emitted later lies before.
     pub fn ends(&self) -> Result<Vec<i64>, Error> {
-        let end = |topic: &String| Ok(self.consumer.fetch_watermarks(topic, self.partition, ANSWER)?.1);
+        let end = |topic: &String| Ok(self.bounds(topic)?.1);
         self.settings.topics.aggregations.iter().map(end).collect()
     }
 
     /// The offset of the first like that is still there.
     pub fn first_like(&self) -> Result<i64, Error> {
-        Ok(self
-            .consumer
-            .fetch_watermarks(&self.settings.topics.likes, self.partition, ANSWER)?
-            .0)
+        Ok(self.bounds(&self.settings.topics.likes)?.0)
+    }
+
+    fn bounds(&self, topic: &str) -> KafkaResult<(i64, i64)> {
+        let bounds = self.consumer.fetch_watermarks(topic, self.partition, ANSWER);
+        self.pulse.beat();
+        bounds
     }
 
     fn each(&self, size: usize, from: i64, mut take: impl FnMut(&Aggregate<'_>, i64)) -> Result<(), Error> {
         let topic = &self.settings.topics.aggregations[size];
-        let (first, end) = self.consumer.fetch_watermarks(topic, self.partition, ANSWER)?;
+        let (first, end) = self.bounds(topic)?;
         let from = from.max(first);
         if from >= end {
             return Ok(());
@@ -125,6 +132,7 @@ impl<'a> Readback<'a> {
         assigned.add_partition_offset(topic, self.partition, Offset::Offset(from))?;
         self.consumer.assign(&assigned)?;
         while !self.stop.load(Ordering::Relaxed) {
+            self.pulse.beat();
             match self.consumer.poll(TICK) {
                 None => {}
                 Some(Err(KafkaError::PartitionEOF(_))) => {

@@ -10,10 +10,10 @@ use super::{
     like,
     outgoing::Outgoing,
     partition::{Address, Answer, Order, Partition},
+    pulse::Pulse,
     settings::Settings,
     state::PartitionStatus,
 };
-use crate::publish::transaction::SILENCE;
 
 /// Before a partition that failed is begun again.
 const AGAIN_AFTER: Duration = Duration::from_millis(500);
@@ -40,8 +40,8 @@ pub struct Share {
     next: i64,
     ends: Vec<i64>,
     spare: Outgoing,
-    /// Since when the thread is in a transaction.
-    committing: Option<Instant>,
+    is_committing: bool,
+    pulse: Pulse,
     uncommitted: u64,
     since: Option<Instant>,
     told: Tally,
@@ -55,15 +55,17 @@ impl Share {
         stop: &Arc<AtomicBool>,
         answers: mpsc::Sender<(Address, Answer)>,
     ) -> std::io::Result<Self> {
+        let pulse = Pulse::new();
         Ok(Self {
             beginning: address.1,
-            orders: Partition::spawn(settings, address, stop, answers)?,
+            orders: Partition::spawn(settings, address, stop, &pulse, answers)?,
             phase: Phase::Away,
             engine: None,
             next: 0,
             ends: Vec::new(),
             spare: Outgoing::default(),
-            committing: None,
+            is_committing: false,
+            pulse,
             uncommitted: 0,
             since: None,
             told: Tally::default(),
@@ -129,7 +131,7 @@ impl Share {
     pub fn committed(&mut self, records: Outgoing, ends: Vec<i64>) {
         self.spare = records;
         self.ends = ends;
-        self.committing = None;
+        self.is_committing = false;
     }
 
     /// Its thread ended; what was not committed is forgotten with the engine.
@@ -143,10 +145,14 @@ impl Share {
         matches!(self.phase, Phase::Failed(after) if after <= Instant::now())
     }
 
-    /// Whether its thread has been in a transaction for longer than any may take.
+    /// Whether its thread owes an answer and does not come back from Kafka's client.
     pub fn is_silent(&self, now: Instant) -> bool {
-        let began = self.committing.filter(|_| !matches!(self.phase, Phase::Failed(_)));
-        began.is_some_and(|began| now.saturating_duration_since(began) > SILENCE)
+        let is_owed = match self.phase {
+            Phase::Away => true,
+            Phase::Here | Phase::Counting => self.is_committing,
+            Phase::Failed(_) => false,
+        };
+        is_owed && self.pulse.is_silent(now)
     }
 
     /// Commits when it is time to; whether the engine had to be sent away first.
@@ -156,13 +162,14 @@ impl Share {
         }
         let due =
             self.uncommitted >= COMMIT_AT || self.since.is_some_and(|since| since.elapsed() >= settings.commit_every);
-        if !due || self.committing.is_some() || !matches!(self.phase, Phase::Counting) {
+        if !due || self.is_committing || !matches!(self.phase, Phase::Counting) {
             return false;
         }
         let Some(mut engine) = self.engine.take() else {
             return false;
         };
         self.told = engine.tally();
+        self.pulse.beat();
         if !engine.missing().is_empty() {
             self.phase = Phase::Away;
             // A thread that is gone has answered why.
@@ -177,7 +184,7 @@ impl Share {
         });
         self.engine = Some(engine);
         (self.uncommitted, self.since) = (0, None);
-        self.committing = Some(Instant::now());
+        self.is_committing = true;
         let next = self.next;
         drop(self.orders.send(Order::Commit {
             records,
@@ -191,7 +198,7 @@ impl Share {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::windows::Arguments;
+    use crate::{publish::transaction::SILENCE, windows::Arguments};
 
     #[derive(clap::Parser)]
     struct Flags {
@@ -200,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn a_thread_that_does_not_come_back_from_a_commit_is_given_up_once() {
+    fn a_thread_that_owes_an_answer_and_does_not_come_back_is_given_up_once() {
         let flags = <Flags as clap::Parser>::try_parse_from(["worker"]).unwrap();
         let settings = flags.arguments.settings(&"demo".parse().unwrap(), &"kafka:9092".into());
         let (orders, received) = mpsc::channel();
@@ -212,13 +219,17 @@ mod tests {
             next: 0,
             ends: vec![0; 3],
             spare: Outgoing::default(),
-            committing: None,
+            is_committing: false,
+            pulse: Pulse::new(),
             uncommitted: COMMIT_AT,
             since: None,
             told: Tally::default(),
         };
         let late = || Instant::now() + SILENCE + Duration::from_secs(1);
-        assert!(!share.is_silent(late()), "nothing is being committed");
+        assert!(!share.is_silent(late()), "nothing is asked of it");
+        share.phase = Phase::Away;
+        assert!(share.is_silent(late()), "it reads back");
+        share.phase = Phase::Counting;
         share.commit_if_due(&settings, 0);
         assert!(matches!(received.try_recv(), Ok(Order::Commit { .. })));
         assert!(!share.is_silent(Instant::now()));
