@@ -56,6 +56,13 @@ const settled = () =>
     MINUTES,
   );
 
+// A page that was loaded again has lost it.
+const mark = () => page.evaluate(() => (globalThis.marker = "set"));
+
+async function notLoadedAgain() {
+  assert.equal(await page.evaluate(() => globalThis.marker), "set");
+}
+
 async function edit(site, title) {
   await cell(site).locator(".todo").click();
   const input = cell(site).getByRole("textbox");
@@ -73,7 +80,7 @@ test("the token leaves the address, and the page says how the sites are", async 
 });
 
 test("a row written at client-1 is at client-3 without a reload, and its marks settle", async () => {
-  await page.evaluate(() => (globalThis.marker = "not loaded again"));
+  await mark();
   await show(page, FILTERED);
   const input = page.getByLabel("title of a new row at client-1");
   await input.fill(`${RUN} buy milk`);
@@ -197,7 +204,9 @@ test("the loser is made again, as a new write that travels", async () => {
   await conflict().getByRole("button", { name: "Re-apply the loser" }).click();
   await conflict().getByText("written again as a new change").waitFor();
   await picture(page, "08-reapplied");
+  await notLoadedAgain();
   await page.reload();
+  await mark();
   await conflict().getByText("was made again already").waitFor();
   assert.equal(
     await conflict().getByRole("button", { name: "Re-apply" }).count(),
@@ -470,10 +479,7 @@ test("the gateway is restarted, and the page comes back by itself", async () => 
   });
   await reads("client-2", `${RUN} after the restart`);
   await reads("client-3", `${RUN} after the restart`);
-  assert.equal(
-    await page.evaluate(() => globalThis.marker),
-    "not loaded again",
-  );
+  await notLoadedAgain();
   await picture(page, "18-back");
 });
 
