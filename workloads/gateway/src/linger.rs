@@ -41,6 +41,11 @@ impl Lingering {
     pub fn new(stream: TcpStream) -> Self {
         Self { stream, end: None }
     }
+
+    /// The connection by itself, for who ends it otherwise.
+    pub fn into_inner(self) -> TcpStream {
+        self.stream
+    }
 }
 
 impl End {

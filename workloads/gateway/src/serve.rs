@@ -42,6 +42,9 @@ const GRACE: Duration = Duration::from_secs(5);
 /// How often the tokens are looked at. Kubernetes takes up to a minute to bring a changed Secret here.
 const REFRESH: Duration = Duration::from_secs(2);
 
+/// What HTTP is spoken on, and so what it gives away to a websocket.
+pub type Connection = TokioIo<Lingering>;
+
 /// Binds the web port.
 pub fn bind(listen: SocketAddr) -> io::Result<TcpListener> {
     let socket = if listen.is_ipv4() {
@@ -107,7 +110,7 @@ async fn requests(router: Router, stream: TcpStream, peer: SocketAddr, stop: Can
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIMEOUT)
         .max_buf_size(BUFFER)
-        .serve_connection(TokioIo::new(Lingering::new(stream)), service)
+        .serve_connection(Connection::new(Lingering::new(stream)), service)
         .with_upgrades();
     tokio::pin!(serving);
     let ended = tokio::select! {

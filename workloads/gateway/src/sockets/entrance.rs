@@ -16,9 +16,8 @@ use axum::{
 };
 use bytes::Bytes;
 use hyper::{service::Service, upgrade::OnUpgrade};
-use hyper_util::rt::TokioIo;
 use socketioxide::{service::SocketIoService, socket::Sid};
-use tokio::{net::TcpStream, time};
+use tokio::time;
 use tokio_util::sync::CancellationToken;
 use tungstenite::handshake::derive_accept_key;
 
@@ -26,7 +25,7 @@ use super::{
     line::{Line, Wire},
     session::Sessions,
 };
-use crate::{access::Caller, limit::Limit, metrics::Value, problem::Problem};
+use crate::{access::Caller, limit::Limit, metrics::Value, problem::Problem, serve::Connection};
 
 /// How long HTTP may take to give a connection away after its answer.
 const HANDOVER: Duration = Duration::from_secs(10);
@@ -190,12 +189,10 @@ async fn take_over(entrance: Entrance, upgrade: OnUpgrade, mut request: request:
         Ok(Err(error)) => return tracing::debug!(%error, "a websocket did not come about"),
         Err(_) => return,
     };
-    let Ok(parts) = upgraded.downcast::<TokioIo<TcpStream>>() else {
-        return tracing::error!(
-            "websockets need the plain connection that serve.rs gives; put TLS into a proxy in front"
-        );
+    let Ok(parts) = upgraded.downcast::<Connection>() else {
+        return tracing::error!("a websocket came on something else than serve.rs serves");
     };
-    let line = Line::new(parts.io.into_inner(), session.is_some(), entrance.dropped);
+    let line = Line::new(parts.io.into_inner().into_inner(), session.is_some(), entrance.dropped);
     // Held until the connection ends: while it is probed nobody else may know of this session's line.
     let session = session.map(|sid| entrance.sessions.of(sid));
     match &session {
