@@ -1,25 +1,28 @@
-//! A single-node Kafka.
+//! A single-node Kafka, and a second broker for it.
+
+mod broker;
+mod node;
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::producer::{FutureProducer, FutureRecord};
-use rdkafka::{ClientConfig, Message, Offset, TopicPartitionList};
+use rdkafka::{Message, Offset, TopicPartitionList};
 use rustix::process::Signal;
-use tokio::net::TcpStream;
-use tokio::process::Command;
 use tokio::sync::OnceCell;
-use tokio::time::sleep;
+
+pub use broker::Broker;
+use node::{Listener, Node, client};
 
 use crate::authority::Certificate;
 use crate::parts;
-use crate::place::{self, Folder, PATIENCE};
-use crate::process::{End, Process, Restartable};
+use crate::place::{self, Folder};
+use crate::process::Restartable;
 use crate::proxy::Proxy;
 use crate::role;
 use crate::secured::{self, Secured};
@@ -33,6 +36,7 @@ pub struct Kafka {
     folder: Folder,
     jars: PathBuf,
     port: u16,
+    controller: u16,
     proxies: Vec<(String, Proxy)>,
     secured: Option<Secured>,
 }
@@ -73,19 +77,14 @@ impl Kafka {
     async fn start_as(names: &[&str], certificate: Option<&Certificate>) -> Result<Self> {
         let (jars, version) = parts::kafka()?;
         let template = place::once(&format!("kafka-{version}-data"), async |to| {
-            format_storage(&jars, to).await
+            node::format(&jars, &Node::CONTROLLER, to).await
         })
         .await?;
         let folder = Folder::new("kafka")?;
         place::copy(&template, &folder.join("data")).await?;
         let (port, controller) = (place::free_port()?, place::free_port()?);
         let mut proxies = Vec::new();
-        let mut listeners = vec![Listener {
-            name: "PLAINTEXT".into(),
-            port,
-            advertised: port,
-            protocol: "PLAINTEXT",
-        }];
+        let mut listeners = vec![Listener::plain(port)];
         let mut secured = None;
         let mut more = String::new();
         if let Some(certificate) = certificate {
@@ -116,14 +115,15 @@ impl Kafka {
             proxies.push(((*name).to_owned(), proxy));
         }
         fs::write(
-            folder.join("server.properties"),
-            properties(&folder.join("data"), controller, &listeners) + &more,
+            folder.join(node::PROPERTIES),
+            Node::CONTROLLER.properties(&folder.join("data"), controller, &listeners) + &more,
         )?;
         let mut kafka = Self {
             process: Restartable::default(),
             folder,
             jars,
             port,
+            controller,
             proxies,
             secured,
         };
@@ -170,17 +170,12 @@ impl Kafka {
     /// Stops it if it runs, and starts it at the same addresses with the same data.
     pub async fn restart(&mut self) -> Result<()> {
         self.stop().await?;
-        let (properties, log) = (self.folder.join("server.properties"), self.folder.join("log"));
-        let process = Process::spawn("kafka", None, End::Kill, &log, Path::new("java"), |command| {
-            command
-                .args(JAVA)
-                .args(["-Xmx256m", "-cp"])
-                .arg(self.jars.join("*"))
-                .arg("kafka.Kafka")
-                .arg(&properties);
-        })?;
-        let process = self.process.started(process);
-        answering(process, self.port).await
+        node::start(&mut self.process, &self.jars, &self.folder, self.port).await
+    }
+
+    /// A second broker of this Kafka, which can be killed while this one, with the controller, goes on.
+    pub async fn add_broker(&self) -> Result<Broker> {
+        Broker::start(&self.jars, self.controller).await
     }
 
     /// Makes a topic with one partition; `config` holds pairs such as `("cleanup.policy", "compact")`.
@@ -212,112 +207,6 @@ impl Kafka {
         let (port, topic) = (self.port, topic.to_owned());
         tokio::task::spawn_blocking(move || read_all(port, &topic)).await?
     }
-}
-
-const JAVA: [&str; 3] = [
-    "-XX:+UseSerialGC",
-    "-XX:TieredStopAtLevel=1",
-    "-Dorg.apache.logging.log4j.level=WARN",
-];
-
-struct Listener {
-    name: String,
-    port: u16,
-    advertised: u16,
-    protocol: &'static str,
-}
-
-/// Without the shorter session a broker that was killed waits nine seconds for its former self to expire.
-fn properties(data: &Path, controller: u16, listeners: &[Listener]) -> String {
-    let each = |show: &dyn Fn(&Listener) -> String| listeners.iter().map(show).collect::<Vec<_>>().join(",");
-    format!(
-        "process.roles=broker,controller
-node.id=1
-controller.quorum.voters=1@127.0.0.1:{controller}
-controller.listener.names=CONTROLLER
-inter.broker.listener.name=PLAINTEXT
-listeners={},CONTROLLER://127.0.0.1:{controller}
-advertised.listeners={}
-listener.security.protocol.map={},CONTROLLER:PLAINTEXT
-log.dirs={}
-auto.create.topics.enable=false
-offsets.topic.replication.factor=1
-offsets.topic.num.partitions=1
-transaction.state.log.replication.factor=1
-transaction.state.log.min.isr=1
-transaction.state.log.num.partitions=1
-group.initial.rebalance.delay.ms=0
-broker.session.timeout.ms=2000
-broker.heartbeat.interval.ms=250
-log.cleaner.dedupe.buffer.size=4194304
-",
-        each(&|l| format!("{}://127.0.0.1:{}", l.name, l.port)),
-        each(&|l| format!("{}://127.0.0.1:{}", l.name, l.advertised)),
-        each(&|l| format!("{}:{}", l.name, l.protocol)),
-        data.display(),
-    )
-}
-
-/// The storage every test gets a copy of; formatting takes a Java of its own, two seconds.
-async fn format_storage(jars: &Path, to: &Path) -> Result<()> {
-    let folder = Folder::new("format")?;
-    let file = folder.join("server.properties");
-    fs::write(
-        &file,
-        properties(
-            to,
-            1,
-            &[Listener {
-                name: "PLAINTEXT".into(),
-                port: 2,
-                advertised: 2,
-                protocol: "PLAINTEXT",
-            }],
-        ),
-    )?;
-    let mut java = Command::new("java");
-    java.args(JAVA)
-        .arg("-cp")
-        .arg(jars.join("*"))
-        .args([
-            "kafka.tools.StorageTool",
-            "format",
-            "-t",
-            "c3luY2NsdXN0ZXItdGVzdA",
-            "-c",
-        ])
-        .arg(&file);
-    place::run(&mut java).await.context("formatting Kafka's storage")
-}
-
-fn client(port: u16) -> ClientConfig {
-    let mut config = ClientConfig::new();
-    config
-        .set("bootstrap.servers", format!("127.0.0.1:{port}"))
-        .set("broker.address.family", "v4");
-    config
-}
-
-async fn answering(process: &mut Process, port: u16) -> Result<()> {
-    let end = Instant::now() + PATIENCE;
-    while Instant::now() < end {
-        process.check()?;
-        // A dial first: librdkafka backs off from a port that refuses.
-        if TcpStream::connect(("127.0.0.1", port)).await.is_ok()
-            && tokio::task::spawn_blocking(move || has_broker(port)).await?
-        {
-            return Ok(());
-        }
-        sleep(Duration::from_millis(50)).await;
-    }
-    bail!("Kafka did not answer within {PATIENCE:?}")
-}
-
-fn has_broker(port: u16) -> bool {
-    let consumer: rdkafka::error::KafkaResult<BaseConsumer> = client(port).create();
-    consumer
-        .and_then(|consumer| consumer.fetch_metadata(None, REQUEST))
-        .is_ok_and(|metadata| !metadata.brokers().is_empty())
 }
 
 fn read_all(port: u16, topic: &str) -> Result<Vec<Record>> {

@@ -26,7 +26,7 @@ mod wait;
 
 pub use authority::{Authority, Certificate};
 pub use clickhouse::ClickHouse;
-pub use kafka::{Kafka, Record};
+pub use kafka::{Broker, Kafka, Record};
 pub use parts::{connect, notebooks, socketio, superset};
 pub use postgres::Postgres;
 pub use proxy::{Link, Proxy};

@@ -1,5 +1,6 @@
 //! Windows over the likes, against a real Kafka: exactly once, whatever is killed.
 
+mod brokers;
 mod kills;
 mod likes;
 mod odd;

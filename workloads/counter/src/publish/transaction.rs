@@ -2,6 +2,7 @@
 
 use std::{
     sync::atomic::{AtomicBool, Ordering},
+    thread,
     time::{Duration, Instant},
 };
 
@@ -23,6 +24,8 @@ pub const LIMIT: Duration = Duration::from_secs(15);
 pub const SILENCE: Duration = Duration::from_secs(20);
 /// Between two looks whether to stop.
 const TICK: Duration = Duration::from_millis(500);
+/// How long Kafka may take to say where a partition ends: while a transaction of before its restart is open there it does not say.
+const ANSWER: Duration = Duration::from_secs(2);
 /// Between two looks whether a record is delivered, or has room.
 const LOOK: Duration = Duration::from_millis(2);
 
@@ -32,6 +35,14 @@ pub enum Error {
     /// Kafka refused or was not in reach.
     #[error("Kafka: {0}")]
     Kafka(#[from] KafkaError),
+    /// Kafka did not end it everywhere.
+    #[error("a transaction is still open in partition {partition} of {topic} after {LIMIT:?}")]
+    Open {
+        /// Where.
+        topic: String,
+        /// Where.
+        partition: i32,
+    },
     /// The process, or the session, ends.
     #[error("stopped")]
     Stopped,
@@ -111,13 +122,53 @@ impl<'a> Attempt<'a> {
     /// rdkafka's own wait for them (`flush`, which `commit_transaction` begins with) looks every 100 ms only: its `poll` stays for all of its
     /// time, whatever arrives. So they are waited for here, in short looks.
     pub fn commit<C: ProducerContext>(&self, producer: &BaseProducer<C>) -> Result<(), Error> {
+        self.deliver(producer)?;
+        self.until_done(|| producer.commit_transaction(TICK))
+    }
+
+    /// Aborts the open transaction once all its records are delivered: what is not is taken back by an abort, and its partition is not told.
+    pub fn abort<C: ProducerContext>(&self, producer: &BaseProducer<C>) -> Result<(), Error> {
+        self.deliver(producer)?;
+        self.until_done(|| producer.abort_transaction(TICK))
+    }
+
+    fn deliver<C: ProducerContext>(&self, producer: &BaseProducer<C>) -> Result<(), Error> {
         while producer.in_flight_count() > 0 && !self.is_late() {
             if self.is_stopped() {
                 return Err(Error::Stopped);
             }
             producer.poll(LOOK);
         }
-        self.until_done(|| producer.commit_transaction(TICK))
+        Ok(())
+    }
+
+    /// Waits until the transactions that wrote this partition up to `end` have ended there, too. Of a commit Kafka says that it is done before
+    /// it tells the partitions, and where one has no leader it does not tell it at all (KAFKA-20734).
+    pub fn settle<C: ProducerContext>(
+        &self,
+        producer: &BaseProducer<C>,
+        topic: &str,
+        partition: i32,
+        end: i64,
+    ) -> Result<(), Error> {
+        // As consumers, producers are told by default where what is committed ends.
+        loop {
+            let pending = match producer.client().fetch_watermarks(topic, partition, ANSWER) {
+                Ok((_, stable)) if stable >= end => return Ok(()),
+                Ok(_) => Error::Open {
+                    topic: topic.to_owned(),
+                    partition,
+                },
+                Err(error) => error.into(),
+            };
+            if self.is_stopped() {
+                return Err(Error::Stopped);
+            }
+            if self.is_late() {
+                return Err(pending);
+            }
+            thread::sleep(LOOK);
+        }
     }
 
     /// Calls it again while it says that it may be, which is also what it says when its time is over. It goes on where it was.

@@ -29,6 +29,7 @@ pub struct Emitted<'a> {
     window_start: i64,
     count: i64,
     late: i64,
+    updated_at: i64,
     r#final: bool,
 }
 
@@ -36,6 +37,11 @@ impl<'a> Emitted<'a> {
     /// Reads a value of a topic of aggregations.
     pub fn read(value: &'a [u8]) -> Result<Self, serde_json::Error> {
         serde_json::from_slice(value)
+    }
+
+    /// When it was emitted.
+    pub fn at(&self) -> i64 {
+        self.updated_at
     }
 
     /// As the windows of the topic's size count it.

@@ -47,6 +47,9 @@ pub struct Engine {
     stream_time: Option<i64>,
     /// Windows that end by then are closed, and stay so if the grace becomes longer.
     closed_until: i64,
+    /// The last emission, and for each size where the last that had something of it began.
+    at: i64,
+    tail: Vec<i64>,
     /// Late events for windows that are not in memory: size, start and id, and how many.
     unplaced: HashMap<(usize, i64, Name), i64>,
     tally: Tally,
@@ -55,8 +58,10 @@ pub struct Engine {
 impl Engine {
     /// For a partition of which nothing was counted before.
     pub fn new(rules: Rules) -> Self {
-        let series = rules.sizes.iter().map(|size| Series::new(size, i64::MIN)).collect();
+        let series: Vec<_> = rules.sizes.iter().map(|size| Series::new(size, i64::MIN)).collect();
         Self {
+            at: 0,
+            tail: vec![0; series.len()],
             rules,
             names: Names::default(),
             series,
@@ -71,6 +76,10 @@ impl Engine {
     pub fn resume(rules: Rules, checkpoint: &Checkpoint) -> Self {
         let mut engine = Self::new(rules);
         engine.stream_time = checkpoint.stream_time;
+        engine.at = checkpoint.at;
+        for (size, tail) in engine.rules.sizes.iter().zip(&mut engine.tail) {
+            *tail = checkpoint.tail.get(&size.to_string()).copied().unwrap_or_default();
+        }
         if let Some(closed) = checkpoint.closed_until {
             engine.closed_until = closed;
             for series in &mut engine.series {
@@ -155,22 +164,26 @@ impl Engine {
     }
 
     /// Hands out every window that changed since the last time, and the ones that are over now once more as final.
-    /// `ends` has, for each size, an offset that nothing emitted now can lie before. Returns the checkpoint that belongs to it.
-    pub fn emit(&mut self, ends: &[i64], mut out: impl FnMut(&Aggregate<'_>)) -> Checkpoint {
+    /// `ends` has, for each size, an offset that nothing emitted now can lie before, and `now` is the wall clock. Returns the checkpoint that
+    /// belongs to it; `out` gets its time, too.
+    pub fn emit(&mut self, ends: &[i64], now: i64, mut out: impl FnMut(&Aggregate<'_>, i64)) -> Checkpoint {
         let closed_until = self.closed_until;
+        self.at = now.max(self.at + 1);
         let mut from = Vec::with_capacity(self.series.len());
         for (index, (series, end)) in self.series.iter_mut().zip(ends).enumerate() {
             for (start, window) in &mut series.windows {
                 let over = start + series.size.millis() <= closed_until;
                 window.emit(*end, over, |name, cell| {
-                    out(&Aggregate {
+                    self.tail[index] = *end;
+                    let aggregate = Aggregate {
                         size: index,
                         id: self.names.text(name),
                         start: *start,
                         count: cell.count,
                         late: cell.late,
                         is_final: over,
-                    });
+                    };
+                    out(&aggregate, self.at);
                 });
             }
             series.forget_closed(&mut self.names, self.rules.closed_counts);
@@ -186,13 +199,9 @@ impl Engine {
         Checkpoint {
             stream_time: self.stream_time,
             closed_until: self.stream_time.and(Some(closed_until)),
-            from: self
-                .rules
-                .sizes
-                .iter()
-                .zip(from)
-                .map(|(size, from)| (size.to_string(), from))
-                .collect(),
+            from: self.rules.sizes.by_name(&from),
+            at: self.at,
+            tail: self.rules.sizes.by_name(&self.tail),
         }
     }
 

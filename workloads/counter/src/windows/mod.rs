@@ -2,6 +2,7 @@
 //!
 //! `engine` counts, pure. `worker` reads the partitions the consumer group gives it and feeds one engine each. `partition` is the thread beside
 //! each engine that waits for Kafka: it fences whoever had the partition before, reads back what was emitted for open windows, and commits.
+//! `tail` finds what a transaction lost whose end did not reach every topic.
 
 mod aggregate;
 mod checkpoint;
@@ -19,6 +20,7 @@ mod settings;
 mod share;
 mod size;
 mod state;
+mod tail;
 mod worker;
 
 pub use command::{Run, run};

@@ -35,8 +35,13 @@ impl Outgoing {
         self.records.clear();
     }
 
-    /// Adds a record. `now` is the wall clock.
-    pub fn push(&mut self, aggregate: &Aggregate<'_>, size: WindowSize, now: i64) {
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.records.is_empty()
+    }
+
+    /// Adds a record that is emitted at this time.
+    pub fn push(&mut self, aggregate: &Aggregate<'_>, size: WindowSize, at: i64) {
         let &Aggregate {
             id,
             start,
@@ -56,11 +61,19 @@ impl Outgoing {
             window_end: start + size.millis(),
             count,
             late,
-            updated_at: now,
+            updated_at: at,
             r#final: is_final,
         };
         self.write(&value);
         self.records.push((aggregate.size, key_end, self.bytes.len()));
+    }
+
+    /// Adds a record of this size as it was emitted before.
+    pub fn push_again(&mut self, size: usize, key: &[u8], value: &[u8]) {
+        self.bytes.extend_from_slice(key);
+        let key_end = self.bytes.len();
+        self.bytes.extend_from_slice(value);
+        self.records.push((size, key_end, self.bytes.len()));
     }
 
     fn write(&mut self, json: &impl Serialize) {

@@ -3,23 +3,30 @@
 //! Exactly once: whoever takes a partition over first fences its former owner by the partition's transactional id, and only then reads the
 //! offset and the windows that belong to it. Both were written by one transaction, or neither.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, AtomicI64, Ordering},
-    mpsc,
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicI64, Ordering},
+        mpsc::{self, RecvTimeoutError},
+    },
+    time::Duration,
 };
 
 use rdkafka::{
     ClientContext, Message, Offset, TopicPartitionList,
     consumer::ConsumerGroupMetadata,
     error::KafkaError,
+    message::{Header, OwnedHeaders},
     producer::{BaseProducer, BaseRecord, DeliveryResult, Producer, ProducerContext},
 };
 
 use super::{
-    checkpoint::Checkpoint, engine::Engine, outgoing::Outgoing, pulse::Pulse, readback::Readback, settings::Settings,
+    checkpoint::Stored, engine::Engine, outgoing::Outgoing, pulse::Pulse, readback::Readback, settings::Settings,
 };
 use crate::publish::transaction::{self, Attempt};
+
+/// A partition for which no order came for so long is looked at.
+const QUIET: Duration = Duration::from_secs(1);
 
 /// Why a partition is not counted for the moment.
 #[derive(Debug, thiserror::Error)]
@@ -52,14 +59,12 @@ pub enum Error {
 
 /// What the worker asks for.
 pub enum Order {
-    /// To store these and that all likes before `next` were counted.
+    /// To store these, and that all likes up to there were counted.
     Commit {
         /// Records of the topics of aggregations.
         records: Outgoing,
-        /// The offset of the next like.
-        next: i64,
-        /// Stored with it.
-        checkpoint: Checkpoint,
+        /// Stored with them.
+        stored: Stored,
     },
     /// To read back windows that late likes came for; the engine waits meanwhile.
     Recall(Box<Engine>),
@@ -133,32 +138,33 @@ impl Partition {
         self.pulse.beat();
         let readback = self.readback()?;
         let group = readback.group()?;
-        let (engine, next) = readback.engine()?;
-        let first = readback.first_like()?;
-        if let Some(next) = next.filter(|next| *next < first) {
-            let (partition, lost) = (self.number, first - next);
-            tracing::error!(
-                partition,
-                lost,
-                "likes were deleted from the topic before they were counted; give the topic a longer retention"
-            );
-        }
-        producer.context().end_at_least(&readback.ends()?);
-        let ends = producer.context().ends();
+        self.end_what_is_open(&producer, &group)?;
+        let stored = self.take_over(&producer, &group, &readback)?;
+        let engine = Box::new(readback.engine(&stored.checkpoint)?);
         drop(readback);
         answer(Answer::Ready {
-            engine: Box::new(engine),
-            next: Some(next.map_or(first, |next| next.max(first))),
-            ends,
+            engine,
+            next: Some(stored.next),
+            ends: producer.context().ends(),
         });
-        for order in orders {
+        let mut is_settled = true;
+        loop {
+            let order = match orders.recv_timeout(QUIET) {
+                Ok(order) => order,
+                Err(RecvTimeoutError::Disconnected) => return Ok(()),
+                Err(RecvTimeoutError::Timeout) => {
+                    // The next transaction would end this one, too; there may be none for long.
+                    if !is_settled {
+                        self.settle(&producer)?;
+                        is_settled = true;
+                    }
+                    continue;
+                }
+            };
             match order {
-                Order::Commit {
-                    records,
-                    next,
-                    checkpoint,
-                } => {
-                    self.commit(&producer, &group, &records, next, &checkpoint)?;
+                Order::Commit { records, stored } => {
+                    is_settled = false;
+                    self.commit(&producer, &group, &records, &stored)?;
                     let ends = producer.context().ends();
                     answer(Answer::Committed { records, ends });
                 }
@@ -174,7 +180,55 @@ impl Partition {
                 }
             }
         }
-        Ok(())
+    }
+
+    /// A transaction of the former owner that is open in any of the topics ends with this one, as aborted.
+    fn end_what_is_open(&self, producer: &BaseProducer<Ends>, group: &ConsumerGroupMetadata) -> Result<(), Error> {
+        let attempt = Attempt::new(&self.stop);
+        producer.begin_transaction()?;
+        for (size, topic) in self.settings.topics.aggregations.iter().enumerate() {
+            let record = BaseRecord::with_opaque_to(topic, size).partition(self.number);
+            // The topics are compacted, so it has a key.
+            attempt.send(producer, record.key(&[][..]).payload(&[][..]))?;
+        }
+        attempt.send_offsets(producer, &self.offsets(0, "")?, group)?;
+        attempt.abort(producer)?;
+        self.settle(producer)
+    }
+
+    /// Finds what was committed last, and commits it once more: from then on it is seen in all of the topics, or in none.
+    fn take_over(
+        &self,
+        producer: &BaseProducer<Ends>,
+        group: &ConsumerGroupMetadata,
+        readback: &Readback<'_>,
+    ) -> Result<Stored, Error> {
+        let partition = self.number;
+        let first = readback.first_like()?;
+        let (mut stored, lost) = match readback.stored()? {
+            Some(stored) => readback.tail(stored)?.lost(),
+            None => (Stored::default(), Outgoing::default()),
+        };
+        if !lost.is_empty() {
+            tracing::warn!(
+                partition,
+                "Kafka ended the last transaction in some topics only: it is committed again"
+            );
+        }
+        if stored.next < first && stored != Stored::default() {
+            let lost = first - stored.next;
+            tracing::error!(
+                partition,
+                lost,
+                "likes were deleted from the topic before they were counted; give the topic a longer retention"
+            );
+        }
+        stored.next = stored.next.max(first);
+        producer.context().end_at_least(&readback.ends()?);
+        stored.checkpoint.tail = self.settings.rules.sizes.by_name(&producer.context().ends());
+        self.commit(producer, group, &lost, &stored)?;
+        self.settle(producer)?;
+        Ok(stored)
     }
 
     fn readback(&self) -> Result<Readback<'_>, Error> {
@@ -198,23 +252,42 @@ impl Partition {
         producer: &BaseProducer<Ends>,
         group: &ConsumerGroupMetadata,
         records: &Outgoing,
-        next: i64,
-        checkpoint: &Checkpoint,
+        stored: &Stored,
     ) -> Result<(), Error> {
         let attempt = Attempt::new(&self.stop);
         producer.begin_transaction()?;
         let topics = &self.settings.topics;
+        let mut has_header = vec![false; topics.aggregations.len()];
         for (size, key, value) in records.records() {
-            let record = BaseRecord::with_opaque_to(&topics.aggregations[size], size);
+            let mut record = BaseRecord::with_opaque_to(&topics.aggregations[size], size);
+            if !std::mem::replace(&mut has_header[size], true) {
+                let (key, value) = (Stored::HEADER, Some(&stored.to_header()));
+                record = record.headers(OwnedHeaders::new().insert(Header { key, value }));
+            }
             let record = record.partition(self.number).key(key).payload(value);
             attempt.send(producer, record)?;
         }
-        let mut offsets = TopicPartitionList::new();
-        let mut likes = offsets.add_partition(&topics.likes, self.number);
-        likes.set_offset(Offset::Offset(next))?;
-        likes.set_metadata(checkpoint.to_metadata());
+        let offsets = self.offsets(stored.next, &stored.checkpoint.to_metadata())?;
         attempt.send_offsets(producer, &offsets, group)?;
         Ok(attempt.commit(producer)?)
+    }
+
+    fn offsets(&self, next: i64, metadata: &str) -> Result<TopicPartitionList, Error> {
+        let mut offsets = TopicPartitionList::new();
+        let mut likes = offsets.add_partition(&self.settings.topics.likes, self.number);
+        likes.set_offset(Offset::Offset(next))?;
+        likes.set_metadata(metadata);
+        Ok(offsets)
+    }
+
+    /// Waits until everything that was written to the topics is committed or aborted there.
+    fn settle(&self, producer: &BaseProducer<Ends>) -> Result<(), Error> {
+        let attempt = Attempt::new(&self.stop);
+        for (topic, end) in self.settings.topics.aggregations.iter().zip(producer.context().ends()) {
+            attempt.settle(producer, topic, self.number, end)?;
+        }
+        self.pulse.beat();
+        Ok(())
     }
 }
 

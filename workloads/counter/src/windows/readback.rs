@@ -1,7 +1,7 @@
 //! Reading back what was emitted and committed for a partition.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, HashSet},
     sync::atomic::{AtomicBool, Ordering},
     time::Duration,
 };
@@ -10,15 +10,17 @@ use rdkafka::{
     ClientContext, Message, Offset, TopicPartitionList,
     consumer::{BaseConsumer, Consumer, ConsumerContext, ConsumerGroupMetadata},
     error::{KafkaError, KafkaResult, RDKafkaErrorCode},
+    message::{BorrowedMessage, Headers},
 };
 
 use super::{
     aggregate::{Aggregate, Emitted},
-    checkpoint::Checkpoint,
+    checkpoint::{Checkpoint, Stored},
     engine::Engine,
     partition::Error,
     pulse::Pulse,
     settings::Settings,
+    tail::Tail,
 };
 
 /// How long Kafka may take to answer.
@@ -30,7 +32,7 @@ const TICK: Duration = Duration::from_millis(100);
 pub struct Readback<'a> {
     settings: &'a Settings,
     partition: i32,
-    consumer: BaseConsumer<ReadsToTheEnd>,
+    consumer: Reader,
     stop: &'a AtomicBool,
     pulse: &'a Pulse,
 }
@@ -38,20 +40,10 @@ pub struct Readback<'a> {
 impl<'a> Readback<'a> {
     /// Of this partition. Whoever else wrote to it has to be fenced already.
     pub fn new(settings: &'a Settings, partition: i32, stop: &'a AtomicBool, pulse: &'a Pulse) -> KafkaResult<Self> {
-        let client_id = format!("{}-windows-{partition}-readback", settings.cluster);
-        let consumer = settings
-            .kafka
-            .consumer_config(&client_id)?
-            .set("group.id", settings.group())
-            .set("enable.partition.eof", "true")
-            .set("queued.max.messages.kbytes", "512")
-            .set("fetch.message.max.bytes", "262144")
-            .set("fetch.wait.max.ms", "10")
-            .create_with_context(ReadsToTheEnd)?;
         Ok(Self {
             settings,
             partition,
-            consumer,
+            consumer: reader(settings, partition, "read_committed")?,
             stop,
             pulse,
         })
@@ -63,9 +55,8 @@ impl<'a> Readback<'a> {
         self.consumer.group_metadata().ok_or(Error::Group)
     }
 
-    /// The engine as it was after the last commit, and the offset of the next like; without an offset nothing was committed.
-    pub fn engine(&self) -> Result<(Engine, Option<i64>), Error> {
-        let rules = self.settings.rules.clone();
+    /// What is stored with the offset; nothing where nothing was ever committed.
+    pub fn stored(&self) -> Result<Option<Stored>, Error> {
         let mut asked = TopicPartitionList::new();
         asked.add_partition(&self.settings.topics.likes, self.partition);
         let committed = self.consumer.committed_offsets(asked, ANSWER)?;
@@ -75,20 +66,54 @@ impl<'a> Readback<'a> {
             Offset::Offset(next) => Some((next, likes.metadata())),
             _ => None,
         }) else {
-            return Ok((Engine::new(rules), None));
+            return Ok(None);
         };
-        let checkpoint: Checkpoint = serde_json::from_str(metadata).map_err(|error| Error::Checkpoint {
+        let checkpoint = serde_json::from_str(metadata).map_err(|error| Error::Checkpoint {
             group: self.settings.group(),
             partition: self.partition,
             error,
         })?;
-        let mut engine = Engine::resume(rules, &checkpoint);
+        Ok(Some(Stored { next, checkpoint }))
+    }
+
+    /// The last that was written by whoever had the partition before. What that left open has to be ended already.
+    pub fn tail(&self, stored: Stored) -> Result<Tail, Error> {
+        let everything = reader(self.settings, self.partition, "read_uncommitted")?;
+        let from = stored.checkpoint.tail.clone();
+        let mut tail = Tail::new(stored);
+        for (index, size) in self.settings.rules.sizes.iter().enumerate() {
+            // A checkpoint without it was written by a version that knew of no tails.
+            let Some(&from) = from.get(&size.to_string()) else {
+                continue;
+            };
+            let mut seen = HashSet::new();
+            self.read(&self.consumer, index, from, |message| {
+                seen.insert(message.offset());
+                if let Some(stored) = header(message) {
+                    tail.seen(stored);
+                }
+            })?;
+            self.read(&everything, index, from, |message| {
+                let value = message.payload().unwrap_or_default();
+                if !seen.contains(&message.offset())
+                    && let Ok(emitted) = Emitted::read(value)
+                {
+                    tail.hidden(index, emitted.at(), message.key().unwrap_or_default(), value);
+                }
+            })?;
+        }
+        Ok(tail)
+    }
+
+    /// The engine as it was after this was stored.
+    pub fn engine(&self, checkpoint: &Checkpoint) -> Result<Engine, Error> {
+        let mut engine = Engine::resume(self.settings.rules.clone(), checkpoint);
         for (index, size) in self.settings.rules.sizes.iter().enumerate() {
             if let Some(from) = checkpoint.from.get(&size.to_string()) {
                 self.each(index, *from, |aggregate, offset| engine.restore(aggregate, offset))?;
             }
         }
-        Ok((engine, Some(next)))
+        Ok(engine)
     }
 
     /// Hands the engine what was emitted for windows it no longer has.
@@ -122,38 +147,72 @@ impl<'a> Readback<'a> {
     }
 
     fn each(&self, size: usize, from: i64, mut take: impl FnMut(&Aggregate<'_>, i64)) -> Result<(), Error> {
+        self.read(&self.consumer, size, from, |message| {
+            let Some(value) = message.payload() else { return };
+            match Emitted::read(value) {
+                Ok(emitted) => take(&emitted.aggregate(size), message.offset()),
+                Err(error) => {
+                    let (topic, partition, offset) = (message.topic(), self.partition, message.offset());
+                    tracing::warn!(topic, partition, offset, %error, "a record that is no aggregation is left out; who else writes to this topic?");
+                }
+            }
+        })
+    }
+
+    /// Reads all that this consumer sees of a topic of aggregations now.
+    fn read(
+        &self,
+        consumer: &Reader,
+        size: usize,
+        from: i64,
+        mut take: impl FnMut(&BorrowedMessage<'_>),
+    ) -> Result<(), Error> {
         let topic = &self.settings.topics.aggregations[size];
-        let (first, end) = self.bounds(topic)?;
+        let (first, end) = consumer.fetch_watermarks(topic, self.partition, ANSWER)?;
+        self.pulse.beat();
         let from = from.max(first);
         if from >= end {
             return Ok(());
         }
         let mut assigned = TopicPartitionList::new();
         assigned.add_partition_offset(topic, self.partition, Offset::Offset(from))?;
-        self.consumer.assign(&assigned)?;
+        consumer.assign(&assigned)?;
         while !self.stop.load(Ordering::Relaxed) {
             self.pulse.beat();
-            match self.consumer.poll(TICK) {
+            match consumer.poll(TICK) {
                 None => {}
                 Some(Err(KafkaError::PartitionEOF(_))) => {
-                    self.consumer.unassign()?;
+                    consumer.unassign()?;
                     return Ok(());
                 }
                 Some(Err(error)) => return Err(error.into()),
-                Some(Ok(message)) => {
-                    let Some(value) = message.payload() else { continue };
-                    match Emitted::read(value) {
-                        Ok(emitted) => take(&emitted.aggregate(size), message.offset()),
-                        Err(error) => {
-                            let (partition, offset) = (self.partition, message.offset());
-                            tracing::warn!(topic, partition, offset, %error, "a record that is no aggregation is left out; who else writes to this topic?");
-                        }
-                    }
-                }
+                Some(Ok(message)) => take(&message),
             }
         }
         Err(Error::Stopped)
     }
+}
+
+/// The transaction that a record is the first of in its topic.
+fn header(message: &BorrowedMessage<'_>) -> Option<Stored> {
+    let mut headers = message.headers()?.iter();
+    let header = headers.find(|header| header.key == Stored::HEADER)?;
+    serde_json::from_slice(header.value?).ok()
+}
+
+type Reader = BaseConsumer<ReadsToTheEnd>;
+
+fn reader(settings: &Settings, partition: i32, isolation: &str) -> KafkaResult<Reader> {
+    settings
+        .kafka
+        .consumer_config(&format!("{}-windows-{partition}-readback", settings.cluster))?
+        .set("group.id", settings.group())
+        .set("isolation.level", isolation)
+        .set("enable.partition.eof", "true")
+        .set("queued.max.messages.kbytes", "512")
+        .set("fetch.message.max.bytes", "262144")
+        .set("fetch.wait.max.ms", "10")
+        .create_with_context(ReadsToTheEnd)
 }
 
 struct ReadsToTheEnd;

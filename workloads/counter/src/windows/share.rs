@@ -6,6 +6,7 @@ use std::{
 };
 
 use super::{
+    checkpoint::Stored,
     engine::{Engine, Tally},
     like,
     outgoing::Outgoing,
@@ -179,18 +180,15 @@ impl Share {
         let mut records = std::mem::take(&mut self.spare);
         records.clear();
         let sizes: Vec<_> = settings.rules.sizes.iter().collect();
-        let checkpoint = engine.emit(&self.ends, |aggregate| {
-            records.push(aggregate, sizes[aggregate.size], now);
+        let checkpoint = engine.emit(&self.ends, now, |aggregate, at| {
+            records.push(aggregate, sizes[aggregate.size], at);
         });
         self.engine = Some(engine);
         (self.uncommitted, self.since) = (0, None);
         self.is_committing = true;
         let next = self.next;
-        drop(self.orders.send(Order::Commit {
-            records,
-            next,
-            checkpoint,
-        }));
+        let stored = Stored { next, checkpoint };
+        drop(self.orders.send(Order::Commit { records, stored }));
         false
     }
 }

@@ -1,6 +1,6 @@
 //! Lengths of windows.
 
-use std::{fmt, str::FromStr};
+use std::{collections::BTreeMap, fmt, str::FromStr};
 
 use synccluster_runtime::config::parse_duration;
 
@@ -60,6 +60,12 @@ impl Sizes {
     /// Each size, by its index.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = WindowSize> + '_ {
         self.0.iter().copied()
+    }
+
+    /// Offsets in the order of the sizes, by the sizes' names.
+    pub fn by_name(&self, offsets: &[i64]) -> BTreeMap<String, i64> {
+        let names = self.0.iter().map(ToString::to_string);
+        names.zip(offsets.iter().copied()).collect()
     }
 
     /// The size that a topic's suffix names.

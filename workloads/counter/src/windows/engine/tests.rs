@@ -88,7 +88,7 @@ impl World {
         let ends = self.ends();
         let mut next = ends.clone();
         let topics = &mut self.topics;
-        let checkpoint = self.engine.emit(&ends, |out| {
+        let checkpoint = self.engine.emit(&ends, 0, |out, _| {
             topics[out.size].push((
                 next[out.size],
                 (out.size, out.id.to_owned(), out.start),
