@@ -1,23 +1,21 @@
 //! Brokers that end while partitions of theirs are in transactions. A transaction whose end reaches no leader of a partition stays open there for
 //! ever (KAFKA-20734): nobody sees what lies behind it, and what it committed may be seen in one topic and not in another.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use rdkafka::{
     Offset, TopicPartitionList,
-    admin::{AdminClient, AdminOptions, NewTopic, TopicReplication},
-    client::DefaultClientContext,
     consumer::{BaseConsumer, Consumer},
     message::{Header, OwnedHeaders},
     producer::{BaseProducer, BaseRecord, Producer},
 };
 use serde_json::{Value, json};
 use synccluster_counter::{
-    publish::{topics, transaction},
+    publish::transaction,
     windows::{Settings, WindowSize},
 };
-use synccluster_harness::{Broker, Kafka};
+use synccluster_harness::Kafka;
 use tokio::{
     task::{JoinHandle, spawn_blocking},
     time::sleep,
@@ -25,62 +23,15 @@ use tokio::{
 
 use crate::{
     likes::{self, Like, PATIENCE, client, recount, send, values, wait_until_exact},
-    worker::{Task, settings},
+    two::{apart, wait_until_leaderless},
+    worker::Task,
 };
 
-const PARTITIONS: usize = 4;
 const FROM: i64 = 1_700_000_000_000;
+const LONGER_WINDOWS: fn(usize, usize) -> bool = |topic, _| topic > 1;
 
-/// Waits until no partition of the broker that was killed has a leader.
-fn wait_until_leaderless(settings: &Settings) -> Result<()> {
-    let consumer: BaseConsumer = client(settings).create()?;
-    let end = Instant::now() + PATIENCE;
-    while consumer.fetch_metadata(None, PATIENCE)?.brokers().len() > 1 {
-        ensure!(Instant::now() < end, "the broker is still there");
-        std::thread::sleep(Duration::from_millis(50));
-    }
-    Ok(())
-}
-
-/// A cluster at two brokers: everything is at the first but what is emitted for the longer windows.
-async fn apart(kafka: &Kafka) -> Result<(Settings, Broker)> {
-    let settings = settings(&format!("b{}", rand::random::<u32>()), &kafka.bootstrap())?;
-    // Both coordinators' topics are made where there is a broker, and stay there.
-    let of = settings.clone();
-    spawn_blocking(move || -> Result<()> {
-        let id = of.group();
-        let producer: BaseProducer = client(&of).set("transactional.id", &id).create()?;
-        producer.init_transactions(PATIENCE)?;
-        let consumer: BaseConsumer = client(&of).set("group.id", &id).create()?;
-        let mut list = TopicPartitionList::new();
-        list.add_partition(&of.topics.likes, 0);
-        consumer.committed_offsets(list, PATIENCE)?;
-        Ok(())
-    })
-    .await??;
-    let second = kafka.add_broker().await?;
-    let topics = &settings.topics;
-    let admin: AdminClient<DefaultClientContext> = client(&settings).create()?;
-    let all = std::iter::once(&topics.likes).chain(&topics.aggregations).enumerate();
-    let made: Vec<_> = all
-        .map(|(number, name)| {
-            let broker: &[i32] = if number < 2 { &[1] } else { &[2] };
-            let at = [broker; PARTITIONS];
-            let partitions = at.len().try_into()?;
-            Ok((name, partitions, at))
-        })
-        .collect::<Result<_>>()?;
-    let new = made
-        .iter()
-        .map(|(name, partitions, at)| NewTopic::new(name, *partitions, TopicReplication::Variable(at)));
-    for made in admin
-        .create_topics(&new.collect::<Vec<_>>(), &AdminOptions::new())
-        .await?
-    {
-        made.map_err(|(topic, code)| anyhow::anyhow!("{topic}: {code}"))?;
-    }
-    topics::ensure(&settings).await?;
-    Ok((settings, second))
+fn name() -> String {
+    format!("b{}", rand::random::<u32>())
 }
 
 /// Sends so many likes in small pieces, so that there is something to commit all the while.
@@ -99,7 +50,7 @@ async fn blocking(settings: &Settings, work: fn(&Settings) -> Result<()>) -> Res
 #[tokio::test(flavor = "multi_thread")]
 async fn transactions_that_are_given_up_while_a_broker_is_away_hide_nothing_that_follows() -> Result<()> {
     let kafka = Kafka::start().await?;
-    let (settings, mut second) = apart(&kafka).await?;
+    let (settings, mut second) = apart(&kafka, &name(), LONGER_WINDOWS).await?;
     let worker = Task::start(&settings);
     trickle(&settings, 10, FROM).await??;
     blocking(&settings, wait_until_exact).await?;
@@ -168,7 +119,7 @@ fn count_last(settings: &Settings, id: &str) -> Result<BaseProducer> {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_committed_while_a_broker_is_away_is_there_when_it_is_back() -> Result<()> {
     let kafka = Kafka::start().await?;
-    let (settings, mut second) = apart(&kafka).await?;
+    let (settings, mut second) = apart(&kafka, &name(), LONGER_WINDOWS).await?;
     let worker = Task::start(&settings);
     trickle(&settings, 10, FROM).await??;
     blocking(&settings, wait_until_exact).await?;

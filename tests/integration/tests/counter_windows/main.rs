@@ -5,4 +5,6 @@ mod kills;
 mod likes;
 mod odd;
 mod publishing;
+mod publishing_apart;
+mod two;
 mod worker;

@@ -1,8 +1,8 @@
 //! An entry of the log as a record of the topic.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
-use crate::crdt::{Entry, Ordinal, Void, What};
+use crate::crdt::{Entry, Ordinal, Position, Void, What};
 
 /// The value; `windows` reads these members in this order without a parser.
 #[derive(Serialize)]
@@ -36,10 +36,23 @@ pub fn write<'a>(entry: &'a Entry, node: Ordinal, value: &mut Vec<u8>) -> &'a st
     id.as_str()
 }
 
+/// Whose a record is.
+#[derive(Deserialize)]
+struct Whose {
+    node: u16,
+    position: u64,
+}
+
+/// The position of a record in the log of this node, if it is of it.
+pub fn position(value: &[u8], node: Ordinal) -> Option<Position> {
+    let whose: Whose = serde_json::from_slice(value).ok()?;
+    (whose.node == node.0).then_some(Position(whose.position))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::crdt::{Add, Position};
+    use crate::crdt::Add;
 
     #[test]
     fn a_void_takes_back_at_the_time_of_what_it_voids() {
@@ -65,6 +78,8 @@ mod tests {
         let written = |entry: &Entry| {
             let mut value = Vec::new();
             assert_eq!(write(entry, Ordinal(2), &mut value), "cat");
+            assert_eq!(position(&value, Ordinal(2)), Some(entry.position));
+            assert_eq!(position(&value, Ordinal(1)), None);
             String::from_utf8(value).unwrap()
         };
         assert_eq!(

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use rdkafka::{
     admin::{AdminClient, AdminOptions, NewTopic, TopicReplication},
     client::DefaultClientContext,
-    consumer::{BaseConsumer, Consumer},
+    consumer::{BaseConsumer, Consumer, ConsumerContext},
     error::KafkaError,
     types::RDKafkaErrorCode,
 };
@@ -106,7 +106,7 @@ fn check(settings: &Settings) -> Result<(), Error> {
 }
 
 /// How many a topic has. The controller has made it, but a broker learns of that later and knows no such topic until then.
-fn partitions(consumer: &BaseConsumer, topic: &str) -> Result<usize, Error> {
+pub fn partitions<C: ConsumerContext>(consumer: &BaseConsumer<C>, topic: &str) -> Result<usize, Error> {
     let end = Instant::now() + ANSWER;
     loop {
         let known = consumer.fetch_metadata(Some(topic), ANSWER)?;

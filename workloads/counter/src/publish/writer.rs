@@ -1,17 +1,28 @@
 //! The thread that writes to Kafka and waits for it.
 
-use std::sync::{Arc, atomic::AtomicBool, mpsc};
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+        mpsc,
+    },
+};
 
 use rdkafka::{
-    Offset, TopicPartitionList,
-    consumer::{BaseConsumer, Consumer, ConsumerGroupMetadata},
-    producer::{BaseProducer, BaseRecord, DefaultProducerContext, Producer},
+    ClientContext, Message, Offset, TopicPartitionList,
+    consumer::{Consumer, ConsumerGroupMetadata},
+    producer::{BaseProducer, BaseRecord, DeliveryResult, Producer, ProducerContext},
 };
+use synccluster_runtime::clock::now_millis;
 use tokio::sync::oneshot;
 
 use super::{
+    reader::{Isolation, reader},
     record,
+    recovery::{Lost, Stored, recover},
     session::Error,
+    topics,
     transaction::{self, Attempt, LIMIT},
 };
 use crate::{
@@ -27,7 +38,7 @@ pub struct Writer {
     settings: Arc<Settings>,
     origin: Origin,
     stop: Arc<AtomicBool>,
-    producer: BaseProducer,
+    producer: BaseProducer<Ends>,
     group: ConsumerGroupMetadata,
     published: Position,
 }
@@ -36,27 +47,45 @@ impl Writer {
     /// Fences whoever published this log before, and finds how far that came.
     pub fn open(settings: Arc<Settings>, origin: Origin, stop: Arc<AtomicBool>) -> Result<Self, Error> {
         let id = format!("{}-counter-{}", settings.cluster, origin.ordinal);
-        let producer: BaseProducer = transaction::config(&settings.kafka, &id)?.create()?;
+        let producer = transaction::config(&settings.kafka, &id)?.create_with_context(Ends::default())?;
         Attempt::new(&stop).fence(&producer)?;
         let group = format!("{}.counter-{}", settings.cluster, origin.ordinal);
-        let consumer: BaseConsumer = settings.kafka.consumer_config(&group)?.create()?;
-        let mut asked = TopicPartitionList::new();
-        asked.add_partition(&settings.topics.likes, 0);
-        let committed = consumer.committed_offsets(asked, LIMIT)?;
-        let own = origin.incarnation.to_string();
-        let published = committed.elements().first().and_then(|stored| match stored.offset() {
-            Offset::Offset(position) if stored.metadata() == own => u64::try_from(position).ok(),
-            // The position of a log that was lost with its disk says nothing of this one.
-            _ => None,
-        });
-        Ok(Self {
-            group: consumer.group_metadata().ok_or(Error::Group)?,
-            published: Position(published.unwrap_or(0)),
-            settings,
+        let reader = reader(&settings.kafka, &group, Isolation::Committed)?;
+        let partitions = i32::try_from(topics::partitions(&reader, &settings.topics.likes)?).unwrap_or(i32::MAX);
+        let mut writer = Self {
+            group: reader.group_metadata().ok_or(Error::Group)?,
+            published: Position(0),
             origin,
             stop,
             producer,
-        })
+            settings,
+        };
+        let settings = Arc::clone(&writer.settings);
+        writer.end_what_is_open(partitions)?;
+        let mut asked = TopicPartitionList::new();
+        asked.add_partition(&settings.topics.likes, 0);
+        let committed = reader.committed_offsets(asked, LIMIT)?;
+        drop(reader);
+        let own = origin.incarnation.to_string();
+        let stored = committed.elements().first().and_then(|stored| {
+            let Offset::Offset(position) = stored.offset() else {
+                return None;
+            };
+            let metadata: Stored = serde_json::from_str(stored.metadata()).ok()?;
+            let position = Position(u64::try_from(position).ok()?);
+            (metadata.incarnation == own).then_some((position, metadata.since))
+        });
+        if let Some(stored) = stored {
+            let goes_on = || !writer.stop.load(Ordering::Relaxed);
+            let (published, lost) = recover(&settings, &group, origin.ordinal, partitions, stored, goes_on)?
+                .ok_or(transaction::Error::Stopped)?;
+            writer.published = published;
+            if published != stored.0 || !lost.is_empty() {
+                tracing::warn!(%published, "Kafka ended the last transaction in some partitions only: it is committed again");
+                writer.publish_again(&lost)?;
+            }
+        }
+        Ok(writer)
     }
 
     /// The last position that is in the topic.
@@ -82,23 +111,96 @@ impl Writer {
         if let Some(first) = entries.first().filter(|first| first.position != self.published.next()) {
             return Err(Error::Gap(self.published, first.position));
         }
-        let attempt = Attempt::new(&self.stop);
-        self.producer.begin_transaction()?;
-        let mut value = Vec::new();
-        for entry in entries {
-            let key = record::write(entry, self.origin.ordinal, &mut value);
-            let record = BaseRecord::to(&self.settings.topics.likes)
-                .key(key.as_bytes())
-                .payload(value.as_slice());
-            attempt.send::<DefaultProducerContext>(&self.producer, record)?;
-        }
-        let mut offsets = TopicPartitionList::new();
-        let mut stored = offsets.add_partition(&self.settings.topics.likes, 0);
-        stored.set_offset(Offset::Offset(i64::try_from(published.0).unwrap_or(i64::MAX)))?;
-        stored.set_metadata(self.origin.incarnation.to_string());
-        attempt.send_offsets(&self.producer, &offsets, &self.group)?;
-        attempt.commit(&self.producer)?;
+        self.transaction(published, |attempt, producer| {
+            let mut value = Vec::new();
+            for entry in entries {
+                let key = record::write(entry, self.origin.ordinal, &mut value);
+                let record = BaseRecord::to(&self.settings.topics.likes)
+                    .key(key.as_bytes())
+                    .payload(value.as_slice());
+                attempt.send(producer, record)?;
+            }
+            Ok(())
+        })?;
         self.published = published;
         Ok(())
+    }
+
+    fn publish_again(&self, lost: &Lost) -> Result<(), Error> {
+        self.transaction(self.published, |attempt, producer| {
+            for (partition, key, value) in lost.records() {
+                let record = BaseRecord::to(&self.settings.topics.likes).partition(partition);
+                attempt.send(producer, record.key(key).payload(value))?;
+            }
+            Ok(())
+        })
+    }
+
+    /// A transaction that stores the position with what `send` sends; over when it has ended in every partition.
+    fn transaction(
+        &self,
+        position: Position,
+        send: impl FnOnce(&Attempt<'_>, &BaseProducer<Ends>) -> Result<(), transaction::Error>,
+    ) -> Result<(), Error> {
+        let attempt = Attempt::new(&self.stop);
+        let since = now_millis();
+        self.producer.begin_transaction()?;
+        send(&attempt, &self.producer)?;
+        attempt.send_offsets(&self.producer, &self.offset(position, since)?, &self.group)?;
+        attempt.commit(&self.producer)?;
+        self.settle(&attempt)
+    }
+
+    /// A transaction of the former owner that is open in any partition ends with this one, as aborted.
+    fn end_what_is_open(&self, partitions: i32) -> Result<(), Error> {
+        let attempt = Attempt::new(&self.stop);
+        self.producer.begin_transaction()?;
+        for partition in 0..partitions {
+            let record = BaseRecord::to(&self.settings.topics.likes).partition(partition);
+            attempt.send(&self.producer, record.key(&[][..]).payload(&[][..]))?;
+        }
+        attempt.send_offsets(&self.producer, &self.offset(Position(0), 0)?, &self.group)?;
+        attempt.abort(&self.producer)?;
+        self.settle(&attempt)
+    }
+
+    fn offset(&self, position: Position, since: i64) -> Result<TopicPartitionList, Error> {
+        let incarnation = self.origin.incarnation.to_string();
+        let mut offsets = TopicPartitionList::new();
+        let mut stored = offsets.add_partition(&self.settings.topics.likes, 0);
+        stored.set_offset(Offset::Offset(i64::try_from(position.0).unwrap_or(i64::MAX)))?;
+        stored.set_metadata(Stored { incarnation, since }.to_metadata());
+        Ok(offsets)
+    }
+
+    fn settle(&self, attempt: &Attempt<'_>) -> Result<(), Error> {
+        let ends = std::mem::take(&mut *self.producer.context().ends());
+        for (partition, end) in ends {
+            attempt.settle(&self.producer, &self.settings.topics.likes, partition, end)?;
+        }
+        Ok(())
+    }
+}
+
+/// Behind what was written last, by partition.
+#[derive(Default)]
+struct Ends(Mutex<BTreeMap<i32, i64>>);
+
+impl Ends {
+    fn ends(&self) -> MutexGuard<'_, BTreeMap<i32, i64>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl ClientContext for Ends {}
+
+impl ProducerContext for Ends {
+    type DeliveryOpaque = ();
+
+    /// A record that was not delivered fails its transaction; nothing has to be noted here.
+    fn delivery(&self, delivered: &DeliveryResult<'_>, (): ()) {
+        if let Ok(message) = delivered {
+            self.ends().insert(message.partition(), message.offset() + 1);
+        }
     }
 }

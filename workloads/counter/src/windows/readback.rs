@@ -7,9 +7,9 @@ use std::{
 };
 
 use rdkafka::{
-    ClientContext, Message, Offset, TopicPartitionList,
-    consumer::{BaseConsumer, Consumer, ConsumerContext, ConsumerGroupMetadata},
-    error::{KafkaError, KafkaResult, RDKafkaErrorCode},
+    Message, Offset, TopicPartitionList,
+    consumer::{Consumer, ConsumerGroupMetadata},
+    error::KafkaResult,
     message::{BorrowedMessage, Headers},
 };
 
@@ -22,11 +22,10 @@ use super::{
     settings::Settings,
     tail::Tail,
 };
+use crate::publish::reader::{self, Isolation, Reader, reader};
 
 /// How long Kafka may take to answer.
 const ANSWER: Duration = Duration::from_secs(10);
-/// Between two looks whether to stop.
-const TICK: Duration = Duration::from_millis(100);
 
 /// What is read of one partition, by a consumer that is no member of the group.
 pub struct Readback<'a> {
@@ -43,7 +42,7 @@ impl<'a> Readback<'a> {
         Ok(Self {
             settings,
             partition,
-            consumer: reader(settings, partition, "read_committed")?,
+            consumer: reader(&settings.kafka, &settings.group(), Isolation::Committed)?,
             stop,
             pulse,
         })
@@ -78,7 +77,7 @@ impl<'a> Readback<'a> {
 
     /// The last that was written by whoever had the partition before. What that left open has to be ended already.
     pub fn tail(&self, stored: Stored) -> Result<Tail, Error> {
-        let everything = reader(self.settings, self.partition, "read_uncommitted")?;
+        let everything = reader(&self.settings.kafka, &self.settings.group(), Isolation::Everything)?;
         let from = stored.checkpoint.tail.clone();
         let mut tail = Tail::new(stored);
         for (index, size) in self.settings.rules.sizes.iter().enumerate() {
@@ -165,7 +164,7 @@ impl<'a> Readback<'a> {
         consumer: &Reader,
         size: usize,
         from: i64,
-        mut take: impl FnMut(&BorrowedMessage<'_>),
+        take: impl FnMut(&BorrowedMessage<'_>),
     ) -> Result<(), Error> {
         let topic = &self.settings.topics.aggregations[size];
         let (first, end) = consumer.fetch_watermarks(topic, self.partition, ANSWER)?;
@@ -176,20 +175,15 @@ impl<'a> Readback<'a> {
         }
         let mut assigned = TopicPartitionList::new();
         assigned.add_partition_offset(topic, self.partition, Offset::Offset(from))?;
-        consumer.assign(&assigned)?;
-        while !self.stop.load(Ordering::Relaxed) {
+        let goes_on = || {
             self.pulse.beat();
-            match consumer.poll(TICK) {
-                None => {}
-                Some(Err(KafkaError::PartitionEOF(_))) => {
-                    consumer.unassign()?;
-                    return Ok(());
-                }
-                Some(Err(error)) => return Err(error.into()),
-                Some(Ok(message)) => take(&message),
-            }
+            !self.stop.load(Ordering::Relaxed)
+        };
+        if reader::read(consumer, &assigned, goes_on, take)? {
+            Ok(())
+        } else {
+            Err(Error::Stopped)
         }
-        Err(Error::Stopped)
     }
 }
 
@@ -199,31 +193,3 @@ fn header(message: &BorrowedMessage<'_>) -> Option<Stored> {
     let header = headers.find(|header| header.key == Stored::HEADER)?;
     serde_json::from_slice(header.value?).ok()
 }
-
-type Reader = BaseConsumer<ReadsToTheEnd>;
-
-fn reader(settings: &Settings, partition: i32, isolation: &str) -> KafkaResult<Reader> {
-    settings
-        .kafka
-        .consumer_config(&format!("{}-windows-{partition}-readback", settings.cluster))?
-        .set("group.id", settings.group())
-        .set("isolation.level", isolation)
-        .set("enable.partition.eof", "true")
-        .set("queued.max.messages.kbytes", "512")
-        .set("fetch.message.max.bytes", "262144")
-        .set("fetch.wait.max.ms", "10")
-        .create_with_context(ReadsToTheEnd)
-}
-
-struct ReadsToTheEnd;
-
-impl ClientContext for ReadsToTheEnd {
-    fn error(&self, error: KafkaError, reason: &str) {
-        // The end of a partition is what is waited for, and no error.
-        if !matches!(error, KafkaError::Global(RDKafkaErrorCode::PartitionEOF)) {
-            tracing::warn!(%error, reason, "reading back");
-        }
-    }
-}
-
-impl ConsumerContext for ReadsToTheEnd {}
