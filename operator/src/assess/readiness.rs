@@ -68,11 +68,12 @@ pub fn assess(cluster: &ValidatedCluster, observed: &Observed, gateway: &Verdict
     let problems = problems(cluster, observed, now);
     let Some(first) = problems.first() else {
         let (ready, reconciling) = if waiting.is_empty() {
-            let message = match cluster.counter.nodes {
-                0 => format!("Kafka, the server and {} clients run", cluster.clients),
+            let clients = several(cluster.clients.into(), "client");
+            let message = match cluster.counter.nodes.into() {
+                0 => format!("Kafka, the server and {clients} run"),
                 nodes => format!(
-                    "Kafka, the server, {} clients and {nodes} counter nodes run",
-                    cluster.clients
+                    "Kafka, the server, {clients} and {} run",
+                    several(nodes, "counter node")
                 ),
             };
             let message = format!("{message}{}{}", besides(gateway), aside(cluster, observed));
@@ -188,4 +189,9 @@ fn problems(cluster: &ValidatedCluster, observed: &Observed, now: Timestamp) -> 
     });
     problems.extend(pods.filter_map(|pod| pod.problem.clone()));
     problems
+}
+
+/// So many of them, in words.
+fn several(count: i64, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }

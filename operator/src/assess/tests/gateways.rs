@@ -76,6 +76,14 @@ fn a_gateway_that_is_down_hides_nothing() {
 }
 
 #[test]
+fn one_client_is_one() {
+    let mut cluster = with_gateway(json!({ "replicas": 0 }));
+    cluster.clients = 1;
+    let status = settled(&cluster, &observed(&cluster));
+    assert_eq!(said(&status, "Ready").1, "Kafka, the server and 1 client run");
+}
+
+#[test]
 fn without_a_gateway_nothing_is_missing() {
     let cluster = with_gateway(json!({ "replicas": 0 }));
     let status = settled(&cluster, &observed(&cluster));
