@@ -1,0 +1,57 @@
+// Ten clients on the page: all of them and the server side by side, on a screen of usual width.
+import assert from "node:assert/strict";
+import { after, before } from "node:test";
+import { accessible, api, eventually, launch, open, picture, test } from "./browser.mjs";
+
+const CLIENTS = Array.from({ length: 10 }, (_, index) => `client-${index + 1}`);
+const SITES = ["server", ...CLIENTS];
+const TITLE = `ten ${Date.now()}`;
+const WIDTH = 1440;
+
+let browser, page;
+
+before(async () => {
+  browser = await launch();
+  const filter = encodeURIComponent(`title = '${TITLE}'`);
+  page = await open(browser, {
+    hash: `#/sites?table=public.todos&filter=${filter}`,
+  });
+});
+after(() => browser?.close());
+
+/** Whole, and nowhere cut off at a side. */
+async function fits(locator, what) {
+  const box = await locator.first().boundingBox();
+  assert.ok(box, `${what} is not there`);
+  assert.ok(
+    box.width > 0 && box.x >= 0 && box.x + box.width <= WIDTH,
+    `${what} is from ${box.x} to ${box.x + box.width}`,
+  );
+}
+
+test("a row written at the tenth client is seen at all sites, side by side", async () => {
+  await api("/sites/client-10/tables/public.todos/rows", {
+    method: "POST",
+    body: { values: { title: TITLE } },
+  });
+  for (const site of SITES) {
+    const cell = page.locator(`td[data-site="${site}"][data-column="title"]`);
+    await eventually(`${site} shows it`, async () =>
+      (await cell.first().textContent({ timeout: 500 })).includes(TITLE),
+    );
+    await fits(cell, `the cell of ${site}`);
+  }
+  await picture(page, "20-ten-clients");
+});
+
+test("every client's way is in the picture of the topology", async () => {
+  for (const site of CLIENTS)
+    await fits(page.locator(`li[data-site="${site}"]`), `the way of ${site}`);
+  const width = await page.evaluate(() => document.documentElement.scrollWidth);
+  assert.ok(width <= WIDTH, `the page is ${width} wide`);
+});
+
+test("axe finds nothing, and nothing went wrong", async () => {
+  await accessible(page, "ten clients");
+  assert.deepEqual(page.faults, []);
+});
