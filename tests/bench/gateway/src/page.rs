@@ -2,11 +2,14 @@
 
 use std::{
     collections::{HashMap, HashSet},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
 use anyhow::{Context, Result, ensure};
-use synccluster_integration::{World, gateway::Gateway, sse::Events};
+use synccluster_gateway::live;
+use synccluster_harness::eventually;
+use synccluster_integration::{PATIENCE, World, gateway::Gateway, sse::Events};
 use synccluster_protocol::Site;
 use tokio::{sync::mpsc, task::JoinSet, time};
 
@@ -30,6 +33,22 @@ pub async fn measure(rounds: usize, seconds: Duration) -> Result<Vec<Told>> {
     let world = World::start(CLIENTS, SCHEMA).await?;
     world.converged().await?;
     let gateway = Gateway::start(&world).await?;
+    tokio::spawn(live::run(Arc::clone(&gateway.app), 1));
+    let follows = |site: Site| {
+        let site = [("site", &*site.to_string())];
+        gateway
+            .app
+            .metrics
+            .gauge("synccluster_gateway_following", "", &site)
+            .get()
+            == 1
+    };
+    eventually(PATIENCE, async || {
+        let sites = Site::all(CLIENTS).filter(|site| follows(*site)).count();
+        ensure!(sites == usize::from(CLIENTS) + 1, "{sites} sites are followed");
+        Ok(())
+    })
+    .await?;
     let mut events = Events::open(&gateway, "/events?tables=public.todos", &[]).await?;
     let mut told = Vec::new();
     // The first round warms what is cold, and does not count.
@@ -67,7 +86,7 @@ pub async fn measure(rounds: usize, seconds: Duration) -> Result<Vec<Told>> {
                     None => writing = false,
                 },
                 event = events.within(Duration::from_secs(30)) => {
-                    let event = event?;
+                    let event = event.with_context(|| format!("round {round}: {} told, {} untold, such as {:?}", millis.len(), untold.len(), untold.keys().next()))?;
                     if event.name != "change" {
                         continue;
                     }
