@@ -7,13 +7,26 @@ use serde::Deserialize as _;
 use serde_json::{Value, json};
 use tokio::process::Command;
 
-use crate::{Cluster, Forward, START};
+use crate::{Cluster, Forward, START, with_namespace};
 
 const EXAMPLE: &str = include_str!("../../../examples/todo.yaml");
 
+/// Runs a test with examples/todo.yaml and its gateway.
+pub async fn with_the_example(purpose: &str, test: impl AsyncFnOnce(&Cluster) -> Result<()>) -> Result<()> {
+    with_namespace(purpose, async |namespace| {
+        let cluster = Cluster {
+            namespace: namespace.clone(),
+            name: "demo".parse()?,
+        };
+        cluster.run_the_example().await?;
+        Box::pin(test(&cluster)).await
+    })
+    .await
+}
+
 impl Cluster {
     /// Applies examples/todo.yaml, and waits until it and its gateway run. Its node port is left out: `make demo` may have it.
-    pub async fn run_the_example(&self) -> Result<()> {
+    async fn run_the_example(&self) -> Result<()> {
         let documents = serde_yaml::Deserializer::from_str(EXAMPLE).map(Value::deserialize);
         for mut document in documents.collect::<Result<Vec<_>, _>>()? {
             let name = document["metadata"]["name"]

@@ -19,6 +19,7 @@ pub mod theirs;
 mod wait;
 mod web;
 
+pub use browser::with_the_example;
 pub use cluster::{Cluster, migrations, with_cluster, with_cluster_of};
 pub use forward::Forward;
 pub use likes::Likes;

@@ -1,16 +1,11 @@
-//! The tour on the page, in a real browser, on examples/todo.yaml: `tests/page` does it, against a gateway that runs.
+//! The page in a real browser, on examples/todo.yaml: `tests/page` looks at it, against a gateway that runs.
 
 use anyhow::Result;
-use synccluster_e2e::{Cluster, with_namespace};
+use synccluster_e2e::with_the_example;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_person_follows_the_tour_on_the_page() -> Result<()> {
-    with_namespace("page", async |namespace| {
-        let cluster = Cluster {
-            namespace: namespace.clone(),
-            name: "demo".parse()?,
-        };
-        cluster.run_the_example().await?;
+    with_the_example("page", async |cluster| {
         cluster.converged().await?;
         cluster.browse("tour.test.mjs").await
     })
@@ -19,12 +14,7 @@ async fn a_person_follows_the_tour_on_the_page() -> Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn ten_clients_fit_on_the_page() -> Result<()> {
-    with_namespace("ten", async |namespace| {
-        let cluster = Cluster {
-            namespace: namespace.clone(),
-            name: "demo".parse()?,
-        };
-        cluster.run_the_example().await?;
+    with_the_example("ten", async |cluster| {
         cluster.scale(10).await?;
         cluster.ready().await?;
         cluster.converged().await?;

@@ -7,21 +7,16 @@ use std::process::Stdio;
 
 use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
-use synccluster_e2e::{Cluster, Forward, PATIENCE, with_namespace};
+use synccluster_e2e::{Cluster, Forward, PATIENCE, with_the_example};
 use tokio::io::{AsyncBufReadExt as _, AsyncRead, BufReader};
 use tokio::process::Command;
 use tokio::time::timeout;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_person_likes_on_the_page_and_sees_the_windows_move() -> Result<()> {
-    with_namespace("page-counters", async |namespace| {
-        let cluster = Cluster {
-            namespace: namespace.clone(),
-            name: "demo".parse()?,
-        };
-        cluster.run_the_example().await?;
+    with_the_example("page-counters", async |cluster| {
         cluster.browse("counters.test.mjs").await?;
-        a_client_that_knows_the_names_of_events_is_told_every_like(&cluster).await
+        a_client_that_knows_the_names_of_events_is_told_every_like(cluster).await
     })
     .await
 }

@@ -15,7 +15,7 @@ use synccluster_counter::{
     publish::transaction,
     windows::{Settings, WindowSize},
 };
-use synccluster_harness::Kafka;
+use synccluster_harness::{Broker, Kafka};
 use tokio::{
     task::{JoinHandle, spawn_blocking},
     time::sleep,
@@ -30,10 +30,6 @@ use crate::{
 const FROM: i64 = 1_700_000_000_000;
 const LONGER_WINDOWS: fn(usize, usize) -> bool = |topic, _| topic > 1;
 
-fn name() -> String {
-    format!("b{}", rand::random::<u32>())
-}
-
 /// Sends so many likes in small pieces, so that there is something to commit all the while.
 fn trickle(settings: &Settings, pieces: i64, from: i64) -> JoinHandle<Result<()>> {
     let settings = settings.clone();
@@ -47,13 +43,20 @@ async fn blocking(settings: &Settings, work: fn(&Settings) -> Result<()>) -> Res
     spawn_blocking(move || work(&settings)).await?
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn transactions_that_are_given_up_while_a_broker_is_away_hide_nothing_that_follows() -> Result<()> {
-    let kafka = Kafka::start().await?;
-    let (settings, mut second) = apart(&kafka, &name(), LONGER_WINDOWS).await?;
+/// A cluster whose longer windows are at the second broker, and a worker that has counted some likes.
+async fn at_work(kafka: &Kafka) -> Result<(Settings, Broker, Task)> {
+    let name = format!("b{}", rand::random::<u32>());
+    let (settings, second) = apart(kafka, &name, LONGER_WINDOWS).await?;
     let worker = Task::start(&settings);
     trickle(&settings, 10, FROM).await??;
     blocking(&settings, wait_until_exact).await?;
+    Ok((settings, second, worker))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn transactions_that_are_given_up_while_a_broker_is_away_hide_nothing_that_follows() -> Result<()> {
+    let kafka = Kafka::start().await?;
+    let (settings, mut second, worker) = at_work(&kafka).await?;
     let sending = trickle(&settings, 40, FROM + 100_000);
     sleep(Duration::from_millis(300)).await;
     second.kill().await?;
@@ -119,10 +122,7 @@ fn count_last(settings: &Settings, id: &str) -> Result<BaseProducer> {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_committed_while_a_broker_is_away_is_there_when_it_is_back() -> Result<()> {
     let kafka = Kafka::start().await?;
-    let (settings, mut second) = apart(&kafka, &name(), LONGER_WINDOWS).await?;
-    let worker = Task::start(&settings);
-    trickle(&settings, 10, FROM).await??;
-    blocking(&settings, wait_until_exact).await?;
+    let (settings, mut second, worker) = at_work(&kafka).await?;
     worker.stop().await?;
     let to = settings.clone();
     let producer = spawn_blocking(move || {

@@ -32,11 +32,20 @@ const AFTER: i64 = 300_000;
 pub struct Stored {
     /// The log's incarnation: the position of a log that was lost with its disk says nothing of another.
     pub incarnation: String,
-    /// When its transaction began, in milliseconds.
-    pub since: i64,
+    /// When its transaction began, in milliseconds; absent where a version before this one stored it.
+    pub since: Option<i64>,
 }
 
 impl Stored {
+    /// Reads it. Versions before this one stored the incarnation alone; of their transactions nothing is looked for, and what they published is
+    /// not published again.
+    pub fn read(metadata: &str) -> Self {
+        serde_json::from_str(metadata).unwrap_or_else(|_| Self {
+            incarnation: metadata.to_owned(),
+            since: None,
+        })
+    }
+
     /// As Kafka stores it.
     pub fn to_metadata(&self) -> String {
         // Text and a number into memory: there is nothing that could fail.
@@ -166,6 +175,17 @@ mod tests {
             (3, vec![2]),
             "two partitions and not the offset"
         );
+    }
+
+    #[test]
+    fn what_an_earlier_version_stored_is_the_incarnation_alone() {
+        let stored = Stored {
+            incarnation: "5".to_owned(),
+            since: Some(7),
+        };
+        assert_eq!(Stored::read(&stored.to_metadata()), stored);
+        assert_eq!(Stored::read("00af").incarnation, "00af");
+        assert_eq!(Stored::read("5").incarnation, "5");
     }
 
     #[test]

@@ -71,16 +71,24 @@ impl Writer {
             let Offset::Offset(position) = stored.offset() else {
                 return None;
             };
-            let metadata: Stored = serde_json::from_str(stored.metadata()).ok()?;
+            let metadata = Stored::read(stored.metadata());
             let position = Position(u64::try_from(position).ok()?);
             (metadata.incarnation == own).then_some((position, metadata.since))
         });
-        if let Some(stored) = stored {
+        writer.published = stored.map_or(Position(0), |(position, _)| position);
+        if let Some((position, Some(since))) = stored {
             let goes_on = || !writer.stop.load(Ordering::Relaxed);
-            let (published, lost) = recover(&settings, &group, origin.ordinal, partitions, stored, goes_on)?
-                .ok_or(transaction::Error::Stopped)?;
+            let (published, lost) = recover(
+                &settings,
+                &group,
+                origin.ordinal,
+                partitions,
+                (position, since),
+                goes_on,
+            )?
+            .ok_or(transaction::Error::Stopped)?;
             writer.published = published;
-            if published != stored.0 || !lost.is_empty() {
+            if published != position || !lost.is_empty() {
                 tracing::warn!(%published, "Kafka ended the last transaction in some partitions only: it is committed again");
                 writer.publish_again(&lost)?;
             }
@@ -146,7 +154,7 @@ impl Writer {
         let since = now_millis();
         self.producer.begin_transaction()?;
         send(&attempt, &self.producer)?;
-        attempt.send_offsets(&self.producer, &self.offset(position, since)?, &self.group)?;
+        attempt.send_offsets(&self.producer, &self.offset(position, Some(since))?, &self.group)?;
         attempt.commit(&self.producer)?;
         self.settle(&attempt)
     }
@@ -159,12 +167,12 @@ impl Writer {
             let record = BaseRecord::to(&self.settings.topics.likes).partition(partition);
             attempt.send(&self.producer, record.key(&[][..]).payload(&[][..]))?;
         }
-        attempt.send_offsets(&self.producer, &self.offset(Position(0), 0)?, &self.group)?;
+        attempt.send_offsets(&self.producer, &self.offset(Position(0), None)?, &self.group)?;
         attempt.abort(&self.producer)?;
         self.settle(&attempt)
     }
 
-    fn offset(&self, position: Position, since: i64) -> Result<TopicPartitionList, Error> {
+    fn offset(&self, position: Position, since: Option<i64>) -> Result<TopicPartitionList, Error> {
         let incarnation = self.origin.incarnation.to_string();
         let mut offsets = TopicPartitionList::new();
         let mut stored = offsets.add_partition(&self.settings.topics.likes, 0);
