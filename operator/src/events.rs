@@ -3,7 +3,7 @@
 use kube::runtime::events::{Event, EventType};
 
 use crate::api::{ConnectorRequestState, ResnapshotState, SyncClusterStatus};
-use crate::assess::{condition, is};
+use crate::assess::{condition, is, unpublished};
 
 /// The events between two statuses.
 pub fn between(old: &SyncClusterStatus, new: &SyncClusterStatus) -> Vec<Event> {
@@ -60,10 +60,29 @@ pub fn between(old: &SyncClusterStatus, new: &SyncClusterStatus) -> Vec<Event> {
     {
         events.push(warning(&gateway, "Expose", message("GatewayReady")));
     }
+    events.extend(of_counters(old, new));
     events.extend(of_connectors(old, new));
     events.extend(of_topics(old, new));
     events.extend(of_analytics(old, new));
     events
+}
+
+/// Counter nodes that are gone, with likes that are nowhere else.
+fn of_counters(old: &SyncClusterStatus, new: &SyncClusterStatus) -> Vec<Event> {
+    let gone = old
+        .counters
+        .iter()
+        .filter(|before| new.counters.iter().all(|node| node.name != before.name));
+    let left = gone.filter(|node| unpublished(node).is_some());
+    left.map(|node| {
+        let why = node.problem.as_deref().unwrap_or("not all of its entries are in Kafka");
+        warning(
+            "LikesLeftBehind",
+            "ScaleCounters",
+            format!("{} is gone: {why}", node.name),
+        )
+    })
+    .collect()
 }
 
 /// What happened to connectors, and with what is asked of them.

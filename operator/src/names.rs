@@ -203,6 +203,11 @@ pub fn counter_node(node: u16) -> String {
     format!("counter-{node}")
 }
 
+/// The ordinal in such a name.
+pub fn counter_ordinal(name: &str) -> Option<u16> {
+    name.strip_prefix("counter-")?.parse().ok()
+}
+
 /// Deployment and NetworkPolicy of what fills ClickHouse.
 pub fn analytics(cluster: &ClusterName) -> String {
     of_cluster(cluster, "analytics")

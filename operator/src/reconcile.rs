@@ -128,7 +128,7 @@ async fn look(cluster: &SyncCluster, context: &Context) -> Result<Action, Error>
     }
     let found = dereference::dereference(&context.client, cluster).await?;
     let valid = match validate(cluster, found, &context.settings) {
-        Ok(valid) => valid,
+        Ok(valid) => valid.after(&previous),
         Err(error) => {
             publish(
                 context,

@@ -22,9 +22,10 @@ use synccluster_protocol::{ClusterName, Site, event::TableName, site::NameError}
 
 use crate::api::{
     FORCE_TOPICS_ANNOTATION, KafkaStorage, Link, PostgresStorage, RESNAPSHOT_ANNOTATION, Seeder, SyncCluster,
-    SyncClusterSpec,
+    SyncClusterSpec, SyncClusterStatus,
 };
 use crate::dereference::Dereferenced;
+use crate::names;
 pub use analytics::{Analytics, ClickHouse};
 pub use counter::Counter;
 pub use gateway::{Expose, Gateway};
@@ -228,6 +229,8 @@ pub struct ValidatedCluster {
     pub connector_requests: Vec<connector::Request>,
     /// The counter nodes.
     pub counter: Counter,
+    /// How many of them there were when the cluster was last looked at; see [`ValidatedCluster::after`].
+    pub counters_before: u16,
     /// The gateway, if there is one.
     pub gateway: Option<Gateway>,
     /// ClickHouse and what fills it, if wanted.
@@ -266,6 +269,29 @@ impl ValidatedCluster {
     /// The ordinals of the counter nodes.
     pub fn counters(&self) -> std::ops::Range<u16> {
         0..self.counter.nodes
+    }
+
+    /// The ordinals of those that are on their way out. Until their pods are gone they bring Kafka and the others what they have.
+    pub fn leaving_counters(&self) -> std::ops::Range<u16> {
+        self.counter.nodes..self.counters_before.max(self.counter.nodes)
+    }
+
+    /// The ordinals of both.
+    pub fn all_counters(&self) -> std::ops::Range<u16> {
+        0..self.counters_before.max(self.counter.nodes)
+    }
+
+    /// With the counter nodes that this status still has.
+    #[must_use]
+    pub fn after(self, previous: &SyncClusterStatus) -> Self {
+        let ordinals = previous
+            .counters
+            .iter()
+            .filter_map(|node| names::counter_ordinal(&node.name));
+        Self {
+            counters_before: ordinals.max().map_or(0, |last| last.saturating_add(1)),
+            ..self
+        }
     }
 }
 
@@ -327,6 +353,7 @@ pub fn validate(cluster: &SyncCluster, found: Dereferenced, settings: &Settings)
         engine: connector::engine(&spec.connector, found.templates.as_ref(), &settings.connect_image),
         connector_requests: connector::requests(cluster.annotations(), clients),
         counter,
+        counters_before: 0,
         gateway: gateway::gateway(&spec.gateway, found.serves_routes)?,
         analytics: analytics::analytics(&spec.analytics, &settings.clickhouse_image)?,
         resnapshot: cluster

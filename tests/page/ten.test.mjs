@@ -1,7 +1,15 @@
 // Ten clients on the page: all of them and the server side by side, on a screen of usual width.
 import assert from "node:assert/strict";
 import { after, before } from "node:test";
-import { accessible, api, eventually, launch, open, picture, test } from "./browser.mjs";
+import {
+  accessible,
+  api,
+  eventually,
+  launch,
+  open,
+  picture,
+  test,
+} from "./browser.mjs";
 
 const CLIENTS = Array.from({ length: 10 }, (_, index) => `client-${index + 1}`);
 const SITES = ["server", ...CLIENTS];
@@ -45,8 +53,15 @@ test("a row written at the tenth client is seen at all sites, side by side", asy
 });
 
 test("every client's way is in the picture of the topology", async () => {
-  for (const site of CLIENTS)
-    await fits(page.locator(`li[data-site="${site}"]`), `the way of ${site}`);
+  for (const site of CLIENTS) {
+    const drawn = page.locator(`svg.topology g[data-site="${site}"]`);
+    await fits(drawn, `the way of ${site} in the picture`);
+    assert.ok((await drawn.textContent()).includes(site));
+    await fits(
+      page.locator(`li[data-site="${site}"]`),
+      `the switch of ${site}`,
+    );
+  }
   const width = await page.evaluate(() => document.documentElement.scrollWidth);
   assert.ok(width <= WIDTH, `the page is ${width} wide`);
 });

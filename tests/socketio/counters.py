@@ -40,7 +40,7 @@ async def connected(auth=None):
 async def original():
     """Registers, consumes, and listens until the test ends it."""
     client = await connected()
-    await client.emit("register_room", ["tea", "coffee", "hot"])
+    await client.emit("register_room", {"rooms": ["tea", "coffee", "hot"]})
     for minutes in MINUTES:
         await client.emit(f"consume_{minutes}_min_aggregations")
     await client.wait()
@@ -61,6 +61,8 @@ async def quick():
     assert answer == {"ok": True, "registered": 0}, answer
     answer = await client.call("register_room", ["tea", 7, "tea"], timeout=10)
     assert answer == {"ok": True, "registered": 2}, answer
+    answer = await client.call("register_room", {"rooms": ["tea", "hot"]}, timeout=10)
+    assert answer == {"ok": True, "registered": 3}, answer
     await client.wait()
 
 
@@ -70,7 +72,8 @@ async def wrong():
     for event, given, kind in [
         ("register_room", "tea", "bad-registration"),
         ("register_room", None, "bad-registration"),
-        ("register_room", {"rooms": ["tea"]}, "bad-registration"),
+        ("register_room", {"rooms": "tea"}, "bad-registration"),
+        ("register_room", {"room": ["tea"]}, "bad-registration"),
         ("register_room", ["tea", None], "bad-registration"),
         ("register_room", [""], "bad-id"),
         ("register_room", ["x" * 257], "bad-id"),
@@ -86,6 +89,18 @@ async def wrong():
         assert answer["error"]["detail"], answer
     answer = await client.call("register_room", many[1:], timeout=10)
     assert answer == {"ok": True, "registered": 1000}, answer
+    await client.disconnect()
+
+
+async def narrow():
+    """Of nodes that count in windows of a minute, and in others that have no event."""
+    client = await connected()
+    for minutes in [5, 10]:
+        answer = await client.call(f"consume_{minutes}_min_aggregations", timeout=10)
+        problem = answer["error"]
+        assert problem["type"].endswith(":unknown-window") and problem["detail"].endswith("has 1m"), answer
+    answer = await client.call("consume_1_min_aggregations", timeout=10)
+    assert answer == {"ok": True, "registered": 0}, answer
     await client.disconnect()
 
 

@@ -12,4 +12,4 @@ logged "$RUN/kafka-jars.log" mvn -q -B -f "$here/pom.xml" dependency:copy-depend
 # jdk.unsupported: sun.misc.Unsafe; jdk.zipfs and jdk.localedata are not asked for. java.se covers JMX, SASL and GSS.
 logged "$RUN/kafka-java.log" jlink --add-modules java.se,jdk.unsupported,jdk.security.auth,jdk.security.jgss,jdk.management,jdk.crypto.ec \
   --strip-debug --no-header-files --no-man-pages --compress=1 --output "$folder/java"
-cp -r "$here/bin" "$here/config" "$folder/"
+cp -r "$here/bin" "$here/config" "$here/archive.sh" "$folder/"

@@ -43,7 +43,7 @@ pub struct SyncClusterStatus {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
     pub sites: Vec<SiteStatus>,
-    /// One entry a counter node: counter-0, counter-1, …
+    /// One entry a counter node: counter-0, counter-1, …; one that is on its way out stays until its pod is gone.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
     pub counters: Vec<CounterNodeStatus>,

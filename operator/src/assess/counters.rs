@@ -1,13 +1,54 @@
 //! What is said of the counter nodes: their status, and whether all know the same and Kafka has it.
 
 use super::{Verdict, list, number};
-use crate::api::{Connectivity, CounterNodeStatus};
+use crate::api::{Connectivity, CounterNodeStatus, SyncClusterStatus};
 use crate::names;
 use crate::observe::Observed;
 use crate::validate::ValidatedCluster;
 
+/// The nodes that are on their way out, while their pods are there.
+pub fn leaving(cluster: &ValidatedCluster, observed: &Observed) -> impl Iterator<Item = u16> {
+    cluster.leaving_counters().filter(|&node| {
+        let name = names::counter_pod(&cluster.name, node);
+        observed.pods.iter().any(|pod| pod.name == name)
+    })
+}
+
 /// One node.
 pub fn status(
+    cluster: &ValidatedCluster,
+    observed: &Observed,
+    previous: &SyncClusterStatus,
+    node: u16,
+    connectivity: Connectivity,
+) -> CounterNodeStatus {
+    let mut status = measured(cluster, observed, node, connectivity);
+    if !cluster.leaving_counters().contains(&node) {
+        return status;
+    }
+    // A process that has ended says nothing more: what it said last is what it left.
+    if let Some(before) = previous.counters.iter().find(|before| before.name == status.name)
+        && status.position.is_none()
+    {
+        (status.position, status.published) = (before.position, before.published);
+    }
+    if let Some(behind) = unpublished(&status) {
+        let (volume, nodes) = (names::counter_pod(&cluster.name, node), u32::from(node) + 1);
+        status.problem = Some(format!(
+            "it is on its way out with {behind} entries that are not in Kafka; they stay in its volume data-{volume}, and go on when spec.counter.nodes \
+             is {nodes} again"
+        ));
+    }
+    status
+}
+
+/// How many entries of a node are not in Kafka, as far as is known.
+pub fn unpublished(node: &CounterNodeStatus) -> Option<i64> {
+    let behind = node.position? - node.published.unwrap_or_default();
+    (behind > 0).then_some(behind)
+}
+
+fn measured(
     cluster: &ValidatedCluster,
     observed: &Observed,
     node: u16,
@@ -32,6 +73,22 @@ pub fn status(
 
 /// The digest all nodes have, empty if there are no nodes; or why they are not the same, as far as is known.
 pub fn judge(cluster: &ValidatedCluster, observed: &Observed) -> Result<Option<String>, Verdict> {
+    let leaving: Vec<String> = leaving(cluster, observed)
+        .map(|node| {
+            let name = names::counter_node(node);
+            match observed.counters.get(&node) {
+                Some(said) => {
+                    let behind = said.position.saturating_sub(said.published.unwrap_or_default());
+                    format!("{name}, of which {behind} entries are not in Kafka")
+                }
+                None => format!("{name}, which does not answer"),
+            }
+        })
+        .collect();
+    if !leaving.is_empty() {
+        let message = format!("on their way out: {}", list(leaving));
+        return Err(Verdict::no("CountersDraining", message));
+    }
     let unseen: Vec<String> = cluster
         .counters()
         .filter(|node| !observed.counters.contains_key(node))

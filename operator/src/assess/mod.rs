@@ -24,6 +24,7 @@ use crate::api::{Downlink, SiteStatus, Slot, SyncClusterStatus, Uplink};
 use crate::names::{CLUSTER_LABEL, COMPONENT_LABEL, Component};
 use crate::observe::Observed;
 use crate::validate::{self, ValidatedCluster};
+pub use counters::unpublished;
 pub use worth::worth_writing;
 
 /// The conditions a SyncCluster has, in the order they are shown.
@@ -122,9 +123,10 @@ pub fn assess(
             .collect(),
         counters: cluster
             .counters()
+            .chain(counters::leaving(cluster, observed))
             .map(|node| {
                 let connectivity = connectivity::of_counter(cluster, observed, previous, node, now);
-                counters::status(cluster, observed, node, connectivity)
+                counters::status(cluster, observed, previous, node, connectivity)
             })
             .collect(),
         connector_requests: connectors::requests(cluster, observed, previous, now),

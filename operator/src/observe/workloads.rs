@@ -83,11 +83,12 @@ pub async fn ask(cluster: &ValidatedCluster, facts: &[PodFact]) -> Vec<(Site, Co
     stream::iter(questions).buffer_unordered(CONCURRENCY).collect().await
 }
 
-/// Asks all counter nodes.
+/// Asks all counter nodes; those on their way out to the end.
 pub async fn ask_counters(cluster: &ValidatedCluster, pods: &[PodFact]) -> Vec<(u16, Result<CounterStatus, Unseen>)> {
-    let questions = cluster.counters().map(|node| async move {
+    let questions = cluster.all_counters().map(|node| async move {
         let name = names::counter_pod(&cluster.name, node);
-        let pod = pods.iter().find(|pod| pod.name == name && !pod.terminating);
+        let leaves = cluster.leaving_counters().contains(&node);
+        let pod = pods.iter().find(|pod| pod.name == name && (leaves || !pod.terminating));
         let answer = match pod.and_then(|pod| pod.ip.as_deref()) {
             Some(ip) => timeout(LIMIT, get::<CounterStatus>(ip))
                 .await

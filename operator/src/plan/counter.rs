@@ -11,6 +11,8 @@ use crate::validate::ValidatedCluster;
 
 const DATA: &str = "/var/lib/synccluster";
 const MIB: u64 = 1 << 20;
+/// A node that is asked to stop brings to Kafka and the others what it has, for 20 s at most, and then writes a snapshot.
+const TERMINATION_GRACE_SECONDS: u32 = 60;
 
 /// Account and right to the Lease, Services and StatefulSet.
 pub fn counter(cluster: &ValidatedCluster) -> Vec<Object> {
@@ -110,6 +112,7 @@ fn template(cluster: &ValidatedCluster) -> Value {
     );
     let spec = json!({
         "serviceAccountName": names::counter(&cluster.name),
+        "terminationGracePeriodSeconds": TERMINATION_GRACE_SECONDS,
         // For the Lease.
         "automountServiceAccountToken": true,
         "containers": [pod::container("counter", &cluster.image, Value::Object(own))],

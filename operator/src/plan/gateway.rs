@@ -96,6 +96,7 @@ fn env(cluster: &ValidatedCluster, wanted: &Gateway) -> Value {
     if cluster.counter.nodes > 0 {
         variables.push(("COUNTER_ADDRESS", address(cluster)));
         variables.push(("COUNTER_AGGREGATIONS_TOPIC", cluster.counter.aggregations_topic.clone()));
+        variables.push(("COUNTER_WINDOWS", cluster.counter.windows.join(",")));
     }
     if let Some(identity) = &wanted.identity {
         variables.push(("SYNC_IDENTITY_HEADER", identity.header.clone()));

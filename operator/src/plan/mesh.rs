@@ -1,5 +1,6 @@
 //! Who may talk to counter nodes, and they to whom. As for sites a cut is the absence of an edge at both ends: a node that is cut has neither
-//! the policy that leads to the other nodes nor the one that leads to Kafka, and theirs leave it out.
+//! the policy that leads to the other nodes nor the one that leads to Kafka, and theirs leave it out. A node that is on its way out keeps
+//! its edges until its pod is gone: what it has acknowledged goes to Kafka and the others first.
 
 use serde_json::{Value, json};
 
@@ -11,11 +12,14 @@ use crate::validate::ValidatedCluster;
 
 /// All policies of the counter nodes.
 pub fn policies(cluster: &ValidatedCluster) -> Vec<Object> {
-    if cluster.counter.nodes == 0 {
+    if cluster.all_counters().is_empty() {
         return Vec::new();
     }
     let mut policies = vec![shared(cluster)];
-    for node in cluster.counters().filter(|node| !cluster.cut.counters.contains(node)) {
+    for node in cluster
+        .all_counters()
+        .filter(|node| !cluster.cut.counters.contains(node))
+    {
         policies.push(to_kafka(cluster, node));
         policies.extend(to_others(cluster, node));
     }
@@ -45,7 +49,7 @@ fn shared(cluster: &ValidatedCluster) -> Object {
 /// one pod and is sent to another.
 fn to_others(cluster: &ValidatedCluster, node: u16) -> Option<Object> {
     let others: Vec<String> = cluster
-        .counters()
+        .all_counters()
         .filter(|other| *other != node && !cluster.cut.counters.contains(other))
         .map(|other| names::counter_pod(&cluster.name, other))
         .collect();
@@ -97,7 +101,7 @@ fn pod(cluster: &ValidatedCluster, node: u16) -> Value {
 
 /// The counter nodes that Kafka lets in; none if there are no nodes.
 pub fn let_in(cluster: &ValidatedCluster) -> Option<Value> {
-    if cluster.counter.nodes == 0 {
+    if cluster.all_counters().is_empty() {
         return None;
     }
     let mut selector = pods(cluster, None, Component::Counter);

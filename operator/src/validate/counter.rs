@@ -18,7 +18,7 @@ const MOST: usize = 16;
 pub struct Counter {
     /// How many.
     pub nodes: u16,
-    /// The lengths of the windows, as they are written.
+    /// The lengths of the windows as the topics of the counter nodes are named: `60s` is `1m`.
     pub windows: Vec<String>,
     /// How long a window waits.
     pub grace: Duration,
@@ -94,17 +94,25 @@ fn windows(written: &[String]) -> Result<Vec<String>, Error> {
     };
     let mut lengths = written
         .iter()
-        .map(|window| Ok((duration("counter.windows", window)?, window)))
+        .map(|window| duration("counter.windows", window))
         .collect::<Result<Vec<_>, Error>>()?;
     lengths.sort();
     let twice = lengths
         .windows(2)
-        .any(|pair| matches!(pair, [(one, _), (other, _)] if one == other));
-    let longest = lengths.last().is_none_or(|(length, _)| *length > LONGEST);
+        .any(|pair| matches!(pair, [one, other] if one == other));
+    let longest = lengths.last().is_none_or(|length| *length > LONGEST);
     if twice || longest || lengths.len() > MOST {
         return Err(wrong(&written.join(",")));
     }
-    Ok(lengths.into_iter().map(|(_, window)| window.clone()).collect())
+    Ok(lengths.into_iter().map(name_of).collect())
+}
+
+fn name_of(window: Duration) -> String {
+    match window.as_secs() {
+        seconds if seconds.is_multiple_of(3600) => format!("{}h", seconds / 3600),
+        seconds if seconds.is_multiple_of(60) => format!("{}m", seconds / 60),
+        seconds => format!("{seconds}s"),
+    }
 }
 
 /// Bytes of a quantity as Kubernetes writes it; what is not known to be a number is left to Kubernetes to refuse.
@@ -162,6 +170,7 @@ mod tests {
     fn windows_are_told_from_short_to_long() {
         let of = |list: &[&str]| windows(&list.iter().map(|w| (*w).to_owned()).collect::<Vec<_>>());
         assert_eq!(of(&["10m", "1m", "5m"]).unwrap(), ["1m", "5m", "10m"]);
+        assert_eq!(of(&["120m", "60s", "90s"]).unwrap(), ["1m", "90s", "2h"]);
         for wrong in [&[][..], &["1m", "60s"], &["25h"], &["soon"]] {
             assert!(of(wrong).is_err(), "{wrong:?}");
         }

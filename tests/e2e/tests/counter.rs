@@ -52,6 +52,7 @@ async fn no_acknowledged_like_is_lost_or_doubled() -> Result<()> {
         }
         cluster.kill(Component::Kafka, None).await?;
         likes.go_on(10).await?;
+        the_last_node_goes_and_leaves_nothing(cluster, &likes).await?;
         let mut expected = likes.stop().await?;
         expected.insert("first".to_owned(), 6);
         cluster.all_nodes_say(&expected).await?;
@@ -60,6 +61,20 @@ async fn no_acknowledged_like_is_lost_or_doubled() -> Result<()> {
         cluster.converged().await
     })
     .await
+}
+
+/// It goes for good while likes come; what it has acknowledged has to be in Kafka and at the others, which is seen at the end.
+async fn the_last_node_goes_and_leaves_nothing(cluster: &Cluster, likes: &Likes) -> Result<()> {
+    cluster.ready().await?;
+    cluster.patch(&json!({ "counter": { "nodes": 2 } })).await?;
+    eventually(PATIENCE, async || {
+        let status = cluster.get().await?.status.unwrap_or_default();
+        let names: Vec<_> = status.counters.iter().map(|node| node.name.as_str()).collect();
+        ensure!(names == ["counter-0", "counter-1"], "status.counters: {names:?}");
+        Ok(())
+    })
+    .await?;
+    likes.go_on(10).await
 }
 
 async fn a_like_at_one_node_is_seen_at_all(cluster: &Cluster) -> Result<()> {

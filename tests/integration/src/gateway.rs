@@ -9,14 +9,17 @@ use hyper::{
     header::{HeaderName, HeaderValue},
 };
 use serde_json::Value;
-use synccluster_gateway::{app::App, serve::serve, sites::Sites};
+use synccluster_gateway::{
+    app::App,
+    serve::{bind, serve},
+    sites::Sites,
+};
 use synccluster_harness::{Kafka, Role};
 use synccluster_protocol::Site;
 use synccluster_runtime::postgres::PostgresSecret;
-use tokio::net::TcpListener;
 
 use crate::{
-    World,
+    World, described,
     http::{Answer, open},
 };
 
@@ -41,9 +44,13 @@ impl Gateway {
     }
 
     /// Serves this.
+    #[expect(
+        clippy::unused_async,
+        reason = "what it starts needs a runtime, which who awaits it has"
+    )]
     pub async fn serve(app: App) -> Result<Self> {
         let app = Arc::new(app);
-        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let listener = bind(([127, 0, 0, 1], 0).into())?;
         let address = listener.local_addr()?;
         tokio::spawn(serve(Arc::clone(&app), listener));
         Ok(Self {
@@ -51,6 +58,12 @@ impl Gateway {
             address,
             headers: HeaderMap::new(),
         })
+    }
+
+    /// Whether it follows what is committed at a site; of several replicas one does.
+    pub fn follows(&self, site: Site) -> bool {
+        let site = [("site", &*site.to_string())];
+        self.app.metrics.gauge("synccluster_gateway_following", "", &site).get() == 1
     }
 
     /// The same one, asked with a further header in every request.
@@ -86,7 +99,7 @@ impl Gateway {
         Answer::whole(self.open(method, path, headers, body).await?).await
     }
 
-    /// Any request; the body is left to be read, as it comes.
+    /// Any request; the body is left to be read, as it comes. Its status has to be one that the gateway describes.
     pub async fn open(
         &self,
         method: Method,
@@ -99,7 +112,9 @@ impl Gateway {
             .iter()
             .map(|(name, value)| Ok((name.clone(), value.to_str()?)));
         let own = own.collect::<Result<Vec<_>>>()?;
-        open(self.address, method, path, &[&own, headers].concat(), body).await
+        let answer = open(self.address, method.clone(), path, &[&own, headers].concat(), body).await?;
+        described::check(&method, path, answer.status())?;
+        Ok(answer)
     }
 }
 

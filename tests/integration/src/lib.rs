@@ -3,6 +3,7 @@
 pub mod analytics;
 pub mod counter;
 pub mod debezium;
+mod described;
 pub mod gateway;
 pub mod http;
 pub mod sse;

@@ -15,6 +15,7 @@ use rdkafka::{
 };
 use serde_json::{Value, json};
 use synccluster_gateway::{app::App, sites::Sites};
+use synccluster_harness::Kafka;
 use synccluster_integration::{
     World,
     gateway::Gateway,
@@ -41,6 +42,89 @@ async fn walk(gateway: &Gateway, topic: &str, limit: usize, more: &str) -> Resul
         from = page["next"].as_str().map(str::to_owned);
     }
     Ok(walked)
+}
+
+/// The same from the end, a page of `limit` before the other; what was looked at has no hole.
+async fn walk_back(gateway: &Gateway, topic: &str, limit: usize, more: &str) -> Result<Vec<Value>> {
+    let (mut walked, mut from, mut to) = (Vec::new(), Some("end".to_owned()), None);
+    while let Some(position) = from {
+        let path = format!("/api/v1/topics/{topic}/messages?from={position}&limit={limit}{more}");
+        let page = gateway.read(&path).await?;
+        ensure!(messages(&page)?.len() <= limit, "{page}");
+        ensure!(
+            to.is_none_or(|to| page["looked"]["to"] == to),
+            "{page} does not end at the page behind it"
+        );
+        ensure!(page["next"].is_null() == (position == "end"), "{page}");
+        walked.splice(..0, messages(&page)?.iter().cloned());
+        to = Some(page["looked"]["from"].clone());
+        from = page["previous"].as_str().map(str::to_owned);
+    }
+    Ok(walked)
+}
+
+/// Writes so many records with these keys.
+async fn fill(kafka: &Kafka, topic: &str, records: usize, key: fn(usize) -> String) -> Result<()> {
+    let (producer, topic): (BaseProducer, String) = (client(kafka).create()?, topic.to_owned());
+    let written = tokio::task::spawn_blocking(move || -> Result<()> {
+        for n in 0..records {
+            let (key, value) = (key(n), n.to_string());
+            while producer.send(BaseRecord::to(&topic).key(&key).payload(&value)).is_err() {
+                producer.poll(Duration::from_millis(10));
+            }
+        }
+        Ok(producer.flush(SOON)?)
+    });
+    written.await?
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_is_looked_for_from_the_end_backwards_and_how_far_is_said() -> Result<()> {
+    let (kafka, gateway, topic) = beside_a_topic().await?;
+    fill(kafka, &topic, 60_000, |n| match n {
+        100 | 59_000 => "needle".to_owned(),
+        _ => format!("id {n}"),
+    })
+    .await?;
+    let ask = async |query: &str| gateway.read(&format!("/api/v1/topics/{topic}/messages?{query}")).await;
+    let offsets = |page: &Value| -> Result<Vec<Value>> {
+        Ok(messages(page)?
+            .iter()
+            .map(|message| message["offset"].clone())
+            .collect())
+    };
+    let last = ask("key=needle&limit=1").await?;
+    assert_eq!(offsets(&last)?, ["59000"]);
+    // One is found, and so many records are looked at: the other one is told to be possible still.
+    let first = ask("key=needle").await?;
+    assert_eq!(
+        (offsets(&first)?, &first["looked"]["to"]),
+        (vec![json!("59000")], &json!("60000"))
+    );
+    let looked: i64 = first["looked"]["from"].as_str().context("from")?.parse()?;
+    assert!((1..=55_000).contains(&looked), "{first}");
+    assert_eq!(first["previous"], format!("before:{looked}"));
+    assert_eq!(walk_back(&gateway, &topic, 50, "&key=needle").await?.len(), 2);
+    let none = ask("key=needle&from=before:100").await?;
+    assert_eq!(
+        none,
+        json!({"messages": [], "next": "offset:100", "previous": null, "looked": {"from": "0", "to": "100"}})
+    );
+    let all = walk_back(&gateway, &topic, 500, "&key=id%2012").await?;
+    let expected = (0..60_000).filter(|n| n.to_string().starts_with("12")).count();
+    assert_eq!(all.len(), expected);
+    assert!(all.is_sorted_by_key(|message| message["offset"].as_str().and_then(|offset| offset.parse::<i64>().ok())));
+    // Forwards it begins where it did, and says that there is more before.
+    let forwards = ask("from=offset:59990&limit=3").await?;
+    assert_eq!(
+        (&forwards["next"], &forwards["previous"], &forwards["looked"]),
+        (
+            &json!("offset:59993"),
+            &json!("before:59990"),
+            &json!({"from": "59990", "to": "59993"})
+        )
+    );
+    Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -166,7 +250,8 @@ async fn a_position_is_an_offset_or_a_time_and_what_is_not_there_is_said() -> Re
     let from_time = gateway.read(&path(&format!("from=time:{time}"))).await?;
     assert_eq!(messages(&from_time)?[..], all[2..]);
     let late = gateway.read(&path("from=time:2999-01-01T00:00:00Z")).await?;
-    assert_eq!(late, json!({"messages": [], "next": null}));
+    let at_the_end = json!({"messages": [], "next": null, "previous": "before:4", "looked": {"from": "4", "to": "4"}});
+    assert_eq!(late, at_the_end);
 
     // Two records are deleted from the front: the partition begins later.
     let admin: AdminClient<DefaultClientContext> = client(kafka).create()?;
@@ -185,6 +270,17 @@ async fn a_position_is_an_offset_or_a_time_and_what_is_not_there_is_said() -> Re
     assert_eq!(messages(&gateway.read(&path("from=offset:3")).await?)?[..], all[3..]);
     assert_eq!(gateway.read(&path("from=offset:4")).await?["messages"], json!([]));
     assert_eq!(walk(&gateway, &topic, 1, "").await?[..], all[2..]);
+    assert_eq!(walk_back(&gateway, &topic, 1, "").await?[..], all[2..]);
+    // Who was told to go on before an offset that is gone meanwhile is told that nothing is left.
+    for gone in ["2", "1", "0"] {
+        let page = gateway.read(&path(&format!("from=before:{gone}"))).await?;
+        assert_eq!((&page["messages"], &page["previous"]), (&json!([]), &Value::Null));
+        assert_eq!(page["next"], "offset:2");
+    }
+    for outside in ["5", "-1"] {
+        let answer = gateway.get(&path(&format!("from=before:{outside}"))).await?;
+        answer.problem(400, "unknown-offset")?;
+    }
 
     gateway
         .get(&path("partition=1"))
@@ -242,6 +338,14 @@ async fn records_of_an_aborted_transaction_are_holes() -> Result<()> {
         assert_eq!(json!(values), json!([0.0, 0.1, 0.2, 2.0, 2.1, 2.2]), "pages of {limit}");
     }
     assert_eq!(walk(&gateway, &topic, 2, "&key=2").await?.len(), 3);
+    for limit in [1, 2, 4, 100] {
+        let back = walk_back(&gateway, &topic, limit, "").await?;
+        assert_eq!(
+            back,
+            walk(&gateway, &topic, 100, "").await?,
+            "pages of {limit} from the end"
+        );
+    }
     Ok(())
 }
 

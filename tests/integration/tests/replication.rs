@@ -59,6 +59,30 @@ async fn rows_that_were_there_before_are_sent_by_a_snapshot() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn rows_that_are_there_when_a_table_is_enrolled_later_are_sent() -> Result<()> {
+    let world = World::start(2, TODOS).await?;
+    world.converged().await?;
+    // As a migration does it, with a row that is the same everywhere; and somebody is quicker than the enrolment at one site.
+    for site in [SERVER, ONE, TWO] {
+        let make = "create table labels (id int generated always as identity primary key, label text); insert into labels (label) values ('all')";
+        world.run(site, make).await?;
+    }
+    world.run(ONE, "insert into labels (label) values ('quick')").await?;
+    for site in [SERVER, ONE, TWO] {
+        world.migrate(site, None).await?;
+    }
+    for site in [SERVER, ONE, TWO] {
+        world
+            .wait_for(site, "select label from labels order by id", &["all", "quick"])
+            .await?;
+    }
+    world.converged().await?;
+    // What was made at three sites is decided like any row of that kind: one is kept.
+    assert_eq!(world.ask(SERVER, "select count(*) from sync.conflicts").await?, ["2"]);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_site_that_was_away_catches_up_and_what_it_wrote_meanwhile_arrives() -> Result<()> {
     let mut world = World::start(2, TODOS).await?;
     world.converged().await?;

@@ -1,14 +1,17 @@
-//! Every row once more under load, with the link to Kafka cut in the middle and a table that cannot be read.
+//! Every row once more under load, with the link to Kafka cut in the middle and a table that cannot be read, by either engine; and a reset.
 
 use std::{collections::BTreeMap, time::Duration};
 
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 use synccluster_harness::{Kafka, Link, Proxy, eventually};
-use synccluster_integration::{PATIENCE, World};
+use synccluster_integration::{
+    PATIENCE, Part, World,
+    debezium::{Engine, converged},
+};
 use synccluster_protocol::{
     Site,
-    status::{ConnectorPhase, ConnectorStatus, ResnapshotStatus},
+    status::{ConnectorPhase, ConnectorStatus, RequestKind, ResnapshotStatus},
 };
 use tokio::{sync::watch, task::JoinHandle, time::sleep};
 
@@ -16,6 +19,8 @@ const SERVER: Site = Site::Server;
 const ONE: Site = Site::Client(1);
 const SCHEMA: &str = "create table todos (id bigint primary key, title text not null, n int not null default 0);
     create table notes (id bigint primary key, title text not null)";
+/// Rows of the second table, so many that reading them can be interrupted.
+const NOTES: u64 = 20_000;
 /// Where the rows begin that a site's load makes.
 const MADE: [(Site, u64); 2] = [(SERVER, 100_000), (ONE, 200_000)];
 
@@ -35,10 +40,12 @@ impl Scene {
         world.add(ONE, &kafka.bootstrap()).await?;
         let insert = format!(
             "insert into todos select n, repeat('todo ', 20) || n from generate_series(1, {rows}) n; delete from todos where id % 1000 = 0;
-             insert into notes select n, 'note' from generate_series(1, 1500) n; analyze todos; analyze notes"
+             insert into notes select n, 'note' from generate_series(1, {NOTES}) n; analyze todos; analyze notes"
         );
         world.run(SERVER, &insert).await?;
-        world.wait_for(ONE, "select count(*) from notes", &["1500"]).await?;
+        world
+            .wait_for(ONE, "select count(*) from notes", &[&NOTES.to_string()])
+            .await?;
         Ok(Self { world, kafka, rows })
     }
 
@@ -114,6 +121,15 @@ impl Scene {
         let records = self.kafka.records(&self.world.cluster.topic(SERVER)).await?;
         let value = |record: synccluster_harness::Record| Some(serde_json::from_slice(&record.value?));
         Ok(records.into_iter().filter_map(value).collect::<Result<_, _>>()?)
+    }
+
+    /// Rows that were read while streaming went on, by table.
+    async fn sent_again(&self, table: &str) -> Result<usize> {
+        let again = |value: &&Value| {
+            value.pointer("/source/snapshot") == Some(&"incremental".into())
+                && value.pointer("/source/table") == Some(&table.into())
+        };
+        Ok(self.values().await?.iter().filter(again).count())
     }
 }
 
@@ -217,7 +233,7 @@ async fn goes_on(world: &World, id: u64) -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn it_goes_on_after_a_cut_and_when_a_table_can_be_read_again() -> Result<()> {
+async fn the_native_engine_goes_on_after_a_cut_and_when_a_table_can_be_read_again() -> Result<()> {
     let scene = Scene::set(12_000).await?;
     let world = &scene.world;
     let load = Load::start(&scene).await?;
@@ -232,12 +248,69 @@ async fn it_goes_on_after_a_cut_and_when_a_table_can_be_read_again() -> Result<(
     may_read(world, false).await?;
     world.at(SERVER).resnapshot("refused", Some("public.notes"))?;
     progress(status, "refused", |seen| refuses(seen, "notes")).await?;
-    goes_on(world, 5001).await?;
+    goes_on(world, NOTES + 1).await?;
     may_read(world, true).await?;
     let after = progress(status, "refused", |seen| seen.done).await?;
-    ensure!(after.error.is_none() && after.rows >= 1501, "{after:?}");
+    ensure!(after.error.is_none() && after.rows > NOTES, "{after:?}");
 
     let written = load.stop().await?;
     world.converged().await?;
     scene.nothing_is_lost_or_doubled(written).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn debezium_goes_on_after_a_cut_and_when_a_table_can_be_read_again_and_is_reset() -> Result<()> {
+    let mut scene = Scene::set(5_000).await?;
+    scene.world.leave_out(SERVER, Part::Connector).await?;
+    let world = &scene.world;
+    let bootstrap = scene.link()?.bootstrap();
+    // Chunks and batches so small that whatever goes on can be interrupted.
+    let template = "incremental.snapshot.chunk.size=100\nmax.batch.size=200\nmax.queue.size=400";
+    let postgres = &world.at(SERVER).postgres;
+    let engine = Engine::beside(&world.cluster, SERVER, postgres, bootstrap.as_str(), template)?;
+    engine.is(ConnectorPhase::Streaming).await?;
+    let load = Load::start(&scene).await?;
+    let status = || Ok(engine.status());
+
+    engine.resnapshot("cut", Some("public.todos"));
+    let part = progress(status, "cut", |seen| seen.rows >= 500).await?;
+    scene.cut(Link::BlocksNew, || Ok(engine.status().phase)).await?;
+    ensure!(!part.done, "it was over before the cut: {part:?}");
+    let after = progress(status, "cut", |seen| seen.done).await?;
+    ensure!(after.began_at == part.began_at && after.rows > part.rows, "{after:?}");
+
+    // Refused before the first row, and in the middle, where Debezium itself leaves the table out.
+    may_read(world, false).await?;
+    engine.resnapshot("refused", Some("public.notes"));
+    progress(status, "refused", |seen| refuses(seen, "notes")).await?;
+    ensure!(scene.sent_again("notes").await? == 0);
+    may_read(world, true).await?;
+    let sending = progress(status, "refused", |seen| seen.done || seen.rows > 0).await?;
+    may_read(world, false).await?;
+    ensure!(!sending.done, "it was over before it could be refused: {sending:?}");
+    progress(status, "refused", |seen| refuses(seen, "notes")).await?;
+    goes_on(world, NOTES + 1).await?;
+    engine.resnapshot("another", Some("public.todos"));
+    progress(status, "another", |seen| refuses(seen, "todos")).await?;
+    may_read(world, true).await?;
+    engine.resnapshot("all of them", Some("public.notes"));
+    let after = progress(status, "all of them", |seen| seen.done).await?;
+    ensure!(after.error.is_none() && after.rows > NOTES, "{after:?}");
+
+    let (reset, cut) = tokio::join!(engine.ask(RequestKind::Reset), async {
+        engine.is(ConnectorPhase::Snapshotting).await?;
+        scene.cut(Link::BlocksNew, || Ok(engine.status().phase)).await?;
+        let sent = "select count(*) from sync.snapshots where completed_at > now() - interval '2 seconds'";
+        ensure!(
+            world.ask(SERVER, sent).await? == ["0"],
+            "the snapshot was over before the cut"
+        );
+        Ok(())
+    });
+    cut.and(reset)?;
+
+    let written = load.stop().await?;
+    converged(world, &[&engine]).await?;
+    scene.nothing_is_lost_or_doubled(written).await?;
+    engine.stop().await
 }

@@ -88,9 +88,13 @@ pub struct Run {
     /// How long a request that is not `<client>/<number>` is remembered.
     #[arg(long, env = "COUNTER_REMEMBER", default_value = "10m", value_parser = parse_duration)]
     pub remember: Duration,
-    /// How many of those a node's log is remembered by at most.
+    /// How many of those of each log are remembered at most. Beyond, the oldest are forgotten earlier; while a node may not know them, more
+    /// are refused.
     #[arg(long, env = "COUNTER_REMEMBER_REQUESTS", default_value_t = 200_000)]
     pub remember_requests: usize,
+    /// How many clients a node remembers that number their requests, `<client>/<number>`; each gap in one's numbers counts as one more.
+    #[arg(long, env = "COUNTER_MAX_CLIENTS", default_value_t = 200_000)]
+    pub max_clients: usize,
     /// How many ids there may be.
     #[arg(long, env = "COUNTER_MAX_IDS", default_value_t = 1_000_000)]
     pub max_ids: usize,

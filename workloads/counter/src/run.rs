@@ -12,11 +12,12 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     config,
     crdt::Remember,
+    drain::drain,
     leader::{self, Leader},
     log,
     mesh::{Mesh, members::Heartbeat},
     node::{Node, Settings, StartError},
-    publish::{Publisher, supervise},
+    publish::{Nodes, Publisher, supervise},
     serve,
     state::{Kafka, State},
     windows::{self, Windows},
@@ -49,25 +50,37 @@ pub async fn run(run: config::Run) -> Result<ExitCode, Error> {
     let leading = listen(run.listen_leader).await?;
     let leader = Leader::new(leading_settings(&run), node.members().clone()).await?;
     let mesh = Mesh::new(Arc::clone(&node), run.nodes);
-    let (stop, pulse) = (CancellationToken::new(), Arc::new(Pulse::default()));
+    let pulse = Arc::new(Pulse::default());
+    // Asked to stop, the node leaves; when it has brought away what it has, it stops.
+    let (leaves, stop) = (CancellationToken::new(), CancellationToken::new());
     let kafka = run.bootstrap_servers.as_deref();
     let kafka = kafka.map(|servers| Probe::start(&run.kafka.kafka(servers)));
     let mut tasks = JoinSet::new();
     tasks.spawn(Arc::clone(&node).keep(Arc::clone(&pulse), stop.clone()));
     tasks.spawn(mesh.clone().run(peers, stop.clone()));
-    tasks.spawn(Arc::clone(&leader).run(leading, stop.clone()));
-    let serving = serve::run(Arc::clone(&node), clients, stop.clone());
+    tasks.spawn(Arc::clone(&leader).run(leading, leaves.clone()));
+    let serving = serve::run(Arc::clone(&node), clients, leaves.clone(), stop.clone());
     tasks.spawn(async { drop(serving.await) });
+    let (asked, stopping) = (leaves.clone(), stop.clone());
+    let drained = drain(Arc::clone(&node), mesh.clone(), kafka.clone());
+    tasks.spawn(async move {
+        asked.cancelled_owned().await;
+        drained.await;
+        stopping.cancel();
+    });
     let kafka = kafka.map(|probe| {
         let settings = Arc::new(run.windows.settings(&run.cluster, probe.kafka()));
-        let publisher = Publisher::new(Arc::clone(&settings), node.log().clone(), probe.clone());
+        let of = Arc::clone(&node);
+        let publisher = Publisher::new(Arc::clone(&settings), node.log().clone(), probe.clone(), move || {
+            Nodes::of(&of)
+        });
         let windows = Arc::new(windows::State::new(&run.cluster, probe));
         let kafka = Kafka {
             publishing: publisher.error(),
             windows: Arc::clone(&windows),
         };
         tasks.spawn(supervise(publisher, stop.clone()));
-        tasks.spawn(supervise(Windows::new(settings, windows), stop.clone()));
+        tasks.spawn(supervise(Windows::new(settings, windows), leaves.clone()));
         kafka
     });
     let state = Arc::new(State {
@@ -79,7 +92,7 @@ pub async fn run(run: config::Run) -> Result<ExitCode, Error> {
     });
     let work = tokio::spawn(async move { while tasks.join_next().await.is_some() {} });
     Ok(tokio::select! {
-        code = health::run(run.listen, state, work, stop) => code,
+        code = health::run(run.listen, state, work, leaves) => code,
         // Said where it happened.
         _ = node.failed() => ExitCode::FAILURE,
     })
@@ -102,6 +115,7 @@ fn settings(run: &config::Run) -> Settings {
         remember: Remember {
             time: run.remember,
             count: run.remember_requests,
+            runs: run.max_clients,
         },
         max_ids: run.max_ids,
         log: log::Settings {

@@ -10,7 +10,7 @@ use synccluster_runtime::kafka;
 use crate::{
     access::{self, Access, Identity},
     app::{App, Shared},
-    counters::{Counters, node::Address},
+    counters::{Counters, node::Address, window::Counted},
     kubernetes::Kubernetes,
     sites::{self, Sites},
 };
@@ -99,6 +99,9 @@ pub struct Config {
         requires = "counter_address"
     )]
     pub counter_aggregations_topic: Option<String>,
+    /// The lengths of the windows that the counter nodes count, as they are told: 1m,5m,10m unless it is told. The gateway shows these three.
+    #[arg(long, env = "COUNTER_WINDOWS", value_name = "LENGTHS", requires = "counter_address")]
+    pub counter_windows: Option<Counted>,
     /// `none` lets everybody who reaches the gateway do everything: for development, on a machine of one's own.
     #[arg(long, value_name = "none", conflicts_with_all = ["access_dir", "identity_header"])]
     pub access: Option<Open>,
@@ -113,6 +116,7 @@ impl Config {
         app.counters = self.counter_address.map(|clients| {
             Counters::new(&self.cluster, clients, self.counter_leader_address)
                 .with_topics(self.counter_aggregations_topic)
+                .with_windows(self.counter_windows)
         });
         if let Some(namespace) = self.namespace {
             let client = kube::Client::try_default()
@@ -185,6 +189,8 @@ mod tests {
             "--identity-header a:b",
             "--counter-address demo-counter",
             "--counter-leader-address demo-counter:5001",
+            "--counter-address demo-counter:5002 --counter-windows never",
+            "--counter-windows 1m",
         ] {
             assert!(parse(wrong).is_err(), "{wrong}");
         }

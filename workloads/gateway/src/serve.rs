@@ -6,6 +6,7 @@ use axum::{Router, extract::ConnectInfo};
 use hyper::{
     Request,
     body::Incoming,
+    header::CONNECTION,
     server::conn::http1,
     service::{Service, service_fn},
 };
@@ -25,8 +26,9 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     app::{self, Shared},
-    limit::Pass,
+    limit::{Limit, Pass},
     linger::Lingering,
+    problem::Problem,
 };
 
 /// Connections that may wait to be accepted: thousands come at once when a replica ends. One too many would be tried again a second later.
@@ -39,6 +41,8 @@ const BUFFER: usize = 16 * 1024;
 const UNACKNOWLEDGED_MILLIS: u32 = 30_000;
 /// What requests that are under way get when the process is asked to stop.
 const GRACE: Duration = Duration::from_secs(5);
+/// Connections beyond the limit that are told so; what is beyond these, too, is closed without a word, which costs nothing.
+const TURNED_AWAY: usize = 256;
 /// How often the tokens are looked at. Kubernetes takes up to a minute to bring a changed Secret here.
 const REFRESH: Duration = Duration::from_secs(2);
 
@@ -60,6 +64,7 @@ pub fn bind(listen: SocketAddr) -> io::Result<TcpListener> {
 /// Serves until `app.stop` is cancelled and the connections have ended.
 pub async fn serve(app: Shared, listener: TcpListener) {
     let router = app::router(app.clone());
+    let turned_away = Limit::new("connections beyond the limit", TURNED_AWAY);
     let tasks = TaskTracker::new();
     tasks.spawn(refresh(app.clone()));
     loop {
@@ -69,9 +74,12 @@ pub async fn serve(app: Shared, listener: TcpListener) {
         };
         match accepted {
             Ok((stream, peer)) => {
-                // Beyond the limit a connection is closed at once: answering it would cost what there is no more of.
-                if let Ok(pass) = app.connections.enter() {
-                    tasks.spawn(connection(router.clone(), stream, peer, app.stop.clone(), pass));
+                let admitted = match app.connections.enter() {
+                    Ok(pass) => Some((router.clone(), pass)),
+                    Err(problem) => turned_away.enter().ok().map(|pass| (refusing(problem), pass)),
+                };
+                if let Some((router, pass)) = admitted {
+                    tasks.spawn(connection(router, stream, peer, app.stop.clone(), pass));
                 }
             }
             Err(error) => {
@@ -84,6 +92,11 @@ pub async fn serve(app: Shared, listener: TcpListener) {
     drop(listener);
     tasks.close();
     tasks.wait().await;
+}
+
+/// Answers whatever is asked with this problem, and ends the connection.
+fn refusing(problem: Problem) -> Router {
+    Router::new().fallback(async || ([(CONNECTION, "close")], problem))
 }
 
 async fn connection(router: Router, stream: TcpStream, peer: SocketAddr, stop: CancellationToken, pass: Pass) {

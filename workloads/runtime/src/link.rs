@@ -9,13 +9,9 @@ use std::{
     time::Duration,
 };
 
+use futures::future::join_all;
 use synccluster_protocol::status::{Dial, LinkStatus, Millis};
-use tokio::{
-    net::TcpStream,
-    sync::watch,
-    task::{self, JoinSet},
-    time,
-};
+use tokio::{net::TcpStream, sync::watch, task, time};
 
 use crate::{
     clock::now_millis,
@@ -188,12 +184,7 @@ impl Probe {
 
 /// A fresh dial of every bootstrap server at once: one that is open is a way, and one that refuses is none that is blocked.
 async fn dial_any(kafka: &Kafka) -> Dial {
-    let mut dials = JoinSet::new();
-    for server in kafka.servers() {
-        let server = server.to_owned();
-        dials.spawn(async move { dial(&server).await });
-    }
-    let dials = dials.join_all().await;
+    let dials = join_all(kafka.servers().map(dial)).await;
     [Dial::Open, Dial::Refused]
         .into_iter()
         .find(|found| dials.contains(found))

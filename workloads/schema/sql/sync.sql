@@ -292,6 +292,11 @@ begin
 
   if not exists (select from pg_publication_tables p where p.pubname = 'sync' and p.schemaname || '.' || p.tablename = full_name) then
     execute format('alter publication sync add table %s', quoted);
+    -- A connector whose slot is there reads what is written from here on; no snapshot has the rows that a migration, or somebody between it
+    -- and this, has written. So they are written once more.
+    if exists (select from pg_replication_slots where database = current_database() and slot_type = 'logical' and not temporary) then
+      execute format('update %s set sync_parent = sync_parent', quoted);
+    end if;
   end if;
 
   insert into sync.tables as t (relation, key, definition) values (full_name, columns, md5(def))

@@ -106,6 +106,18 @@ impl Progress {
         *self.tables.entry(table.to_owned()).or_default() += count;
     }
 
+    /// It has run for so long.
+    pub fn took(&mut self, time: Duration) {
+        self.seconds = time.as_secs_f64();
+        #[expect(clippy::cast_precision_loss, reason = "a rate need not be exact")]
+        let acknowledged = self.acknowledged as f64;
+        self.rate = if self.seconds > 0.0 {
+            acknowledged / self.seconds
+        } else {
+            0.0
+        };
+    }
+
     /// One was refused.
     pub fn refuse(&mut self, why: String) {
         self.refused += 1;
@@ -160,14 +172,7 @@ impl Run {
     /// Its progress, now.
     pub fn progress(&self) -> Progress {
         let mut progress = self.edit().clone();
-        progress.seconds = self.elapsed().as_secs_f64();
-        #[expect(clippy::cast_precision_loss, reason = "a rate need not be exact")]
-        let acknowledged = progress.acknowledged as f64;
-        progress.rate = if progress.seconds > 0.0 {
-            acknowledged / progress.seconds
-        } else {
-            0.0
-        };
+        progress.took(self.elapsed());
         progress
     }
 

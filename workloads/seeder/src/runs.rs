@@ -178,7 +178,10 @@ impl Runs {
         self.tasks.spawn(async move {
             let ended = match working.await {
                 Ok((end, mut writer)) => writer
-                    .append(&Record::End(end.clone()))
+                    .append(&Record::Took {
+                        millis: u64::try_from(run.elapsed().as_millis()).unwrap_or(u64::MAX),
+                    })
+                    .and_then(|()| writer.append(&Record::End(end.clone())))
                     .and_then(|()| writer.sync())
                     .map(|()| end),
                 Err(reason) => Ok(End::Failed(reason)),
@@ -292,6 +295,7 @@ fn recall(journals: &Folder, id: &str) -> Result<Progress, journal::Error> {
     } else {
         Phase::Interrupted
     };
+    let mut took = Duration::ZERO;
     let mut sent: HashMap<u64, (Site, Vec<u16>)> = HashMap::new();
     let name = |table: u16| begin.tables.get(usize::from(table)).cloned().unwrap_or_default();
     while let Some(record) = reader.next()? {
@@ -322,11 +326,12 @@ fn recall(journals: &Folder, id: &str) -> Result<Progress, journal::Error> {
                 }
             }
             Record::Undone { number } => drop(sent.remove(&number)),
+            Record::Took { millis } => took += Duration::from_millis(millis),
             Record::End(end) => {
-                phase = match end {
-                    End::Done => Phase::Done,
-                    End::Stopped => Phase::Stopped,
-                    End::Failed(_) => Phase::Failed,
+                (phase, progress.error) = match end {
+                    End::Done => (Phase::Done, None),
+                    End::Stopped => (Phase::Stopped, None),
+                    End::Failed(reason) => (Phase::Failed, Some(reason)),
                 }
             }
             Record::Begin(_) | Record::Numbers { .. } => {}
@@ -334,5 +339,6 @@ fn recall(journals: &Folder, id: &str) -> Result<Progress, journal::Error> {
     }
     progress.unknown = sent.values().map(|(_, tables)| tables.len() as u64).sum();
     progress.phase = phase;
+    progress.took(took);
     Ok(progress)
 }

@@ -294,3 +294,75 @@ fn positions_alone_are_not_worth_a_write_at_once() {
     later.counters[1].leader = Some("counter-1".to_owned());
     assert!(worth_writing(&before, &later, Some(now()), now()), "another leads");
 }
+
+/// Three nodes of which one is left, and the status before.
+fn leaving() -> (ValidatedCluster, Observed, SyncClusterStatus) {
+    let three = observed(&cluster());
+    let before = settled(&cluster(), &three);
+    let mut resource = counting();
+    crate::fixture::set(&mut resource, "/spec/counter/nodes", json!(1));
+    let one = validated(resource).after(&before);
+    assert_eq!((one.counters(), one.leaving_counters()), (0..1, 1..3));
+    (one, three, before)
+}
+
+#[test]
+fn a_node_on_its_way_out_is_told_of_until_its_pod_is_gone() {
+    let (one, mut seen, before) = leaving();
+    seen.pods.retain(|pod| pod.name != "demo-counter-1");
+    node(&mut seen, 2).published = Some(33);
+    let status = assess(&one, &seen, &before, now());
+    expect(
+        &status,
+        "Converged",
+        "False/CountersDraining",
+        "on their way out: counter-2, of which 7 entries are not in Kafka",
+    );
+    let names: Vec<&str> = status.counters.iter().map(|node| node.name.as_str()).collect();
+    assert_eq!(names, ["counter-0", "counter-2"]);
+    let problem = status.counters[1].problem.as_deref().unwrap();
+    assert!(
+        problem.contains("7 entries") && problem.contains("data-demo-counter-2") && problem.contains("nodes is 3"),
+        "{problem}"
+    );
+
+    // Its process has ended, and its pod is still there: what it said last is what is known.
+    seen.counters.remove(&2);
+    let last = assess(&one.after(&status), &seen, &status, now());
+    assert_eq!(
+        (last.counters[1].position, last.counters[1].published),
+        (Some(40), Some(33))
+    );
+    expect(&last, "Converged", "False/CountersDraining", "does not answer");
+
+    let (one, mut seen, _) = leaving();
+    seen.pods
+        .retain(|pod| !["demo-counter-1", "demo-counter-2"].contains(&pod.name.as_str()));
+    let gone = assess(&one.after(&last), &seen, &last, now());
+    assert_eq!(gone.counters.len(), 1);
+    let told: Vec<_> = crate::events::between(&last, &gone);
+    let note = told.iter().find(|event| event.reason == "LikesLeftBehind");
+    let note = note.unwrap().note.clone().unwrap();
+    assert!(
+        note.contains("counter-2 is gone") && note.contains("data-demo-counter-2"),
+        "{note}"
+    );
+}
+
+#[test]
+fn a_node_that_has_left_nothing_goes_without_a_word() {
+    let (one, mut seen, before) = leaving();
+    let status = assess(&one, &seen, &before, now());
+    assert_eq!(
+        (status.counters.len(), status.counters[2].problem.as_deref()),
+        (3, None)
+    );
+    seen.pods
+        .retain(|pod| !["demo-counter-1", "demo-counter-2"].contains(&pod.name.as_str()));
+    let gone = assess(&one, &seen, &status, now());
+    assert!(
+        crate::events::between(&status, &gone)
+            .iter()
+            .all(|event| event.reason != "LikesLeftBehind")
+    );
+}

@@ -22,6 +22,12 @@ transaction.state.log.min.isr=$MIN_IN_SYNC
 share.coordinator.state.topic.replication.factor=$REPLICAS
 share.coordinator.state.topic.min.isr=$MIN_IN_SYNC
 group.initial.rebalance.delay.ms=0
+# Few groups and few transactions: Kafka's 50 partitions each would be made at the first start, and opened at every one.
+offsets.topic.num.partitions=10
+transaction.state.log.num.partitions=10
+share.coordinator.state.topic.num.partitions=10
+# Ten years: counter nodes may be away for longer than the seven days after which Kafka forgets where a group was.
+offsets.retention.minutes=5256000
 # The largest record of a connector has 10,000,000 bytes.
 message.max.bytes=10485760
 PROPERTIES

@@ -1,6 +1,7 @@
 //! The counter nodes: what there is of them, who reaches them, and what a cut takes away.
 
 use super::*;
+use crate::api::SyncClusterStatus;
 use crate::fixture::{counting, counting_cut, set};
 
 fn with_counter(pointer: &str, value: Value) -> Objects {
@@ -19,7 +20,7 @@ fn env(objects: &Objects) -> BTreeMap<String, Value> {
 fn there_are_no_counter_nodes_unless_somebody_asks() {
     let everything: String = plan(&valid()).apply.iter().map(|o| o.body.to_string()).collect();
     assert!(
-        !everything.contains("counter"),
+        !everything.contains("demo-counter") && !everything.contains("\"counter\""),
         "no object and no edge for what is not there"
     );
 }
@@ -208,6 +209,39 @@ fn a_cut_node_has_no_edge_and_is_in_nobody_elses() {
 }
 
 #[test]
+fn a_node_on_its_way_out_keeps_its_edges() {
+    let name = |node| crate::api::CounterNodeStatus {
+        name: names::counter_node(node),
+        ..Default::default()
+    };
+    let before = SyncClusterStatus {
+        counters: (0..3).map(name).collect(),
+        ..Default::default()
+    };
+    let scaled = |nodes: u16| {
+        let mut resource = counting();
+        set(&mut resource, "/spec/counter/nodes", json!(nodes));
+        plan(&validated(resource).after(&before))
+    };
+    let policies = |objects: &Objects| -> BTreeMap<String, Value> {
+        let policies = objects.apply.iter().filter(|object| object.kind == Kind::NetworkPolicy);
+        let of_them = policies.filter(|object| object.name.starts_with("demo-counter"));
+        of_them
+            .map(|object| (object.name.clone(), object.body["spec"].clone()))
+            .collect()
+    };
+    let (three, two, none) = (scaled(3), scaled(2), scaled(0));
+    assert_eq!(policies(&three).len(), 7);
+    assert_eq!(policies(&two), policies(&three));
+    assert_eq!(policies(&none), policies(&three));
+    let set = named(&two, Kind::StatefulSet, "demo-counter").unwrap();
+    assert_eq!(set["spec"]["replicas"], 2);
+    assert_eq!(set["spec"]["template"]["spec"]["terminationGracePeriodSeconds"], 60);
+    let kafka = |objects: &Objects| names_in(objects, "demo-kafka", "/spec/ingress/0/from");
+    assert_eq!(kafka(&none), kafka(&three), "Kafka lets them in");
+}
+
+#[test]
 fn a_cut_node_keeps_its_clients_the_operator_and_the_lease() {
     let (whole, cut) = (
         plan(&validated(counting())),
@@ -232,12 +266,12 @@ fn a_cut_node_keeps_its_clients_the_operator_and_the_lease() {
 fn the_gateway_is_told_where_they_are_and_may_go_there() {
     let objects = plan(&validated(counting()));
     let gateway = &templates(&objects)["demo-gateway"]["spec"]["containers"][0]["env"];
-    let told = gateway
-        .as_array()
-        .unwrap()
-        .iter()
-        .find(|env| env["name"] == "COUNTER_ADDRESS");
-    assert_eq!(told.unwrap()["value"], "demo-counter:5002");
+    let told = |name: &str| {
+        let told = gateway.as_array().unwrap().iter().find(|env| env["name"] == name);
+        told.unwrap()["value"].clone()
+    };
+    assert_eq!(told("COUNTER_ADDRESS"), "demo-counter:5002");
+    assert_eq!(told("COUNTER_WINDOWS"), "1m,5m,10m");
     let way = names_in(&objects, "demo-gateway", "/spec/egress/3");
     assert_eq!(
         way["to"][0]["podSelector"]["matchLabels"]["app.kubernetes.io/component"],

@@ -84,7 +84,7 @@ pub fn load(bootstrap: &str, plan: &Plan) -> Result<Sums> {
         let (n, behind) = (1 + i64::try_from(random(3))?, i64::try_from(random(5000))?);
         let at = FROM + 5000 + i64::try_from(position)? * plan.minutes * 60_000 / i64::try_from(plan.events)? - behind;
         let value = format!(
-            r#"{{"id":"{id}","by":"client-{}","n":{n},"at":{at},"node":{},"position":{}}}"#,
+            r#"{{"id":"{id}","by":"client-{}","n":{n},"at":{at},"node":{},"position":{},"incarnation":"0123456789abcdef"}}"#,
             random(500),
             position % 3,
             position / 3 + 1

@@ -34,17 +34,8 @@ pub async fn measure(rounds: usize, seconds: Duration) -> Result<Vec<Told>> {
     world.converged().await?;
     let gateway = Gateway::start(&world).await?;
     tokio::spawn(live::run(Arc::clone(&gateway.app), 1));
-    let follows = |site: Site| {
-        let site = [("site", &*site.to_string())];
-        gateway
-            .app
-            .metrics
-            .gauge("synccluster_gateway_following", "", &site)
-            .get()
-            == 1
-    };
     eventually(PATIENCE, async || {
-        let sites = Site::all(CLIENTS).filter(|site| follows(*site)).count();
+        let sites = Site::all(CLIENTS).filter(|site| gateway.follows(*site)).count();
         ensure!(sites == usize::from(CLIENTS) + 1, "{sites} sites are followed");
         Ok(())
     })

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
+use rustix::process::Signal;
 use tokio::net::TcpStream;
 use tokio::process::Command;
 use tokio::time::sleep;
@@ -117,11 +118,35 @@ pub async fn format(jars: &Path, node: &Node, to: &Path) -> Result<()> {
 
 /// Starts the node of this folder, which has its properties, and waits until it answers.
 pub async fn start(process: &mut Restartable, jars: &Path, folder: &Folder, port: u16) -> Result<()> {
+    let name = jars.file_name().unwrap_or_default().to_string_lossy();
+    let classes = place::once(&format!("{name}-classes"), async |to| archive(jars, to).await).await?;
+    run(process, jars, folder, port, &option("SharedArchiveFile", &classes)).await
+}
+
+/// Keeps what Java made of the classes of a node that has started: with it every further one starts in 1.3 instead of 2.3 seconds. A Java that
+/// cannot use it goes without.
+async fn archive(jars: &Path, to: &Path) -> Result<()> {
+    let folder = Folder::new("classes")?;
+    let data = folder.join("data");
+    format(jars, &Node::CONTROLLER, &data).await?;
+    let (port, controller) = (place::free_port()?, place::free_port()?);
+    let properties = Node::CONTROLLER.properties(&data, controller, &[Listener::plain(port)]);
+    fs::write(folder.join(PROPERTIES), properties)?;
+    let mut process = Restartable::default();
+    run(&mut process, jars, &folder, port, &option("ArchiveClassesAtExit", to)).await?;
+    process.stop(Signal::TERM).await
+}
+
+fn option(name: &str, path: &Path) -> String {
+    format!("-XX:{name}={}", path.display())
+}
+
+async fn run(process: &mut Restartable, jars: &Path, folder: &Folder, port: u16, classes: &str) -> Result<()> {
     let (properties, log) = (folder.join(PROPERTIES), folder.join("log"));
     let started = Process::spawn("kafka", None, End::Kill, &log, Path::new("java"), |command| {
         command
             .args(JAVA)
-            .args(["-Xmx256m", "-cp"])
+            .args(["-Xmx256m", classes, "-cp"])
             .arg(jars.join("*"))
             .arg("kafka.Kafka")
             .arg(&properties);

@@ -1,6 +1,7 @@
 //! Windows over the likes, against a real Kafka: exactly once, whatever is killed.
 
 mod brokers;
+mod clock;
 mod kills;
 mod likes;
 mod odd;

@@ -1,9 +1,15 @@
 //! Real nodes, their real logs, a real Kafka: every acknowledged like is in the topic once, and in the windows once.
 
-use std::{collections::BTreeMap, fs, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    time::Duration,
+};
 
 use anyhow::{Context, Result, ensure};
-use serde_json::json;
+use hyper::Method;
+use serde_json::{Value, json};
+use synccluster_counter::windows::Settings;
 use synccluster_harness::{Authority, Kafka, eventually};
 use synccluster_integration::counter::{Nodes, PATIENCE};
 
@@ -88,5 +94,63 @@ async fn nodes_that_are_killed_and_a_kafka_that_is_publish_every_acknowledged_li
             positions.len()
         );
     }
+    asked_to_stop_under_load_a_node_brings_everything_away(&mut nodes, &settings).await?;
     tokio::task::spawn_blocking(move || wait_until_exact(&settings)).await?
+}
+
+/// Node 1 is asked to stop while likes come, and never comes back.
+async fn asked_to_stop_under_load_a_node_brings_everything_away(nodes: &mut Nodes, settings: &Settings) -> Result<()> {
+    let load = async |client: usize| {
+        let mut acknowledged = Vec::new();
+        loop {
+            let likes = json!(vec![json!({"id": format!("parting-{client}"), "by": "ann"}); 50]);
+            match nodes.ask(1, Method::POST, "/likes", Some(&likes)).await {
+                Ok(answer) if answer.status.is_success() => {
+                    let answers: Vec<Value> = serde_json::from_slice(&answer.body)?;
+                    acknowledged.extend(answers.iter().filter_map(|like| like["position"].as_u64()));
+                }
+                Ok(answer) => {
+                    ensure!(
+                        answer.status == 503 && answer.text().contains("problem:stopping"),
+                        answer.text()
+                    );
+                    return Ok(acknowledged);
+                }
+                // It is gone already.
+                Err(_) => return Ok(acknowledged),
+            }
+        }
+    };
+    let asking = async {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        nodes.signal(1, "TERM").await
+    };
+    let (first, second, third, ()) = tokio::try_join!(load(0), load(1), load(2), asking)?;
+    let ended = nodes.ended(1).await?;
+    ensure!(ended.success(), "{ended}");
+    // Nothing is waited for from here on.
+    let to = settings.clone();
+    let published = tokio::task::spawn_blocking(move || values(&to, &to.topics.likes)).await??;
+    let of = |like: &&Value| like["node"] == 1 && like["id"].as_str().is_some_and(|id| id.starts_with("parting"));
+    let published: Vec<_> = published.iter().flatten().filter(of).collect();
+    let positions: BTreeSet<_> = published.iter().filter_map(|like| like["position"].as_u64()).collect();
+    for position in [&first, &second, &third].into_iter().flatten() {
+        ensure!(positions.contains(position), "position {position} is not in the topic");
+    }
+    let totals = nodes.totals(0).await?;
+    for (client, acknowledged) in [first, second, third].iter().enumerate() {
+        let id = format!("parting-{client}");
+        let written = published.iter().filter(|like| like["id"] == id.as_str()).count();
+        ensure!(
+            !acknowledged.is_empty() && written >= acknowledged.len(),
+            "{id}: {written} of {}",
+            acknowledged.len()
+        );
+        ensure!(
+            totals.get(&id) == Some(&i64::try_from(written)?),
+            "{id}: {:?} at node 0, {written} in the topic",
+            totals.get(&id)
+        );
+    }
+    Ok(())
 }

@@ -1,11 +1,14 @@
 //! What a bad request is answered, and what a bad connection costs the others.
 
-use std::time::{Duration, Instant};
+use std::{
+    process::Stdio,
+    time::{Duration, Instant},
+};
 
 use anyhow::{Context, Result, ensure};
 use hyper::{Method, header::AUTHORIZATION};
 use serde_json::json;
-use synccluster_gateway::{access::Access, app::App, serve::allow_many_connections};
+use synccluster_gateway::{access::Access, app::App, limit::Limit, serve::allow_many_connections, sites::Sites};
 use synccluster_harness::eventually;
 use synccluster_integration::{
     PATIENCE, World,
@@ -15,6 +18,7 @@ use synccluster_protocol::Site;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
+    process::Command,
     time::timeout,
 };
 
@@ -174,8 +178,40 @@ async fn a_request_that_is_no_http_breaks_nothing() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_connection_beyond_the_limit_is_told_so_and_the_others_go_on() -> Result<()> {
+    let mut app = App::new("demo".parse()?, Sites::new([].into()), "localhost:1".to_owned());
+    app.connections = Limit::new("connections", 2);
+    let gateway = Gateway::serve(app).await?;
+    let taken = async |wanted: usize| {
+        eventually(PATIENCE, async || {
+            let taken = gateway.app.connections.taken();
+            ensure!(taken == wanted, "{taken} connections");
+            Ok(())
+        })
+        .await
+    };
+    let first = TcpStream::connect(gateway.address).await?;
+    let mut second = TcpStream::connect(gateway.address).await?;
+    taken(2).await?;
+    let ask = b"GET /api/v1/me HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    let refused = raw(&gateway, ask).await?;
+    let head = refused.to_ascii_lowercase();
+    ensure!(refused.starts_with("HTTP/1.1 503 "), "{refused}");
+    ensure!(head.contains("content-type: application/problem+json"), "{refused}");
+    ensure!(refused.contains("urn:synccluster:problem:limit-reached"), "{refused}");
+    second.write_all(ask).await?;
+    let mut answer = [0; 12];
+    timeout(PATIENCE, second.read_exact(&mut answer)).await??;
+    assert_eq!(&answer, b"HTTP/1.1 200");
+    drop((first, second));
+    taken(0).await?;
+    gateway.read("/api/v1/me").await?;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn connections_that_say_nothing_are_closed_and_keep_nobody_waiting() -> Result<()> {
-    const SILENT: usize = 2_000;
+    const SILENT: usize = 10_000;
     allow_many_connections();
     let world = World::start(1, "create table t (id int primary key, name text)").await?;
     world
@@ -188,15 +224,11 @@ async fn connections_that_say_nothing_are_closed_and_keep_nobody_waiting() -> Re
     let mut app = App::new(world.cluster.clone(), sites(&world)?, "localhost:1".to_owned());
     app.access = secret.access()?;
     let gateway = Gateway::serve(app).await?;
-    let mut silent = Vec::new();
-    for number in 0..SILENT {
-        let mut stream = TcpStream::connect(gateway.address).await?;
-        // Every fourth one begins and does not go on.
-        if number % 4 == 0 {
-            stream.write_all(b"GET /api/v1/me HTTP/1.1\r\nHost: local").await?;
-        }
-        silent.push(stream);
-    }
+    let mut silent = Command::new(env!("CARGO_BIN_EXE_silent"))
+        .args([gateway.address.to_string(), SILENT.to_string()])
+        .stdin(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()?;
     eventually(PATIENCE, async || {
         let taken = gateway.app.connections.taken();
         ensure!(taken >= SILENT, "{taken} connections");
@@ -226,6 +258,7 @@ async fn connections_that_say_nothing_are_closed_and_keep_nobody_waiting() -> Re
         Ok(())
     })
     .await?;
-    drop(silent);
+    drop(silent.stdin.take());
+    ensure!(silent.wait().await?.success(), "a silent client could not connect");
     Ok(())
 }

@@ -3,9 +3,10 @@
 use anyhow::Result;
 use hyper::{Method, header::CONTENT_TYPE};
 use serde_json::{Value, json};
+use synccluster_gateway::counters::Counters;
 use synccluster_integration::counter::Nodes;
 
-use crate::place::{Client, EDITOR, NODE, Place, VIEWER, ask};
+use crate::place::{Client, EDITOR, NODE, Place, VIEWER, ask, serve};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_no_like_is_refused_by_the_node_in_its_words() -> Result<()> {
@@ -82,6 +83,30 @@ async fn without_counter_nodes_everything_says_what_to_do() -> Result<()> {
     let answer = ask(&gateway, EDITOR, Method::POST, "/api/v1/likes", Some(&like)).await?;
     answer.problem(404, "counters-off")?;
     Client::run(&gateway, "off", "polling,websocket")?.done().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn windows_that_are_not_counted_are_unknown_and_count_nothing() -> Result<()> {
+    let place = Place::new()?;
+    let mut app = place.app("127.0.0.1:1")?;
+    let counters = Counters::new(&app.cluster, "127.0.0.1:1".parse()?, None);
+    app.counters = Some(counters.with_windows(Some("60s,90s".parse().map_err(anyhow::Error::msg)?)));
+    let gateway = serve(app).await?;
+    let get = async |path: &str| ask(&gateway, VIEWER, Method::GET, path, None).await;
+    for window in ["5m", "10m", "90s"] {
+        let problem = get(&format!("/api/v1/aggregations/{window}?ids=a"))
+            .await?
+            .problem(404, "unknown-window")?;
+        let detail = problem["detail"].as_str().unwrap_or_default();
+        assert!(detail.ends_with("spec.counter.windows has 1m"), "{detail}");
+    }
+    let one = get("/api/v1/aggregations/1m?ids=a").await?.ok()?;
+    assert_eq!(
+        (&one["complete"], &one["ids"][0]["windows"]),
+        (&json!(false), &json!([]))
+    );
+    assert_eq!(get("/api/v1/counters").await?.ok()?["windows"], json!(["1m"]));
+    Client::run(&gateway, "narrow", "polling,websocket")?.done().await
 }
 
 #[tokio::test(flavor = "multi_thread")]

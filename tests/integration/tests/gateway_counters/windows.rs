@@ -38,13 +38,14 @@ async fn likes_are_seen_exactly_by_clients_of_every_replica_and_of_one_that_star
         Client::run(&early, "original", "polling")?,
         Client::run(&early, "original", "websocket")?,
     ];
+    let nodes = Nodes::start(NODE, 3, &["--bootstrap-servers", &bootstrap, "--commit-every", "50ms"]).await?;
+    // Once there are topics, and they have been read, nothing is known to be counted.
     for client in &clients {
-        client.counts(&ALL, "tea", 0).await?;
         for minutes in ALL {
             client.listens(minutes, "coffee").await?;
         }
+        client.counts(&ALL, "tea", 0).await?;
     }
-    let nodes = Nodes::start(NODE, 3, &["--bootstrap-servers", &bootstrap, "--commit-every", "50ms"]).await?;
     let gateway = place.gateway(&bootstrap, Some(&nodes)).await?;
     clients.push(Client::run(&gateway, "original", "polling,websocket")?);
     clients[2].listens(10, "hot").await?;
@@ -110,7 +111,12 @@ async fn a_hot_id_is_told_ten_times_a_second_at_most_and_ends_exact() -> Result<
     let place = Place::new()?;
     let mut app = place.app("127.0.0.1:1")?;
     app.counters = Some(Counters::new(&app.cluster, "127.0.0.1:1".parse()?, None));
-    let gateway = serve(app).await?;
+    // Nobody reads topics here.
+    let gateway = Gateway::serve(app).await?;
+    let counters = gateway.app.counters.as_ref().context("counters are off")?;
+    for window in Window::ALL {
+        counters.begin(window, [].into());
+    }
     let clients = [
         Client::run(&gateway, "original", "websocket")?,
         Client::run(&gateway, "original", "polling")?,
@@ -118,7 +124,6 @@ async fn a_hot_id_is_told_ten_times_a_second_at_most_and_ends_exact() -> Result<
     for client in &clients {
         client.listens(10, "hot").await?;
     }
-    let counters = gateway.app.counters.as_ref().context("counters are off")?;
     let start = Window::One.start(now_millis());
     let (began, last) = (Instant::now(), 2000);
     for count in 1..=last {
@@ -163,18 +168,39 @@ async fn while_kafka_is_away_likes_count_and_the_windows_follow_when_it_is_back(
     let bootstrap = kafka.bootstrap();
     let nodes = Nodes::start(NODE, 1, &["--bootstrap-servers", &bootstrap]).await?;
     let gateway = place.gateway(&bootstrap, Some(&nodes)).await?;
+    let is_complete = async || {
+        let path = "/api/v1/aggregations/10m?ids=coffee";
+        Ok::<_, anyhow::Error>(ask(&gateway, VIEWER, Method::GET, path, None).await?.ok()?["complete"] == true)
+    };
     let client = Client::run(&gateway, "original", "websocket")?;
+    let begun = Window::Ten.start(now_millis());
     let tea = json!({"id": "tea", "by": "ann", "n": 3});
     post(&gateway, "/api/v1/likes", &tea).await?;
     client.counts(&ALL, "tea", 3).await?;
     kafka.kill().await?;
     assert_eq!(post(&gateway, "/api/v1/likes", &tea).await?["total"], 6);
-    sleep(Duration::from_secs(1)).await;
+    eventually(PATIENCE, async || {
+        ensure!(!is_complete().await?, "nobody has noticed that Kafka is away");
+        Ok(())
+    })
+    .await?;
     assert_eq!(client.counted(1, "tea"), 3);
-    // Who comes now is told what was known.
+    // Who comes now is told what was known, and not that nothing is counted of what may be.
     let another = Client::run(&gateway, "original", "polling")?;
-    another.listens(10, "tea").await?;
+    eventually(PATIENCE, async || {
+        let is_over = Window::Ten.start(now_millis()) > begun;
+        ensure!(is_over || !another.states(10, "tea").is_empty(), "it is told nothing");
+        Ok(())
+    })
+    .await?;
+    assert!(another.states(10, "coffee").is_empty());
     kafka.restart().await?;
+    another.listens(10, "coffee").await?;
+    eventually(PATIENCE, async || {
+        ensure!(is_complete().await?, "it is not read");
+        Ok(())
+    })
+    .await?;
     client.counts(&ALL, "tea", 6).await?;
     // It knows no window that was over before it came; of the others it knows what the first one does.
     eventually(PATIENCE, async || {

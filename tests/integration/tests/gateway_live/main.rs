@@ -36,18 +36,8 @@ async fn gateway(world: &World) -> Result<Gateway> {
 }
 
 fn followed(gateway: &Gateway, world: &World) -> Vec<Site> {
-    let of = |site: &Site| {
-        gateway
-            .app
-            .metrics
-            .gauge("synccluster_gateway_following", "", &[("site", &site.to_string())])
-    };
-    world
-        .sites
-        .iter()
-        .map(|at| at.site)
-        .filter(|site| of(site).get() == 1)
-        .collect()
+    let sites = world.sites.iter().map(|at| at.site);
+    sites.filter(|site| gateway.follows(*site)).collect()
 }
 
 async fn all_followed(world: &World, gateways: &[&Gateway]) -> Result<()> {

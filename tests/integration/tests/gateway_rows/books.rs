@@ -181,13 +181,16 @@ async fn a_losing_row_fits_the_table_as_it_is_now_or_says_why_not() -> Result<()
                   create table bare (id int primary key)";
     let (world, gateway) = apart(0, schema).await?;
     let key = json!({"id": 7});
-    let loser = r#"{"id": 7, "title": "again", "n": 99, "gone": 1, "code": "a", "seen": 3, "exact": 0.12345678901234567890, "sync_version": 1}"#;
+    let loser = r#"{"id": 7, "title": "again", "n": 99, "gone": 1, "wide": 9007199254740993, "code": "a", "seen": 3, "exact": 0.12345678901234567890, "sync_version": 1}"#;
     write_down(&world, SERVER, "public.things", &key, loser).await?;
     let conflict = the_conflict(&gateway).await?;
     // A column that is no more is shown as it stands.
-    assert_eq!(conflict["loser"]["gone"], 1);
+    assert_eq!(
+        (&conflict["loser"]["gone"], &conflict["loser"]["wide"]),
+        (&json!(1), &json!("9007199254740993"))
+    );
     let again = reapply(&gateway, &conflict).await?.ok()?;
-    assert_eq!(again["left_out"], json!(["gone"]));
+    assert_eq!(again["left_out"], json!(["gone", "wide"]));
     assert_eq!(
         again["row"]["values"],
         json!({"id": 7, "title": "again", "n": 5, "code": "a", "seen": 3, "exact": "0.12345678901234567890", "extra": "new"})
@@ -230,9 +233,14 @@ async fn a_losing_row_fits_the_table_as_it_is_now_or_says_why_not() -> Result<()
         .problem(409, "constraint")?;
     // Whether a constraint stands against it is known when it is tried.
     assert_eq!(obstacle().await?, "");
-    next("public.gone", json!({"id": 8}), json!({"id": 8}))
+    let wide = json!({"id": 9_007_199_254_740_993_i64, "path": [i64::MIN, 1]});
+    next("public.gone", wide.clone(), wide)
         .await?
         .problem(404, "unknown-table")?;
+    // A table that is not enrolled any more: nobody can say of what type its columns were.
+    let shown = the_conflict(&gateway).await?;
+    let expected = json!({"id": "9007199254740993", "path": [i64::MIN.to_string(), 1]});
+    assert_eq!((&shown["key"], &shown["loser"]), (&expected, &expected));
     assert_eq!(obstacle().await?, "public.gone is no enrolled table of server any more");
     let before = next("public.bare", json!({"id": 1}), json!({"id": 1})).await?.ok()?;
     let after = next("public.bare", json!({"id": 1}), json!({"id": 1})).await?.ok()?;
@@ -354,6 +362,11 @@ async fn what_is_parked_is_shown_and_another_try_can_be_asked_for() -> Result<()
         (&json!("server"), &json!("public.todos"), &Value::Null)
     );
     assert_eq!(parked["event"]["after"]["note"], "new");
+    let version = world.ask(ONE, "select sync_version from todos").await?.pop();
+    assert_eq!(
+        parked["event"]["after"]["sync_version"].as_str().map(str::to_owned),
+        version
+    );
     assert!(
         parked["reason"].as_str().is_some_and(|reason| reason.contains("note")),
         "{parked}"

@@ -72,6 +72,82 @@ fn some_rows(random: &mut SmallRng, count: usize) -> String {
     format!("insert into things values {}", rows.join(", "))
 }
 
+/// Values of each column: as a filter writes them, and as SQL of their type does.
+const COMPARED: [(&str, &str, &[&str]); 7] = [
+    ("shop", "text", &["'a'", "'b,c'", "'Ä/'", "''", "'it''s'"]),
+    ("no", "int", &["0", "3", "17", "'39'"]),
+    ("a", "int", &["1", "-3", "'2'", "99"]),
+    ("b", "text", &["'x'", "'X'", "''", "'ä'", "' and '"]),
+    ("c", "numeric", &["'NaN'", "1", "1.00", "-0.5", "1e3"]),
+    (
+        "d",
+        "timestamptz",
+        &["'infinity'", "'2024-01-02'", "'2024-01-01 00:00:00.000001'"],
+    ),
+    ("e", "double precision", &["'NaN'", "0", "-1", "'-Infinity'", "1e300"]),
+];
+const SIGNS: [&str; 7] = ["=", "!=", "<>", "<", "<=", ">", ">="];
+const PATTERNS: [&str; 7] = ["'%'", "'x%'", "'_'", "''", "'%,%'", "'2024%'", "'ä'"];
+
+fn one_of<T: Copy>(random: &mut SmallRng, of: &[T]) -> T {
+    of[random.random_range(0..of.len())]
+}
+
+/// A condition, and what it means in SQL.
+fn condition(random: &mut SmallRng) -> (String, String) {
+    let (column, kind, values) = one_of(random, &COMPARED);
+    let value = one_of(random, values);
+    match random.random_range(0..8) {
+        0 => (format!("{column} is null"), format!("{column} is null")),
+        1 => (format!("\"{column}\" IS NOT NULL"), format!("{column} is not null")),
+        2 => {
+            let other = one_of(random, values);
+            (
+                format!("{column} in ({value},{other})"),
+                format!("({column} = {value}::{kind} or {column} = {other}::{kind})"),
+            )
+        }
+        3 => {
+            let (like, pattern) = (one_of(random, &["like", "ilike"]), one_of(random, &PATTERNS));
+            (
+                format!("{column} {like} {pattern}"),
+                format!("{column}::text {like} {pattern}"),
+            )
+        }
+        _ => {
+            let sign = one_of(random, &SIGNS);
+            // A bare minus before a cast would be the cast's.
+            (
+                format!("{column} {sign} {value}"),
+                format!("{column} {sign} ({value})::{kind}"),
+            )
+        }
+    }
+}
+
+/// A filter of some conditions, and the same in SQL.
+fn some_filter(random: &mut SmallRng) -> (String, String) {
+    let conditions: Vec<_> = (0..random.random_range(0..4)).map(|_| condition(random)).collect();
+    let (filters, meant): (Vec<_>, Vec<_>) = conditions.into_iter().unzip();
+    let meant = if meant.is_empty() {
+        "true".to_owned()
+    } else {
+        meant.join(" and ")
+    };
+    (filters.join(" and "), meant)
+}
+
+/// Some columns, each up or down.
+fn some_order(random: &mut SmallRng) -> String {
+    let mut columns: Vec<_> = COMPARED.map(|(column, ..)| column).to_vec();
+    let mut terms = Vec::new();
+    for _ in 0..random.random_range(0..4) {
+        let column = columns.swap_remove(random.random_range(0..columns.len()));
+        terms.push(format!("{}{column}", one_of(random, &["", "-"])));
+    }
+    terms.join(",")
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn every_row_comes_once_and_in_order_for_any_data_order_filter_and_page_size() -> Result<()> {
     let (world, gateway) = apart(0, THINGS).await?;
@@ -83,35 +159,28 @@ async fn every_row_comes_once_and_in_order_for_any_data_order_filter_and_page_si
         if count > 0 {
             world.run(SERVER, &some_rows(&mut random, count)).await?;
         }
-        for order in ORDERS {
-            for filter in FILTERS {
-                let limit = random.random_range(1..=count + 2).to_string();
-                let condition = if filter.is_empty() { "true" } else { filter };
-                let expected = world
-                    .ask(
-                        SERVER,
-                        &format!(
-                            "select shop || ' ' || no from things where {condition} order by {}",
-                            order_by(order)
-                        ),
-                    )
-                    .await?;
-                let listed = all_pages(
-                    &gateway,
-                    &rows,
-                    &[("order", order), ("filter", filter), ("limit", &limit)],
-                )
-                .await;
-                let listed = listed.with_context(|| format!("seed {seed}, order {order}, filter {filter}"))?;
-                let listed: Vec<String> = listed
-                    .iter()
-                    .map(|row| format!("{} {}", row["key"]["shop"].as_str().unwrap_or("?"), row["key"]["no"]))
-                    .collect();
-                assert_eq!(
-                    listed, expected,
-                    "seed {seed}, order {order}, filter {filter}, limit {limit}"
-                );
-            }
+        let fixed = ORDERS
+            .into_iter()
+            .flat_map(|order| FILTERS.map(|filter| (order, filter)));
+        let fixed = fixed.map(|(order, filter)| {
+            let meant = if filter.is_empty() { "true" } else { filter };
+            (order.to_owned(), (filter.to_owned(), meant.to_owned()))
+        });
+        let mut asked: Vec<_> = fixed.collect();
+        asked.extend((0..count * 3).map(|_| (some_order(&mut random), some_filter(&mut random))));
+        for (order, (filter, meant)) in asked {
+            let limit = random.random_range(1..=count + 2).to_string();
+            let by = order_by(&order);
+            let select = format!("select shop || ' ' || no from things where {meant} order by {by}");
+            let expected = world.ask(SERVER, &select).await?;
+            let parts = [("order", order.as_str()), ("filter", &filter), ("limit", &limit)];
+            let which = format!("seed {seed}, order {order}, filter {filter}, limit {limit}");
+            let listed = all_pages(&gateway, &rows, &parts).await.context(which.clone())?;
+            let listed: Vec<String> = listed
+                .iter()
+                .map(|row| format!("{} {}", row["key"]["shop"].as_str().unwrap_or("?"), row["key"]["no"]))
+                .collect();
+            assert_eq!(listed, expected, "{which}");
         }
     }
     Ok(())
@@ -196,6 +265,20 @@ async fn what_cannot_be_read_is_a_problem_that_says_what_to_write() -> Result<()
         ask(&[("limit", limit)]).await?.problem(400, "bad-limit")?;
     }
     ask(&[("limit", "many")]).await?.problem(400, "bad-parameter")?;
+    // A filter that is misspelt is no question about all rows.
+    for path in [
+        rows.as_str(),
+        "/api/v1/tables/public.docs/rows",
+        "/api/v1/tables/public.docs/difference",
+        "/api/v1/conflicts",
+        "/api/v1/parked",
+        "/api/v1/tables",
+    ] {
+        let said = gateway.get(&format!("{path}?fliter=id%20=%201")).await?;
+        let said = said.problem(400, "bad-parameter").context(path.to_owned())?;
+        let detail = said["detail"].as_str().unwrap_or_default();
+        assert!(detail.contains("unknown field `fliter`"), "{path}: {detail}");
+    }
     // No cursor, one of another order, one with a value that is no number: base64url of ["id",["x"]].
     for (order, after) in [
         ("", "x"),

@@ -172,5 +172,15 @@ async fn a_database_that_is_killed_under_it_loses_nothing_that_was_acknowledged(
         "{written:?}"
     );
     accounted_for(&runs, &written.id).await?;
+    // Another process reads the same of it in its journal.
+    let recalled = self::runs(&world, &place)?.get(&written.id)?;
+    assert_eq!(
+        (recalled.phase, recalled.acknowledged),
+        (Phase::Done, written.acknowledged)
+    );
+    assert!(
+        (recalled.seconds - written.seconds).abs() < 0.1,
+        "{recalled:?}, {written:?}"
+    );
     Ok(())
 }

@@ -20,6 +20,11 @@ impl Intervals {
         self.0.is_empty()
     }
 
+    /// How many runs there are.
+    pub fn runs(&self) -> usize {
+        self.0.len()
+    }
+
     /// Puts it in.
     pub fn insert(&mut self, number: u64) {
         if self.contains(number) {

@@ -10,13 +10,15 @@
 mod accept;
 mod intervals;
 mod part;
+mod past;
 mod requests;
 mod state;
 #[cfg(test)]
 mod tests;
 mod words;
 
-pub use accept::{Group, Search};
+pub use accept::{Full, Group, Search};
+pub(crate) use part::FirstFormat;
 pub use part::{Gap, Part, Sums};
 pub use requests::{Key, Remember};
 pub use state::{Learned, State, Summary, Total};

@@ -1,11 +1,12 @@
 //! What one node's log adds up to.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use serde::{Deserialize, Serialize};
 
 use super::{
     Entry, Id, Position, What,
+    intervals::Intervals,
     requests::{Key, Requests},
 };
 
@@ -44,7 +45,6 @@ pub struct Gap {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Part {
     pub(super) position: Position,
-    pub(super) at: i64,
     pub(super) sums: BTreeMap<Id, Sums>,
     pub(super) requests: Requests,
     digest: u64,
@@ -56,14 +56,14 @@ impl Part {
         self.position
     }
 
-    /// The last entry's time.
-    pub fn at(&self) -> i64 {
-        self.at
-    }
-
     /// How many ids it has.
     pub fn ids(&self) -> usize {
         self.sums.len()
+    }
+
+    /// How many ids, and requests that are not numbered, it has.
+    pub fn size(&self) -> usize {
+        self.sums.len() + self.requests.others()
     }
 
     /// What its sums come to: equal sums have equal digests.
@@ -77,6 +77,18 @@ impl Part {
         self.digest == self.sums.iter().fold(0, digest)
     }
 
+    /// As snapshots had it before requests had positions.
+    pub(crate) fn of_the_first_format(part: FirstFormat) -> Self {
+        let (position, _, sums, (numbered, _, order), digest) = part;
+        let order = order.into_iter().map(|(_, hash)| hash);
+        Self {
+            position,
+            sums,
+            requests: Requests::without_positions(numbered, order, position),
+            digest,
+        }
+    }
+
     /// The next entry, which must be the next. Returns the request it counts.
     pub(super) fn apply(&mut self, entry: &Entry) -> Result<Option<Key>, Gap> {
         if entry.position != self.position.next() {
@@ -86,13 +98,12 @@ impl Part {
             });
         }
         self.position = entry.position;
-        self.at = self.at.max(entry.at);
         match &entry.what {
             What::Add(add) => {
                 self.count(&add.id, add.n.into());
                 let key = add.request.as_ref().map(Key::from);
                 if let Some(key) = &key {
-                    self.requests.insert(key.clone(), entry.at);
+                    self.requests.insert(key.clone(), entry.position);
                 }
                 Ok(key)
             }
@@ -111,6 +122,15 @@ impl Part {
         self.digest = self.digest.wrapping_sub(before).wrapping_add(digest(id, *sums));
     }
 }
+
+/// The fields of a part, and of its requests, in the first format: with the time of the last entry, and requests with times.
+pub(crate) type FirstFormat = (
+    Position,
+    i64,
+    BTreeMap<Id, Sums>,
+    (BTreeMap<Box<str>, Intervals>, HashMap<u128, i64>, Vec<(i64, u128)>),
+    u64,
+);
 
 /// FNV-1a over the id and both sums, then mixed (the finaliser of SplitMix64), so that digests of different ids can be added up.
 pub(super) fn digest(id: &Id, sums: Sums) -> u64 {

@@ -8,15 +8,17 @@ use std::{
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::{Request, intervals::Intervals};
+use super::{Position, Request, intervals::Intervals};
 
-/// How requests that are not numbered are remembered.
+/// How requests are remembered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Remember {
-    /// For how long after they were written.
+    /// For how long those that are not numbered, after they became known.
     pub time: Duration,
-    /// How many of each log at most; then the oldest is forgotten first.
+    /// How many of these of each log at most; then the oldest is forgotten first, where every node knows it.
     pub count: usize,
+    /// How many runs of numbers the own log may have: a client whose numbers have no gap has one.
+    pub runs: usize,
 }
 
 /// A request, as it is looked up.
@@ -26,6 +28,16 @@ pub enum Key {
     Numbered(Box<str>, u64),
     /// The hash of anything else.
     Other(u128),
+}
+
+impl Key {
+    /// The number before it, of the same client.
+    pub fn before(&self) -> Option<Self> {
+        match self {
+            Self::Numbered(client, number) => Some(Self::Numbered(client.clone(), number.checked_sub(1)?)),
+            Self::Other(_) => None,
+        }
+    }
 }
 
 impl From<&Request> for Key {
@@ -52,31 +64,72 @@ fn numbered(text: &str) -> Option<(&str, u64)> {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Requests {
     numbered: BTreeMap<Box<str>, Intervals>,
-    /// When each was written.
-    others: HashMap<u128, i64>,
-    /// The same, oldest first. What is not in `others` with this time was taken back, or came again.
-    order: VecDeque<(i64, u128)>,
+    runs: usize,
+    /// Where each was written.
+    others: HashMap<u128, Position>,
+    /// The same, in the log's order. What is not in `others` with this position was taken back, or came again.
+    order: VecDeque<(Position, u128)>,
+    /// What was written up to here every node knows for good. What was written later is not forgotten, however old or many: a log that
+    /// nobody has seen yet may count it too.
+    settled: Position,
 }
 
 impl Requests {
     /// Whether it is counted, as far as it is remembered.
     pub fn contains(&self, key: &Key) -> bool {
         match key {
-            Key::Numbered(client, number) => self
-                .numbered
-                .get(client)
-                .is_some_and(|numbers| numbers.contains(*number)),
+            Key::Numbered(client, number) => self.has(client, *number),
             Key::Other(hash) => self.others.contains_key(hash),
         }
     }
 
-    /// It is counted, by an entry of this time.
-    pub fn insert(&mut self, key: Key, at: i64) {
+    fn has(&self, client: &str, number: u64) -> bool {
+        self.numbered
+            .get(client)
+            .is_some_and(|numbers| numbers.contains(number))
+    }
+
+    /// Whether it is a number, and stands next to none of its client's.
+    pub fn begins_a_run(&self, key: &Key) -> bool {
+        let Key::Numbered(client, number) = key else {
+            return false;
+        };
+        let beside = [number.checked_sub(1), Some(*number), number.checked_add(1)];
+        !beside.into_iter().flatten().any(|number| self.has(client, number))
+    }
+
+    /// How many are remembered that are not numbered.
+    pub fn others(&self) -> usize {
+        self.others.len()
+    }
+
+    /// How many runs of numbers there are.
+    pub fn runs(&self) -> usize {
+        self.runs
+    }
+
+    /// How many that are not numbered may not be forgotten yet.
+    pub fn unsettled(&self) -> usize {
+        self.after(self.settled)
+    }
+
+    /// How many that are not numbered were written after this position.
+    pub fn after(&self, position: Position) -> usize {
+        self.order.len() - self.order.partition_point(|(written, _)| *written <= position)
+    }
+
+    /// It is counted, by the entry at this position.
+    pub fn insert(&mut self, key: Key, position: Position) {
         match key {
-            Key::Numbered(client, number) => self.numbered.entry(client).or_default().insert(number),
+            Key::Numbered(client, number) => {
+                let numbers = self.numbered.entry(client).or_default();
+                self.runs -= numbers.runs();
+                numbers.insert(number);
+                self.runs += numbers.runs();
+            }
             Key::Other(hash) => {
-                self.others.insert(hash, at);
-                self.order.push_back((at, hash));
+                self.others.insert(hash, position);
+                self.order.push_back((position, hash));
             }
         }
     }
@@ -88,7 +141,9 @@ impl Requests {
                 let Some(numbers) = self.numbered.get_mut(client) else {
                     return;
                 };
+                self.runs -= numbers.runs();
                 numbers.remove(*number);
+                self.runs += numbers.runs();
                 if numbers.is_empty() {
                     self.numbered.remove(client);
                 }
@@ -97,17 +152,53 @@ impl Requests {
         }
     }
 
-    /// Forgets what is too old or too many.
-    pub fn forget(&mut self, remember: Remember, now: i64) {
-        let age = i64::try_from(remember.time.as_millis()).unwrap_or(i64::MAX);
-        let oldest = now.saturating_sub(age);
-        while let Some(&(at, hash)) = self.order.front()
-            && (at < oldest || self.order.len() > remember.count)
+    /// Every node knows the log up to here.
+    pub fn settle(&mut self, settled: Position) {
+        self.settled = settled.max(self.settled);
+    }
+
+    /// Forgets what every node knows, if it was known here long ago, or where there are more than `count`.
+    pub fn forget(&mut self, long_ago: Position, count: usize) {
+        while let Some(&(position, hash)) = self.order.front()
+            && position <= self.settled
+            && (position <= long_ago || self.order.len() > count)
         {
             self.order.pop_front();
-            if self.others.get(&hash) == Some(&at) {
+            if self.others.get(&hash) == Some(&position) {
                 self.others.remove(&hash);
             }
+        }
+    }
+
+    /// Takes the place of what was known before of the same log. How far that is settled was found out here, and whoever has told this part
+    /// may have forgotten what is still to be compared (`wanted`) here.
+    pub fn follow<'a>(&mut self, before: &Self, wanted: impl Iterator<Item = &'a Key>) {
+        self.settled = before.settled;
+        for key in wanted {
+            if let Key::Other(hash) = key
+                && let Some(&position) = before.others.get(hash)
+                && !self.others.contains_key(hash)
+            {
+                self.others.insert(*hash, position);
+                let place = self.order.partition_point(|(other, _)| *other < position);
+                self.order.insert(place, (position, *hash));
+            }
+        }
+    }
+
+    /// As they were kept before they had positions: these are somewhere up to `position`.
+    pub(super) fn without_positions(
+        numbered: BTreeMap<Box<str>, Intervals>,
+        order: impl Iterator<Item = u128>,
+        position: Position,
+    ) -> Self {
+        let order: VecDeque<_> = order.map(|hash| (position, hash)).collect();
+        Self {
+            runs: numbered.values().map(Intervals::runs).sum(),
+            numbered,
+            others: order.iter().map(|&(position, hash)| (hash, position)).collect(),
+            order,
+            settled: Position(0),
         }
     }
 
@@ -151,57 +242,85 @@ mod tests {
         assert_ne!(key("a/07"), key("a/7"));
     }
 
+    fn requests(texts: &[&str]) -> Requests {
+        let mut requests = Requests::default();
+        for (text, position) in texts.iter().zip(1..) {
+            requests.insert(key(text), Position(position));
+        }
+        requests
+    }
+
+    fn held(requests: &Requests, texts: &str) -> String {
+        let held = texts.split(' ').filter(|text| requests.contains(&key(text)));
+        held.collect::<Vec<_>>().join(" ")
+    }
+
     #[test]
     fn numbers_are_remembered_for_ever_and_others_for_a_while_and_not_too_many() {
-        let mut requests = Requests::default();
-        let remember = Remember {
-            time: Duration::from_millis(100),
-            count: 2,
-        };
-        for (text, at) in [("a/1", 0), ("x", 0), ("y", 50), ("z", 60)] {
-            requests.insert(key(text), at);
-        }
-        requests.forget(remember, 60);
-        assert_eq!(
-            ["a/1", "x", "y", "z"].map(|text| requests.contains(&key(text))),
-            [true, false, true, true]
-        );
-        requests.forget(remember, 151);
-        assert_eq!(
-            ["a/1", "y", "z"].map(|text| requests.contains(&key(text))),
-            [true, false, true]
-        );
+        let mut requests = requests(&["a/1", "x", "y", "z"]);
+        requests.settle(Position(9));
+        requests.forget(Position(0), 2);
+        assert_eq!(held(&requests, "a/1 x y z"), "a/1 y z");
+        requests.forget(Position(3), 2);
+        assert_eq!(held(&requests, "a/1 x y z"), "a/1 z");
+    }
+
+    #[test]
+    fn what_not_every_node_knows_is_never_forgotten() {
+        let mut requests = requests(&["x", "y", "z"]);
+        requests.settle(Position(1));
+        requests.forget(Position(9), 0);
+        assert_eq!((held(&requests, "x y z").as_str(), requests.unsettled()), ("y z", 2));
+        requests.settle(Position(3));
+        assert_eq!(requests.unsettled(), 0);
     }
 
     #[test]
     fn one_that_was_taken_back_and_came_again_is_remembered_from_then_on() {
-        let mut requests = Requests::default();
-        requests.insert(key("x"), 0);
+        let mut requests = requests(&["x"]);
         requests.remove(&key("x"));
         assert!(!requests.contains(&key("x")));
-        requests.insert(key("x"), 90);
-        requests.forget(
-            Remember {
-                time: Duration::from_millis(100),
-                count: 9,
-            },
-            120,
-        );
+        requests.insert(key("x"), Position(3));
+        requests.settle(Position(3));
+        requests.forget(Position(2), 9);
         assert!(requests.contains(&key("x")));
     }
 
     #[test]
+    fn a_part_that_takes_anothers_place_keeps_what_is_still_wanted() {
+        let before = requests(&["x", "y", "z"]);
+        let mut after = Requests::default();
+        after.insert(key("z"), Position(3));
+        after.settle(Position(3));
+        after.follow(&before, [key("x"), key("z"), key("other")].iter());
+        assert_eq!(held(&after, "x y z other"), "x z");
+        assert_eq!((after.unsettled(), after.order[0].0), (2, Position(1)));
+    }
+
+    #[test]
+    fn runs_of_numbers_are_counted() {
+        let mut requests = requests(&["a/1", "a/2", "b/1", "a/9", "x"]);
+        assert_eq!(requests.runs(), 3);
+        assert!(
+            ["c/1", "a/4", "b/3"]
+                .iter()
+                .all(|text| requests.begins_a_run(&key(text)))
+        );
+        assert!(
+            !["a/1", "a/3", "a/0", "a/8", "y"]
+                .iter()
+                .any(|text| requests.begins_a_run(&key(text)))
+        );
+        requests.remove(&key("a/9"));
+        requests.remove(&key("b/1"));
+        assert_eq!(requests.runs(), 1);
+    }
+
+    #[test]
     fn what_two_logs_both_count_is_found() {
-        let set = |texts: &[&str]| {
-            let mut requests = Requests::default();
-            for text in texts {
-                requests.insert(key(text), 0);
-            }
-            requests
-        };
         let (left, right) = (
-            set(&["a/1", "a/2", "b/1", "x", "y"]),
-            set(&["a/2", "a/3", "c/1", "y", "z"]),
+            requests(&["a/1", "a/2", "b/1", "x", "y"]),
+            requests(&["a/2", "a/3", "c/1", "y", "z"]),
         );
         assert_eq!(left.common(&right), [key("y"), key("a/2")]);
     }

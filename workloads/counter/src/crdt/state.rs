@@ -3,13 +3,15 @@
 use std::{
     collections::{BTreeMap, BTreeSet, HashSet},
     ops::Bound,
+    time::Duration,
 };
 
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Entry, Id, Ordinal, Origin, Position, Request,
+    Entry, Id, Ordinal, Origin, Position, Request, What,
     part::{Gap, Part, mix},
+    past::Past,
     requests::{Key, Remember},
 };
 
@@ -38,8 +40,8 @@ pub struct Total {
 pub struct Learned {
     /// Ids whose totals may be others now.
     pub changed: Vec<Id>,
-    /// Requests of the own log that a lower origin counts as well: the own entries are to be taken back.
-    pub doubled: HashSet<Key>,
+    /// Whether more is to be taken back than before.
+    pub doubled: bool,
 }
 
 /// What a node knows.
@@ -48,13 +50,22 @@ pub struct State {
     own: Origin,
     remember: Remember,
     parts: BTreeMap<Origin, Part>,
+    /// Requests of the own log that a lower origin counts as well, until their entries are taken back.
+    doubled: HashSet<Key>,
+    past: Past,
 }
 
 impl State {
     /// Nothing is known yet.
     pub fn new(own: Origin, remember: Remember) -> Self {
         let parts = BTreeMap::from([(own, Part::default())]);
-        Self { own, remember, parts }
+        Self {
+            own,
+            remember,
+            parts,
+            doubled: HashSet::new(),
+            past: Past::default(),
+        }
     }
 
     /// Takes in a part from this node's own snapshot, before anything else.
@@ -70,6 +81,22 @@ impl State {
     /// A part.
     pub fn part(&self, origin: Origin) -> Option<&Part> {
         self.parts.get(&origin)
+    }
+
+    /// How requests are remembered.
+    pub fn remember(&self) -> Remember {
+        self.remember
+    }
+
+    /// Of the own log's requests, how many that are not numbered may not be forgotten, and the runs of those that are.
+    pub fn held(&self) -> (usize, usize) {
+        let own = self.part(self.own).map(|part| &part.requests);
+        own.map_or((0, 0), |requests| (requests.unsettled(), requests.runs()))
+    }
+
+    /// Whether the own log would have a run of numbers more.
+    pub fn begins_a_run(&self, key: &Key) -> bool {
+        self.part(self.own).is_none_or(|part| part.requests.begins_a_run(key))
     }
 
     /// Up to where an origin's log is known; 0 if it is not.
@@ -101,6 +128,17 @@ impl State {
         self.parts.values().map(Part::ids).max().unwrap_or_default()
     }
 
+    /// How much there is to write down: ids and requests that are not numbered, of all parts.
+    pub fn size(&self) -> usize {
+        self.parts.values().map(Part::size).sum()
+    }
+
+    /// How many requests that are not numbered were written after these positions.
+    pub fn requests_after(&self, position: impl Fn(Origin) -> Position) -> usize {
+        let after = |(origin, part): (&Origin, &Part)| part.requests.after(position(*origin));
+        self.parts.iter().map(after).sum()
+    }
+
     /// Whether the id was ever liked.
     pub fn knows(&self, id: &Id) -> bool {
         self.parts.values().any(|part| part.sums.contains_key(id))
@@ -128,7 +166,14 @@ impl State {
             match part.apply(entry) {
                 Ok(request) => {
                     learned.changed.push(entry.id().clone());
-                    learned.doubled.extend(request.filter(|key| self.doubles(origin, key)));
+                    if let Some(key) = request.filter(|key| self.doubles(origin, key)) {
+                        learned.doubled |= self.doubled.insert(key);
+                    }
+                    if let What::Void(void) = &entry.what
+                        && origin == self.own
+                    {
+                        self.doubled.remove(&Key::from(&void.request));
+                    }
                 }
                 Err(gap) => {
                     result = Err(gap);
@@ -136,8 +181,6 @@ impl State {
                 }
             }
         }
-        let now = part.at();
-        part.requests.forget(self.remember, now);
         if origin == self.own || part.position() > Position(0) {
             self.parts.insert(origin, part);
         }
@@ -156,7 +199,7 @@ impl State {
 
     /// Takes in a whole part. It replaces the one that is known where it says more, or where its own node tells it (`first_hand`) and the
     /// digests differ though the positions are the same, which only a fault can bring about. The own part is never replaced.
-    pub fn merge(&mut self, origin: Origin, part: Part, first_hand: bool) -> Learned {
+    pub fn merge(&mut self, origin: Origin, mut part: Part, first_hand: bool) -> Learned {
         let differs =
             |known: &Part| first_hand && part.position() == known.position() && part.digest() != known.digest();
         let better = |known: &Part| part.position() > known.position() || differs(known);
@@ -167,25 +210,53 @@ impl State {
         let ids = part.sums.iter().filter(|(id, sums)| known.sums.get(*id) != Some(sums));
         let gone = known.sums.keys().filter(|id| !part.sums.contains_key(*id));
         let changed = ids.map(|(id, _)| id).chain(gone).cloned().collect();
+        // One that its own node has taken back meanwhile may come along: then a lower one yet counts it, and here it is taken back rightly.
+        part.requests.follow(&known.requests, self.doubled.iter());
         self.parts.insert(origin, part);
-        let doubled = if origin < self.own {
-            self.doubled_with(origin)
-        } else {
-            HashSet::new()
-        };
-        Learned { changed, doubled }
+        let before = self.doubled.len();
+        self.find_doubled_with(origin);
+        Learned {
+            changed,
+            doubled: self.doubled.len() > before,
+        }
     }
 
-    /// Every request of the own log that a lower origin counts as well: what is left to do when a node starts.
-    pub fn doubled(&self) -> HashSet<Key> {
-        let lower = self.parts.range(..self.own);
-        lower.flat_map(|(&origin, _)| self.doubled_with(origin)).collect()
+    /// Finds what is still to be taken back when a node starts.
+    pub fn find_doubled(&mut self) {
+        for origin in self.parts.keys().copied().collect::<Vec<_>>() {
+            self.find_doubled_with(origin);
+        }
     }
 
-    fn doubled_with(&self, origin: Origin) -> HashSet<Key> {
-        match (self.part(self.own), self.part(origin)) {
-            (Some(own), Some(other)) => own.requests.common(&other.requests).into_iter().collect(),
-            _ => HashSet::new(),
+    fn find_doubled_with(&mut self, origin: Origin) {
+        if let (Some(own), Some(other)) = (self.parts.get(&self.own), self.parts.get(&origin))
+            && origin < self.own
+        {
+            self.doubled.extend(own.requests.common(&other.requests));
+        }
+    }
+
+    /// Every request of the own log that a lower origin counts as well, and that is not taken back yet.
+    pub fn doubled(&self) -> &HashSet<Key> {
+        &self.doubled
+    }
+
+    /// These have no entry in the own log that could be taken back.
+    pub fn give_up(&mut self, missing: &HashSet<Key>) {
+        self.doubled.retain(|key| !missing.contains(key));
+    }
+
+    /// Forgets requests that are not numbered. `now` is a clock that only goes forward, and `settled` tells up to where every node knows a
+    /// log for good. While something is to be taken back nothing is forgotten: after a crash it is found again by what both logs count.
+    pub fn forget(&mut self, now: Duration, settled: impl Fn(Origin) -> Position) {
+        let known = self.parts.iter().map(|(&origin, part)| (origin, part.position()));
+        let long_ago = self.past.note(now, self.remember.time, known);
+        for (origin, part) in &mut self.parts {
+            part.requests.settle(settled(*origin));
+            if self.doubled.is_empty() {
+                let long_ago = long_ago.and_then(|known| known.get(origin)).copied();
+                part.requests.forget(long_ago.unwrap_or_default(), self.remember.count);
+            }
         }
     }
 

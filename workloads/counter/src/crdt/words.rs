@@ -191,7 +191,8 @@ text! {
 pub struct Entry {
     /// Its place; the log has no gaps.
     pub position: Position,
-    /// When it was written by the node's clock, in milliseconds since the Unix epoch; never less than that of the entry before it.
+    /// When it was written by the node's clock, in milliseconds since the Unix epoch. A clock that was set back
+    /// shows: nothing but windows of time depends on it.
     pub at: i64,
     /// What it says.
     pub what: What,

@@ -36,8 +36,8 @@ pub struct Assignments {
 
 impl Assignments {
     /// Where a client goes: where it was sent before while that node lives, else to the live node with the fewest clients, those underway
-    /// included; among these to the one with the fewest likes. A node that the client cannot reach is left out if there is another. None
-    /// while no node lives.
+    /// included; among these to the one with the fewest likes. A node that the client cannot reach is left out if there is another, and one
+    /// that is leaving always. None while no node lives.
     pub fn assign(&mut self, term: u64, who: &Who, members: &[Member], now: Duration) -> Option<Ordinal> {
         if term != self.term {
             *self = Self {
@@ -48,14 +48,14 @@ impl Assignments {
         while self.underway.front().is_some_and(|(at, _)| *at + UNDERWAY <= now) {
             self.underway.pop_front();
         }
-        let alive = |member: &&Member| member.alive();
+        let takes = |member: &&Member| member.takes_clients();
         let except = who
             .except
-            .filter(|except| members.iter().filter(alive).any(|member| member.ordinal != *except));
+            .filter(|except| members.iter().filter(takes).any(|member| member.ordinal != *except));
         let live = || {
             members
                 .iter()
-                .filter(alive)
+                .filter(takes)
                 .filter(|member| Some(member.ordinal) != except)
         };
         let client = who.client.as_str();
@@ -91,6 +91,7 @@ mod tests {
         Member {
             ordinal: Ordinal(ordinal),
             heartbeat: Some(Heartbeat {
+                clients: format!("node-{ordinal}:5002"),
                 load: Load {
                     clients,
                     likes_per_second,
@@ -176,6 +177,10 @@ mod tests {
         assert_eq!(assignments.assign(1, &ann, &members, NOW), Some(Ordinal(0)));
         ann.except = Some(Ordinal(0));
         assert_eq!(assignments.assign(1, &ann, &members, NOW), Some(Ordinal(1)));
+        let mut leaving = member(0, 0, 0);
+        leaving.heartbeat.as_mut().unwrap().clients.clear();
+        let left = [leaving, member(1, 5, 0)];
+        assert_eq!(assignments.assign(2, &who("bob"), &left, NOW), Some(Ordinal(1)));
         ann.except = Some(Ordinal(1));
         assert_eq!(
             assignments.assign(1, &ann, &[dead(0), member(1, 5, 0)], NOW),

@@ -68,7 +68,7 @@ pub struct Assignment {
 pub struct NodeEntry {
     /// Which.
     pub node: Ordinal,
-    /// Where it serves clients; absent until it was heard.
+    /// Where it serves clients; absent until it was heard, and when it is leaving.
     pub address: Option<String>,
     /// Whether it was heard within the last 1.5 s.
     pub alive: bool,
@@ -176,7 +176,10 @@ impl Leader {
                 .as_ref()
                 .map(|heartbeat| heartbeat.load)
                 .unwrap_or_default(),
-            address: member.heartbeat.map(|heartbeat| heartbeat.clients),
+            address: member
+                .heartbeat
+                .map(|heartbeat| heartbeat.clients)
+                .filter(|clients| !clients.is_empty()),
         };
         (members.into_iter().map(entry).collect(), term)
     }

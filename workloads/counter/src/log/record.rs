@@ -26,13 +26,22 @@ pub enum Found {
 
 /// Entries cannot be encoded, which no input brings about.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot encode entries: {0}")]
-pub struct Unencodable(#[from] postcard::Error);
+pub enum Unencodable {
+    /// Not at all.
+    #[error("cannot encode entries: {0}")]
+    Entries(#[from] postcard::Error),
+    /// It would not be read again.
+    #[error("a group has {0} bytes, and a record has {MAX_PAYLOAD} at most")]
+    Size(usize),
+}
 
 /// As bytes, after what is in `out` already.
 pub fn encode(entries: &[Entry], out: &mut Vec<u8>) -> Result<(), Unencodable> {
     let payload = postcard::to_allocvec(entries)?;
-    let length = u32::try_from(payload.len()).map_err(|_| postcard::Error::SerializeBufferFull)?;
+    let length = u32::try_from(payload.len())
+        .ok()
+        .filter(|_| payload.len() <= MAX_PAYLOAD);
+    let length = length.ok_or(Unencodable::Size(payload.len()))?;
     out.extend(MAGIC);
     out.extend(length.to_le_bytes());
     out.extend(checksum(length, &payload).to_le_bytes());

@@ -7,9 +7,11 @@
 use std::{fs, io, path::Path};
 
 use super::segment::{self, REMEDY};
-use crate::crdt::{Origin, Part};
+use crate::crdt::{FirstFormat, Origin, Part};
 
-const MAGIC: [u8; 8] = *b"SCPARTS1";
+const MAGIC: [u8; 8] = *b"SCPARTS2";
+/// With requests by time: read, and written no more.
+const FIRST_MAGIC: [u8; 8] = *b"SCPARTS1";
 const NAME: &str = "snapshot";
 
 /// Why there is no reading it.
@@ -34,6 +36,11 @@ pub fn encode(origin: Origin, part: &Part) -> Result<Vec<u8>, Error> {
 /// What [`encode`] has made. Whether the part is sound is left to who takes it in.
 pub fn decode(bytes: &[u8]) -> Result<(Origin, Part), postcard::Error> {
     postcard::from_bytes(bytes)
+}
+
+fn decode_first(bytes: &[u8]) -> Result<(Origin, Part), postcard::Error> {
+    let (origin, part) = postcard::from_bytes::<(Origin, FirstFormat)>(bytes)?;
+    Ok((origin, Part::of_the_first_format(part)))
 }
 
 /// Replaces the snapshot by these parts; the old one stays if that fails.
@@ -61,7 +68,12 @@ pub fn read(folder: &Path) -> Result<Vec<(Origin, Part)>, Error> {
 }
 
 fn parse(content: &[u8]) -> Option<Vec<(Origin, Part)>> {
-    let rest = content.strip_prefix(&MAGIC)?;
+    let (magic, rest) = content.split_first_chunk::<8>()?;
+    let decode = match *magic {
+        MAGIC => decode,
+        FIRST_MAGIC => decode_first,
+        _ => return None,
+    };
     let (crc, mut rest) = rest.split_first_chunk::<4>()?;
     if u32::from_le_bytes(*crc) != crc32c::crc32c(rest) {
         return None;

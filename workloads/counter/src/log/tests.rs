@@ -3,6 +3,7 @@
 mod folder;
 
 use std::{
+    collections::BTreeMap,
     fs::{self, OpenOptions},
     os::unix::fs::FileExt,
 };
@@ -10,7 +11,7 @@ use std::{
 use proptest::prelude::*;
 
 use super::*;
-use crate::crdt::{Incarnation, Ordinal, Origin, Position};
+use crate::crdt::{Add, Entry, Group, Incarnation, Key, Ordinal, Origin, Position, What};
 use folder::{Folder, filled, open_at, write};
 
 #[test]
@@ -154,6 +155,73 @@ fn a_damaged_snapshot_and_a_missing_segment_are_refused() {
             "byte {offset}"
         );
     }
+}
+
+#[test]
+fn a_snapshot_of_the_first_format_is_read() {
+    let folder = Folder::new();
+    let (state, writer, log) = open_at(&folder.0).unwrap();
+    drop((writer, log));
+    let named = |request: &str| Add {
+        id: "tea".parse().unwrap(),
+        by: "b".parse().unwrap(),
+        n: 1,
+        request: Some(request.parse().unwrap()),
+    };
+    let mut before = state.clone();
+    let mut group = Group::after(&state, 5);
+    for request in ["a/1", "a/2", "text"] {
+        group.like(&state, named(request));
+    }
+    let peer = Origin {
+        ordinal: Ordinal(1),
+        incarnation: Incarnation(3),
+    };
+    before.apply(peer, group.entries()).1.unwrap();
+    let Key::Other(hash) = Key::from(&"text".parse().unwrap()) else {
+        panic!("no hash")
+    };
+    let numbered = BTreeMap::from([("a", BTreeMap::from([(1_u64, 2_u64)]))]);
+    let requests = (numbered, BTreeMap::from([(hash, 5_i64)]), vec![(5_i64, hash)]);
+    let sums = BTreeMap::from([("tea", (3_u64, 0_u64))]);
+    let part = (3_u64, 5_i64, sums, requests, before.part(peer).unwrap().digest());
+    let part = postcard::to_allocvec(&(peer, part)).unwrap();
+    let mut content = b"SCPARTS1".to_vec();
+    let parts = [&(part.len() as u64).to_le_bytes()[..], &part].concat();
+    content.extend(crc32c::crc32c(&parts).to_le_bytes());
+    content.extend(parts);
+    fs::write(folder.0.join("snapshot"), content).unwrap();
+    let (state, writer, log) = open_at(&folder.0).unwrap();
+    assert_eq!((state.digest(), state.position(peer)), (before.digest(), Position(3)));
+    for request in ["a/1", "a/2", "text"] {
+        assert_eq!(state.counted(&request.parse().unwrap()), Some(peer), "{request}");
+    }
+    snapshot::write(&folder.0, &[snapshot::encode(peer, state.part(peer).unwrap()).unwrap()]).unwrap();
+    drop((writer, log));
+    assert_eq!(open_at(&folder.0).unwrap().0.part(peer), state.part(peer));
+}
+
+#[test]
+fn a_group_that_would_not_be_read_again_is_not_written() {
+    let (folder, before) = filled(&[1]);
+    let (_, mut writer, log) = open_at(&folder.0).unwrap();
+    let add = Add {
+        id: "i".repeat(256).parse().unwrap(),
+        by: "b".repeat(128).parse().unwrap(),
+        n: 1000,
+        request: Some("r".repeat(128).parse().unwrap()),
+    };
+    let entry = |position| Entry {
+        position: Position(position),
+        at: 0,
+        what: What::Add(add.clone()),
+    };
+    let entries: Vec<_> = (2..140_000).map(entry).collect();
+    let error = writer.append(&entries).unwrap_err();
+    assert!(matches!(error, AppendError::Unencodable(_)), "{error}");
+    writer.append(&entries[..1]).unwrap();
+    drop((writer, log));
+    assert_eq!(open_at(&folder.0).unwrap().0.position(before.own()), Position(2));
 }
 
 #[test]

@@ -13,6 +13,9 @@ pub enum AppendError {
     /// It is certain that it is not, and nothing else has suffered.
     #[error("the volume is full: {0}")]
     Full(io::Error),
+    /// It was not written at all.
+    #[error(transparent)]
+    Unencodable(#[from] record::Unencodable),
     /// It may be or may not, and nothing the kernel says of the file can be believed from now on: the process has to start anew and read
     /// what is really there.
     #[error("the log cannot be written: {0}; check the volume")]
@@ -42,7 +45,7 @@ impl Writer {
     /// Brings a group to disk. It begins after the last; readers see it only after [`Writer::tell`].
     pub fn append(&mut self, entries: &[Entry]) -> Result<(), AppendError> {
         self.buffer.clear();
-        record::encode(entries, &mut self.buffer).map_err(|error| AppendError::Full(io::Error::other(error)))?;
+        record::encode(entries, &mut self.buffer)?;
         let before = self.length();
         if let Err(error) = self.file.write_all_at(&self.buffer, before) {
             // Giving back what was taken needs no space. After that the file is as it was.

@@ -119,9 +119,11 @@ async fn connection(node: &Node, peers: &BTreeMap<Ordinal, Arc<Peer>>, stream: T
     };
     let _held = peer.link.held();
     let mut stream = stream;
+    let (kept, known) = node.word();
     let welcome = Answer::Welcome {
         origin: node.origin(),
-        known: node.state().summaries(),
+        kept,
+        known,
     };
     wire::write(stream.get_mut(), &welcome).await?;
     tokio::select! {
@@ -143,7 +145,8 @@ async fn listen(node: &Node, peer: Origin, stream: &mut BufReader<TcpStream>) ->
             }
             Some(Tell::Heartbeat(heartbeat)) => {
                 let vote = node.members().heard(peer.ordinal, heartbeat, Instant::now());
-                let known = Answer::Known(node.state().summaries(), vote);
+                let (kept, known) = node.word();
+                let known = Answer::Known { kept, known, vote };
                 let told = wire::write(stream.get_mut(), &known);
                 time::timeout(SILENCE, told).await.map_err(|_| Error::Silent)??;
             }

@@ -83,8 +83,8 @@ impl Peer {
         *self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn said(&self, node: &Node, peer: Origin, theirs: &[Summary]) {
-        node.said(peer, theirs);
+    fn said(&self, node: &Node, peer: Origin, kept: &[(Origin, Position)], theirs: &[Summary]) {
+        node.said(peer, kept, theirs);
         let position = position(theirs, node.origin());
         let before = self
             .known
@@ -139,15 +139,15 @@ async fn session(node: &Node, peer: &Peer) -> Result<(), Error> {
         },
     )
     .await?;
-    let (them, known) = match answer(&mut stream).await? {
-        Answer::Welcome { origin, known } => (origin, known),
+    let (them, kept, known) = match answer(&mut stream).await? {
+        Answer::Welcome { origin, kept, known } => (origin, kept, known),
         Answer::Refused(reason) => return Err(Error::Refused(reason)),
-        Answer::Known(..) => return Err(Error::Closed),
+        Answer::Known { .. } => return Err(Error::Closed),
     };
     if them.ordinal != peer.address.ordinal {
         return Err(Error::Other(them.ordinal));
     }
-    peer.said(node, them, &known);
+    peer.said(node, them, &kept, &known);
     tracing::info!(peer = %them, knows = %position(&known, origin), "connected to a peer");
     let theirs = Mutex::new(known);
     let (input, mut output) = stream.split();
@@ -155,9 +155,9 @@ async fn session(node: &Node, peer: &Peer) -> Result<(), Error> {
     let hearing = async {
         loop {
             match answer(&mut input).await? {
-                Answer::Known(known, vote) => {
+                Answer::Known { kept, known, vote } => {
                     node.members().voted(them.ordinal, vote);
-                    peer.said(node, them, &known);
+                    peer.said(node, them, &kept, &known);
                     *theirs.lock().unwrap_or_else(PoisonError::into_inner) = known;
                 }
                 Answer::Refused(reason) => return Err(Error::Refused(reason)),

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, VecDeque};
 use crate::crdt::{Origin, Position, Summary};
 
 /// For so many heartbeats it is left to a part's own node to tell it.
-const PATIENCE: usize = 4;
+pub const PATIENCE: usize = 4;
 
 /// What was seen at the last heartbeats of one connection.
 #[derive(Debug, Default)]

@@ -37,7 +37,7 @@ pub struct Claim {
 /// What a node tells of itself with every heartbeat.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Heartbeat {
-    /// Where clients reach it: `host:5002`.
+    /// Where clients reach it: `host:5002`; empty when it takes no more.
     pub clients: String,
     /// Where its leader API is: `host:5001`.
     pub leader_api: String,
@@ -47,7 +47,7 @@ pub struct Heartbeat {
     pub claim: Option<Claim>,
     /// The highest term it knows of.
     pub term: u64,
-    /// Whom it hears itself.
+    /// Whom it hears itself; nobody when it is leaving, so that nobody waits for it to stand.
     pub hears: Vec<Ordinal>,
     /// When it was made, in milliseconds of its own node's clock; comes back in a [`Vote`].
     pub stamp: u64,
@@ -81,6 +81,12 @@ impl Member {
     /// Whether it was heard within [`DEAD_AFTER`].
     pub fn alive(&self) -> bool {
         self.silent.is_some_and(|silent| silent < DEAD_AFTER)
+    }
+
+    /// Whether it lives and takes clients.
+    pub fn takes_clients(&self) -> bool {
+        let leaves = |heartbeat: &Heartbeat| heartbeat.clients.is_empty();
+        self.alive() && !self.heartbeat.as_ref().is_none_or(leaves)
     }
 
     /// Whom it takes for the leader, as it said last.
@@ -159,6 +165,12 @@ impl Members {
         ends
     }
 
+    /// From now on this node tells that it takes no more clients.
+    pub fn leave(&self) {
+        self.edit(|own| own.clients.clear());
+        self.hurry();
+    }
+
     /// From now on this node tells this load.
     pub fn load(&self, load: Load) {
         self.edit(|own| own.load = load);
@@ -211,10 +223,13 @@ impl Members {
     /// What this node tells now; `stamp` is its clock before.
     pub fn heartbeat(&self, now: Instant, stamp: Duration) -> Heartbeat {
         let known = self.known();
-        let alive = |member: &Member| member.alive();
-        let hears = self.seen(&known, now).into_iter().filter(alive);
-        let hears = hears.map(|member| member.ordinal).collect();
         let own = known.get(&self.own).and_then(|own| own.heard.as_ref());
+        let stays = own.is_some_and(|(heartbeat, _)| !heartbeat.clients.is_empty());
+        let hears = self
+            .seen(&known, now)
+            .into_iter()
+            .filter(|member| stays && member.alive());
+        let hears = hears.map(|member| member.ordinal).collect();
         let stamp = u64::try_from(stamp.as_millis()).unwrap_or(u64::MAX);
         own.map(|(heartbeat, _)| Heartbeat {
             hears,
@@ -256,8 +271,32 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_node_that_leaves_lives_and_takes_no_clients_and_stands_for_nothing() {
+        let now = Instant::now();
+        let heartbeat = Heartbeat {
+            clients: "a:5002".to_owned(),
+            ..Heartbeat::default()
+        };
+        let members = Members::new(Ordinal(0), (0..2).map(Ordinal), heartbeat.clone());
+        members.heard(Ordinal(1), heartbeat, now);
+        let takes = || members.all(now).iter().map(Member::takes_clients).collect::<Vec<_>>();
+        assert_eq!(takes(), [true, true]);
+        members.leave();
+        assert_eq!(takes(), [false, true]);
+        let told = members.heartbeat(now, Duration::ZERO);
+        assert_eq!((told.clients.as_str(), told.hears), ("", vec![]));
+        members.heard(Ordinal(1), members.heartbeat(now, Duration::ZERO), now);
+        assert_eq!(takes(), [false, false]);
+        assert!(members.all(now).iter().all(Member::alive));
+    }
+
+    #[test]
     fn a_peer_is_alive_while_it_is_heard_and_this_node_always() {
-        let members = Members::new(Ordinal(1), (0..3).map(Ordinal), Heartbeat::default());
+        let heartbeat = Heartbeat {
+            clients: "a:5002".to_owned(),
+            ..Heartbeat::default()
+        };
+        let members = Members::new(Ordinal(1), (0..3).map(Ordinal), heartbeat);
         let now = Instant::now();
         members.heard(Ordinal(0), Heartbeat::default(), now);
         members.heard(Ordinal(7), Heartbeat::default(), now);

@@ -6,7 +6,7 @@
 
 mod accept;
 mod dial;
-mod entropy;
+pub(crate) mod entropy;
 mod link;
 pub mod members;
 mod wire;

@@ -7,10 +7,10 @@ use synccluster_protocol::ClusterName;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 use super::members::{Heartbeat, Vote};
-use crate::crdt::{Entry, Origin, Summary};
+use crate::crdt::{Entry, Origin, Position, Summary};
 
 /// Spoken by both ends, or they do not speak.
-pub const VERSION: u32 = 2;
+pub const VERSION: u32 = 3;
 /// The largest frame: a whole part of a million ids has less.
 const LIMIT: u32 = 512 << 20;
 /// Bytes read at once, so that a length alone takes no memory.
@@ -43,11 +43,20 @@ pub enum Answer {
     Welcome {
         /// Who it is.
         origin: Origin,
+        /// What of the others' logs is on its disk.
+        kept: Vec<(Origin, Position)>,
         /// What it knows.
         known: Vec<Summary>,
     },
-    /// What it knows now, and whether it takes the one who asks for the leader. The answer to a heartbeat.
-    Known(Vec<Summary>, Option<Vote>),
+    /// How it is. The answer to a heartbeat.
+    Known {
+        /// What of the others' logs is on its disk now.
+        kept: Vec<(Origin, Position)>,
+        /// What it knows now.
+        known: Vec<Summary>,
+        /// Whether it takes the one who asks for the leader.
+        vote: Option<Vote>,
+    },
     /// Why it does not speak.
     Refused(String),
 }

@@ -3,27 +3,29 @@
 use std::{
     collections::HashSet,
     mem,
-    sync::{Arc, PoisonError, atomic::Ordering},
-    time::Duration,
+    sync::{Arc, atomic::Ordering},
+    time::{Duration, Instant},
 };
 
 use synccluster_runtime::health::Pulse;
 use tokio::{task::spawn_blocking, time};
 use tokio_util::sync::CancellationToken;
 
-use super::{Node, order::Order};
+use super::{Node, order::Order, writer::GROUP};
 use crate::{
-    crdt::{Key, Position, Search, Summary},
-    log::{self, Missing, snapshot},
+    crdt::{Key, Position, Search, Summary, Void},
+    log::{self, Missing, OwnLog, snapshot},
     mesh::members::Load,
 };
 
 /// How often load is measured.
 const TICK: Duration = Duration::from_secs(1);
-/// How often a snapshot is written while something changes.
+/// How often a snapshot is written while something changes, in ticks.
 const SNAPSHOT_EVERY: u32 = 30;
-/// How long a node that stops waits for its writer.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// The same where it is worth while earlier: peers keep what is not in it, and may be full of it.
+const SNAPSHOT_EARLY: u32 = 5;
+/// Entries for which it is worth while at least.
+const WORTH: u64 = 100;
 
 /// Why something was not taken back, or a snapshot not written.
 #[derive(Debug, thiserror::Error)]
@@ -35,11 +37,12 @@ enum Error {
 }
 
 impl Node {
-    /// Keeps the node until `stop`; then what waits is written, and a last snapshot.
+    /// Keeps the node until `stop`, which comes when it has left; then a last snapshot is written.
     pub async fn keep(self: Arc<Self>, pulse: Arc<Pulse>, stop: CancellationToken) {
         let mut tick = time::interval(TICK);
         tick.set_missed_tick_behavior(time::MissedTickBehavior::Delay);
-        let (mut ticks, mut last, mut written) = (0, self.acknowledged.load(Ordering::Relaxed), Vec::new());
+        let (mut ticks, mut last, mut written) = (0_u32, self.acknowledged.load(Ordering::Relaxed), Vec::new());
+        let began = Instant::now();
         loop {
             tokio::select! {
                 () = stop.cancelled() => break,
@@ -50,17 +53,39 @@ impl Node {
                     let now = self.acknowledged.load(Ordering::Relaxed);
                     let likes_per_second = u32::try_from(now.saturating_sub(mem::replace(&mut last, now))).unwrap_or(u32::MAX);
                     self.members.load(Load { clients: self.clients(), likes_per_second });
-                    if ticks % SNAPSHOT_EVERY == 0 || self.log.could_truncate(self.stable_position()) {
+                    let is_due = ticks.is_multiple_of(SNAPSHOT_EVERY)
+                        || ticks.is_multiple_of(SNAPSHOT_EARLY) && self.is_worth_a_snapshot(&written)
+                        || self.log.could_truncate(self.stable_position());
+                    if is_due {
                         self.snapshot_and_truncate(&mut written).await;
+                    }
+                    self.forget(began.elapsed());
+                    if ticks.is_multiple_of(SNAPSHOT_EARLY) && !self.state().doubled().is_empty() {
+                        // They could not be written: the volume was full.
+                        self.doubles.notify_one();
                     }
                 }
             }
         }
-        // Everything that was ordered before is written first; the writer answers the rest that it stops.
-        if self.orders.send(Order::Stop).await.is_ok() {
-            let _ = time::timeout(PATIENCE, self.orders.closed()).await;
-        }
         self.snapshot_and_truncate(&mut written).await;
+    }
+
+    fn forget(&self, now: Duration) {
+        let mut state = self.state();
+        let stable = self.stable();
+        state.forget(now, |origin| stable.settled(origin));
+    }
+
+    /// Whether much was learnt for what a snapshot has to write, or so much that peers may soon have no room for what is not in it.
+    fn is_worth_a_snapshot(&self, written: &[Summary]) -> bool {
+        let state = self.state();
+        let before = |origin| {
+            let before = written.iter().find(|summary| summary.origin == origin);
+            before.map(|before| before.position).unwrap_or_default()
+        };
+        let grown = |summary: &Summary| summary.position.0.saturating_sub(before(summary.origin).0);
+        let grown: u64 = state.summaries().iter().map(grown).sum();
+        grown >= WORTH.max(state.size() as u64) || state.requests_after(before) > self.settings.remember.count / 4
     }
 
     async fn snapshot_and_truncate(self: &Arc<Self>, written: &mut Vec<Summary>) {
@@ -70,7 +95,12 @@ impl Node {
         if summaries != *written {
             let node = Arc::clone(self);
             match spawn_blocking(move || node.snapshot()).await {
-                Ok(Ok(())) => *written = summaries,
+                Ok(Ok(())) => {
+                    // Whether the writer lives does not matter here.
+                    let kept = super::others(self.origin(), &summaries);
+                    let _ = self.orders.send(Order::Kept(kept)).await;
+                    *written = summaries;
+                }
                 Ok(Err(error)) => return tracing::warn!(%error, "no snapshot; the log stays as long as it is"),
                 Err(_) => return,
             }
@@ -93,21 +123,23 @@ impl Node {
     }
 
     async fn take_back(self: &Arc<Self>) {
-        let doubled = mem::take(&mut *self.doubled.lock().unwrap_or_else(PoisonError::into_inner));
-        if doubled.is_empty() {
+        let (wanted, position) = {
+            let state = self.state();
+            (state.doubled().clone(), state.position(self.origin()))
+        };
+        // What was counted just now is told a moment later.
+        if wanted.is_empty() || self.log.end().wait_for(|end| *end >= position).await.is_err() {
             return;
         }
-        let (node, wanted) = (Arc::clone(self), doubled.clone());
+        let node = Arc::clone(self);
         match spawn_blocking(move || node.find(wanted)).await {
-            Ok(Ok(order)) => {
-                let _ = self.orders.send(order).await;
+            Ok(Ok(voids)) => {
+                for voids in voids.chunks(GROUP) {
+                    let _ = self.orders.send(Order::TakeBack(voids.to_vec())).await;
+                }
             }
             Ok(Err(error)) => {
                 tracing::warn!(%error, "what was counted twice is not taken back yet; it is tried again");
-                self.doubled
-                    .lock()
-                    .unwrap_or_else(PoisonError::into_inner)
-                    .extend(doubled);
                 time::sleep(TICK).await;
                 self.doubles.notify_one();
             }
@@ -117,7 +149,7 @@ impl Node {
 
     /// The entries that count these requests. What the others count is put on the own disk first: if both the other's disk and this
     /// process were lost after the entry was taken back, the request would count nowhere.
-    fn find(&self, wanted: HashSet<Key>) -> Result<Order, Error> {
+    fn find(&self, wanted: HashSet<Key>) -> Result<Vec<Void>, Error> {
         self.snapshot()?;
         let requests = wanted.len();
         let mut search = Search::new(wanted);
@@ -126,9 +158,10 @@ impl Node {
         tracing::info!(
             requests,
             taken_back = voids.len(),
-            missing,
+            missing = missing.len(),
             "requests that another node counts too are taken back here"
         );
-        Ok(Order::TakeBack(voids))
+        self.state().give_up(&missing);
+        Ok(voids)
     }
 }

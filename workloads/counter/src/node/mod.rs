@@ -1,24 +1,22 @@
 //! A node: what it knows, what it is asked, what it tells. `writer` is the one way into its own log; `mesh` brings what peers say.
 
 mod keep;
+mod leave;
 mod order;
-mod stable;
+pub(crate) mod stable;
 mod start;
 mod writer;
 
-use std::{
-    collections::HashSet,
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU32, AtomicU64, Ordering},
-    },
+use std::sync::{
+    Arc, Mutex, MutexGuard, PoisonError,
+    atomic::{AtomicU32, AtomicU64, Ordering},
 };
 
 use synccluster_protocol::ClusterName;
 use tokio::sync::{Notify, broadcast, mpsc, watch};
 
 use crate::{
-    crdt::{Add, Entry, Gap, Id, Key, Learned, Origin, Part, Position, State, Summary},
+    crdt::{Add, Entry, Full, Gap, Id, Learned, Origin, Part, Position, State, Summary},
     log::{Log, OwnLog},
     mesh::members::Members,
 };
@@ -37,8 +35,8 @@ pub struct Node {
     changes: broadcast::Sender<Arc<[Id]>>,
     members: Members,
     stable: Mutex<Stable>,
-    /// Requests of the own log that are counted elsewhere too, and not yet taken back.
-    doubled: Mutex<HashSet<Key>>,
+    /// What of the others' logs is on disk.
+    kept: Mutex<Vec<(Origin, Position)>>,
     doubles: Notify,
     trouble: watch::Sender<Option<String>>,
     failure: watch::Sender<Option<String>>,
@@ -119,8 +117,15 @@ impl Node {
         self.learned(learned);
     }
 
-    /// A peer says what it knows.
-    pub fn said(&self, peer: Origin, theirs: &[Summary]) {
+    /// What peers are told: what of the others' logs is on disk here, and what is known. In this order: where the own log ends must be seen
+    /// after what it was written with.
+    pub fn word(&self) -> (Vec<(Origin, Position)>, Vec<Summary>) {
+        let kept = self.kept().clone();
+        (kept, self.state().summaries())
+    }
+
+    /// A peer says what it knows, and what of it is on its disk.
+    pub fn said(&self, peer: Origin, kept: &[(Origin, Position)], theirs: &[Summary]) {
         let position = |origin| {
             let summary = theirs.iter().find(|summary| summary.origin == origin);
             summary.map(|summary| summary.position).unwrap_or_default()
@@ -135,7 +140,9 @@ impl Node {
         }
         let state = self.state();
         self.stable()
-            .said(knows, (peer, position(peer)), |origin| state.position(origin));
+            .said(peer, kept.iter().copied(), position(peer), |origin| {
+                state.position(origin)
+            });
     }
 
     /// Up to where nobody needs its log.
@@ -168,10 +175,12 @@ impl Node {
         self.stable.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn kept(&self) -> MutexGuard<'_, Vec<(Origin, Position)>> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn learned(&self, learned: Learned) {
-        if !learned.doubled.is_empty() {
-            let mut doubled = self.doubled.lock().unwrap_or_else(PoisonError::into_inner);
-            doubled.extend(learned.doubled);
+        if learned.doubled {
             self.doubles.notify_one();
         }
         if !learned.changed.is_empty() {
@@ -199,6 +208,18 @@ impl Node {
             let behind = stable.behind();
             Refused::LogFull { bytes, behind }
         })
+    }
+
+    fn full(&self, full: Full) -> Refused {
+        let remember = self.settings.remember;
+        match full {
+            Full::Ids => Refused::TooManyIds(self.settings.max_ids),
+            Full::Runs => Refused::TooManyClients(remember.runs),
+            Full::Requests => Refused::TooManyRequests {
+                count: remember.count,
+                behind: self.stable().nodes_behind(),
+            },
+        }
     }
 
     fn max_ids(&self) -> usize {
@@ -229,6 +250,12 @@ impl Node {
         tracing::error!(reason, "the node cannot go on");
         self.failure.send_replace(Some(reason));
     }
+}
+
+/// What of logs that are not the own one is in these.
+fn others(own: Origin, summaries: &[Summary]) -> Vec<(Origin, Position)> {
+    let others = summaries.iter().filter(|summary| summary.origin != own);
+    others.map(|summary| (summary.origin, summary.position)).collect()
 }
 
 /// Counts as one client while it lives.

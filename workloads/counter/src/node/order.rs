@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::crdt::{Add, Id, Position, Void};
+use crate::crdt::{Add, Id, Origin, Position, Void};
 
 /// What became of a like.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -45,6 +45,23 @@ pub enum Refused {
     /// The counter keeps all ids in memory.
     #[error("there are {0} ids, and no more are taken; like one of those")]
     TooManyIds(usize),
+    /// Requests that are not numbered are remembered until every node knows them.
+    #[error(
+        "the log has {count} requests that {behind} may not know yet, and no more are remembered: bring that back, or remove a node that is \
+         away for good from spec.counter.nodes; requests like `<client>/<number>`, numbers in a row, go on"
+    )]
+    TooManyRequests {
+        /// How many at most.
+        count: usize,
+        /// Who lacks them.
+        behind: String,
+    },
+    /// Numbered requests are remembered for ever.
+    #[error(
+        "{0} clients number their requests as `<client>/<number>`, each gap in one's numbers counted as one more, and no more are remembered: \
+         number in a row, use another form of request, or raise --max-clients"
+    )]
+    TooManyClients(usize),
     /// Whether it was written is not known.
     #[error("{0}; whether this was counted is not known: send it again with the same request")]
     Broken(String),
@@ -67,6 +84,8 @@ pub enum Order {
     },
     /// Takes back own entries.
     TakeBack(Vec<Void>),
+    /// A snapshot has these. Peers may be told when everything that was decided without knowing them is written.
+    Kept(Vec<(Origin, Position)>),
     /// Ends.
     Stop,
 }

@@ -1,7 +1,6 @@
 //! From a folder to a node that works.
 
 use std::{
-    collections::HashSet,
     io,
     path::PathBuf,
     sync::{Arc, Mutex, atomic::AtomicU32, atomic::AtomicU64},
@@ -70,7 +69,8 @@ impl Node {
         let (origin, lock) = identity::take(&settings.data, &settings.cluster, settings.ordinal, fresh)?;
         let mut state = State::new(origin, settings.remember);
         let (log_writer, log) = log::open(&settings.data, lock, settings.log, &mut state)?;
-        let doubled: HashSet<_> = state.doubled();
+        state.find_doubled();
+        let kept = super::others(origin, &state.summaries());
         tracing::info!(node = %origin.ordinal, incarnation = %origin.incarnation, position = %state.position(origin), ids = state.ids(), "the log is open");
         let (orders, received) = mpsc::channel(ORDERS);
         let peers = settings.nodes.iter().copied().filter(|node| *node != settings.ordinal);
@@ -80,12 +80,12 @@ impl Node {
                 settings.nodes.iter().copied(),
                 settings.heartbeat.clone(),
             ),
-            stable: Mutex::new(Stable::new(peers, settings.publishes)),
+            stable: Mutex::new(Stable::new(origin, peers, settings.publishes)),
+            kept: Mutex::new(kept),
             state: Mutex::new(state),
             log,
             orders,
             changes: broadcast::Sender::new(CHANGES),
-            doubled: Mutex::new(doubled),
             doubles: Notify::new(),
             trouble: watch::Sender::new(None),
             failure: watch::Sender::new(None),

@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// Likes of a group at most; the next group goes on.
-const GROUP: usize = 4096;
+pub const GROUP: usize = 4096;
 
 /// An order that waits for the disk.
 struct Waiting {
@@ -25,17 +25,23 @@ struct Waiting {
 
 /// Runs until it is told to stop or the disk fails.
 pub fn run(node: &Arc<Node>, mut writer: Writer, mut orders: mpsc::Receiver<Order>) {
-    let mut stop = false;
+    let (mut stop, mut kept) = (false, None);
     while !stop && let Some(first) = orders.blocking_recv() {
         let (mut batch, mut size) = (Vec::new(), 0);
         let mut next = Some(first);
         while let Some(order) = next.take() {
-            match &order {
-                Order::Likes { adds, .. } => size += adds.len(),
-                Order::TakeBack(voids) => size += voids.len(),
+            match order {
+                Order::Likes { ref adds, .. } => {
+                    size += adds.len();
+                    batch.push(order);
+                }
+                Order::TakeBack(ref voids) => {
+                    size += voids.len();
+                    batch.push(order);
+                }
+                Order::Kept(positions) => kept = Some(positions),
                 Order::Stop => stop = true,
             }
-            batch.push(order);
             if size < GROUP && !stop {
                 next = orders.try_recv().ok();
             }
@@ -43,6 +49,9 @@ pub fn run(node: &Arc<Node>, mut writer: Writer, mut orders: mpsc::Receiver<Orde
         if let Err(reason) = write(node, &mut writer, batch) {
             node.fail(reason);
             break;
+        }
+        if let Some(kept) = kept.take() {
+            *node.kept() = kept;
         }
     }
     orders.close();
@@ -55,6 +64,9 @@ pub fn run(node: &Arc<Node>, mut writer: Writer, mut orders: mpsc::Receiver<Orde
 
 /// One group: prepared, written, counted, answered.
 fn write(node: &Arc<Node>, writer: &mut Writer, batch: Vec<Order>) -> Result<(), String> {
+    if batch.is_empty() {
+        return Ok(());
+    }
     let full = node.log_full();
     let mut waiting = Vec::with_capacity(batch.len());
     let mut refused = Vec::new();
@@ -63,8 +75,8 @@ fn write(node: &Arc<Node>, writer: &mut Writer, batch: Vec<Order>) -> Result<(),
     for order in batch {
         match order {
             Order::TakeBack(voids) => group.take_back(&state, voids),
-            Order::Stop => {}
-            Order::Likes { adds, reply } => match admit(&group, &state, &adds, node.max_ids(), full.as_ref()) {
+            Order::Kept(_) | Order::Stop => {}
+            Order::Likes { adds, reply } => match admit(node, &group, &state, &adds, full.as_ref()) {
                 Ok(()) => {
                     let like = |add: Add| (add.id.clone(), group.like(&state, add));
                     let likes = adds.into_iter().map(like).collect();
@@ -85,14 +97,14 @@ fn write(node: &Arc<Node>, writer: &mut Writer, batch: Vec<Order>) -> Result<(),
         let reason = error.to_string();
         let refused = match &error {
             AppendError::Full(_) => Refused::VolumeFull(reason.clone()),
-            AppendError::Broken(_) => Refused::Broken(reason.clone()),
+            AppendError::Broken(_) | AppendError::Unencodable(_) => Refused::Broken(reason.clone()),
         };
         for order in waiting {
             (order.reply)(Err(refused.clone()));
         }
         node.trouble(Some(reason.clone()));
         return match error {
-            AppendError::Full(_) => Ok(()),
+            AppendError::Full(_) | AppendError::Unencodable(_) => Ok(()),
             AppendError::Broken(_) => Err(reason),
         };
     }
@@ -102,11 +114,12 @@ fn write(node: &Arc<Node>, writer: &mut Writer, batch: Vec<Order>) -> Result<(),
     Ok(())
 }
 
-fn admit(group: &Group, state: &State, adds: &[Add], max_ids: usize, full: Option<&Refused>) -> Result<(), Refused> {
+fn admit(node: &Node, group: &Group, state: &State, adds: &[Add], full: Option<&Refused>) -> Result<(), Refused> {
     match full {
         Some(full) => Err(full.clone()),
-        None if group.has_room(state, adds, max_ids) => Ok(()),
-        None => Err(Refused::TooManyIds(max_ids)),
+        None => group
+            .has_room(state, adds, node.max_ids())
+            .map_err(|full| node.full(full)),
     }
 }
 

@@ -1,8 +1,11 @@
 //! An entry of the log as a record of the topic.
 
-use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 
-use crate::crdt::{Entry, Ordinal, Position, Void, What};
+use serde::{Deserialize, Serialize, Serializer};
+
+use super::recovery::Life;
+use crate::crdt::{Entry, Incarnation, Origin, Position, Void, What};
 
 /// The value; `windows` reads these members in this order without a parser.
 #[derive(Serialize)]
@@ -13,10 +16,20 @@ struct Like<'a> {
     at: i64,
     node: u16,
     position: u64,
+    /// Positions begin at 1 anew in every life of a log.
+    incarnation: AsText,
 }
 
-/// Writes the value of an entry of `node`'s log to `value`, and returns its key.
-pub fn write<'a>(entry: &'a Entry, node: Ordinal, value: &mut Vec<u8>) -> &'a str {
+struct AsText(Incarnation);
+
+impl Serialize for AsText {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_str(&self.0)
+    }
+}
+
+/// Writes the value of an entry of `origin`'s log to `value`, and returns its key.
+pub fn write<'a>(entry: &'a Entry, origin: Origin, value: &mut Vec<u8>) -> &'a str {
     let (id, by, n, at) = match &entry.what {
         What::Add(add) => (&add.id, &add.by, i64::from(add.n), entry.at),
         // It takes back where it was counted: in the windows of then.
@@ -27,8 +40,9 @@ pub fn write<'a>(entry: &'a Entry, node: Ordinal, value: &mut Vec<u8>) -> &'a st
         by: by.as_str(),
         n,
         at,
-        node: node.0,
+        node: origin.ordinal.0,
         position: entry.position.0,
+        incarnation: AsText(origin.incarnation),
     };
     value.clear();
     // Text and numbers into memory: there is nothing that could fail.
@@ -38,21 +52,41 @@ pub fn write<'a>(entry: &'a Entry, node: Ordinal, value: &mut Vec<u8>) -> &'a st
 
 /// Whose a record is.
 #[derive(Deserialize)]
-struct Whose {
+struct Whose<'a> {
     node: u16,
     position: u64,
+    /// Absent where a version before this one wrote it.
+    #[serde(borrow)]
+    incarnation: Option<Cow<'a, str>>,
 }
 
-/// The position of a record in the log of this node, if it is of it.
-pub fn position(value: &[u8], node: Ordinal) -> Option<Position> {
-    let whose: Whose = serde_json::from_slice(value).ok()?;
-    (whose.node == node.0).then_some(Position(whose.position))
+/// The position of a record in this log, if it is of it.
+pub fn position(value: &[u8], life: Life<'_>) -> Option<Position> {
+    let whose: Whose<'_> = serde_json::from_slice(value).ok()?;
+    let same = whose.incarnation.is_none_or(|of| of == life.incarnation);
+    (whose.node == life.node.0 && same).then_some(Position(whose.position))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::crdt::Add;
+    use crate::crdt::{Add, Ordinal};
+
+    fn life(node: u16, incarnation: &str) -> Life<'_> {
+        let node = Ordinal(node);
+        Life { node, incarnation }
+    }
+
+    #[test]
+    fn a_record_of_another_life_of_the_node_is_not_of_this_log() {
+        let of =
+            |incarnation: &str| format!(r#"{{"id":"a","by":"b","n":1,"at":1,"node":2,"position":7{incarnation}}}"#);
+        let read = |value: String| position(value.as_bytes(), life(2, "af")).map(|position| position.0);
+        assert_eq!(read(of(r#","incarnation":"af""#)), Some(7));
+        assert_eq!(read(of(r#","incarnation":"a\u0066""#)), Some(7));
+        assert_eq!(read(of(r#","incarnation":"b0""#)), None);
+        assert_eq!(read(of("")), Some(7), "written by an earlier version");
+    }
 
     #[test]
     fn a_void_takes_back_at_the_time_of_what_it_voids() {
@@ -75,20 +109,24 @@ mod tests {
             at: 70,
             request: "r".parse().unwrap(),
         };
+        let origin = Origin {
+            ordinal: Ordinal(2),
+            incarnation: Incarnation(0xaf),
+        };
         let written = |entry: &Entry| {
             let mut value = Vec::new();
-            assert_eq!(write(entry, Ordinal(2), &mut value), "cat");
-            assert_eq!(position(&value, Ordinal(2)), Some(entry.position));
-            assert_eq!(position(&value, Ordinal(1)), None);
+            assert_eq!(write(entry, origin, &mut value), "cat");
+            assert_eq!(position(&value, life(2, "00000000000000af")), Some(entry.position));
+            assert_eq!(position(&value, life(1, "00000000000000af")), None);
             String::from_utf8(value).unwrap()
         };
         assert_eq!(
             written(&entry(7, 70, What::Add(add))),
-            r#"{"id":"cat","by":"ann","n":3,"at":70,"node":2,"position":7}"#
+            r#"{"id":"cat","by":"ann","n":3,"at":70,"node":2,"position":7,"incarnation":"00000000000000af"}"#
         );
         assert_eq!(
             written(&entry(9, 95, What::Void(void))),
-            r#"{"id":"cat","by":"ann","n":-3,"at":70,"node":2,"position":9}"#
+            r#"{"id":"cat","by":"ann","n":-3,"at":70,"node":2,"position":9,"incarnation":"00000000000000af"}"#
         );
     }
 }

@@ -24,8 +24,15 @@ use crate::{
 const ANSWER: Duration = Duration::from_secs(10);
 /// The clock may have been set back meanwhile by so much.
 const BEFORE: i64 = 1000;
-/// A transaction is over after fifteen seconds; clocks of other nodes, by which a partition is searched as well, may differ by the rest.
-const AFTER: i64 = 300_000;
+
+/// Whose log, in one of its lives.
+#[derive(Clone, Copy, Debug)]
+pub struct Life<'a> {
+    /// The node.
+    pub node: Ordinal,
+    /// As it is stored.
+    pub incarnation: &'a str,
+}
 
 /// What is stored with the offset, which is the position up to which the log is published.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -88,12 +95,14 @@ impl Tail {
     }
 }
 
-/// Up to where the log of this node is published, and what has to be written again of it. Everything the node wrote has to be ended already.
-/// Nothing where `goes_on` said no.
+/// Up to where this log is published, and what has to be written again of it. Everything of it has to be ended already. Nothing where
+/// `goes_on` said no.
+///
+/// Read is from when the stored transaction began to the end: where its position was not stored, the last transaction may be of any time after.
 pub fn recover(
     settings: &Settings,
     group: &str,
-    node: Ordinal,
+    life: Life<'_>,
     partitions: i32,
     (position, since): (Position, i64),
     goes_on: impl Fn() -> bool,
@@ -101,33 +110,21 @@ pub fn recover(
     let mut tail = Tail::default();
     for isolation in [Isolation::Committed, Isolation::Everything] {
         let reader = reader(&settings.kafka, group, isolation)?;
-        let at = |time: i64| {
-            let mut times = TopicPartitionList::new();
-            for partition in 0..partitions {
-                times.add_partition_offset(&settings.topics.likes, partition, Offset::Offset(time))?;
-            }
-            reader.offsets_for_times(times, ANSWER)
-        };
-        let (mut from, until) = (TopicPartitionList::new(), at(since + AFTER)?);
-        for element in at(since - BEFORE)?.elements() {
+        let (mut times, mut from) = (TopicPartitionList::new(), TopicPartitionList::new());
+        for partition in 0..partitions {
+            let time = Offset::Offset(since - BEFORE);
+            times.add_partition_offset(&settings.topics.likes, partition, time)?;
+        }
+        for element in reader.offsets_for_times(times, ANSWER)?.elements() {
             element.error()?;
             // Where nothing is as late there is nothing to look for.
             if let Offset::Offset(_) = element.offset() {
                 from.add_partition_offset(element.topic(), element.partition(), element.offset())?;
             }
         }
-        let until: BTreeMap<i32, i64> = until
-            .elements()
-            .iter()
-            .filter_map(|element| Some((element.partition(), element.offset().to_raw()?)))
-            .filter(|(_, offset)| *offset >= 0)
-            .collect();
         let is_read = read(&reader, &from, &goes_on, |message| {
             let value = message.payload().unwrap_or_default();
-            let is_late = until
-                .get(&message.partition())
-                .is_some_and(|end| message.offset() >= *end);
-            let Some(position) = record::position(value, node).filter(|_| !is_late) else {
+            let Some(position) = record::position(value, life) else {
                 return;
             };
             match isolation {

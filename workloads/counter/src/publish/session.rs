@@ -3,7 +3,7 @@
 use std::{
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU32, Ordering},
         mpsc,
     },
     time::Duration,
@@ -14,7 +14,7 @@ use synccluster_runtime::link::Probe;
 use tokio::{sync::oneshot, time};
 
 use super::{
-    Sessions, topics,
+    Nodes, Sessions, topics,
     transaction::{self, SILENCE},
     writer::Writer,
 };
@@ -68,7 +68,16 @@ pub struct Publisher<Log> {
     settings: Arc<Settings>,
     log: Log,
     probe: Probe,
+    nodes: Box<dyn Fn() -> Nodes + Send + Sync>,
+    /// Sessions in a row that have not seen the end of what they wrote.
+    hidden: AtomicU32,
     error: Reason,
+}
+
+impl Error {
+    fn is_hidden(&self) -> bool {
+        matches!(self, Self::Transaction(error) if error.is_hidden())
+    }
 }
 
 /// Why it does not go on, if it does not.
@@ -87,12 +96,19 @@ impl Reason {
 }
 
 impl<Log> Publisher<Log> {
-    /// To where, what, and how Kafka is reached.
-    pub fn new(settings: Arc<Settings>, log: Log, probe: Probe) -> Self {
+    /// To where, what, how Kafka is reached, and who else publishes there.
+    pub fn new(
+        settings: Arc<Settings>,
+        log: Log,
+        probe: Probe,
+        nodes: impl Fn() -> Nodes + Send + Sync + 'static,
+    ) -> Self {
         Self {
             settings,
             log,
             probe,
+            nodes: Box::new(nodes),
+            hidden: AtomicU32::new(0),
             error: Reason::default(),
         }
     }
@@ -120,12 +136,27 @@ impl<Log: OwnLog> Sessions for Publisher<Log> {
     }
 
     async fn session(&self) -> Result<(), Error> {
+        let ended = self.publish().await;
+        if ended.as_ref().is_err_and(Error::is_hidden) {
+            self.hidden.fetch_add(1, Ordering::Relaxed);
+        }
+        ended
+    }
+
+    fn told(&self, error: Option<String>) {
+        self.error.set(error);
+    }
+}
+
+impl<Log: OwnLog> Publisher<Log> {
+    async fn publish(&self) -> Result<(), Error> {
         topics::ensure(&self.settings).await?;
         let stop = StopOnDrop(Arc::default());
         let (settings, origin, flag) = (Arc::clone(&self.settings), self.log.origin(), Arc::clone(&stop.0));
         let (orders, received) = mpsc::channel();
         let (opened, open) = oneshot::channel();
-        let work = move || match Writer::open(settings, origin, flag) {
+        let others = (self.nodes)().to_end(self.hidden.load(Ordering::Relaxed));
+        let work = move || match Writer::open(&settings, origin, &flag, &others) {
             Ok(writer) => {
                 // Dropped where the session is over; then there are no orders either.
                 drop(opened.send(Ok(writer.published())));
@@ -136,6 +167,7 @@ impl<Log: OwnLog> Sessions for Publisher<Log> {
         std::thread::Builder::new().name("publish".to_owned()).spawn(work)?;
         let mut position = open.await.map_err(|_| Error::Gone)??;
         tracing::info!(%position, "publishing the log after this position");
+        self.hidden.store(0, Ordering::Relaxed);
         self.log.published(position);
         self.told(None);
         let mut follower = self.log.follow(position.next());
@@ -156,9 +188,5 @@ impl<Log: OwnLog> Sessions for Publisher<Log> {
                 time::sleep(PAUSE).await;
             }
         }
-    }
-
-    fn told(&self, error: Option<String>) {
-        self.error.set(error);
     }
 }

@@ -43,9 +43,29 @@ pub enum Error {
         /// Where.
         partition: i32,
     },
+    /// The same, as far as anybody can tell: Kafka does not say where a partition ends of which a transaction is open since before its leader
+    /// was started.
+    #[error(
+        "Kafka does not say for {LIMIT:?} whether a transaction is open in partition {partition} of {topic}: {error}"
+    )]
+    Untold {
+        /// Where.
+        topic: String,
+        /// Where.
+        partition: i32,
+        /// What it says instead.
+        error: KafkaError,
+    },
     /// The process, or the session, ends.
     #[error("stopped")]
     Stopped,
+}
+
+impl Error {
+    /// Whether it is that what was written is not seen to have ended.
+    pub fn is_hidden(&self) -> bool {
+        matches!(self, Self::Open { .. } | Self::Untold { .. })
+    }
 }
 
 /// A producer of transactions under this id.
@@ -153,13 +173,16 @@ impl<'a> Attempt<'a> {
     ) -> Result<(), Error> {
         // As consumers, producers are told by default where what is committed ends.
         loop {
-            let pending = match producer.client().fetch_watermarks(topic, partition, ANSWER) {
+            let found = producer.client().fetch_watermarks(topic, partition, ANSWER);
+            let of = || topic.to_owned();
+            let pending = match found {
                 Ok((_, stable)) if stable >= end => return Ok(()),
-                Ok(_) => Error::Open {
-                    topic: topic.to_owned(),
+                Ok(_) => Error::Open { topic: of(), partition },
+                Err(error) => Error::Untold {
+                    topic: of(),
                     partition,
+                    error,
                 },
-                Err(error) => error.into(),
             };
             if self.is_stopped() {
                 return Err(Error::Stopped);

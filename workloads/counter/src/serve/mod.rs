@@ -34,16 +34,18 @@ const BODY: usize = 1024 * 1024;
 pub struct Shared {
     /// The node.
     pub node: Arc<Node>,
-    /// Ends the connections.
+    /// Ends the WebSockets.
     pub stop: CancellationToken,
 }
 
-/// Serves clients until `stop`.
-pub async fn run(node: Arc<Node>, listener: TcpListener, stop: CancellationToken) -> std::io::Result<()> {
-    let shared = Shared {
-        node,
-        stop: stop.clone(),
-    };
+/// Serves clients until `stop`. From `leaves` on there are no WebSockets, and the others are told to go elsewhere.
+pub async fn run(
+    node: Arc<Node>,
+    listener: TcpListener,
+    leaves: CancellationToken,
+    stop: CancellationToken,
+) -> std::io::Result<()> {
+    let shared = Shared { node, stop: leaves };
     let listener = axum::serve::ListenerExt::tap_io(listener, |stream| drop(stream.set_nodelay(true)));
     axum::serve(listener, router(shared))
         .with_graceful_shutdown(stop.cancelled_owned())

@@ -68,6 +68,16 @@ impl From<Refused> for Problem {
             Refused::LogFull { .. } => (StatusCode::INSUFFICIENT_STORAGE, "log-full", "Log full"),
             Refused::VolumeFull(_) => (StatusCode::INSUFFICIENT_STORAGE, "volume-full", "Volume full"),
             Refused::TooManyIds(_) => (StatusCode::INSUFFICIENT_STORAGE, "too-many-ids", "Too many ids"),
+            Refused::TooManyRequests { .. } => (
+                StatusCode::INSUFFICIENT_STORAGE,
+                "too-many-requests",
+                "Too many requests to remember",
+            ),
+            Refused::TooManyClients(_) => (
+                StatusCode::INSUFFICIENT_STORAGE,
+                "too-many-clients",
+                "Too many clients that number",
+            ),
             Refused::Broken(_) => (StatusCode::SERVICE_UNAVAILABLE, "log-broken", "Log broken"),
             Refused::Stopping => (StatusCode::SERVICE_UNAVAILABLE, "stopping", "Stopping"),
         };
@@ -78,6 +88,7 @@ impl From<Refused> for Problem {
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let is_stopping = self.kind.ends_with(":stopping");
         let mut response = (status, Json(self)).into_response();
         let headers = response.headers_mut();
         headers.insert(
@@ -86,6 +97,10 @@ impl IntoResponse for Problem {
         );
         if status == StatusCode::SERVICE_UNAVAILABLE {
             headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+        }
+        if is_stopping {
+            // The next request comes to another node, where a name leads to several.
+            headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
         response
     }

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use axum::{
     extract::{
         State, WebSocketUpgrade,
-        ws::{Message, WebSocket},
+        ws::{CloseFrame, Message, WebSocket, close_code},
     },
     response::Response,
 };
@@ -15,6 +15,7 @@ use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore, mpsc},
     time::{self, Instant},
 };
+use tokio_tungstenite::tungstenite;
 
 use super::{
     Shared,
@@ -33,6 +34,8 @@ const MESSAGE: usize = 512 * 1024;
 const COALESCE: Duration = Duration::from_millis(20);
 /// How often a silent client is asked whether it is there.
 const PING: Duration = Duration::from_secs(10);
+/// A client whose message was too large has so long to read why: closed at once, what it has still sent would be answered by a reset.
+const FAREWELL: Duration = Duration::from_secs(2);
 /// A client that does not answer for so long is gone; so is one that does not take what it is told.
 const GONE: Duration = Duration::from_secs(30);
 
@@ -73,8 +76,8 @@ struct Failure {
     problem: Problem,
 }
 
-/// On its way from the log to the client. Its place is free for another when it is sent.
-type Out = (Told, Option<OwnedSemaphorePermit>);
+/// On its way from the log to the client. Its place is free for another when it is sent. Nothing is the end.
+type Out = Option<(Told, OwnedSemaphorePermit)>;
 
 /// `GET /ws`.
 pub async fn upgrade(State(shared): State<Shared>, upgrade: WebSocketUpgrade) -> Response {
@@ -96,7 +99,12 @@ async fn talk(node: Arc<Node>, socket: WebSocket) {
     let (wishes, watched) = mpsc::channel(1);
     let permits = Arc::new(Semaphore::new(IN_FLIGHT));
     let hearing = async {
-        while let Ok(Some(Ok(message))) = time::timeout(GONE, stream.next()).await {
+        while let Ok(Some(message)) = time::timeout(GONE, stream.next()).await {
+            let message = match message {
+                Ok(message) => message,
+                Err(error) if is_too_large(&error) => return refuse(&out, permits).await,
+                Err(_) => return,
+            };
             let Ok(permit) = Arc::clone(&permits).acquire_owned().await else {
                 return;
             };
@@ -147,7 +155,7 @@ fn count(
                 Ok(answers) => {
                     if let Some(answer) = answers.into_iter().next() {
                         // The client may be gone; its like counts all the same.
-                        let _ = out.send((Told::Ack(Ack { request, answer }), Some(permit)));
+                        let _ = out.send(Some((Told::Ack(Ack { request, answer }), permit)));
                     }
                 }
                 Err(refused) => fail(&out, request, refused.into(), permit),
@@ -158,7 +166,24 @@ fn count(
 }
 
 fn fail(out: &mpsc::UnboundedSender<Out>, request: Option<String>, problem: Problem, permit: OwnedSemaphorePermit) {
-    let _ = out.send((Told::Error(Failure { request, problem }), Some(permit)));
+    let _ = out.send(Some((Told::Error(Failure { request, problem }), permit)));
+}
+
+fn is_too_large(error: &axum::Error) -> bool {
+    let error = std::error::Error::source(error).and_then(|error| error.downcast_ref());
+    matches!(error, Some(tungstenite::Error::Capacity(_)))
+}
+
+/// Of a message that is too large only the length is known, so there is no next one. What waits is answered before the last word; that ends
+/// the connection.
+async fn refuse(out: &mpsc::UnboundedSender<Out>, permits: Arc<Semaphore>) {
+    let all = u32::try_from(IN_FLIGHT).unwrap_or(u32::MAX);
+    if let Ok(all) = permits.acquire_many_owned(all).await {
+        let detail = format!("a message may have {MESSAGE} bytes at most; connect again to go on");
+        fail(out, None, Problem::too_large(detail), all);
+        let _ = out.send(None);
+        std::future::pending::<()>().await;
+    }
 }
 
 /// Sends until the client is gone.
@@ -177,8 +202,14 @@ async fn telling(
                 if count == 0 {
                     return Ok(());
                 }
-                let told = batch.iter().map(|(told, _)| told);
+                let told = batch.iter().flatten().map(|(told, _)| told);
                 send(&mut sink, told).await?;
+                if batch.iter().any(Option::is_none) {
+                    let (code, reason) = (close_code::SIZE, "too-large".into());
+                    within(sink.send(Message::Close(Some(CloseFrame { code, reason })))).await?;
+                    time::sleep(FAREWELL).await;
+                    return Ok(());
+                }
                 batch.clear();
             }
             Some(wanted) = watched.recv() => watch.set(wanted),

@@ -59,6 +59,11 @@ fn scan(value: &[u8]) -> Option<Like<'_>> {
     let (at, rest) = number(rest.strip_prefix(br#","at":"#)?)?;
     let (_, rest) = number(rest.strip_prefix(br#","node":"#)?)?;
     let (_, rest) = number(rest.strip_prefix(br#","position":"#)?)?;
+    // Versions before this one wrote no incarnation.
+    let rest = match rest.strip_prefix(br#","incarnation":""#) {
+        Some(rest) => text(rest)?.1,
+        None => rest,
+    };
     (rest == b"}").then_some(Like { id: id.into(), n, at })
 }
 
@@ -138,8 +143,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_scanner_reads_what_the_parser_reads(id in any::<String>(), by in "[a-z\"\\\\]{0,4}", n in any::<i32>(), at in any::<i64>(), position in any::<u64>()) {
-            let value = serde_json::to_vec(&json!({"id": id, "by": by, "n": n, "at": at, "node": 1, "position": position})).unwrap();
+        fn the_scanner_reads_what_the_parser_reads(id in any::<String>(), by in "[a-z\"\\\\]{0,4}", n in any::<i32>(), at in any::<i64>(), position in any::<u64>(), incarnation in "(|,\"incarnation\":\"[0-9a-f]{16}\")") {
+            let like = json!({"id": id, "by": by, "n": n, "at": at, "node": 1, "position": position}).to_string();
+            let value = format!("{}{incarnation}}}", like.trim_end_matches('}')).into_bytes();
             if let Some(scanned) = scan(&value) {
                 prop_assert_eq!(scanned, serde_json::from_slice::<Like<'_>>(&value).unwrap());
             } else {

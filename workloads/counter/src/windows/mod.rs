@@ -6,6 +6,7 @@
 
 mod aggregate;
 mod checkpoint;
+mod clock;
 mod command;
 mod engine;
 mod like;

@@ -21,12 +21,16 @@ use rdkafka::{
 };
 
 use super::{
-    checkpoint::Stored, engine::Engine, outgoing::Outgoing, pulse::Pulse, readback::Readback, settings::Settings,
+    checkpoint::Stored, clock::Refused, engine::Engine, outgoing::Outgoing, pulse::Pulse, readback::Readback,
+    settings::Settings,
 };
 use crate::publish::transaction::{self, Attempt};
 
 /// A partition for which no order came for so long is looked at.
 const QUIET: Duration = Duration::from_secs(1);
+
+/// How long the reports of records are waited for that failed a transaction.
+const REPORTS: Duration = Duration::from_millis(100);
 
 /// Why a partition is not counted for the moment.
 #[derive(Debug, thiserror::Error)]
@@ -51,6 +55,15 @@ pub enum Error {
         partition: i32,
         /// What is wrong with it.
         error: serde_json::Error,
+    },
+    /// The broker compares the times of records with its own clock.
+    #[error(
+        "Kafka refuses the time of what is written to {topic}: this clock is further from the broker's than the topic allows \
+         (message.timestamp.after.max.ms, an hour by default); set the clock"
+    )]
+    Clock {
+        /// Whose limit it is.
+        topic: String,
     },
     /// The worker ends.
     #[error("stopped")]
@@ -193,6 +206,7 @@ impl Partition {
         }
         attempt.send_offsets(producer, &self.offsets(0, "")?, group)?;
         attempt.abort(producer)?;
+        producer.context().refused.check(&self.settings)?;
         self.settle(producer)
     }
 
@@ -237,14 +251,8 @@ impl Partition {
 
     fn producer(&self) -> Result<BaseProducer<Ends>, Error> {
         let id = format!("{}-windows-{}", self.settings.cluster, self.number);
-        let ends = self
-            .settings
-            .topics
-            .aggregations
-            .iter()
-            .map(|_| AtomicI64::new(0))
-            .collect();
-        Ok(transaction::config(&self.settings.kafka, &id)?.create_with_context(Ends(ends))?)
+        let ends = Ends::new(self.settings.topics.aggregations.len());
+        Ok(transaction::config(&self.settings.kafka, &id)?.create_with_context(ends)?)
     }
 
     fn commit(
@@ -269,7 +277,12 @@ impl Partition {
         }
         let offsets = self.offsets(stored.next, &stored.checkpoint.to_metadata())?;
         attempt.send_offsets(producer, &offsets, group)?;
-        Ok(attempt.commit(producer)?)
+        attempt.commit(producer).or_else(|error| {
+            // The reports of the records that failed it come after it.
+            producer.poll(REPORTS);
+            producer.context().refused.check(&self.settings)?;
+            Err(error.into())
+        })
     }
 
     fn offsets(&self, next: i64, metadata: &str) -> Result<TopicPartitionList, Error> {
@@ -292,15 +305,25 @@ impl Partition {
 }
 
 /// Where each topic of aggregations ends, as delivery reports tell.
-struct Ends(Vec<AtomicI64>);
+struct Ends {
+    ends: Vec<AtomicI64>,
+    refused: Refused,
+}
 
 impl Ends {
+    fn new(topics: usize) -> Self {
+        Self {
+            ends: (0..topics).map(|_| AtomicI64::new(0)).collect(),
+            refused: Refused::none_of(topics),
+        }
+    }
+
     fn ends(&self) -> Vec<i64> {
-        self.0.iter().map(|end| end.load(Ordering::Relaxed)).collect()
+        self.ends.iter().map(|end| end.load(Ordering::Relaxed)).collect()
     }
 
     fn end_at_least(&self, ends: &[i64]) {
-        for (known, end) in self.0.iter().zip(ends) {
+        for (known, end) in self.ends.iter().zip(ends) {
             known.fetch_max(*end, Ordering::Relaxed);
         }
     }
@@ -311,10 +334,11 @@ impl ClientContext for Ends {}
 impl ProducerContext for Ends {
     type DeliveryOpaque = usize;
 
-    /// A record that was not delivered fails its transaction; nothing has to be noted here.
+    /// A record that was not delivered fails its transaction; of that no more than this one reason has to be noted here.
     fn delivery(&self, delivered: &DeliveryResult<'_>, size: usize) {
+        self.refused.note(delivered, size);
         if let Ok(message) = delivered {
-            self.0[size].fetch_max(message.offset() + 1, Ordering::Relaxed);
+            self.ends[size].fetch_max(message.offset() + 1, Ordering::Relaxed);
         }
     }
 }

@@ -19,7 +19,7 @@ use rdkafka::{
 use synccluster_runtime::clock::now_millis;
 
 use super::{
-    partition::{Address, Answer},
+    partition::{self, Address, Answer},
     settings::Settings,
     share::Share,
     state::State,
@@ -44,6 +44,9 @@ pub enum Error {
     /// No thread for a partition.
     #[error("cannot start a thread: {0}")]
     Thread(#[from] std::io::Error),
+    /// Nothing can be written with this clock; others can.
+    #[error("partition {0}: {1}; its partitions go to other workers meanwhile")]
+    Clock(i32, partition::Error),
 }
 
 /// Counts until `stop`. All it has is dropped then; what was not committed is counted again by whoever counts next.
@@ -76,7 +79,7 @@ pub fn run(settings: &Arc<Settings>, state: &State, stop: &Arc<AtomicBool>) -> R
     while !stop.load(Ordering::Relaxed) {
         worker.read()?;
         worker.follow_assignment()?;
-        worker.take_answers();
+        worker.take_answers()?;
         worker.look_after()?;
         worker.calm_down();
         state.alive();
@@ -164,7 +167,7 @@ impl Worker<'_> {
         Ok(())
     }
 
-    fn take_answers(&mut self) {
+    fn take_answers(&mut self) -> Result<(), Error> {
         while let Ok(((partition, beginning), answer)) = self.answers.try_recv() {
             let Some(share) = self
                 .shares
@@ -183,6 +186,8 @@ impl Worker<'_> {
                     status.error = None;
                     self.failed_at = None;
                 }
+                // Begun again here it would fail again, while the group believes that it is counted.
+                Answer::Failed(error @ partition::Error::Clock { .. }) => return Err(Error::Clock(partition, error)),
                 Answer::Failed(error) => self.fail(partition, &error.to_string()),
             }
         }
@@ -191,6 +196,7 @@ impl Worker<'_> {
         for partition in silent.map(|(partition, _)| *partition).collect::<Vec<_>>() {
             self.fail(partition, &format!("Kafka's client has not answered for {SILENCE:?}"));
         }
+        Ok(())
     }
 
     fn fail(&mut self, partition: i32, error: &str) {

@@ -11,6 +11,7 @@ import type {
   Group,
   Me,
   Message,
+  MessagePage,
   Parked,
   Partition,
   Row,
@@ -36,6 +37,8 @@ export interface Connection {
   readonly state: "connecting" | "live" | "away";
   /** When it will be tried again. */
   readonly retryAt?: number;
+  /** Why the gateway refused it; absent where it does not answer. */
+  readonly problem?: Problem;
 }
 
 export interface Grid {
@@ -86,7 +89,11 @@ export interface Tail {
   readonly filter: string;
   readonly state: "connecting" | "live" | "away";
   readonly messages: readonly Message[];
+  /** Older ones that are not kept. */
   readonly dropped: number;
+  /** Those that the gateway left out, since there were too many. */
+  readonly skipped: number;
+  readonly problem?: Problem;
 }
 
 export interface State {
@@ -130,11 +137,14 @@ export interface State {
   readonly windows: Loaded<{
     readonly id: string;
     readonly skew: number;
+    /** Of the windows that are counted. */
     readonly series: Readonly<Partial<Record<WindowName, readonly Aggregation[]>>>;
+    /** Those of which all is known that was counted. */
+    readonly complete: readonly WindowName[];
   }>;
   readonly topics: Loaded<readonly Topic[]>;
   readonly topic: Loaded<Topic>;
-  readonly messages: Loaded<{ readonly messages: readonly Message[]; readonly next: string | null }>;
+  readonly messages: Loaded<MessagePage>;
   readonly tail: Tail | null;
   readonly groups: Loaded<readonly Group[]>;
   readonly components: Loaded<readonly Component[]>;

@@ -1,6 +1,12 @@
 //! What the windows count: as it is, and as it changes.
 
-use std::{convert::Infallible, fmt::Write, str::FromStr, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    convert::Infallible,
+    fmt::Write,
+    sync::Arc,
+    time::Duration,
+};
 
 use axum::{
     Json,
@@ -21,11 +27,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
     app::Shared,
-    counters::{
-        self,
-        aggregation::Aggregation,
-        window::{UnknownWindow, Window},
-    },
+    counters::{self, aggregation::Aggregation, window::Window},
     extract::{Params, Segments},
     limit::Pass,
     problem::Problem,
@@ -80,6 +82,9 @@ struct Windows {
     window: Window,
     /// The time they are an answer for, in milliseconds since the Unix epoch: the current window has it.
     now: i64,
+    /// Whether all that was counted up to a moment ago has been read: otherwise Kafka is away or the gateway has just begun to read, and a
+    /// window that is missing may have been counted all the same.
+    complete: bool,
     /// In the order in which they were asked for.
     ids: Vec<Series>,
 }
@@ -111,8 +116,7 @@ async fn read(
     Params(which): Params<Which>,
 ) -> Result<Json<Windows>, Problem> {
     let counters = app.counters()?;
-    let window = Window::from_str(&window)
-        .map_err(|error: UnknownWindow| Problem::not_found("unknown-window", "Unknown window", error.to_string()))?;
+    let window = counters.window(&window)?;
     let count = which.windows.unwrap_or(USUAL_WINDOWS);
     if !(1..=MOST_WINDOWS).contains(&count) {
         let detail = format!("`windows` is {count}; it must be 1 to {MOST_WINDOWS}");
@@ -127,6 +131,7 @@ async fn read(
     Ok(Json(Windows {
         window,
         now,
+        complete: book.is_read(window),
         ids: series.collect(),
     }))
 }
@@ -134,7 +139,8 @@ async fn read(
 /// What the windows of ids count, as it changes, as server-sent events
 ///
 /// `aggregation`: `{window, id, window_start, window_end, count, late, updated_at, final}`, at first the current windows, then each that
-/// changes, at most every 100 ms. Whoever connects again is given the current ones again.
+/// changes, at most every 100 ms. Whoever connects again is given the current ones again. A window in which nothing was counted is told with
+/// `count` 0 once its topic has been read.
 #[utoipa::path(get, path = "/api/v1/aggregations", tag = "counters", operation_id = "follow_aggregations", params(Followed), responses(
     (status = 200, description = "Events.", body = String, content_type = "text/event-stream"),
     (status = 400, description = "A parameter is wrong.", body = Problem, content_type = "application/problem+json"),
@@ -149,6 +155,7 @@ async fn follow(State(app): State<Shared>, Params(which): Params<Followed>) -> R
         changes: counters.changes(),
         app: Arc::clone(&app),
         seen: None,
+        read: BTreeMap::new(),
         next: Instant::now(),
     };
     let frames = stream::unfold(reader, |mut reader| async {
@@ -186,6 +193,8 @@ struct Reader {
     changes: watch::Receiver<u64>,
     /// The number of the last change it was told; none before the first.
     seen: Option<u64>,
+    /// Windows whose topics had been read then, by the reading.
+    read: BTreeMap<Window, u64>,
     next: Instant,
 }
 
@@ -210,15 +219,27 @@ impl Reader {
     }
 
     fn changed(&mut self) -> Option<String> {
-        let book = self.app.counters.as_ref()?.book();
-        let changed = match self.seen {
+        let counters = self.app.counters.as_ref()?;
+        let (book, now) = (counters.book(), now_millis());
+        let fresh = book.newly_read(&mut self.read);
+        let all = |windows: &BTreeSet<Window>| {
+            let of_id = |id| windows.iter().map(move |window| (*window, id));
+            self.ids.iter().flat_map(of_id).collect::<Vec<_>>()
+        };
+        let changed: Vec<_> = match self.seen {
             None => {
-                let now = now_millis();
-                let all = self.ids.iter().flat_map(|id| Window::ALL.map(|window| (window, id)));
+                let all = all(counters.windows()).into_iter();
                 all.filter_map(|(window, id)| Some((window, book.at(window, id, now)?)))
                     .collect()
             }
-            Some(seen) => book.since(seen, |id| self.ids.contains(id)),
+            Some(seen) => {
+                let nothing = all(&fresh).into_iter();
+                let nothing = nothing.filter_map(|(window, id)| Some((window, book.nothing(window, id, now)?)));
+                book.since(seen, |id| self.ids.contains(id))
+                    .into_iter()
+                    .chain(nothing)
+                    .collect()
+            }
         };
         self.seen = Some(book.last());
         drop(book);
@@ -274,10 +295,15 @@ mod tests {
             changes: counters.changes(),
             app: Arc::clone(&app),
             seen: None,
+            read: BTreeMap::new(),
             next: Instant::now(),
         };
         let first = reader.frame().await.unwrap();
-        assert_eq!(first.matches("event: aggregation\n").count(), 3);
+        assert_eq!(
+            first.matches("event: aggregation\n").count(),
+            1,
+            "nothing is known of the others"
+        );
         assert!(
             first.contains(r#""count":3"#) && first.contains(r#""window":"5m""#),
             "{first}"
@@ -292,6 +318,11 @@ mod tests {
             second.contains(r#""count":8"#) && !second.contains("coffee"),
             "{second}"
         );
+        for window in Window::ALL {
+            counters.begin(window, [].into());
+        }
+        let third = reader.frame().await.unwrap();
+        assert_eq!(third.matches(r#""count":0"#).count(), 2, "{third}");
         assert_eq!(reader.frame().await.unwrap(), ": still here\n\n");
     }
 }

@@ -54,7 +54,9 @@ pub fn routes() -> OpenApiRouter<Shared> {
 /// The cluster: what its operator states, and whether the sites are the same
 #[utoipa::path(get, path = "/api/v1/cluster", tag = "cluster", responses(
     (status = 200, body = Cluster),
+    (status = 404, description = "there is no such SyncCluster", body = Problem, content_type = "application/problem+json"),
     (status = 501, description = "the gateway does not run in Kubernetes", body = Problem, content_type = "application/problem+json"),
+    (status = 503, description = "Kubernetes does not answer", body = Problem, content_type = "application/problem+json"),
 ))]
 async fn cluster(State(app): State<Shared>) -> Result<Json<Arc<Cluster>>, Problem> {
     app.kubernetes()?.cluster().map(Json)

@@ -48,7 +48,9 @@ pub fn routes() -> OpenApiRouter<Shared> {
 /// What runs for the cluster: its pods, by name
 #[utoipa::path(get, path = "/api/v1/components", tag = "components", responses(
     (status = 200, body = Vec<Component>),
+    (status = 403, description = "Kubernetes lets the gateway not look", body = Problem, content_type = "application/problem+json"),
     (status = 501, description = "the gateway does not run in Kubernetes", body = Problem, content_type = "application/problem+json"),
+    (status = 503, description = "Kubernetes does not answer", body = Problem, content_type = "application/problem+json"),
 ))]
 async fn list(State(app): State<Shared>) -> Result<Json<Vec<Component>>, Problem> {
     app.kubernetes()?.components().await.map(Json)
@@ -58,7 +60,12 @@ async fn list(State(app): State<Shared>) -> Result<Json<Vec<Component>>, Problem
 #[utoipa::path(get, path = "/api/v1/components/{pod}/logs", tag = "components", params(("pod" = String, Path, description = "The pod's name"), Part),
     responses(
         (status = 200, body = String, content_type = "text/plain"),
+        (status = 400, description = "the number of lines is wrong (`bad-parameter`)", body = Problem, content_type = "application/problem+json"),
+        (status = 403, description = "Kubernetes lets the gateway not look", body = Problem, content_type = "application/problem+json"),
         (status = 404, description = "there is no such pod or container", body = Problem, content_type = "application/problem+json"),
+        (status = 422, description = "Kubernetes has no such log, for instance of a container that has not started before", body = Problem, content_type = "application/problem+json"),
+        (status = 501, description = "the gateway does not run in Kubernetes", body = Problem, content_type = "application/problem+json"),
+        (status = 503, description = "Kubernetes does not answer, or reading takes too long", body = Problem, content_type = "application/problem+json"),
     ))]
 async fn logs(
     State(app): State<Shared>,

@@ -14,6 +14,7 @@ use crate::{
     counters::{
         Counters,
         node::{self, Address, Answer},
+        window::Window,
     },
     extract::Segments,
     kubernetes::Seen,
@@ -39,6 +40,8 @@ pub(super) struct Document {
     unreachable: Option<String>,
     /// The digest that all nodes have, while they know the same; null otherwise, and while it is not measured.
     digest: Option<String>,
+    /// The windows that are counted, of those that the gateway shows.
+    windows: Vec<Window>,
     /// `status.counters` of the SyncCluster as it is: what the operator measured at each node. Empty outside Kubernetes.
     #[schema(value_type = Vec<Object>)]
     measured: Vec<Value>,
@@ -81,6 +84,7 @@ async fn nodes(State(app): State<Shared>) -> Result<Json<Document>, Problem> {
     let counters = app.counters()?;
     let mut document = Document {
         measured: measured(&app),
+        windows: counters.windows().iter().copied().collect(),
         ..Document::default()
     };
     document.digest = same_digest(&document.measured);

@@ -40,6 +40,7 @@ enum Only {
 
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
 struct Wanted {
     /// Sites, joined by commas; all of them, unless it is said.
     #[param(example = "server,client-1")]
@@ -59,6 +60,7 @@ struct Wanted {
 
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
 struct Compared {
     /// Two sites or more, joined by commas; all of them, unless it is said.
     #[param(example = "server,client-1")]
@@ -111,6 +113,7 @@ struct Difference {
     (status = 200, description = "A page of rows with the version of every site; sites that cannot be reached are named.", body = SideBySide),
     (status = 400, description = "Bad filter, order, limit or cursor.", body = Problem, content_type = "application/problem+json"),
     (status = 404, description = "No such site or table.", body = Problem, content_type = "application/problem+json"),
+    (status = 422, description = "The page's rows are too large together (`page-too-large`); ask for fewer.", body = Problem, content_type = "application/problem+json"),
     (status = 503, description = "No site can be reached.", body = Problem, content_type = "application/problem+json"),
 ))]
 async fn side_by_side(

@@ -5,6 +5,7 @@ pub mod cluster;
 pub mod components;
 pub mod conflicts;
 pub mod counters;
+mod described;
 pub mod difference;
 pub mod events;
 pub mod groups;

@@ -6,6 +6,7 @@ use synccluster_web::swagger;
 use utoipa::{Modify, OpenApi};
 use utoipa_axum::router::OpenApiRouter;
 
+use super::described::describe;
 use crate::{
     app::{self, Shared},
     problem::Problem,
@@ -36,7 +37,9 @@ impl Modify for Token {
 
 /// The document as it is committed and served.
 pub fn document() -> String {
-    swagger::text(&app::routes().into_openapi())
+    let mut document = app::routes().into_openapi();
+    describe(&mut document);
+    swagger::text(&document)
 }
 
 /// Its routes.

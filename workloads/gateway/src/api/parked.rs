@@ -25,6 +25,7 @@ pub fn routes() -> OpenApiRouter<Shared> {
 
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
 struct Query {
     /// One site's; all of them, unless it is said.
     site: Option<String>,

@@ -48,7 +48,12 @@ pub fn routes() -> OpenApiRouter<Shared> {
 }
 
 /// Who is to be cut off
-#[utoipa::path(get, path = "/api/v1/partition", tag = "partition", responses((status = 200, body = Answer)))]
+#[utoipa::path(get, path = "/api/v1/partition", tag = "partition", responses(
+    (status = 200, body = Answer),
+    (status = 404, description = "There is no such SyncCluster", body = Problem, content_type = "application/problem+json"),
+    (status = 501, description = "The gateway does not run in Kubernetes", body = Problem, content_type = "application/problem+json"),
+    (status = 503, description = "Kubernetes does not answer", body = Problem, content_type = "application/problem+json"),
+))]
 async fn read(State(app): State<Shared>) -> Result<Json<Answer>, Problem> {
     let kubernetes = app.kubernetes()?;
     let partition = kubernetes.cluster()?.partition.clone();
@@ -59,7 +64,12 @@ async fn read(State(app): State<Shared>) -> Result<Json<Answer>, Problem> {
 /// Cuts sites off, instead of whoever was before
 #[utoipa::path(put, path = "/api/v1/partition", tag = "partition", request_body = Wanted, responses(
     (status = 200, body = Answer),
+    (status = 403, description = "A viewer may not (`read-only`), a page of somebody else asks (`cross-site`), or Kubernetes lets the gateway not (`refused`)", body = Problem, content_type = "application/problem+json"),
+    (status = 404, description = "There is no such SyncCluster", body = Problem, content_type = "application/problem+json"),
+    (status = 409, description = "Somebody else changed it at the same moment", body = Problem, content_type = "application/problem+json"),
     (status = 422, description = "Kubernetes refuses it", body = Problem, content_type = "application/problem+json"),
+    (status = 501, description = "The gateway does not run in Kubernetes", body = Problem, content_type = "application/problem+json"),
+    (status = 503, description = "Kubernetes does not answer", body = Problem, content_type = "application/problem+json"),
 ))]
 async fn cut(State(app): State<Shared>, caller: Caller, Body(wanted): Body<Wanted>) -> Result<Json<Answer>, Problem> {
     let partition = Partition {
@@ -73,7 +83,15 @@ async fn cut(State(app): State<Shared>, caller: Caller, Body(wanted): Body<Wante
 }
 
 /// Heals: nobody is cut off any more
-#[utoipa::path(delete, path = "/api/v1/partition", tag = "partition", responses((status = 200, body = Answer)))]
+#[utoipa::path(delete, path = "/api/v1/partition", tag = "partition", responses(
+    (status = 200, body = Answer),
+    (status = 403, description = "A viewer may not (`read-only`), a page of somebody else asks (`cross-site`), or Kubernetes lets the gateway not (`refused`)", body = Problem, content_type = "application/problem+json"),
+    (status = 404, description = "There is no such SyncCluster", body = Problem, content_type = "application/problem+json"),
+    (status = 409, description = "Somebody else changed it at the same moment", body = Problem, content_type = "application/problem+json"),
+    (status = 422, description = "Kubernetes refuses it", body = Problem, content_type = "application/problem+json"),
+    (status = 501, description = "The gateway does not run in Kubernetes", body = Problem, content_type = "application/problem+json"),
+    (status = 503, description = "Kubernetes does not answer", body = Problem, content_type = "application/problem+json"),
+))]
 async fn heal(State(app): State<Shared>, caller: Caller) -> Result<Json<Answer>, Problem> {
     set(&app, &caller, None).await
 }

@@ -40,6 +40,7 @@ pub fn routes() -> OpenApiRouter<Shared> {
 /// Which rows, and how many.
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
 pub struct Listing {
     /// Conditions joined by `and`: `column op value` with = != < <= > >= like ilike, `column in (…)`, `column is null`, `column is not null`.
     /// Texts in single quotes ('' is one of them), numbers, true and false bare; column names in double quotes where they need it.
@@ -63,6 +64,7 @@ pub struct Listing {
     (status = 200, description = "A page of rows.", body = Rows),
     (status = 400, description = "Bad filter, order, limit or cursor.", body = Problem, content_type = "application/problem+json"),
     (status = 404, description = "No such site or table.", body = Problem, content_type = "application/problem+json"),
+    (status = 422, description = "The page's rows are too large together (`page-too-large`); ask for fewer.", body = Problem, content_type = "application/problem+json"),
     (status = 503, description = "The site cannot be reached, or takes too long.", body = Problem, content_type = "application/problem+json"),
 ))]
 async fn list(
@@ -174,6 +176,7 @@ async fn update(
     (status = 404, description = "No such site, table or row.", body = Problem, content_type = "application/problem+json"),
     (status = 409, description = "Against a constraint.", body = Problem, content_type = "application/problem+json"),
     (status = 412, description = "Changed since it was read; `current` is the row as it is now, or null.", body = Problem, content_type = "application/problem+json"),
+    (status = 422, description = "The database refuses it, for instance by a trigger.", body = Problem, content_type = "application/problem+json"),
     (status = 503, description = "The site cannot be reached, or takes too long.", body = Problem, content_type = "application/problem+json"),
 ))]
 async fn delete(

@@ -13,6 +13,7 @@ pub fn routes() -> OpenApiRouter<Shared> {
 
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
 struct Wanted {
     /// The site whose tables are meant; the server's, unless it is said.
     site: Option<String>,

@@ -50,7 +50,7 @@ async fn describe(State(app): State<Shared>, Segments(topic): Segments<String>) 
 struct Which {
     /// The partition.
     partition: i32,
-    /// Where to begin: `beginning`, `end` (the last messages), `offset:42`, or `time:2026-01-31T12:00:00Z` (the first message of that time or later).
+    /// Where to begin: `beginning`, `end` (the last messages), `before:42` (the last ones before it), `offset:42`, or `time:2026-01-31T12:00:00Z` (the first message of that time or later).
     from: String,
     /// Only messages whose key, as text, has this part.
     key: Option<String>,
@@ -70,8 +70,9 @@ impl Default for Which {
     }
 }
 
-/// Messages of one partition, in its order. A page looks at a bounded number of records: with `key` it may hold few messages or none; `next`
-/// says where to go on, and whoever follows it sees every message once.
+/// Messages of one partition, in its order. From `end` and `before:…` they are looked for backwards, otherwise forwards. A page looks at a
+/// bounded number of records, which `looked` tells: with `key` it may hold few messages or none. `next` and `previous` say where later and
+/// earlier ones are, and whoever follows one of them sees every message once.
 #[utoipa::path(get, path = "/api/v1/topics/{topic}/messages", tag = "topics", operation_id = "read_messages",
     params(("topic" = String, Path, description = "The topic's name."), Which), responses(
     (status = 200, description = "Messages.", body = Page),

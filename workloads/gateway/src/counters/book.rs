@@ -4,7 +4,7 @@
 //! times meanwhile is told once, and nobody has a queue of his own.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::Arc,
 };
 
@@ -32,6 +32,18 @@ pub struct Book {
     most: usize,
     /// The latest start of a window that had to make room.
     forgotten: HashMap<Window, i64>,
+    /// Of the windows whose topics are being read.
+    reading: BTreeMap<Window, Reading>,
+    /// Readings that were begun.
+    rounds: u64,
+}
+
+/// How far the topic of a window has been read.
+#[derive(Debug)]
+struct Reading {
+    round: u64,
+    /// Partitions that have not been read up to where they ended when this reading began.
+    left: BTreeSet<i32>,
 }
 
 impl Book {
@@ -44,7 +56,48 @@ impl Book {
             bytes: 0,
             most,
             forgotten: HashMap::new(),
+            reading: BTreeMap::new(),
+            rounds: 0,
         }
+    }
+
+    /// The topic of a window begins to be read, all of these partitions.
+    pub fn begin(&mut self, window: Window, partitions: BTreeSet<i32>) {
+        self.rounds += 1;
+        let reading = Reading {
+            round: self.rounds,
+            left: partitions,
+        };
+        self.reading.insert(window, reading);
+    }
+
+    /// A partition has been read up to where it ended. Whether the window's topic has been by this.
+    pub fn reached(&mut self, window: Window, partition: i32) -> bool {
+        let reading = self.reading.get_mut(&window);
+        reading.is_some_and(|reading| reading.left.remove(&partition) && reading.left.is_empty())
+    }
+
+    /// What is written is not read now: Kafka is away.
+    pub fn lose(&mut self) {
+        self.reading.clear();
+    }
+
+    /// The windows whose topics have been read, each with the number of the reading.
+    fn read(&self) -> BTreeMap<Window, u64> {
+        let read = self.reading.iter().filter(|(_, reading)| reading.left.is_empty());
+        read.map(|(window, reading)| (*window, reading.round)).collect()
+    }
+
+    /// The windows whose topics have been read since `seen`, which then has them too.
+    pub fn newly_read(&self, seen: &mut BTreeMap<Window, u64>) -> BTreeSet<Window> {
+        let before = std::mem::replace(seen, self.read());
+        let fresh = seen.iter().filter(|(window, round)| before.get(window) != Some(round));
+        fresh.map(|(window, _)| *window).collect()
+    }
+
+    /// Whether what is not known of a window has not been counted.
+    pub fn is_read(&self, window: Window) -> bool {
+        self.reading.get(&window).is_some_and(|reading| reading.left.is_empty())
     }
 
     /// A window is so now. Those that did not change for the longest time make room.
@@ -91,12 +144,19 @@ impl Book {
             .collect()
     }
 
-    /// The window of this id that has this time. One that is not known counts nothing, unless it may be one that had to make room.
+    /// The window of this id that has this time. One that is not known counts nothing, unless its topic has not been read, or it may be one
+    /// that had to make room.
     pub fn at(&self, window: Window, id: &Arc<str>, at: i64) -> Option<Aggregation> {
+        self.find(window, id, window.start(at))
+            .or_else(|| self.nothing(window, id, at))
+    }
+
+    /// The same, if it is known to count nothing.
+    pub fn nothing(&self, window: Window, id: &Arc<str>, at: i64) -> Option<Aggregation> {
         let start = window.start(at);
         let may_be_forgotten = self.forgotten.get(&window).is_some_and(|latest| start <= *latest);
-        let nothing = || (!may_be_forgotten).then(|| Aggregation::nothing(window, Arc::clone(id), start));
-        self.find(window, id, start).or_else(nothing)
+        let is_sure = self.is_read(window) && !may_be_forgotten && self.find(window, id, start).is_none();
+        is_sure.then(|| Aggregation::nothing(window, Arc::clone(id), start))
     }
 
     /// Those of the last so many windows of this id, up to the one that has this time, that are known.
@@ -131,6 +191,15 @@ mod tests {
 
     use super::*;
 
+    /// Of topics that have been read.
+    fn read(most: usize) -> Book {
+        let mut book = Book::new(most);
+        for window in Window::ALL {
+            book.begin(window, BTreeSet::new());
+        }
+        book
+    }
+
     fn counted(id: &str, start: i64, count: i64) -> Aggregation {
         Aggregation {
             count,
@@ -158,8 +227,37 @@ mod tests {
     }
 
     #[test]
-    fn a_window_in_which_nothing_happened_has_nothing() {
+    fn nothing_is_said_to_be_counted_before_the_topic_has_been_read_or_while_kafka_is_away() {
         let mut book = Book::new(10_000);
+        let tea: Arc<str> = "tea".into();
+        let count = |book: &Book, window| book.at(window, &tea, 60_000).map(|known| known.count);
+        assert_eq!((count(&book, Window::One), book.is_read(Window::One)), (None, false));
+        book.begin(Window::One, [0, 1].into());
+        book.begin(Window::Five, [0].into());
+        assert!(!book.reached(Window::One, 1));
+        assert_eq!(count(&book, Window::One), None);
+        assert!(
+            book.reached(Window::One, 0) && !book.reached(Window::One, 0),
+            "told once"
+        );
+        assert_eq!((count(&book, Window::One), count(&book, Window::Five)), (Some(0), None));
+        assert!(book.reached(Window::Five, 0));
+        assert_eq!(book.read(), [(Window::One, 1), (Window::Five, 2)].into());
+        book.note(Window::One, counted("tea", 60_000, 7));
+        book.lose();
+        assert_eq!(
+            (count(&book, Window::One), count(&book, Window::Five)),
+            (Some(7), None),
+            "what was known is"
+        );
+        assert!(!book.reached(Window::Five, 0));
+        book.begin(Window::Five, BTreeSet::new());
+        assert_eq!(book.read(), [(Window::Five, 3)].into());
+    }
+
+    #[test]
+    fn a_window_in_which_nothing_happened_has_nothing() {
+        let mut book = read(10_000);
         book.note(Window::One, counted("a", 60_000, 3));
         let id: Arc<str> = "a".into();
         let count = |book: &Book, window, at| book.at(window, &id, at).map(|known| known.count);
@@ -178,7 +276,7 @@ mod tests {
 
     #[test]
     fn a_window_that_had_to_make_room_is_not_said_to_have_nothing() {
-        let mut book = Book::new(2 * (OVERHEAD + 1));
+        let mut book = read(2 * (OVERHEAD + 1));
         for id in ["a", "b", "c"] {
             book.note(Window::One, counted(id, 60_000, 5));
         }

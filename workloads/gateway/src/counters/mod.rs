@@ -7,7 +7,10 @@ pub mod node;
 mod read;
 pub mod window;
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
 
 use axum::http::StatusCode;
 use synccluster_protocol::ClusterName;
@@ -17,7 +20,7 @@ use crate::{app::Shared, problem::Problem};
 use aggregation::Aggregation;
 use book::Book;
 use node::Address;
-use window::Window;
+use window::{Counted, Window};
 
 /// What the memory of windows may take.
 const BOOK_BYTES: usize = 16 << 20;
@@ -34,6 +37,8 @@ pub struct Counters {
     pub leader: Address,
     /// The topics of aggregations are this and a window's name.
     topics: String,
+    /// The windows that are counted, of those that are known here.
+    windows: BTreeSet<Window>,
     book: Mutex<Book>,
     changed: watch::Sender<u64>,
 }
@@ -45,6 +50,7 @@ impl Counters {
             leader: leader.unwrap_or_else(|| clients.with_port(LEADER_PORT)),
             clients,
             topics: format!("{cluster}.aggregations-"),
+            windows: Window::ALL.into(),
             book: Mutex::new(Book::new(BOOK_BYTES)),
             changed: watch::Sender::new(0),
         }
@@ -55,6 +61,38 @@ impl Counters {
     pub fn with_topics(mut self, begin: Option<String>) -> Self {
         self.topics = begin.unwrap_or(self.topics);
         self
+    }
+
+    /// With other windows than all that are known here.
+    #[must_use]
+    pub fn with_windows(mut self, counted: Option<Counted>) -> Self {
+        self.windows = counted.map_or(self.windows, |Counted(windows)| windows);
+        self
+    }
+
+    /// The windows that are counted.
+    pub fn windows(&self) -> &BTreeSet<Window> {
+        &self.windows
+    }
+
+    /// A window that is counted, by its name.
+    pub fn window(&self, name: &str) -> Result<Window, Problem> {
+        let known = self.windows.iter().copied().find(|window| window.name() == name);
+        known.ok_or_else(|| Problem::not_found("unknown-window", "Unknown window", self.none(name)))
+    }
+
+    /// What is said of windows that are not counted.
+    pub fn none(&self, asked: &str) -> String {
+        let asked: String = asked.chars().take(100).collect();
+        let known: Vec<_> = self.windows.iter().map(|window| window.name()).collect();
+        let known = if known.is_empty() {
+            "none".to_owned()
+        } else {
+            known.join(", ")
+        };
+        format!(
+            "there are no windows of `{asked}`: of 1m, 5m and 10m, which the gateway knows, spec.counter.windows has {known}"
+        )
     }
 
     /// What is known of the windows.
@@ -74,6 +112,30 @@ impl Counters {
             book.note(window, aggregation);
             book.last()
         };
+        self.changed.send_replace(last);
+    }
+
+    /// The topic of a window begins to be read, all of these partitions.
+    pub fn begin(&self, window: Window, partitions: BTreeSet<i32>) {
+        let is_read = partitions.is_empty();
+        self.book().begin(window, partitions);
+        if is_read {
+            self.tell();
+        }
+    }
+
+    /// A partition has been read up to where it ended.
+    pub fn reached(&self, window: Window, partition: i32) {
+        // The guard is gone before those who wait are woken: they look into the book.
+        let is_read = self.book().reached(window, partition);
+        if is_read {
+            self.tell();
+        }
+    }
+
+    /// Those who wait may be told what is not counted.
+    fn tell(&self) {
+        let last = self.book().last();
         self.changed.send_replace(last);
     }
 
@@ -137,6 +199,19 @@ mod tests {
         };
         assert_eq!(of(None).to_string(), "demo-counter:5001");
         assert_eq!(of(Some("[::1]:7")).to_string(), "[::1]:7");
+    }
+
+    #[test]
+    fn windows_that_are_not_counted_are_not_known() {
+        let counters = Counters::new(&"demo".parse().unwrap(), "a:1".parse().unwrap(), None);
+        assert_eq!(counters.window("10m").unwrap(), Window::Ten);
+        let some = counters.with_windows(Some("1m,90s".parse().unwrap()));
+        assert_eq!(some.window("1m").unwrap(), Window::One);
+        for name in ["10m", "90s", "x"] {
+            let problem = some.window(name).unwrap_err();
+            assert_eq!(problem.status, 404);
+            assert!(problem.detail.contains(&format!("`{name}`")) && problem.detail.ends_with("has 1m"));
+        }
     }
 
     #[test]

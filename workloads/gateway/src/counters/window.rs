@@ -1,8 +1,9 @@
 //! The windows likes are counted in, by their names. Pure.
 
-use std::{fmt, str::FromStr};
+use std::{collections::BTreeSet, fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
+use synccluster_runtime::config::parse_duration;
 
 /// A size of windows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, utoipa::ToSchema)]
@@ -70,17 +71,21 @@ impl fmt::Display for Window {
     }
 }
 
-/// There are no such windows.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("there are no windows of `{0}`: they are of 1m, 5m or 10m")]
-pub struct UnknownWindow(pub String);
+/// The lengths in which the nodes count, as they are told: `1m,5m,90s`. Those that are shown here are kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Counted(pub BTreeSet<Window>);
 
-impl FromStr for Window {
-    type Err = UnknownWindow;
+impl FromStr for Counted {
+    type Err = String;
 
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let known = Self::ALL.into_iter().find(|window| window.name() == text);
-        known.ok_or_else(|| UnknownWindow(text.to_owned()))
+    fn from_str(text: &str) -> Result<Self, String> {
+        let mut windows = BTreeSet::new();
+        for length in text.split(',') {
+            let millis = parse_duration(length.trim())?.as_millis();
+            let same = |window: &Window| u128::try_from(window.millis()) == Ok(millis);
+            windows.extend(Window::ALL.into_iter().find(same));
+        }
+        Ok(Self(windows))
     }
 }
 
@@ -89,14 +94,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_window_is_found_by_its_name_and_no_other() {
+    fn every_window_has_the_names_of_its_length() {
         for window in Window::ALL {
-            assert_eq!(window.name().parse(), Ok(window));
             let minutes = (window.millis() / 60_000).to_string();
             assert_eq!(window.consume(), format!("consume_{minutes}_min_aggregations"));
+            assert_eq!(window.name(), format!("{minutes}m"));
             assert_eq!(window.live(), format!("live_aggregations_{minutes}"));
         }
-        assert!("2m".parse::<Window>().is_err() && "".parse::<Window>().is_err());
+    }
+
+    #[test]
+    fn of_the_lengths_that_are_counted_those_that_have_a_name_here_are_known() {
+        let counted = |text: &str| text.parse::<Counted>().map(|Counted(windows)| windows);
+        assert_eq!(counted("1m,5m,10m"), Ok(Window::ALL.into()));
+        assert_eq!(counted("30s, 60s,1h"), Ok([Window::One].into()));
+        assert_eq!(counted("24h"), Ok(BTreeSet::new()));
+        assert!(counted("").is_err() && counted("1m,x").is_err());
     }
 
     #[test]

@@ -92,7 +92,8 @@ fn is_binary(text: &str) -> bool {
     text.contains('\0') || text.chars().filter(unreadable).count() * 10 > text.chars().count()
 }
 
-fn make_safe(value: &mut Value) {
+/// Integers that a browser would round become text.
+pub fn make_safe(value: &mut Value) {
     match value {
         Value::Number(number) if !is_safe(number) => *value = Value::String(number.to_string()),
         Value::Array(values) => values.iter_mut().for_each(make_safe),

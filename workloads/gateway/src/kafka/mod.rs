@@ -1,10 +1,11 @@
 //! Topics, their messages and consumer groups, for people to look at.
 //!
-//! What is decided is pure: `position` (from which offset), `scan` (which records, and where to go on), `content`, `envelope` and `message`
+//! What is decided is pure: `position` (from which offset), `scan` (which records, and where to go on), `back` (the same from the end), `content`, `envelope` and `message`
 //! (what a record says), `pace` (how many a second). What asks Kafka is thin: `topics`, `configuration`, `read`, `tail`, `groups`; every
 //! question has a client of its own that is closed with the answer, so that an idle gateway holds no memory and no connection for it.
 //! `sinks` are groups too, though Kafka knows nothing of them: they keep their progress in the database they apply to.
 
+mod back;
 mod configuration;
 mod content;
 mod envelope;
@@ -31,15 +32,15 @@ use tokio::{
 };
 
 pub use configuration::{Described, Setting};
-pub use content::Encoding;
+pub use content::{Content, Encoding, make_safe};
 pub use error::Error;
 pub use groups::{Group, GroupKind, GroupProgress, Progress};
 pub use message::{Header, Message};
 pub use position::{BadPosition, Position};
-pub use read::{Page, Query};
+pub use read::{Looked, Page, Query};
 pub use sinks::Sinks;
 pub use tail::{Tail, TailEvent};
-pub use topics::{Partition, Topic};
+pub use topics::{Partition, Topic, offsets};
 pub use wide::Wide;
 
 /// Questions that are asked at once; more wait. A client of librdkafka has three threads and a few MB while it reads.

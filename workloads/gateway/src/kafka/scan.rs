@@ -93,6 +93,11 @@ impl<'a> Scan<'a> {
         (self.position < self.end).then_some(self.position)
     }
 
+    /// Records that were looked at, and their bytes.
+    pub fn seen(&self) -> (usize, usize) {
+        (self.seen, self.seen_bytes)
+    }
+
     /// Whether any record came.
     pub fn moved(&self) -> bool {
         self.seen > 0 || self.next().is_none()

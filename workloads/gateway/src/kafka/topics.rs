@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use rdkafka::{
     Offset, TopicPartitionList,
-    consumer::{BaseConsumer, Consumer},
+    consumer::{BaseConsumer, Consumer, ConsumerContext},
     error::KafkaError,
     metadata::MetadataTopic,
 };
@@ -41,7 +41,7 @@ pub struct Partition {
 }
 
 /// A partition of a topic.
-pub(super) type Place = (String, i32);
+pub type Place = (String, i32);
 
 /// Every topic, by name.
 pub(super) fn list(client: &BaseConsumer) -> Result<Vec<Topic>, Error> {
@@ -123,7 +123,11 @@ impl Topic {
 }
 
 /// Where partitions begin or end, or the first offset at a time, in one question a broker; those that cannot be told are left out.
-pub(super) fn offsets(client: &BaseConsumer, places: &[Place], at: Offset) -> Result<HashMap<Place, i64>, KafkaError> {
+pub fn offsets<C: ConsumerContext>(
+    client: &impl Consumer<C>,
+    places: &[Place],
+    at: Offset,
+) -> Result<HashMap<Place, i64>, KafkaError> {
     if places.is_empty() {
         return Ok(HashMap::new());
     }

@@ -18,7 +18,7 @@ use super::{
     row::rfc3339_sql,
     sql::Sql,
 };
-use crate::{app::App, problem::Problem};
+use crate::{app::App, kafka::make_safe, problem::Problem};
 
 /// A write that lost.
 #[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
@@ -156,10 +156,11 @@ fn line(site: Site, row: &tokio_postgres::Row) -> Result<Line, tokio_postgres::E
     })
 }
 
-/// For a table that is not there any more.
+/// For a table that is not there any more, and for columns that are not.
 fn as_it_stands(json: &str) -> Option<Map<String, Value>> {
     let mut values: Map<String, Value> = serde_json::from_str(json).ok()?;
     values.retain(|name, _| !name.starts_with("sync_"));
+    values.values_mut().for_each(make_safe);
     Some(values)
 }
 

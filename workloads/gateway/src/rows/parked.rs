@@ -1,17 +1,17 @@
 //! Events that wait, and asking for another try.
 
 use serde::Serialize;
-use serde_json::value::RawValue;
+use serde_json::Value;
 use synccluster_protocol::Site;
 
 use super::{
     books::{Book, Entry, Wanted},
     connection,
     failure::Failure,
-    row::{raw, rfc3339_sql},
+    row::rfc3339_sql,
     sql::Sql,
 };
-use crate::{app::App, problem::Problem};
+use crate::{app::App, kafka::Content, problem::Problem};
 
 /// An event that cannot be applied yet.
 #[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
@@ -30,9 +30,9 @@ pub struct Parked {
     pub topic: String,
     /// The table it is about.
     pub table: String,
-    /// The event as it came.
+    /// The event as it came, with integers beyond ±(2^53 − 1), such as versions, as text.
     #[schema(value_type = Object)]
-    pub event: Box<RawValue>,
+    pub event: Value,
     /// What it waits for.
     pub reason: String,
     /// When it was last tried.
@@ -64,11 +64,16 @@ fn parked(site: Site, row: &tokio_postgres::Row) -> Result<Parked, tokio_postgre
         at: row.try_get(1)?,
         topic: row.try_get(2)?,
         table: row.try_get(3)?,
-        event: raw(row.try_get(4)?),
+        event: shown(row.try_get(4)?),
         reason: row.try_get(5)?,
         tried_at: row.try_get(6)?,
         asked_at: row.try_get(7)?,
     })
+}
+
+/// What cannot be held as JSON here, since it is too deep, is text.
+fn shown(event: &str) -> Value {
+    Content::of(Some(event.as_bytes()), usize::MAX).safe().value
 }
 
 async fn all(app: &App, site: Site, sql: &Sql) -> Result<Vec<Parked>, Problem> {

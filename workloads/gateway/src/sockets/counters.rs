@@ -2,7 +2,7 @@
 //! aggregation service had before there were counter nodes.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -106,7 +106,7 @@ fn welcome(socket: &SocketRef, desk: &Desk, listeners: &Listeners, present: Arc<
     for window in Window::ALL {
         let desk = desk.clone();
         socket.on(window.consume(), move |socket: SocketRef, ack: AckSender| {
-            let registered = desk.change(|wishes| Ok(wishes.consume(window)));
+            let registered = desk.consume(window);
             let desk = desk.clone();
             async move { desk.answer(socket, ack, registered).await }
         });
@@ -115,7 +115,9 @@ fn welcome(socket: &SocketRef, desk: &Desk, listeners: &Listeners, present: Arc<
         let desk = desk.clone();
         move |socket: SocketRef, Event(event): Event, ack: AckSender| {
             let desk = desk.clone();
-            async move { desk.answer(socket, ack, Err(unknown(&event))).await }
+            let counted = desk.app.counters.as_ref().map(Counters::windows).cloned();
+            let problem = unknown(&event, &counted.unwrap_or_default());
+            async move { desk.answer(socket, ack, Err(problem)).await }
         }
     });
     socket.on_disconnect({
@@ -132,6 +134,15 @@ impl Desk {
     fn change(&self, change: impl FnOnce(&mut Wishes) -> Result<usize, Problem>) -> Result<usize, Problem> {
         self.app.counters()?;
         change(&mut self.wishes.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Windows that are not counted are not asked for: nothing would ever come of them.
+    fn consume(&self, window: Window) -> Result<usize, Problem> {
+        let counters = self.app.counters()?;
+        if !counters.windows().contains(&window) {
+            return Err(unknown_window(counters.none(window.name())));
+        }
+        self.change(|wishes| Ok(wishes.consume(window)))
     }
 
     /// Has the client told what it asked for, or what was wrong with it.
@@ -152,13 +163,17 @@ impl Desk {
     }
 }
 
-fn unknown(event: &str) -> Problem {
-    let known: Vec<_> = Window::ALL.into_iter().map(Window::consume).collect();
+fn unknown_window(detail: String) -> Problem {
+    Problem::bad_request("unknown-window", "Unknown window", detail)
+}
+
+fn unknown(event: &str, counted: &BTreeSet<Window>) -> Problem {
+    let known: Vec<_> = counted.iter().map(|window| window.consume()).collect();
     let known = known.join(", ");
     let event: String = event.chars().take(100).collect();
     if event.starts_with("consume_") {
         let detail = format!("there are no windows for `{event}`; there are {known}");
-        return Problem::bad_request("unknown-window", "Unknown window", detail);
+        return unknown_window(detail);
     }
     let detail = format!("`{event}` is not known here; there are register_room, {known}");
     Problem::bad_request("unknown-event", "Unknown event", detail)
@@ -180,6 +195,7 @@ async fn tell(app: Shared, listeners: Listeners, mut guests: mpsc::Receiver<Gues
     let mut round = Round {
         counters,
         seen: counters.book().last(),
+        read: BTreeMap::new(),
     };
     let (mut due, mut next) = (false, Instant::now());
     loop {
@@ -214,6 +230,8 @@ struct Round<'a> {
     counters: &'a Counters,
     /// The number of the last change that was told.
     seen: u64,
+    /// Windows whose topics had been read then, by the reading: before that nobody was told that nothing was counted.
+    read: BTreeMap<Window, u64>,
 }
 
 impl Round<'_> {
@@ -225,13 +243,23 @@ impl Round<'_> {
             .collect()
     }
 
+    /// What can be told to be nothing since a topic has been read.
+    fn nothing(&self, interest: &Interest, windows: &BTreeSet<Window>) -> Vec<Frame> {
+        let (now, book) = (now_millis(), self.counters.book());
+        let asked = windows.intersection(&interest.windows);
+        asked
+            .flat_map(|window| interest.ids.iter().map(|id| (*window, id)))
+            .filter_map(|(window, id)| frame(window, &book.nothing(window, id, now)?))
+            .collect()
+    }
+
     /// What has changed, to those who want to hear of it.
     async fn tell(&mut self, listeners: &Listeners, told: &metrics::Value, dropped: &metrics::Value) {
-        let changed = {
+        let (changed, fresh) = {
             let book = self.counters.book();
             let changed = book.since(self.seen, |_| true);
             self.seen = book.last();
-            changed
+            (changed, book.newly_read(&mut self.read))
         };
         let rooms = listeners.all();
         if rooms.is_empty() {
@@ -255,7 +283,9 @@ impl Round<'_> {
                     frames.insert(*index, frame);
                 }
             }
-            let wanted: Vec<&Frame> = wanted.iter().filter_map(|index| frames.get(index)).collect();
+            let nothing = self.nothing(&interest, &fresh);
+            let wanted = wanted.iter().filter_map(|index| frames.get(index));
+            let wanted: Vec<&Frame> = wanted.chain(&nothing).collect();
             say(&members, &wanted, listeners, told, dropped).await;
         }
     }
@@ -331,9 +361,13 @@ mod tests {
 
     #[test]
     fn what_is_not_known_is_answered_with_what_is() {
-        let problem = unknown("consume_2_min_aggregations");
-        assert!(problem.kind.ends_with(":unknown-window") && problem.detail.contains("consume_10_min_aggregations"));
-        let problem = unknown(&"x".repeat(100_000));
+        let counted = [Window::Ten].into();
+        let problem = unknown("consume_2_min_aggregations", &counted);
+        assert!(
+            problem.kind.ends_with(":unknown-window")
+                && problem.detail.ends_with("there are consume_10_min_aggregations")
+        );
+        let problem = unknown(&"x".repeat(100_000), &counted);
         assert!(problem.kind.ends_with(":unknown-event") && problem.detail.len() < 400);
     }
 }

@@ -51,11 +51,15 @@ impl Wishes {
         }
     }
 
-    /// `register_room`: these identifiers too. All of them or none; how many there are then.
+    /// `register_room`: these identifiers too, as an array or, as the first clients did, as its field `rooms`. All of them or none; how many
+    /// there are then.
     pub fn register(&mut self, rooms: &Value) -> Result<usize, Problem> {
         let named = rooms
             .as_array()
-            .ok_or_else(|| bad("send an array of identifiers: register_room([\"tea\", \"coffee\"])"))?;
+            .or_else(|| rooms.get("rooms")?.as_array())
+            .ok_or_else(|| {
+                bad("send identifiers, as [\"tea\", \"coffee\"] or as {\"rooms\": [\"tea\", \"coffee\"]}")
+            })?;
         let mut fresh = BTreeSet::new();
         for name in named {
             let id = match name {
@@ -134,7 +138,7 @@ mod tests {
         assert_eq!(wishes.consume(Window::One), 0);
         assert_eq!(wishes.register(&json!(["a", "b", "a"])).unwrap(), 2);
         assert_eq!(owed(&mut wishes), ["1m a", "1m b"]);
-        assert_eq!(wishes.register(&json!(["a", 7])).unwrap(), 3);
+        assert_eq!(wishes.register(&json!({"rooms": ["a", 7]})).unwrap(), 3);
         assert_eq!(owed(&mut wishes), ["1m 7"]);
         assert_eq!(wishes.consume(Window::Ten), 3);
         assert_eq!(owed(&mut wishes), ["10m 7", "10m a", "10m b"]);
@@ -151,7 +155,9 @@ mod tests {
         for (rooms, kind) in [
             (json!("a"), "bad-registration"),
             (json!(null), "bad-registration"),
-            (json!({"rooms": ["a"]}), "bad-registration"),
+            (json!({"room": ["a"]}), "bad-registration"),
+            (json!({"rooms": "a"}), "bad-registration"),
+            (json!({"rooms": ["a", ""]}), "bad-id"),
             (json!(["a", ["b"]]), "bad-registration"),
             (json!(["a", null]), "bad-registration"),
             (json!(["a", ""]), "bad-id"),

@@ -146,4 +146,9 @@ pub enum Record {
     },
     /// The run has ended.
     End(End),
+    /// How long it ran until it ended, without its pauses; comes before [`Record::End`], and again with every time it was resumed.
+    Took {
+        /// Milliseconds.
+        millis: u64,
+    },
 }

@@ -116,7 +116,7 @@ impl Writes {
             Record::Undone { number } => drop(self.open.remove(&number)),
             Record::Loaded { number } => self.loaded(number),
             Record::Acknowledged { number, versions } => self.acknowledged(number, &versions),
-            Record::End(_) => {}
+            Record::End(_) | Record::Took { .. } => {}
         }
     }
 

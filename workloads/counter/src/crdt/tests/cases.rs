@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use super::world::add;
-use crate::crdt::{Add, Entry, Gap, Group, Incarnation, Key, Ordinal, Origin, Position, Remember, Search, State, What};
+use crate::crdt::{
+    Add, Entry, Full, Gap, Group, Incarnation, Key, Ordinal, Origin, Position, Remember, Search, State, What,
+};
 
 fn origin(ordinal: u16, incarnation: u64) -> Origin {
     Origin {
@@ -18,6 +20,7 @@ fn state(ordinal: u16) -> State {
         Remember {
             time: Duration::from_mins(10),
             count: 10,
+            runs: 10,
         },
     )
 }
@@ -78,9 +81,11 @@ fn a_request_is_counted_once_in_a_group_and_once_over_all_nodes() {
 fn ids_are_counted_before_a_new_one_is_taken_in() {
     let state = state(0);
     let mut group = Group::after(&state, 9);
-    assert!(group.has_room(&state, &[add(0)], 1) && !group.has_room(&state, &[add(0), add(1)], 1));
+    assert_eq!(group.has_room(&state, &[add(0)], 1), Ok(()));
+    assert_eq!(group.has_room(&state, &[add(0), add(1)], 1), Err(Full::Ids));
     group.like(&state, add(0));
-    assert!(group.has_room(&state, &[add(0)], 1) && !group.has_room(&state, &[add(1)], 1));
+    assert_eq!(group.has_room(&state, &[add(0)], 1), Ok(()));
+    assert_eq!(group.has_room(&state, &[add(1)], 1), Err(Full::Ids));
 }
 
 #[test]
@@ -103,24 +108,114 @@ fn what_was_taken_back_is_not_taken_back_again() {
     assert!(group.entries().is_empty());
 }
 
+fn named(request: &str) -> Add {
+    Add {
+        request: Some(request.parse().unwrap()),
+        ..add(0)
+    }
+}
+
+/// Writes one like, if there is room for it.
+fn write(state: &mut State, now: i64, request: &str) -> Result<Entry, Full> {
+    let mut group = Group::after(state, now);
+    group.has_room(state, &[named(request)], 9)?;
+    group.like(state, named(request));
+    state.apply(state.own(), group.entries()).1.unwrap();
+    Ok(group.entries().last().cloned().unwrap())
+}
+
 #[test]
-fn time_does_not_run_backwards_in_a_log() {
-    let mut state = state(0);
-    let write = |state: &mut State, now, request| {
-        let mut group = Group::after(state, now);
-        group.like(state, add(request));
-        let at = group.entries()[0].at;
-        state.apply(state.own(), group.entries()).1.unwrap();
-        at
+fn a_clock_that_was_ahead_dates_what_it_dated_then_and_nothing_later() {
+    let (mut state, year) = (state(0), 365 * 86_400_000);
+    let dated = [100, year, 200, 150].map(|now| write(&mut state, now, &format!("at {now}")).unwrap().at);
+    assert_eq!(dated, [100, year, 200, 150]);
+    let counted = |state: &State| {
+        let counts = |now: i64| state.counted(&format!("at {now}").parse().unwrap()).is_some();
+        [100, year, 200, 150].map(counts)
     };
+    for minutes in [0, 9] {
+        state.forget(Duration::from_mins(minutes), |_| Position(2));
+        assert_eq!(counted(&state), [true; 4], "however the clock jumped");
+    }
+    state.forget(Duration::from_mins(10), |_| Position(2));
     assert_eq!(
-        [
-            write(&mut state, 100, 0),
-            write(&mut state, 50, 1),
-            write(&mut state, 200, 2)
-        ],
-        [100, 100, 200]
+        counted(&state),
+        [false, false, true, true],
+        "what not every node knows is remembered"
     );
+}
+
+#[test]
+fn requests_that_nobody_knows_yet_have_a_limit_and_numbers_go_on() {
+    let mut state = state(0);
+    for number in 0..10 {
+        write(&mut state, 0, &format!("text {number}")).unwrap();
+        write(&mut state, 0, &format!("a/{number}")).unwrap();
+    }
+    assert_eq!(write(&mut state, 0, "text 10").unwrap_err(), Full::Requests);
+    assert!(state.counted(&"text 0".parse().unwrap()).is_some());
+    write(&mut state, 0, "a/10").unwrap();
+    let group = Group::after(&state, 0);
+    assert_eq!(
+        group.has_room(&state, &[named("text 3"), named("text 3")], 9),
+        Ok(()),
+        "counted before"
+    );
+    state.forget(Duration::ZERO, |_| Position(1));
+    write(&mut state, 0, "text 10").unwrap();
+    assert_eq!(write(&mut state, 0, "text 11").unwrap_err(), Full::Requests);
+}
+
+#[test]
+fn clients_and_the_gaps_in_their_numbers_have_a_limit() {
+    let mut state = state(0);
+    for client in 0..9 {
+        write(&mut state, 0, &format!("{client}/1")).unwrap();
+    }
+    let mut group = Group::after(&state, 0);
+    let likes = ["a/1", "a/2", "1/2", "a/1"].map(named);
+    assert_eq!(group.has_room(&state, &likes, 9), Ok(()), "one run more");
+    assert_eq!(
+        group.has_room(&state, &["a/1", "1/3"].map(named), 9),
+        Err(Full::Runs),
+        "a gap"
+    );
+    group.like(&state, named("a/1"));
+    assert_eq!(group.has_room(&state, &["a/2", "2/2"].map(named), 9), Ok(()));
+    assert_eq!(group.has_room(&state, &["b/1"].map(named), 9), Err(Full::Runs));
+}
+
+#[test]
+fn what_is_still_to_be_taken_back_is_not_forgotten() {
+    let (mut state, peer) = (state(1), origin(0, 1));
+    write(&mut state, 0, "x").unwrap();
+    state.forget(Duration::ZERO, |_| Position(9));
+    let entries = [Entry {
+        position: Position(1),
+        at: 0,
+        what: What::Add(named("x")),
+    }];
+    let (learned, result) = state.apply(peer, &entries);
+    assert_eq!((learned.doubled, result, state.doubled().len()), (true, Ok(()), 1));
+    state.forget(Duration::from_hours(1), |_| Position(9));
+    // Another node has forgotten it when it tells what it knows.
+    let mut further = State::new(origin(2, 1), state.remember());
+    further.apply(peer, &entries).1.unwrap();
+    further.apply(peer, &[entry(2, 0)]).1.unwrap();
+    for hours in 0..2 {
+        further.forget(Duration::from_hours(hours), |_| Position(9));
+    }
+    assert!(further.counted(&"x".parse().unwrap()).is_none());
+    state.merge(peer, further.part(peer).unwrap().clone(), false);
+    let mut again = State::new(state.own(), state.remember());
+    for part in [state.own(), peer] {
+        again.restore(part, state.part(part).unwrap().clone());
+    }
+    again.find_doubled();
+    assert_eq!((state.position(peer), again.doubled()), (Position(2), state.doubled()));
+    let missing = again.doubled().clone();
+    again.give_up(&missing);
+    assert!(again.doubled().is_empty());
 }
 
 #[test]

@@ -36,6 +36,8 @@ struct Node {
     voted: Claim,
     percent: u32,
     started: Duration,
+    /// It takes no part any more, and tells so.
+    leaves: bool,
 }
 
 struct World {
@@ -51,7 +53,11 @@ fn ordinal(node: usize) -> Ordinal {
 }
 
 fn members(node: usize, nodes: usize) -> Members {
-    Members::new(ordinal(node), (0..nodes).map(ordinal), Heartbeat::default())
+    let heartbeat = Heartbeat {
+        clients: format!("node-{node}:5002"),
+        ..Heartbeat::default()
+    };
+    Members::new(ordinal(node), (0..nodes).map(ordinal), heartbeat)
 }
 
 impl World {
@@ -64,6 +70,7 @@ impl World {
             },
             percent: *percent,
             started: Duration::ZERO,
+            leaves: false,
         };
         Self {
             base: Instant::now(),
@@ -96,6 +103,9 @@ impl World {
     }
 
     fn looks(&mut self, node: usize) {
+        if self.nodes[node].leaves {
+            return;
+        }
         let (now, stamp, ballot) = (self.base + self.clock(node), self.stamp(node), self.ballot(node));
         let bound = self.clock(node) < self.nodes[node].started + PROMISE;
         let own = &mut self.nodes[node];
@@ -242,6 +252,17 @@ fn the_lowest_leads_and_when_it_is_killed_the_next_within_three_seconds() {
     world.happens(&Event::Restarts(0));
     assert_eq!(world.leader_after(20, None), Some(1));
     assert_eq!(world.led, BTreeMap::from([(1, 0), (2, 1)]));
+}
+
+#[test]
+fn who_leaves_makes_room_though_it_is_still_heard() {
+    let mut world = World::new(&[100; 3]);
+    assert_eq!(world.leader_after(10, None), Some(0));
+    let (now, first) = (world.base + world.clock(0), &mut world.nodes[0]);
+    first.leaves = true;
+    first.members.leave();
+    first.members.claim(None, now);
+    assert_eq!(world.leader_after(14, None), Some(1));
 }
 
 #[test]

@@ -49,6 +49,7 @@ pub fn open_at(folder: &Path) -> Result<(State, Writer, Log), OpenError> {
         Remember {
             time: Duration::from_mins(10),
             count: 100,
+            runs: 100,
         },
     );
     let (writer, log) = open(folder, lock, SETTINGS, &mut state)?;

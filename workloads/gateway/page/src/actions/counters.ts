@@ -86,15 +86,21 @@ function readTotals(): Promise<void> {
 
 async function readWindows(): Promise<void> {
   const id = chosen();
-  if (id === undefined || (state.windows.value?.id === id && !missed)) return;
+  const { value } = state.windows;
+  const counted = state.counters.value?.windows;
+  if (id === undefined || counted === undefined) return;
+  // What is not complete is asked for again.
+  const isWhole = value !== undefined && value.complete.length === Object.keys(value.series).length;
+  if (isWhole && value.id === id && !missed) return;
   missed = false;
   await read("windows", async (signal) => {
     const ask = ({ name }: { name: WindowName }): Promise<Windows> =>
       call<Windows>(`/aggregations/${name}${query({ id })}`, { signal });
-    const answers = await Promise.all(WINDOWS.map(ask));
+    const answers = await Promise.all(WINDOWS.filter(({ name }) => counted.includes(name)).map(ask));
     const of = (answer: Windows): readonly Aggregation[] => answer.ids[0]?.windows ?? [];
     const skew = (answers[0]?.now ?? Date.now()) - Date.now();
-    return { id, skew, series: Object.fromEntries(answers.map((answer) => [answer.window, of(answer)])) };
+    const series = Object.fromEntries(answers.map((answer) => [answer.window, of(answer)]));
+    return { id, skew, series, complete: answers.filter(({ complete }) => complete).map(({ window }) => window) };
   });
 }
 

@@ -3,7 +3,7 @@
 import { call, Problem, segment } from "../api/client.ts";
 import type { Cell, Change, Column, Row, SiteName, Table, Values } from "../api/types.ts";
 import { rowSegment, shownKey, text } from "../model/key.ts";
-import { canUndo, restored, typed } from "../model/shape.ts";
+import { canUndo, isSame, restored, typed } from "../model/shape.ts";
 import { drawNow, say, set, state } from "../store.ts";
 import { onChanges, readRowsSoon, rowAt, table } from "./rows.ts";
 
@@ -28,13 +28,18 @@ function show(name: string, site: SiteName, op: Change["op"], row: Row): void {
   ]);
 }
 
+/** What a field says; one that began with null and was left empty says null still, where an empty text is meant by a button of its own. */
+export function given(control: HTMLInputElement): string | null {
+  return state.editing?.begun === null && control.value === "" ? null : control.value;
+}
+
 /** What was typed in another cell is not thrown away by going on to the next. */
 function saveOpen(): void {
   const { editing } = state;
   const column = table()?.columns.find(({ name }) => name === editing?.column);
   const control = document.querySelector<HTMLInputElement>(".editor :is(input, select, textarea)");
   if (editing !== null && column !== undefined && control !== null && control.value !== text(editing.begun))
-    void saveCell(column, control.value);
+    void saveCell(column, given(control));
 }
 
 export function edit(site: SiteName, keyPath: string, column: string): void {
@@ -61,14 +66,14 @@ function focusCell(site: SiteName, keyPath: string, column: string): void {
 
 const sayProblem = (problem: Problem): void => say("failed", `${problem.title}: ${problem.message}`);
 
-export async function saveCell(column: Column, given: string | null): Promise<void> {
+export async function saveCell(column: Column, said: string | null): Promise<void> {
   const { editing } = state;
   const chosen = table();
   if (editing === null || chosen === undefined || editing.saving) return;
   const row = rowAt(editing.keyPath)?.cells[editing.site];
   if (row === null || row === undefined) return stopEditing();
-  const value = given === null ? null : typed(column, given);
-  if (row.version === editing.version && String(editing.begun) === String(value)) return stopEditing();
+  const value = said === null ? null : typed(column, said);
+  if (row.version === editing.version && isSame(editing.begun, value)) return stopEditing();
   set({ editing: { ...editing, saving: true } });
   const problem = await write(chosen, editing.site, { ...row, version: editing.version }, { [column.name]: value });
   const { editing: now } = state;

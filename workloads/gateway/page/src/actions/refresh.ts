@@ -3,7 +3,7 @@
 
 import { call, query, segment, send } from "../api/client.ts";
 import { Live } from "../api/live.ts";
-import type { Cluster, Component, Group, Message, Site, Table, Topic, Way } from "../api/types.ts";
+import type { Cluster, Component, Group, MessagePage, Site, Table, Topic, Way } from "../api/types.ts";
 import { rowSegment } from "../model/key.ts";
 import { set, state } from "../store.ts";
 import { followCounters, readCounters } from "./counters.ts";
@@ -33,13 +33,14 @@ export const live = new Live({
   // Followers of several sites begin together.
   reset: (site) => (site === undefined ? everything() : state.route.view === "sites" && readRowsSoon()),
   refused: () => void whoAmI(),
-  state: (connection, retryAt) => {
+  state: (connection, retryAt, problem = state.connection.problem) => {
     const was = state.connection.state;
-    // Away until it is live again, however often it is tried.
+    // Away until it is live again, however often it is tried; and for the reason that was said last.
     set({
       connection: {
         state: connection === "connecting" && was === "away" ? was : connection,
         ...(retryAt === undefined ? {} : { retryAt }),
+        ...(problem === undefined || connection === "live" ? {} : { problem }),
       },
     });
     if (connection !== "live") return;
@@ -102,9 +103,9 @@ function readWaySoon(): void {
 }
 
 export function readConflicts(): void {
-  const { site, table: name, kind, after } = state.route.query;
+  const { site, table: name, kind, after, waiting } = state.route.query;
   void load("conflicts", `/conflicts${query({ site, table: name, kind, after, limit: 50 })}`);
-  void load("parked", `/parked${query({ site, limit: 50 })}`);
+  void load("parked", `/parked${query({ site, table: name, after: waiting, limit: 50 })}`);
 }
 
 export function readTopics(): void {
@@ -121,7 +122,7 @@ export function readTopics(): void {
   void load(
     "messages",
     `/topics/${segment(topic)}/messages${query({ partition, from: from ?? "end", key, limit: 50 })}`,
-    (answer: { messages: Message[]; next: string | null }) => answer,
+    (answer: MessagePage) => answer,
   );
 }
 
@@ -151,7 +152,12 @@ export function slowly(): void {
   if (!signedIn() || document.hidden || state.connection.state !== "live") return;
   const { view, query: looking } = state.route;
   if (view === "components") readComponents();
-  else if (view === "topics" && (looking["from"] ?? "end") === "end") readTopics();
+  // What is searched for a key takes the gateway longer than what is at the end.
+  else if (view === "topics" && (looking["from"] ?? "end") === "end" && looking["key"] === undefined) readTopics();
   else if (view === "conflicts") readConflicts();
-  else if (view === "sites") void readSites();
+  else if (view === "sites") {
+    void readSites();
+    // A gateway that has just started learns when a write passed without telling of it: that is no news.
+    if (state.way.value?.hops.some(({ at }) => at === null) === true) readWay();
+  }
 }

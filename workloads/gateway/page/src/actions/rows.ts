@@ -4,7 +4,7 @@ import { call, Problem, query, segment } from "../api/client.ts";
 import type { Change, HopEvent, SideBySide, SiteName, Table, Way } from "../api/types.ts";
 import { appeared, changed, inserted, live, type LiveRow, present } from "../model/align.ts";
 import { Trail } from "../model/trail.ts";
-import { mayEdit, set, type State, state } from "../store.ts";
+import { set, type State, state } from "../store.ts";
 
 export const PAGE = 50;
 export const trail = new Trail();
@@ -65,8 +65,7 @@ export function reached({ grid: { sites, unreachable } }: State): readonly SiteN
 async function readWays(rows: readonly LiveRow[]): Promise<void> {
   const keys = rows.filter((row) => !row.equal).map((row) => row.key_path);
   const chosen = table();
-  // It is a POST, which a viewer may not make.
-  if (keys.length === 0 || chosen === undefined || !mayEdit()) return;
+  if (keys.length === 0 || chosen === undefined) return;
   try {
     const { ways } = await call<{ ways: Way[] }>(`/tables/${segment(chosen.name)}/ways`, {
       method: "POST",
@@ -128,10 +127,15 @@ export function onChanges(changes: readonly Change[]): void {
       const after = changed(row, change, compared);
       if (after !== row) rows = rows.with(index, after);
     } else if (change.op !== "d") {
-      if (plain()) rows = inserted(rows, appeared(change, compared), chosen.key, next !== null) ?? rows;
-      else again = true;
+      if (plain()) {
+        const page = inserted(rows, appeared(change, compared), chosen.key, next !== null, PAGE);
+        rows = page.rows;
+        again ||= page.over;
+      } else again = true;
     }
-    if (state.route.query["only"] !== undefined || state.route.query["filter"] !== undefined) again = true;
+    // Which rows these are, and in which order, only the gateway knows.
+    const { only, filter, order } = state.route.query;
+    if (only !== undefined || filter !== undefined || order !== undefined) again = true;
   }
   set({ grid: { ...state.grid, rows: present(rows, sites) } });
   if (again) readRowsSoon();

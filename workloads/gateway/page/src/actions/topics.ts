@@ -1,6 +1,6 @@
 //! The live tail of topics: a stream of its own, bounded here too.
 
-import { query } from "../api/client.ts";
+import { query, refusal } from "../api/client.ts";
 import type { Message } from "../api/types.ts";
 import { set, state } from "../store.ts";
 
@@ -18,8 +18,9 @@ export function followTail(): void {
 
 function open(topics: string, contains: string): void {
   closeTail();
-  set({ tail: { topics, filter: contains, state: "connecting", messages: [], dropped: 0 } });
-  const opened = new EventSource(`/api/v1/tail${query({ topics, filter: contains })}`);
+  set({ tail: { topics, filter: contains, state: "connecting", messages: [], dropped: 0, skipped: 0 } });
+  const address = `/api/v1/tail${query({ topics, filter: contains })}`;
+  const opened = new EventSource(address);
   source = opened;
   const become = (now: "connecting" | "live" | "away"): void => {
     if (state.tail !== null && source === opened) set({ tail: { ...state.tail, state: now } });
@@ -28,11 +29,20 @@ function open(topics: string, contains: string): void {
   opened.onerror = () => {
     become("away");
     // The browser gives up after an answer that is no stream, such as one too many tails.
-    if (opened.readyState === EventSource.CLOSED) setTimeout(() => source === opened && open(topics, contains), 3000);
+    if (opened.readyState !== EventSource.CLOSED) return;
+    void refusal(address).then((problem) => {
+      if (problem !== undefined && state.tail !== null && source === opened) set({ tail: { ...state.tail, problem } });
+    });
+    setTimeout(() => source === opened && open(topics, contains), 3000);
   };
   opened.addEventListener("message", (event) => {
     waiting.push(JSON.parse(event.data) as Message);
     if (waiting.length === 1) setTimeout(show, 50);
+  });
+  opened.addEventListener("skipped", (event) => {
+    const { messages } = JSON.parse(event.data) as { messages: number };
+    if (state.tail !== null && source === opened)
+      set({ tail: { ...state.tail, skipped: state.tail.skipped + messages } });
   });
 }
 

@@ -78,6 +78,20 @@ export async function send(path: string, options: Options = {}): Promise<Respons
   throw failed;
 }
 
+/** Why a stream was refused, which an EventSource does not tell; undefined where it would not be now, or where nobody says why. */
+export async function refusal(address: string): Promise<Problem | undefined> {
+  const control = new AbortController();
+  try {
+    const response = await fetch(address, { signal: control.signal, credentials: "same-origin", cache: "no-store" });
+    const found = response.ok ? undefined : await problem(response);
+    return found?.kind === "" ? undefined : found;
+  } catch {
+    return undefined;
+  } finally {
+    control.abort();
+  }
+}
+
 /** The answer as JSON; undefined where there is none. */
 export async function call<T>(path: string, options: Options = {}): Promise<T> {
   const response = await send(path, options);

@@ -1,6 +1,6 @@
 //! The stream of events: opened, resumed by the browser after a break, and opened anew where the browser gives up.
 
-import { query } from "./client.ts";
+import { type Problem, query, refusal } from "./client.ts";
 import type { Change, Cluster, HopEvent } from "./types.ts";
 
 export interface Listener {
@@ -9,7 +9,7 @@ export interface Listener {
   cluster(cluster: Cluster): void;
   /** Something may have been missed, at one site or anywhere: read again. */
   reset(site?: string): void;
-  state(state: "connecting" | "live" | "away", retryAt?: number): void;
+  state(state: "connecting" | "live" | "away", retryAt?: number, problem?: Problem): void;
   /** The stream was refused: the session may be over. */
   refused(): void;
 }
@@ -32,7 +32,8 @@ export class Live {
   open(): void {
     this.close();
     this.listener.state("connecting");
-    const source = new EventSource(`/events${query({ last_event_id: this.last })}`);
+    const address = `/events${query({ last_event_id: this.last })}`;
+    const source = new EventSource(address);
     this.source = source;
     source.onopen = () => {
       this.pause = FIRST_PAUSE;
@@ -41,8 +42,11 @@ export class Live {
     source.onerror = () => {
       // The browser resumes after a broken connection, with the last id; after an answer that is no stream it gives up.
       if (source.readyState === EventSource.CLOSED) {
-        this.later();
+        const retryAt = this.later();
         this.listener.refused();
+        void refusal(address).then((problem) => {
+          if (problem !== undefined && this.source === undefined) this.listener.state("away", retryAt, problem);
+        });
       } else this.listener.state("away");
     };
     const on = <T>(type: string, then: (data: T) => void): void =>
@@ -68,11 +72,13 @@ export class Live {
     this.source = undefined;
   }
 
-  private later(): void {
+  private later(): number {
     this.close();
-    this.listener.state("away", Date.now() + this.pause);
+    const retryAt = Date.now() + this.pause;
+    this.listener.state("away", retryAt);
     this.retry = setTimeout(() => this.open(), this.pause);
     this.pause = Math.min(LONGEST_PAUSE, this.pause * 2);
+    return retryAt;
   }
 
   /** Changes come in bursts, a transaction at a time; they are handed on together. */

@@ -219,6 +219,15 @@ export interface Message {
   changed?: string[] | null;
 }
 
+export interface MessagePage {
+  messages: Message[];
+  /** Where later ones are, and earlier ones, as `from` takes it; null where there are none. */
+  next: string | null;
+  previous: string | null;
+  /** The offsets that were looked at, the last one not among them. */
+  looked: { from: string; to: string };
+}
+
 export interface Group {
   group: string;
   state: string;
@@ -279,6 +288,8 @@ export interface Counters {
   leader: number | null;
   unreachable: string | null;
   digest: string | null;
+  /** Those that are counted. */
+  windows: WindowName[];
 }
 
 export interface Totals {
@@ -288,5 +299,7 @@ export interface Totals {
 export interface Windows {
   window: WindowName;
   now: number;
+  /** Otherwise what is missing may have been counted all the same. */
+  complete: boolean;
   ids: { id: string; windows: Aggregation[] }[];
 }

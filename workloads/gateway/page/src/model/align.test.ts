@@ -96,12 +96,29 @@ test("a generated column that an event does not have makes no difference", () =>
 test("new rows stand where their key belongs, as numbers", () => {
   const rows = ["2", "10", "1025"].map((id) => everywhere("x", "1", id));
   const at = (id: string, goesOn: boolean) =>
-    inserted(rows, everywhere("x", "1", id), ["id"], goesOn)?.map((found) => found.key_path);
+    inserted(rows, everywhere("x", "1", id), ["id"], goesOn, 50).rows.map((found) => found.key_path);
   assert.deepEqual(at("3", true), ["2", "3", "10", "1025"]);
   assert.deepEqual(at("2049", false), ["2", "10", "1025", "2049"]);
-  assert.equal(at("2049", true), undefined);
+  assert.deepEqual(at("2049", true), ["2", "10", "1025"]);
   const keyed = (a: string, b: number) => ({ ...everywhere("x", "1"), key: { a, b } });
   assert.ok(compareKeys(keyed("a", 2), keyed("a", 10), ["a", "b"]) < 0);
+});
+
+test("a page never holds more than it may, wherever rows are set, and says when there is one behind it", () => {
+  const add = (page: { rows: readonly ReturnType<typeof everywhere>[] }, id: number) =>
+    inserted(page.rows, everywhere("x", "1", String(id)), ["id"], false, 50);
+  let page = { rows: [] as readonly ReturnType<typeof everywhere>[], over: false };
+  for (let id = 1; id <= 50; id++) {
+    page = add(page, 2 * id);
+    assert.deepEqual([page.rows.length, page.over], [id, false]);
+  }
+  for (let id = 51; id < 1000; id++) {
+    page = add(page, 2 * id);
+    assert.deepEqual([page.rows.length, page.rows.at(-1)?.key_path, page.over], [50, "100", true]);
+  }
+  page = add(page, 51);
+  assert.deepEqual([page.rows.length, page.rows[25]?.key_path, page.rows.at(-1)?.key_path], [50, "51", "98"]);
+  assert.ok(page.over);
 });
 
 test("rows that no site has any more are left out", () => {

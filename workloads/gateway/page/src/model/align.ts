@@ -102,16 +102,25 @@ export function compareKeys(a: AlignedRow, b: AlignedRow, key: readonly string[]
   return 0;
 }
 
-/** Sets a new row where its key belongs. Undefined where it lies behind the end of a page that goes on. */
+/** A page's rows, of which there are no more than it holds. */
+export interface Page {
+  readonly rows: readonly LiveRow[];
+  /** There is one more behind it: where the next page begins has to be asked. */
+  readonly over: boolean;
+}
+
+/** Sets a new row where its key belongs, and takes what is too much off the end. Behind the end of a page that goes on there is no place. */
 export function inserted(
   rows: readonly LiveRow[],
   row: LiveRow,
   key: readonly string[],
   goesOn: boolean,
-): readonly LiveRow[] | undefined {
+  most: number,
+): Page {
   const index = rows.findIndex((other) => compareKeys(row, other, key) < 0);
-  if (index >= 0) return [...rows.slice(0, index), row, ...rows.slice(index)];
-  return goesOn ? undefined : [...rows, row];
+  if (index < 0 && goesOn) return { rows, over: false };
+  const at = index < 0 ? rows.length : index;
+  return { rows: [...rows.slice(0, at), row, ...rows.slice(at)].slice(0, most), over: rows.length >= most };
 }
 
 /** Without the rows that no site has any more. */

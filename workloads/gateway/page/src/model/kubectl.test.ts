@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { CONNECTED, cutOf, isCut, isHealed, kubectl, withCounter, withSite } from "./kubectl.ts";
+import { alsoChanged, CONNECTED, cutOf, isCut, isHealed, kubectl, withCounter, withSite } from "./kubectl.ts";
 
 test("the command names every field, since a merge patch keeps what it does not name", () => {
   assert.equal(
@@ -20,6 +20,21 @@ test("a client joins and leaves a cut, and the last one to leave heals it", () =
   const one = withSite(two, "client-2", null, null);
   assert.deepEqual(one.clients, [10]);
   assert.ok(!isHealed(one) && isHealed(withSite(one, "client-10", null, null)));
+});
+
+test("who is cut already is told from who is chosen", () => {
+  const one = withSite(CONNECTED, "client-2", "Both", null);
+  const then = (site: string, link: "Both" | "Uplink" | null, healAfter: string | null) =>
+    alsoChanged(one, withSite(one, site, link, healAfter)).filter((other) => other !== site);
+  assert.deepEqual(then("client-1", "Both", null), []);
+  assert.deepEqual(then("client-1", "Uplink", null), ["client-2"]);
+  assert.deepEqual(then("client-1", "Both", "5m"), ["client-2"]);
+  assert.deepEqual(then("client-2", "Uplink", "5m"), []);
+  assert.deepEqual(then("client-2", null, "5m"), []);
+  assert.deepEqual(alsoChanged(CONNECTED, one), []);
+  const all = withCounter(withSite(one, "server", "Both", null), 3, true, null);
+  assert.deepEqual(alsoChanged(all, { ...all, link: "Uplink" }), ["server", "client-2"]);
+  assert.deepEqual(alsoChanged(all, { ...all, healAfter: "30s" }), ["server", "client-2", "counter-3"]);
 });
 
 test("the server is cut beside clients", () => {

@@ -47,6 +47,21 @@ export function withSite(cut: Cut, site: string, link: Link | null, healAfter: s
   return { ...cut, clients: [...others, ordinal].sort((a, b) => a - b), link, healAfter };
 }
 
+/** Who else is cut another way, or for another time, once this cut is made: a partition has one link and one duration for all. */
+export function alsoChanged(before: Cut, after: Cut): readonly string[] {
+  const isOther = before.link !== after.link;
+  if (isHealed(before) || isHealed(after) || (!isOther && before.healAfter === after.healAfter)) return [];
+  return [
+    ...(before.server && after.server ? ["server"] : []),
+    ...before.clients.filter((client) => after.clients.includes(client)).map((client) => `client-${client}`),
+    // Nodes have no link that could be cut by half.
+    ...(before.healAfter === after.healAfter
+      ? []
+      : before.counters.filter((node) => after.counters.includes(node))
+    ).map((node) => `counter-${node}`),
+  ];
+}
+
 /** The cut with this counter node added, or taken away. */
 export function withCounter(cut: Cut, node: number, off: boolean, healAfter: string | null): Cut {
   const counters = cut.counters.filter((other) => other !== node);

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { Column, Table } from "../api/types.ts";
-import { canUndo, checklist, insertable, locked, restored, typed } from "./shape.ts";
+import { canUndo, checklist, choices, insertable, isSame, locked, restored, typed } from "./shape.ts";
 
 const column = (name: string, type: string, more: Partial<Column> = {}): Column => ({
   name,
@@ -34,6 +34,18 @@ test("any other table is not", () => {
   );
   assert.equal(checklist(table(column("name", "text", { in_key: true }), column("done", "boolean"))), undefined);
   assert.equal(checklist(table(id, column("n", "numeric(10,2)"), column("done", "boolean"))), undefined);
+  const text = column("name", "text");
+  const active = column("active", "boolean");
+  assert.deepEqual(checklist(table(id, active, text)), { text: "name", done: "active" });
+  for (const hidden of [
+    column("email", "text"),
+    column("phone", "character varying(20)", { nullable: true }),
+    column("balance", "numeric", { default: "0" }),
+    column("twice", "integer", { generated: "id * 2" }),
+    column("due", "date"),
+  ])
+    assert.equal(checklist(table(id, text, active, hidden)), undefined, hidden.name);
+  assert.equal(checklist(table(id, column("name", "text", { generated: "'a'" }), active)), undefined);
 });
 
 test("a new row is asked for what the database does not make itself", () => {
@@ -71,4 +83,27 @@ test("a deleted row comes back with its key, unless only the database gives keys
 test("booleans are sent as such, everything else as text", () => {
   assert.equal(typed(column("done", "boolean"), "true"), true);
   assert.equal(typed(column("n", "bigint"), "9007199254740993"), "9007199254740993");
+});
+
+test("no choice is null, and an empty text is a text", () => {
+  const maybe = { nullable: true };
+  assert.equal(typed(column("done", "boolean", maybe), ""), null);
+  assert.equal(typed(column("done", "boolean", maybe), "false"), false);
+  assert.equal(typed(column("mood", "mood", { ...maybe, enum_values: ["sad"] }), ""), null);
+  assert.equal(typed(column("mood", "mood", { enum_values: ["", "sad"] }), ""), "");
+  assert.equal(typed(column("title", "text", maybe), ""), "");
+  assert.equal(choices(column("title", "text")), undefined);
+});
+
+test("null is not the text null", () => {
+  assert.ok(isSame(null, null) && isSame("a", "a") && isSame(5, "5") && isSame(true, true));
+  for (const [before, after] of [
+    [null, "null"],
+    [null, ""],
+    [null, false],
+    ["null", null],
+    ["a", "b"],
+    [true, false],
+  ] as const)
+    assert.ok(!isSame(before, after), `${before} and ${after}`);
 });

@@ -16,12 +16,15 @@ export const isNumeric = (column: Column): boolean =>
 export const isLong = (column: Column): boolean => /^(json|jsonb|xml)\b/.test(column.type);
 export const isGenerated = (column: Column): boolean => column.generated !== null;
 
-/** One boolean and a text that must be there: a list of things to do. */
+/** Times that the database notes by itself say when, and nothing of the thing itself. */
+const isNote = (column: Column): boolean => /^(timestamp|date|time)\b/.test(column.type) && makesItself(column);
+
+/** One text, one boolean and nothing else that people fill in: a list of things to tick off. It would hide any further column. */
 export function checklist(table: Table): Checklist | undefined {
-  const booleans = table.columns.filter((column) => isBoolean(column) && !isGenerated(column));
-  const text = table.columns.find((column) => isText(column) && !column.in_key && !isGenerated(column));
-  const [done] = booleans;
-  return booleans.length === 1 && done !== undefined && text !== undefined
+  const [first, second, ...more] = table.columns.filter((column) => !column.in_key && !isNote(column));
+  if (first === undefined || second === undefined || more.length > 0) return undefined;
+  const [text, done] = isText(first) ? [first, second] : [second, first];
+  return isText(text) && isBoolean(done) && !isGenerated(text) && !isGenerated(done)
     ? { text: text.name, done: done.name }
     : undefined;
 }
@@ -47,11 +50,19 @@ export function locked(column: Column): string | undefined {
   return undefined;
 }
 
-/** What was typed, as the API takes it. Types other than these are sent as text and read by Postgres. */
+/** What a column's value is chosen from, where it is not typed. */
+export const choices = (column: Column): readonly string[] | undefined =>
+  isBoolean(column) ? ["true", "false"] : (column.enum_values ?? undefined);
+
+/** What was typed or chosen, as the API takes it: no choice is null. Types other than booleans are sent as text and read by Postgres. */
 export function typed(column: Column, text: string): Cell {
-  if (isBoolean(column)) return text === "true";
-  return text;
+  if (text === "" && choices(column)?.includes(text) === false) return null;
+  return isBoolean(column) ? text === "true" : text;
 }
+
+/** Whether a cell still has what it had: null is neither the text `null` nor an empty one. */
+export const isSame = (before: Cell, after: Cell): boolean =>
+  before === null || after === null ? before === after : String(before) === String(after);
 
 /** A deleted row can be brought back with its key, unless only the database may give keys. */
 export const canUndo = (table: Table): boolean =>

@@ -1,11 +1,11 @@
 //! One cell: a value as it is read, and the field it becomes while it is changed.
 
-import { edit, remove, saveCell, setValues, stopEditing } from "../actions/edit.ts";
+import { edit, given, remove, saveCell, setValues, stopEditing } from "../actions/edit.ts";
 import type { Cell, Column, Row, SiteName } from "../api/types.ts";
 import { aloud, button } from "../dom/parts.ts";
 import { icon } from "../dom/icons.ts";
 import { type Child, h, type VNode } from "../dom/vdom.ts";
-import { isBoolean, isLong, isNumeric, locked } from "../model/shape.ts";
+import { choices, isBoolean, isLong, isNumeric, isText, locked } from "../model/shape.ts";
 import { text } from "../model/key.ts";
 import { type Editing, mayEdit, type State } from "../store.ts";
 
@@ -90,7 +90,7 @@ function onKey(column: Column, multiline: boolean): (event: KeyboardEvent) => vo
     if (event.key === "Escape") stopEditing();
     else if (event.key === "Enter" && (!multiline || event.ctrlKey || event.metaKey)) {
       event.preventDefault();
-      void saveCell(column, (event.target as HTMLInputElement).value);
+      void saveCell(column, given(event.target as HTMLInputElement));
     }
   };
 }
@@ -112,13 +112,14 @@ export function editor(place: Place, column: Column, editing: Editing): VNode {
     ref: focus,
     onkeydown: onKey(column, multiline),
   };
-  const choices = isBoolean(column) ? ["true", "false"] : column.enum_values;
+  const among = choices(column);
   const control =
-    choices !== undefined && choices !== null
+    among !== undefined
       ? h(
           "select",
           { ...common, value: begun, key: "select" },
-          choices.map((choice) => h("option", { value: choice }, choice)),
+          column.nullable && !among.includes("") ? h("option", { value: "" }, "null") : null,
+          among.map((choice) => h("option", { value: choice }, choice)),
         )
       : multiline
         ? h("textarea", { ...common, rows: 3, value: begun, key: "area" })
@@ -128,11 +129,14 @@ export function editor(place: Place, column: Column, editing: Editing): VNode {
             value: begun,
             key: "input",
             autocomplete: "off",
+            placeholder: editing.begun === null ? "null" : null,
             inputmode: isNumeric(column) ? "decimal" : null,
           });
-  const typed = (event: Event): string =>
-    (event.currentTarget as HTMLElement).closest(".editor")?.querySelector<HTMLInputElement>("input, select, textarea")
-      ?.value ?? "";
+  const save = (event: Event): void => {
+    const fields = (event.currentTarget as HTMLElement).closest(".editor");
+    const field = fields?.querySelector<HTMLInputElement>("input, select, textarea");
+    if (field !== null && field !== undefined) void saveCell(column, given(field));
+  };
   return h(
     "div.editor",
     { key: "editor", onclick: (event: Event) => event.stopPropagation() },
@@ -145,7 +149,7 @@ export function editor(place: Place, column: Column, editing: Editing): VNode {
         bare: true,
         tone: "primary",
         disabled: editing.saving,
-        onclick: (event: Event) => saveCell(column, typed(event)),
+        onclick: save,
       }),
       column.nullable
         ? button("null", {
@@ -153,6 +157,14 @@ export function editor(place: Place, column: Column, editing: Editing): VNode {
             title: "Save null",
             disabled: editing.saving,
             onclick: () => saveCell(column, null),
+          })
+        : null,
+      editing.begun === null && isText(column)
+        ? button("empty", {
+            tone: "quiet",
+            title: "Save an empty text",
+            disabled: editing.saving,
+            onclick: () => saveCell(column, ""),
           })
         : null,
       button("Cancel", { icon: "close", bare: true, tone: "quiet", onclick: stopEditing }),

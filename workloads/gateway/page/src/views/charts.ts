@@ -1,7 +1,7 @@
 //! The windows of an id as bars that move.
 
 import { chosen } from "../actions/counters.ts";
-import { loading, problemBox } from "../dom/parts.ts";
+import { empty, loading, problemBox } from "../dom/parts.ts";
 import { type Child, h, type VNode } from "../dom/vdom.ts";
 import { type Bar, BARS, bars, drawn, WINDOWS } from "../model/windows.ts";
 import type { State } from "../store.ts";
@@ -17,7 +17,7 @@ const clock = (at: number): string =>
 const said = ({ start, count, late }: Bar): string =>
   `${clock(start)}: ${count}${late === 0 ? "" : ` and ${late} late`}`;
 
-function chart(minutes: number, series: readonly Bar[], id: string): VNode {
+function chart(minutes: number, series: readonly Bar[], id: string, isComplete: boolean): VNode {
   const name = minutes === 1 ? "1 minute" : `${minutes} minutes`;
   const current = series.at(-1)?.count ?? 0;
   const late = series.reduce((sum, bar) => sum + bar.late, 0);
@@ -36,7 +36,13 @@ function chart(minutes: number, series: readonly Bar[], id: string): VNode {
   return h(
     "figure.chart",
     { key: String(minutes), "data-window": `${minutes}m`, "data-current": current },
-    h("figcaption", null, h("strong", null, name), " ", h("span.now", null, `${current} now`)),
+    h(
+      "figcaption",
+      null,
+      h("strong", null, name),
+      " ",
+      h("span.now", null, isComplete ? `${current} now` : "not all read yet"),
+    ),
     h(
       "svg",
       {
@@ -72,13 +78,16 @@ export function charts(state: State): Child {
       ? problem === undefined
         ? loading("the windows")
         : null
-      : h(
-          "div.charts",
-          null,
-          WINDOWS.map(({ name, minutes }) =>
-            chart(minutes, bars(shown.series[name] ?? [], minutes, state.now + shown.skew), id),
+      : Object.keys(shown.series).length === 0
+        ? empty("No windows of 1, 5 or 10 minutes", "spec.counter.windows has none of them.")
+        : h(
+            "div.charts",
+            null,
+            WINDOWS.filter(({ name }) => name in shown.series).map(({ name, minutes }) => {
+              const counted = bars(shown.series[name] ?? [], minutes, state.now + shown.skew);
+              return chart(minutes, counted, id, shown.complete.includes(name));
+            }),
           ),
-        ),
     h("p.hint", null, "By the time of each like, as Kafka has it; what came after its window was final is late."),
   );
 }

@@ -158,7 +158,9 @@ function filters(state: State): VNode {
     field(
       `conflict-${name}`,
       label,
-      select(`conflict-${name}`, value, named(names), (chosen) => look({ [name]: chosen, after: undefined })),
+      select(`conflict-${name}`, value, named(names), (chosen) =>
+        look({ [name]: chosen, after: undefined, waiting: undefined }),
+      ),
     );
   return h(
     "div.toolbar",

@@ -2,10 +2,10 @@
 
 import { applyCut, commandFor, copyCommand, wanted } from "../actions/partition.ts";
 import { button, copy, field, problemBox, select, tag, time, type Tone } from "../dom/parts.ts";
-import type { IconName } from "../dom/icons.ts";
+import { icon, type IconName } from "../dom/icons.ts";
 import { type Child, h, type VNode } from "../dom/vdom.ts";
 import type { Link } from "../api/types.ts";
-import { CONNECTED, isCut, isHealed, withSite } from "../model/kubectl.ts";
+import { alsoChanged, CONNECTED, isCut, isHealed, withSite } from "../model/kubectl.ts";
 import { links, type SiteLinks } from "../model/links.ts";
 import { duration } from "../model/time.ts";
 import { mayEdit, set, type State } from "../store.ts";
@@ -34,21 +34,25 @@ function site(state: State, found: SiteLinks): VNode {
   const cut = wanted(state);
   const now = isCut(cut, found.site) ? cut.link : null;
   const [tone, sign, meaning] = STATES[found.word];
-  const choice = ([link, label, does]: (typeof CHOICES)[number]): VNode =>
-    h(
+  const choice = ([link, label, does]: (typeof CHOICES)[number]): VNode => {
+    const after = withSite(cut, found.site, link, state.healAfter);
+    const others = alsoChanged(cut, after).filter((other) => other !== found.site);
+    const too = others.length === 0 ? "" : `; the same link and time then count for ${others.join(", ")}`;
+    return h(
       "button",
       {
         key: label,
         type: "button",
         class: link === null ? "connected" : "",
         "aria-pressed": String(link === now),
-        "aria-label": `${label}: ${does} ${found.site}`,
-        title: mayEdit() ? `${does} (${found.site})` : READ_ONLY,
+        "aria-label": `${label}: ${does} ${found.site}${too}`,
+        title: mayEdit() ? `${does} (${found.site})${too}` : READ_ONLY,
         disabled: !mayEdit() || state.partition.busy,
-        onclick: () => void applyCut(withSite(cut, found.site, link, state.healAfter)),
+        onclick: () => void applyCut(after),
       },
       label,
     );
+  };
   return h(
     "li.connection",
     { key: found.site, "data-site": found.site, "data-word": found.word },
@@ -60,13 +64,29 @@ function site(state: State, found: SiteLinks): VNode {
       found.word === "Cut" && found.since !== undefined ? h("span.since", null, "since ", time(found.since)) : null,
     ),
     h("div.switch", { role: "group", "aria-label": `Link of ${found.site}` }, CHOICES.map(choice)),
-    button(`Copy as kubectl: ${now === null ? "cut" : "connect"} ${found.site}`, {
-      icon: "copy",
-      bare: true,
-      tone: "quiet",
-      onclick: () => copyCommand(withSite(cut, found.site, now === null ? "Both" : null, state.healAfter)),
-    }),
+    commands(state, found.site),
     found.problem === undefined ? null : h("p.trouble", null, found.problem),
+  );
+}
+
+/** What each choice would do, as kubectl, without doing it: with the time that is chosen. */
+function commands(state: State, name: string): VNode {
+  const close = (event: Event): void => (event.currentTarget as Element).closest("details")?.removeAttribute("open");
+  const command = ([link, , does]: (typeof CHOICES)[number]): VNode =>
+    button(`${does} ${name}`, {
+      key: String(link),
+      tone: "quiet",
+      onclick: (event: Event) => {
+        close(event);
+        copyCommand(withSite(wanted(state), name, link, state.healAfter));
+      },
+    });
+  const label = `Copy as kubectl for ${name}`;
+  return h(
+    "details.commands",
+    { onkeydown: (event: KeyboardEvent) => event.key === "Escape" && close(event) },
+    h("summary.button.quiet.bare", { "aria-label": label, title: label }, icon("copy")),
+    h("div.choices", { role: "group", "aria-label": label }, CHOICES.map(command)),
   );
 }
 
@@ -93,11 +113,14 @@ function ends(state: State): Child {
       : end === null || end === undefined
         ? `The operator heals the cut ${cut.healAfter} after it has seen it.`
         : `The operator heals the cut in ${duration(Math.max(0, Date.parse(end) - state.now))}.`;
+  const next = alsoChanged(cut, { ...cut, healAfter: state.healAfter });
+  const chosen = DURATIONS.find(({ value }) => value === (state.healAfter ?? ""))?.label ?? "";
   return h(
     "p.ends",
     null,
     left,
-    cut.clients.length + Number(cut.server) > 1 ? ` It has one link for everybody: ${cut.link}.` : "",
+    ` It has one link for everybody, now ${cut.link}, and one end: what is chosen for another site counts for all that are cut.`,
+    next.length === 0 ? "" : ` The next cut makes it last ${chosen} for ${next.join(", ")} too.`,
   );
 }
 

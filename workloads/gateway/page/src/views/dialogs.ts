@@ -6,7 +6,7 @@ import type { Cell, Column, Values } from "../api/types.ts";
 import { button, closeModal, field, modal, problemBox, select, version } from "../dom/parts.ts";
 import { type Child, h, type VNode } from "../dom/vdom.ts";
 import { shownKey } from "../model/key.ts";
-import { insertable, isBoolean, isLong, makesItself, typed } from "../model/shape.ts";
+import { choices, insertable, isLong, isText, makesItself, typed } from "../model/shape.ts";
 import { type Dialog, set, type State } from "../store.ts";
 import { shown } from "./cell.ts";
 
@@ -69,7 +69,7 @@ function changedSince({ site, keyPath, mine, current }: Of<"changed-since">): VN
 function control(column: Column): VNode {
   const id = `insert-${column.name}`;
   const optional = column.nullable || makesItself(column);
-  const choices = isBoolean(column) ? ["true", "false"] : column.enum_values;
+  const among = choices(column);
   const leave =
     column.default !== null
       ? `default: ${column.default}`
@@ -77,14 +77,16 @@ function control(column: Column): VNode {
         ? "made by the database"
         : column.nullable
           ? "null"
-          : "";
+          : isText(column)
+            ? "an empty text"
+            : "";
   const input =
-    choices !== undefined && choices !== null
+    among !== undefined
       ? h(
           "select",
           { id, name: column.name },
           optional ? h("option", { value: "" }, leave) : null,
-          choices.map((choice) => h("option", { value: choice }, choice)),
+          among.map((choice) => h("option", { value: choice }, choice)),
         )
       : isLong(column)
         ? h("textarea", { id, name: column.name, rows: 3, placeholder: leave, required: !optional })
@@ -94,7 +96,8 @@ function control(column: Column): VNode {
             type: "text",
             autocomplete: "off",
             placeholder: leave,
-            required: !optional,
+            // An empty text is a text.
+            required: !optional && !isText(column),
           });
   return field(id, `${column.name}`, input, { hint: column.type });
 }

@@ -23,7 +23,7 @@ const VIEWS = {
   components: componentsView,
 };
 
-function away({ connection: { state, retryAt }, now }: State): Child {
+function away({ connection: { state, retryAt, problem }, now }: State): Child {
   if (state !== "away") return null;
   const next =
     retryAt === undefined || retryAt <= now ? "Trying again…" : `Trying again in ${duration(retryAt - now)}.`;
@@ -34,7 +34,9 @@ function away({ connection: { state, retryAt }, now }: State): Child {
     h(
       "span.grow",
       null,
-      "The gateway does not answer. What you see is how it was. ",
+      problem === undefined
+        ? "The gateway does not answer. What you see is how it was. "
+        : `The gateway tells no changes: ${problem.message}. What you see is how it was. `,
       h("span", { "aria-hidden": "true" }, next),
     ),
     button("Try now", { onclick: () => live.again() }),

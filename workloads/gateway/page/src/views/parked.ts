@@ -1,6 +1,7 @@
 //! Changes that wait to be applied.
 
 import { retry } from "../actions/conflicts.ts";
+import { look } from "../actions/navigate.ts";
 import { readConflicts } from "../actions/refresh.ts";
 import type { Book, Parked } from "../api/types.ts";
 import { button, problemBox, tag, time } from "../dom/parts.ts";
@@ -52,7 +53,9 @@ export function away(book: Book | undefined): Child {
 
 export function parkedPanel(state: State): Child {
   const parked = state.parked.value?.parked ?? [];
-  return parked.length === 0 && state.parked.problem === undefined
+  const next = state.parked.value?.next ?? null;
+  const isFirst = state.route.query["waiting"] === undefined;
+  return parked.length === 0 && isFirst && state.parked.problem === undefined
     ? null
     : h(
         "section.panel",
@@ -66,5 +69,14 @@ export function parkedPanel(state: State): Child {
         problemBox(state.parked.problem, readConflicts),
         away(state.parked.value),
         h("ul.cards", null, parked.map(parkedItem)),
+        isFirst && next === null
+          ? null
+          : h(
+              "footer.paging",
+              null,
+              h("p", { role: "status" }, `${parked.length} shown`),
+              isFirst ? null : button("Newest", { icon: "previous", onclick: () => look({ waiting: undefined }) }),
+              next === null ? null : button("Older", { onclick: () => look({ waiting: next }) }),
+            ),
       );
 }

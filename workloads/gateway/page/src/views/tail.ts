@@ -1,7 +1,7 @@
 //! What is written to topics, as it is written.
 
 import { look } from "../actions/navigate.ts";
-import { button, empty, field, tag } from "../dom/parts.ts";
+import { button, empty, field, problemBox, tag } from "../dom/parts.ts";
 import { type Child, h } from "../dom/vdom.ts";
 import type { State } from "../store.ts";
 import { messageTable } from "./messages.ts";
@@ -39,6 +39,14 @@ export function tail(state: State): Child {
       ),
       button("Filter", { type: "submit" }),
     ),
+    problemBox(live.problem),
+    live.skipped === 0
+      ? null
+      : h(
+          "p.trouble",
+          { role: "status" },
+          `${live.skipped} ${live.skipped === 1 ? "message was" : "messages were"} left out: more came than are shown in a second. A part that they contain makes them fewer; read the topic for all of them.`,
+        ),
     live.messages.length === 0
       ? empty("Waiting for messages", "They appear here as they are written, newest first.")
       : messageTable(live.messages, "Live messages"),

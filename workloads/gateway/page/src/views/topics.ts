@@ -2,7 +2,7 @@
 
 import { look } from "../actions/navigate.ts";
 import { readTopics } from "../actions/refresh.ts";
-import type { Message, Topic } from "../api/types.ts";
+import type { MessagePage, Topic } from "../api/types.ts";
 import { button, empty, field, heading, loading, problemBox } from "../dom/parts.ts";
 import { type Child, h, type VNode } from "../dom/vdom.ts";
 import type { State } from "../store.ts";
@@ -124,23 +124,37 @@ function configuration(topic: Topic | undefined): Child {
   );
 }
 
-/** The newest stand first at the end of a topic; from anywhere else messages are read in their order. */
-function pages(
-  { messages: shown, next }: { readonly messages: readonly Message[]; readonly next: string | null },
-  from: string,
-): VNode {
-  const first = shown[0]?.offset;
-  const before =
-    first === undefined || BigInt(first) === 0n
-      ? undefined
-      : `offset:${BigInt(first) > 50n ? BigInt(first) - 50n : 0n}`;
+/** Whether what is shown was looked for from its end to its beginning: the newest stand first then, otherwise they stand in their order. */
+const isBackwards = (from: string): boolean => from === "end" || from.startsWith("before:");
+
+/** The offsets that were looked at; empty where there are none. */
+function span({ looked }: MessagePage): string {
+  const [from, to] = [BigInt(looked.from), BigInt(looked.to)];
+  return to > from ? `offsets ${from} to ${to - 1n}` : "";
+}
+
+function pages(page: MessagePage): VNode {
+  const { messages: shown, next, previous } = page;
+  const where = span(page) === "" ? "" : ` of ${span(page)}`;
   return h(
     "footer.paging",
     null,
-    h("p", null, `${shown.length} ${shown.length === 1 ? "message" : "messages"}`),
-    before === undefined ? null : button("Earlier", { icon: "previous", onclick: () => look({ from: before }) }),
-    next === null || from === "end" ? null : button("Later", { onclick: () => look({ from: next }) }),
+    h("p", { role: "status" }, `${shown.length} ${shown.length === 1 ? "message" : "messages"}${where}`),
+    previous === null ? null : button("Earlier", { icon: "previous", onclick: () => look({ from: previous }) }),
+    next === null ? null : button("Later", { onclick: () => look({ from: next }) }),
   );
+}
+
+/** Whoever looks for a key has not found it as long as there is more to look at. */
+function nothing(page: MessagePage, key: string): VNode {
+  const { previous, next } = page;
+  if (key === "") return empty("No message here");
+  return previous === null && next === null
+    ? empty("No message has this key", "None of the partition has it.")
+    : empty(
+        "No message has this key so far",
+        `It was looked for in ${span(page) || "nothing yet"}; go on with the buttons below.`,
+      );
 }
 
 function messages(name: string, state: State): VNode {
@@ -171,7 +185,7 @@ function messages(name: string, state: State): VNode {
       { onsubmit: submit },
       field(
         "from",
-        "From: end, beginning, offset:42, time:2026-01-01T00:00:00Z",
+        "From: end, beginning, offset:42, before:42, time:2026-01-01T00:00:00Z",
         h("input", { id: "from", name: "from", value: from, list: "froms", autocomplete: "off" }),
         { class: "grow" },
       ),
@@ -205,9 +219,9 @@ function messages(name: string, state: State): VNode {
         : null
       : [
           value.messages.length === 0
-            ? empty("No message here")
-            : messageTable(from === "end" ? value.messages.toReversed() : value.messages, `Messages of ${name}`),
-          pages(value, from),
+            ? nothing(value, key)
+            : messageTable(isBackwards(from) ? value.messages.toReversed() : value.messages, `Messages of ${name}`),
+          pages(value),
         ],
   );
 }

@@ -102,15 +102,17 @@ function tall(sites: readonly SiteLinks[]): VNode {
     box(kafka, "Kafka", "", "kafka"),
     server === undefined
       ? null
-      : [
+      : h(
+          "g",
+          { key: "server", "data-site": "server" },
           pair(server, width / 2, true),
           box({ ...BOX, x: width / 2 - BOX.width / 2, y: 0 }, "server", noteOf(server), classOf(server)),
-        ],
+        ),
     clients.map((site, index) => {
       const x = inset + index * step;
       return h(
         "g",
-        { key: site.site },
+        { key: site.site, "data-site": site.site },
         pair(site, x + BOX.width / 2, false),
         box({ ...BOX, x, y: below }, site.site, noteOf(site), classOf(site)),
       );
@@ -133,7 +135,7 @@ function narrow(sites: readonly SiteLinks[]): VNode {
       const middle = (left + right) / 2;
       return h(
         "g",
-        { key: site.site },
+        { key: site.site, "data-site": site.site },
         edge([right, y + 14], [left + 4, y + 14], site.uplink, { x: middle, y: y + 8, anchor: "middle", inline: true }),
         edge([left, y + 30], [right - 4, y + 30], site.downlink, {
           x: middle,
