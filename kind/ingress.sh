@@ -3,6 +3,9 @@
 # published one; elsewhere it is built from its Go module once (a large program: several minutes). The definitions of the Gateway API, which are
 # no part of Kubernetes, are applied out of theirs. Without Go, and in a cluster that exists already (KUBECONTEXT), install them by hand:
 #   kubectl apply --server-side -f https://github.com/kubernetes-sigs/gateway-api/releases/download/v1.4.0/standard-install.yaml
+#
+#   kind/ingress.sh           build it and load it
+#   kind/ingress.sh --build   build it only
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/env.sh"
 help_if_asked "$@"
@@ -29,6 +32,7 @@ if ! docker image inspect "$image" >/dev/null 2>&1; then
     logged "$RUN/image-traefik.log" docker pull "$image"
   fi
 fi
+[[ ${1:-} != --build ]] || exit 0
 say "loading $image into the nodes"
 logged "$RUN/load.log" kind load docker-image "$image" --name "$CLUSTER_NAME"
 definitions=$(go mod download -json "sigs.k8s.io/gateway-api@$GATEWAY_API_VERSION" | jq -r .Dir)/config/crd/standard

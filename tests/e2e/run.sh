@@ -12,9 +12,20 @@ mkdir -p "$logs"
 
 cargo test --quiet --locked -p synccluster-e2e --no-run
 
+# What a test needs in the cluster that no SyncCluster needs. Built before all tests, once, then cached; put into the nodes beside the other
+# program, which goes on meanwhile.
+prepare() {
+  local test=$1
+  shift
+  case $test in
+    ingress) kind/ingress.sh "$@" ;;
+    analytics) kind/superset.sh "$@" && kind/notebooks.sh "$@" ;;
+  esac
+}
+
 one() {
   local name=$1 began=$SECONDS
-  if cargo test --quiet --locked -p synccluster-e2e --test "$name" -- --test-threads 1 >"$logs/$name.log" 2>&1; then
+  if prepare "$name" && cargo test --quiet --locked -p synccluster-e2e --test "$name" -- --test-threads 1 >"$logs/$name.log" 2>&1; then
     echo "==> e2e $name: passed in $((SECONDS - began)) s"
   else
     # One write, so that two failures do not mix.
@@ -22,23 +33,17 @@ one() {
     return 1
   fi
 }
-export -f one
+export -f one prepare
 export logs
 
 if (($#)); then names=("$@"); else
   # The longest first, so that nobody waits for it at the end.
-  mapfile -t names < <(cd tests/e2e/tests && printf '%s\n' partition.rs *.rs | awk '!seen[$0]++' | sed 's/\.rs$//')
+  mapfile -t names < <(cd tests/e2e/tests && printf '%s\n' partition.rs analytics.rs debezium.rs brokers.rs *.rs | awk '!seen[$0]++' | sed 's/\.rs$//')
 fi
-# What a test needs in the cluster that no SyncCluster needs: made once, then cached.
-for name in "${names[@]}"; do
-  case $name in
-    ingress) kind/ingress.sh ;;
-    analytics) kind/superset.sh; kind/notebooks.sh ;;
-  esac
-done
 
 failed=0
 others=()
+for name in "${names[@]}"; do prepare "$name" --build; done
 for name in "${names[@]}"; do
   case $name in
     page | counter) one "$name" || failed=1 ;;

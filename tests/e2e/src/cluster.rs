@@ -12,8 +12,10 @@ use synccluster_operator::api::{Partition, SyncCluster};
 use synccluster_operator::assess::condition;
 use synccluster_operator::names::{self, Component, Role};
 use synccluster_protocol::{ClusterName, Site};
+use tokio::time::timeout;
 use tokio_postgres::{Client, Config, NoTls};
 
+use crate::pods::EXEC;
 use crate::reach::Matrix;
 use crate::{Namespace, PATIENCE, START, eventually, with_namespace};
 
@@ -184,9 +186,14 @@ impl Cluster {
     /// The lines psql prints at a site, as its superuser.
     pub async fn sql(&self, site: Site, statement: &str) -> Result<Vec<String>> {
         let pod = format!("{}-0", names::site(&self.name, site));
-        let psql = ["psql", "-qAtX", "-v", "ON_ERROR_STOP=1", "-d", "app", "-c", statement];
-        let printed = self.exec(&pod, Component::Postgres.as_str(), &psql).await?;
-        Ok(printed.lines().map(str::to_owned).collect())
+        let (sessions, pods) = (&self.namespace.sessions, self.namespace.api());
+        let asked = sessions.ask(&pods, &pod, Component::Postgres.as_str(), statement);
+        // In a pod that was killed it may never end.
+        timeout(EXEC, asked)
+            .await
+            .with_context(|| format!("no end within {EXEC:?}"))
+            .and_then(|asked| asked)
+            .with_context(|| format!("{statement} in {pod}"))
     }
 
     /// The same at every site.

@@ -141,7 +141,7 @@ impl Cluster {
         let topics = format!("{}[.](likes|aggregations-.*)", self.name);
         // The broker's settings are in the environment: a heap of its size, and a log that goes where the records do.
         let read = format!(
-            "export KAFKA_HEAP_OPTS=-Xmx96m KAFKA_LOG4J_OPTS=-Dlog4j2.configurationFile=/opt/kafka/config/tools-log4j2.properties EXTRA_ARGS=; \
+            "export KAFKA_HEAP_OPTS=\"-Xmx96m -XX:TieredStopAtLevel=1\" KAFKA_LOG4J_OPTS=-Dlog4j2.configurationFile=/opt/kafka/config/tools-log4j2.properties EXTRA_ARGS=; \
              exec /opt/kafka/bin/kafka-console-consumer.sh --bootstrap-server localhost:9092 --include '{topics}' --from-beginning \
              --isolation-level read_committed --timeout-ms 4000"
         );

@@ -14,6 +14,7 @@ mod load;
 mod looks;
 mod namespace;
 mod pods;
+mod psql;
 pub mod reach;
 pub mod theirs;
 mod wait;

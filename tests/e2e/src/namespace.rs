@@ -1,19 +1,21 @@
 //! A namespace for one test.
 
 use std::panic::{AssertUnwindSafe, resume_unwind};
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use futures::FutureExt as _;
 use k8s_openapi::api::authentication::v1::TokenRequest;
-use k8s_openapi::api::core::v1::{ConfigMap, Namespace as CoreNamespace, ServiceAccount};
+use k8s_openapi::api::core::v1::{ConfigMap, Namespace as CoreNamespace, Pod, ServiceAccount};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
-use kube::api::{Api, DeleteParams, Patch, PatchParams, PostParams};
+use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams, PostParams};
 use kube::config::{Config, KubeConfigOptions};
 use kube::{Client, Resource};
 use serde_json::{Value, json};
 use synccluster_operator::api::SyncCluster;
 
+use crate::psql::Sessions;
 use crate::{dump, wait};
 
 /// Who applies: what `kubectl apply --server-side` is for a person.
@@ -26,6 +28,8 @@ pub struct Namespace {
     pub client: Client,
     /// Its name.
     pub name: String,
+    /// Databases in it that are asked.
+    pub(crate) sessions: Arc<Sessions>,
 }
 
 /// Runs a test in a namespace of its own. If it fails, what is there is printed. The namespace goes in either case.
@@ -66,7 +70,11 @@ impl Namespace {
             .create(&PostParams::default(), &namespace)
             .await
             .with_context(|| format!("creating namespace {name}"))?;
-        Ok(Self { client, name })
+        Ok(Self {
+            client,
+            name,
+            sessions: Arc::default(),
+        })
     }
 
     async fn remove(&self) -> Result<()> {
@@ -76,6 +84,10 @@ impl Namespace {
         }
         let api = Api::<CoreNamespace>::all(self.client.clone());
         api.delete(&self.name, &DeleteParams::default()).await?;
+        // Nothing comes anew where a namespace goes, and nobody needs what the pods would do at their end.
+        self.api::<Pod>()
+            .delete_collection(&DeleteParams::default().grace_period(0), &ListParams::default())
+            .await?;
         // The next test is to have the machine for itself.
         wait::eventually(Duration::from_mins(2), async || {
             let left = api.get_opt(&self.name).await?;

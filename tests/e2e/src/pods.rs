@@ -18,7 +18,7 @@ use tokio::time::timeout;
 use crate::{Cluster, PATIENCE, eventually};
 
 /// A command in a pod that was killed may never end.
-const EXEC: Duration = Duration::from_secs(20);
+pub(crate) const EXEC: Duration = Duration::from_secs(20);
 /// `st` of an established connection in /proc/net/tcp.
 const ESTABLISHED: &str = "01";
 /// Kafka's port there: 9092.

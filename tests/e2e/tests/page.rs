@@ -11,14 +11,3 @@ async fn a_person_follows_the_tour_on_the_page() -> Result<()> {
     })
     .await
 }
-
-#[tokio::test(flavor = "multi_thread")]
-async fn ten_clients_fit_on_the_page() -> Result<()> {
-    with_the_example("ten", async |cluster| {
-        cluster.scale(10).await?;
-        cluster.ready().await?;
-        cluster.converged().await?;
-        cluster.browse("ten.test.mjs").await
-    })
-    .await
-}

@@ -69,7 +69,7 @@ async fn set(cluster: &Cluster, topics: Value) -> Result<()> {
 /// What Kafka's own tool says.
 async fn kafka_configs(cluster: &Cluster, arguments: &str) -> Result<String> {
     let command = format!(
-        "export KAFKA_HEAP_OPTS=-Xmx96m KAFKA_LOG4J_OPTS=-Dlog4j2.configurationFile=/opt/kafka/config/tools-log4j2.properties EXTRA_ARGS=; exec /opt/kafka/bin/kafka-configs.sh --bootstrap-server localhost:9092 \
+        "export KAFKA_HEAP_OPTS=\"-Xmx96m -XX:TieredStopAtLevel=1\" KAFKA_LOG4J_OPTS=-Dlog4j2.configurationFile=/opt/kafka/config/tools-log4j2.properties EXTRA_ARGS=; exec /opt/kafka/bin/kafka-configs.sh --bootstrap-server localhost:9092 \
          --topic {} {arguments}",
         cluster.name.topic(SERVER)
     );
