@@ -193,7 +193,12 @@ pub fn counter_nodes(cluster: &ClusterName) -> String {
     of_cluster(cluster, "counter-nodes")
 }
 
-/// A counter node's pod.
+/// Service of a port of every node of the cluster at which clients outside ask for a counter node.
+pub fn counter_leader(cluster: &ClusterName) -> String {
+    of_cluster(cluster, "counter-leader")
+}
+
+/// A counter node's pod, and the Service of a port of every node of the cluster that leads to it.
 pub fn counter_pod(cluster: &ClusterName, node: u16) -> String {
     format!("{cluster}-{}", counter_node(node))
 }

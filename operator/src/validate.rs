@@ -27,7 +27,7 @@ use crate::api::{
 use crate::dereference::Dereferenced;
 use crate::names;
 pub use analytics::{Analytics, ClickHouse};
-pub use counter::Counter;
+pub use counter::{Counter, Outside};
 pub use gateway::{Expose, Gateway};
 pub use looks::{Console, Notebooks, Superset};
 pub use resnapshot::Resnapshot;

@@ -43,10 +43,11 @@ export async function launch() {
   });
 }
 
-/** A page of its own, signed in by its address as people are. What went wrong in it is in `page.faults`. */
+/** A page of its own, signed in by its address as people are, as soon as what is to be seen on arrival is there: the word, where there is a
+ * SyncCluster. What went wrong in it is in `page.faults`. */
 export async function open(
   browser,
-  { token = TOKEN, hash = "", ...options } = {},
+  { token = TOKEN, hash = "", arrived = ".word", ...options } = {},
 ) {
   const context = await browser.newContext({
     viewport: { width: 1440, height: 1000 },
@@ -68,8 +69,9 @@ export async function open(
       page.faults.push(`a request to ${origin}`);
   });
   await page.goto(`${GATEWAY}/#token=${token}`);
-  await page.locator(".word").waitFor();
+  if (arrived === ".word") await page.locator(arrived).waitFor();
   if (hash !== "") await show(page, hash);
+  await page.locator(arrived).first().waitFor();
   return page;
 }
 

@@ -295,6 +295,10 @@ async function copied(site, name) {
 }
 
 test("a choice can be had as kubectl before it is made, with its link and its time", async () => {
+  const choices = link("client-3").getByLabel("Copy as kubectl for client-3");
+  await choices.first().click();
+  await accessible(page, "choices as kubectl");
+  await page.keyboard.press("Escape");
   await link("client-2").getByRole("button", { name: /^Both/ }).click();
   await cutAs([2], "Both", null);
   await page.getByLabel("Cut", { exact: true }).selectOption("30m");

@@ -113,15 +113,30 @@ async def off():
     await client.disconnect()
 
 
-async def access():
-    for auth in [{}, {"token": "wrong"}, {"token": ""}]:
+async def refused(*shown):
+    for auth in shown:
         try:
             await connected(auth=auth)
         except socketio.exceptions.ConnectionError:
             continue
         raise AssertionError(f"{auth} was let in")
+
+
+async def access():
+    await refused({}, {"token": "wrong"}, {"token": ""})
     client = await connected()
     await client.disconnect()
+
+
+async def wrong_token():
+    """Where anyone may read what is counted, a wrong token is not made good by that; nor are the sites anyone's."""
+    await refused({"token": "wrong"}, {"token": ""})
+    client = socketio.AsyncClient(reconnection=False)
+    try:
+        await client.connect(URL, transports=TRANSPORTS, namespaces=["/sites"], auth={})
+    except socketio.exceptions.ConnectionError:
+        return
+    raise AssertionError("a client without a token was let in to /sites")
 
 
 async def main():

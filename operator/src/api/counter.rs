@@ -40,6 +40,11 @@ pub struct Counter {
     #[schemars(length(max = 16), extend("x-kubernetes-validations" = rules::duration("counter.grace", "30s or 5m")))]
     pub grace: String,
 
+    /// How the nodes are reached from outside the cluster. Leave it out, and only pods with the label synccluster.dev/access: <cluster>-counter
+    /// and the gateway reach them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub expose: Option<CounterExpose>,
+
     /// The volume of each node.
     pub storage: CounterStorage,
 
@@ -58,6 +63,7 @@ impl Default for Counter {
             nodes: 0,
             windows: ["1m", "5m", "10m"].map(str::to_owned).to_vec(),
             grace: "30s".to_owned(),
+            expose: None,
             storage: CounterStorage::default(),
             topics: CounterTopics::default(),
             resources: None,
@@ -137,4 +143,37 @@ impl Default for CounterTopics {
             aggregations_retention: "720h".to_owned(),
         }
     }
+}
+
+/// How the counter nodes are reached from outside the cluster. Whoever reaches them may like, in anybody's name.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct CounterExpose {
+    /// At ports of every node of the cluster.
+    pub node_port: CounterNodePort,
+}
+
+/// Ports of every node of the cluster: one for the leader, and one for each counter node.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct CounterNodePort {
+    /// Where clients outside find the ports: a name that leads to the nodes of the cluster, or the address of one. They are sent there, and no pod
+    /// can know it.
+    #[schemars(length(max = 253), extend("x-kubernetes-validations" = [rules::rule(
+        "self.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*$') || self.matches('^[0-9a-f]*:[0-9a-f]*:[0-9a-f:.]*$')",
+        "counter.expose.nodePort.host must be a host name or an IP address such as likes.example.org, in lower case and without a port",
+    )]))]
+    pub host: String,
+
+    /// The leader's port, 30000 to 32735; counter-0 has the next one, counter-1 the one after it, and so on. Another SyncCluster needs others.
+    #[serde(default = "first_port")]
+    #[schemars(extend("x-kubernetes-validations" = [rules::rule(
+        "self >= 30000 && self <= 32735",
+        "counter.expose.nodePort.port must be between 30000 and 32735: each counter node has a port of its own behind it",
+    )]))]
+    pub port: i32,
+}
+
+fn first_port() -> i32 {
+    30500
 }

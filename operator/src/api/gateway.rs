@@ -153,6 +153,20 @@ pub struct Access {
     /// gateway, whatever expose says: give the label to the proxy.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub identity: Option<Identity>,
+
+    /// Who may read the totals of counter nodes and their windows, and be told windows by Socket.IO. Anyone: whoever reaches the gateway, without a
+    /// token, as clients of the first aggregation service do. Likes, and everything else, need a token or an identity all the same.
+    pub counters: CountersAccess,
+}
+
+/// Who may read what counter nodes count.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum CountersAccess {
+    /// Who may look at everything else.
+    #[default]
+    SignedIn,
+    /// Whoever reaches the gateway.
+    Anyone,
 }
 
 /// People as a proxy names them.

@@ -39,6 +39,9 @@ pub struct SyncClusterStatus {
     /// Where the gateway is; absent when spec.gateway.replicas is 0.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub gateway: Option<GatewayStatus>,
+    /// Where the counter nodes are; absent when spec.counter.nodes is 0.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub counter: Option<CounterAddress>,
     /// One entry a site: server, client-1, client-2, …
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
@@ -122,6 +125,15 @@ pub struct GatewayStatus {
     pub ready_replicas: i32,
     /// The Secret with token, to change things, and viewer-token, to look.
     pub secret: String,
+}
+
+/// Where the counter nodes are.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct CounterAddress {
+    /// Where clients ask which node to go to, HOST:PORT: any node answers what the leader says. With expose.nodePort the way from outside;
+    /// without it the name inside the cluster.
+    pub leader: String,
 }
 
 /// One site.

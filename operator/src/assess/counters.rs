@@ -1,9 +1,10 @@
 //! What is said of the counter nodes: their status, and whether all know the same and Kafka has it.
 
 use super::{Verdict, list, number};
-use crate::api::{Connectivity, CounterNodeStatus, SyncClusterStatus};
+use crate::api::{Connectivity, CounterAddress, CounterNodeStatus, SyncClusterStatus};
 use crate::names;
 use crate::observe::Observed;
+use crate::plan;
 use crate::validate::ValidatedCluster;
 
 /// The nodes that are on their way out, while their pods are there.
@@ -11,6 +12,13 @@ pub fn leaving(cluster: &ValidatedCluster, observed: &Observed) -> impl Iterator
     cluster.leaving_counters().filter(|&node| {
         let name = names::counter_pod(&cluster.name, node);
         observed.pods.iter().any(|pod| pod.name == name)
+    })
+}
+
+/// Where they are; absent if there are none.
+pub fn address(cluster: &ValidatedCluster) -> Option<CounterAddress> {
+    (cluster.counter.nodes > 0).then(|| CounterAddress {
+        leader: plan::counter_leader(cluster),
     })
 }
 

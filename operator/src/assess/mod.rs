@@ -114,6 +114,7 @@ pub fn assess(
         partition: partition.status,
         convergence: Some(convergence),
         gateway: gateway::status(cluster, observed),
+        counter: counters::address(cluster),
         sites: cluster
             .sites()
             .map(|site| {

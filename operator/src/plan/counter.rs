@@ -5,9 +5,12 @@ use serde_json::{Value, json};
 use super::access::{bootstrap_servers, copies};
 use super::connector::USER;
 use super::postgres::claim;
-use super::{COUNTER_CLIENT_PORT, COUNTER_LEADER_PORT, COUNTER_MESH_PORT, HTTP_PORT, Kind, Object, object, pod};
-use crate::names::{self, Component};
-use crate::validate::ValidatedCluster;
+use super::{
+    COUNTER_CLIENT_PORT, COUNTER_LEADER_PORT, COUNTER_MESH_PORT, COUNTER_OUTSIDE_PORT, HTTP_PORT, Kind, Object, object,
+    pod,
+};
+use crate::names::{self, Component, POD_NAME_LABEL};
+use crate::validate::{Outside, ValidatedCluster};
 
 const DATA: &str = "/var/lib/synccluster";
 const MIB: u64 = 1 << 20;
@@ -56,7 +59,42 @@ pub fn counter(cluster: &ValidatedCluster) -> Vec<Object> {
         whole(Kind::Service, &nodes, headless),
         whole(Kind::StatefulSet, &name, stateful_set),
     ]);
+    if let Some(outside) = &cluster.counter.outside {
+        objects.extend(node_ports(cluster, outside));
+    }
     objects
+}
+
+/// What leads to the nodes from outside: to any of them for the leader's word, and to each by itself.
+fn node_ports(cluster: &ValidatedCluster, outside: &Outside) -> Vec<Object> {
+    let selector = || names::selector(&cluster.name, None, Component::Counter);
+    let service = |name: String, spec: Value| {
+        let rest = json!({ "spec": spec });
+        object(cluster, Kind::Service, name, None, Some(Component::Counter), rest)
+    };
+    let leader = json!({
+        "type": "NodePort",
+        "selector": selector(),
+        "ports": [{
+            "name": "leader", "port": COUNTER_LEADER_PORT, "targetPort": "outside", "nodePort": outside.port, "protocol": "TCP",
+        }],
+    });
+    let mut services = vec![service(names::counter_leader(&cluster.name), leader)];
+    services.extend(cluster.counters().map(|node| {
+        let (name, mut selector) = (names::counter_pod(&cluster.name, node), selector());
+        selector[POD_NAME_LABEL] = name.as_str().into();
+        let spec = json!({
+            "type": "NodePort",
+            // As inside: whom the leader hears, it sends clients to.
+            "publishNotReadyAddresses": true,
+            "selector": selector,
+            "ports": [{
+                "name": "clients", "port": COUNTER_CLIENT_PORT, "targetPort": "clients", "nodePort": outside.port_of(node), "protocol": "TCP",
+            }],
+        });
+        service(name, spec)
+    }));
+    services
 }
 
 /// The Lease is made here and not by the nodes: RBAC cannot limit `create` to a name, and so they may only read and write this one.
@@ -90,6 +128,18 @@ pub fn address(cluster: &ValidatedCluster) -> String {
     format!("{}:{COUNTER_CLIENT_PORT}", names::counter(&cluster.name))
 }
 
+/// `host:port` at which clients ask for a node, from as far away as they are let in.
+pub fn leader(cluster: &ValidatedCluster) -> String {
+    match &cluster.counter.outside {
+        Some(outside) => format!("{}:{}", outside.host, outside.port),
+        None => format!(
+            "{}.{}.svc:{COUNTER_LEADER_PORT}",
+            names::counter(&cluster.name),
+            cluster.namespace
+        ),
+    }
+}
+
 fn template(cluster: &ValidatedCluster) -> Value {
     let mut own = pod::served();
     if let Some(ports) = own.get_mut("ports").and_then(Value::as_array_mut) {
@@ -101,6 +151,13 @@ fn template(cluster: &ValidatedCluster) -> Value {
                 ("mesh", COUNTER_MESH_PORT),
             ]
             .map(port),
+        );
+        ports.extend(
+            cluster
+                .counter
+                .outside
+                .iter()
+                .map(|_| port(("outside", COUNTER_OUTSIDE_PORT))),
         );
     }
     own.insert("command".to_owned(), json!(["synccluster-counter", "run"]));
@@ -136,7 +193,7 @@ fn env(cluster: &ValidatedCluster) -> Value {
     // The other half of the volume is for two snapshots, and for what the file system needs.
     let log_bytes = wanted.volume / 2;
     let segment_bytes = (log_bytes / 16).clamp(MIB, 16 * MIB);
-    let mut env = pod::env(&[
+    let mut told = vec![
         ("SYNC_CLUSTER", cluster.name.to_string()),
         ("COUNTER_NODES", nodes.join(",")),
         // Below the volume's root, where some file systems have a lost+found.
@@ -155,7 +212,11 @@ fn env(cluster: &ValidatedCluster) -> Value {
         ("SYNC_MAX_CLOCK_SKEW", seconds(cluster.max_clock_skew)),
         ("KAFKA_BOOTSTRAP_SERVERS", bootstrap_servers(cluster)),
         ("SYNC_LISTEN", format!("0.0.0.0:{HTTP_PORT}")),
-    ]);
+    ];
+    if let Some(outside) = &wanted.outside {
+        told.push(("COUNTER_OUTSIDE", format!("{}:{}", outside.host, outside.port_of(0))));
+    }
+    let mut env = pod::env(&told);
     let field = |name: &str, path: &str| json!({ "name": name, "valueFrom": { "fieldRef": { "apiVersion": "v1", "fieldPath": path } } });
     if let Some(env) = env.as_array_mut() {
         env.push(field("COUNTER_NODE", "metadata.name"));

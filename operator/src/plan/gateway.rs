@@ -6,7 +6,7 @@ use super::access::{bootstrap_servers, copies};
 use super::connector::{MOUNTS, USER};
 use super::counter::address;
 use super::{HTTP_PORT, Kind, Object, WEB_PORT, object, pod};
-use crate::api::GROUP;
+use crate::api::{CountersAccess, GROUP};
 use crate::names::{self, Component, Role};
 use crate::validate::{Gateway, ValidatedCluster};
 
@@ -97,6 +97,9 @@ fn env(cluster: &ValidatedCluster, wanted: &Gateway) -> Value {
         variables.push(("COUNTER_ADDRESS", address(cluster)));
         variables.push(("COUNTER_AGGREGATIONS_TOPIC", cluster.counter.aggregations_topic.clone()));
         variables.push(("COUNTER_WINDOWS", cluster.counter.windows.join(",")));
+        if wanted.counters == CountersAccess::Anyone {
+            variables.push(("SYNC_COUNTERS_ACCESS", "Anyone".to_owned()));
+        }
     }
     if let Some(identity) = &wanted.identity {
         variables.push(("SYNC_IDENTITY_HEADER", identity.header.clone()));

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::access::way_out;
 use super::network::{API_SERVER_PORTS, gateway_pods, operator_pods, pods, policy, tcp};
-use super::{COUNTER_CLIENT_PORT, COUNTER_LEADER_PORT, COUNTER_MESH_PORT, HTTP_PORT, Object};
+use super::{COUNTER_CLIENT_PORT, COUNTER_LEADER_PORT, COUNTER_MESH_PORT, COUNTER_OUTSIDE_PORT, HTTP_PORT, Object};
 use crate::names::{self, ACCESS_LABEL, Component, POD_NAME_LABEL};
 use crate::validate::ValidatedCluster;
 
@@ -26,19 +26,24 @@ pub fn policies(cluster: &ValidatedCluster) -> Vec<Object> {
     policies
 }
 
-/// What every node has, cut or not: its clients reach it, the operator asks it, and it reads and writes the Lease, so that one that leads can
-/// give it back.
+/// What every node has, cut or not: its clients reach it, those outside where `expose` lets them in, the operator asks it, and it reads and writes
+/// the Lease, so that one that leads can give it back. Whoever is let in by a node port has any address; a counter node that is cut has no way out to
+/// these ports all the same.
 fn shared(cluster: &ValidatedCluster) -> Object {
     let clients = json!({ "matchLabels": { ACCESS_LABEL: names::counter(&cluster.name) } });
     let mut from = vec![json!({ "podSelector": clients })];
     from.extend(gateway_pods(cluster));
+    let mut ingress = vec![
+        json!({ "from": from, "ports": [tcp(COUNTER_LEADER_PORT), tcp(COUNTER_CLIENT_PORT)] }),
+        json!({ "from": [operator_pods(cluster)], "ports": [tcp(HTTP_PORT)] }),
+    ];
+    if cluster.counter.outside.is_some() {
+        ingress.push(json!({ "ports": [tcp(COUNTER_OUTSIDE_PORT), tcp(COUNTER_CLIENT_PORT)] }));
+    }
     let spec = json!({
         "podSelector": pods(cluster, None, Component::Counter),
         "policyTypes": ["Ingress", "Egress"],
-        "ingress": [
-            { "from": from, "ports": [tcp(COUNTER_LEADER_PORT), tcp(COUNTER_CLIENT_PORT)] },
-            { "from": [operator_pods(cluster)], "ports": [tcp(HTTP_PORT)] },
-        ],
+        "ingress": ingress,
         // The API server is no pod: see the gateway's policy.
         "egress": [{ "ports": API_SERVER_PORTS.map(tcp) }],
     });

@@ -22,6 +22,7 @@ mod sink;
 mod superset;
 
 pub use analytics::secret as analytics_secret;
+pub use counter::leader as counter_leader;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -48,6 +49,8 @@ pub const COUNTER_LEADER_PORT: u16 = 5001;
 pub const COUNTER_CLIENT_PORT: u16 = 5002;
 /// Port of a counter node for other nodes.
 pub const COUNTER_MESH_PORT: u16 = 5003;
+/// Port of a counter node that says to clients outside the cluster which node they go to.
+pub const COUNTER_OUTSIDE_PORT: u16 = 5004;
 
 /// Port of ClickHouse's HTTP interface.
 pub const CLICKHOUSE_PORT: u16 = 8123;

@@ -1,12 +1,13 @@
 //! The counter nodes, validated.
 
+use std::net::Ipv6Addr;
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::ResourceRequirements;
 use synccluster_protocol::ClusterName;
 
 use super::{Error, duration, range};
-use crate::api::{self, CounterStorage, MAX_COUNTER_NODES};
+use crate::api::{self, CounterNodePort, CounterStorage, MAX_COUNTER_NODES};
 
 /// The longest window.
 const LONGEST: Duration = Duration::from_hours(24);
@@ -22,6 +23,8 @@ pub struct Counter {
     pub windows: Vec<String>,
     /// How long a window waits.
     pub grace: Duration,
+    /// The ways from outside the cluster, if there are any.
+    pub outside: Option<Outside>,
     /// The volume of each.
     pub storage: CounterStorage,
     /// Bytes of that volume.
@@ -40,6 +43,22 @@ pub struct Counter {
     pub resources: Option<ResourceRequirements>,
 }
 
+/// Ports of every node of the cluster that lead to counter nodes.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Outside {
+    /// Where they are, as it is written in an address.
+    pub host: String,
+    /// The leader's.
+    pub port: u16,
+}
+
+impl Outside {
+    /// That of a counter node.
+    pub fn port_of(&self, node: u16) -> u16 {
+        self.port + 1 + node
+    }
+}
+
 /// The counter nodes that are asked for.
 pub fn counter(written: &api::Counter, cluster: &ClusterName) -> Result<Counter, Error> {
     let topics = &written.topics;
@@ -52,6 +71,11 @@ pub fn counter(written: &api::Counter, cluster: &ClusterName) -> Result<Counter,
         )?,
         windows: windows(&written.windows)?,
         grace: duration("counter.grace", &written.grace)?,
+        outside: written
+            .expose
+            .as_ref()
+            .map(|expose| outside(&expose.node_port))
+            .transpose()?,
         storage: written.storage.clone(),
         volume: bytes("counter.storage.size", &written.storage.size)?,
         likes_topic: topic("counter.topics.likes", topics.likes.as_deref(), cluster, "likes")?,
@@ -70,6 +94,29 @@ pub fn counter(written: &api::Counter, cluster: &ClusterName) -> Result<Counter,
         likes_retention: duration("counter.topics.likesRetention", &topics.likes_retention)?,
         aggregations_retention: duration("counter.topics.aggregationsRetention", &topics.aggregations_retention)?,
         resources: written.resources.clone(),
+    })
+}
+
+fn outside(written: &CounterNodePort) -> Result<Outside, Error> {
+    const HOST: &str = "counter.expose.nodePort.host";
+    let host = match written.host.as_str() {
+        "" => None,
+        host if host.contains(':') => host.parse::<Ipv6Addr>().ok().map(|address| format!("[{address}]")),
+        host => Some(host.to_owned()),
+    };
+    Ok(Outside {
+        host: host.ok_or_else(|| Error::Format {
+            field: HOST,
+            value: written.host.clone(),
+            expected: "a host name or an IP address such as likes.example.org, without a port",
+        })?,
+        port: range(
+            "counter.expose.nodePort.port",
+            written.port,
+            // What is left above is for as many nodes as there may be.
+            30000..=32767 - MAX_COUNTER_NODES,
+            "between 30000 and 32735",
+        )?,
     })
 }
 
@@ -163,6 +210,24 @@ mod tests {
         assert_eq!(of("1073741824"), Some(1 << 30));
         for wrong in ["", "much", "-1Gi", "1Mi", "1GB", "NaN"] {
             assert_eq!(of(wrong), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn ports_are_at_a_host_whatever_its_address() {
+        let of = |host: &str| {
+            let host = host.to_owned();
+            outside(&CounterNodePort { host, port: 30500 }).map(|outside| (outside.host.clone(), outside.port_of(31)))
+        };
+        for (host, told) in [
+            ("a.example.org", "a.example.org"),
+            ("10.0.0.7", "10.0.0.7"),
+            ("2001:db8::7", "[2001:db8::7]"),
+        ] {
+            assert_eq!(of(host), Ok((told.to_owned(), 30532)));
+        }
+        for wrong in ["", "a:80", "2001:db8::7::1"] {
+            assert!(of(wrong).is_err(), "{wrong}");
         }
     }
 

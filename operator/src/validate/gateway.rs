@@ -3,7 +3,7 @@
 use k8s_openapi::api::core::v1::ResourceRequirements;
 
 use super::{Error, range};
-use crate::api::{self, GatewayApi, Identity, Ingress};
+use crate::api::{self, CountersAccess, GatewayApi, Identity, Ingress};
 
 /// How the gateway is reached from outside the cluster.
 #[derive(Clone, Debug, PartialEq)]
@@ -32,6 +32,8 @@ pub struct Gateway {
     pub expose: Expose,
     /// Whom a proxy in front names.
     pub identity: Option<Identity>,
+    /// Who reads what counter nodes count.
+    pub counters: CountersAccess,
     /// CPU and memory.
     pub resources: Option<ResourceRequirements>,
 }
@@ -58,6 +60,7 @@ pub fn gateway(written: &api::Gateway, serves_routes: bool) -> Result<Option<Gat
         replicas,
         expose,
         identity: written.access.identity.clone(),
+        counters: written.access.counters,
         resources: written.resources.clone(),
     }))
 }

@@ -110,6 +110,24 @@ fn what_cannot_be_planned_is_refused_with_what_to_write_instead() {
 }
 
 #[test]
+fn counters_that_cannot_be_exposed_are_refused_with_what_to_write_instead() {
+    for (node_port, message) in [
+        (
+            json!({ "host": "a", "port": 32736 }),
+            "spec.counter.expose.nodePort.port must be between 30000 and 32735, not 32736",
+        ),
+        (
+            json!({ "host": "a:80" }),
+            "spec.counter.expose.nodePort.host: `a:80` is not a host name or an IP address",
+        ),
+    ] {
+        let counter = json!({ "nodes": 3, "expose": { "nodePort": node_port } });
+        let refused = refused(with("/spec/counter", counter));
+        assert!(refused.contains(message), "{refused}");
+    }
+}
+
+#[test]
 fn texts_become_what_they_mean() {
     let cluster = valid();
     assert_eq!(cluster.max_clock_skew.as_secs(), 10);

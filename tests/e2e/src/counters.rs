@@ -47,6 +47,17 @@ struct Window {
     end: i64,
     count: i64,
     late: i64,
+    #[serde(rename = "final")]
+    is_final: bool,
+}
+
+/// Of all windows, what not every like shows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Closed {
+    /// How many windows are final.
+    pub windows: usize,
+    /// How many likes came after theirs was.
+    pub late: i64,
 }
 
 /// Window, as start and length, and id.
@@ -111,6 +122,34 @@ impl Cluster {
         Ok(serde_json::from_value(answer)?)
     }
 
+    /// The address to which a node sends a client of the cluster.
+    pub async fn assigned_address(&self, node: u16, client: &str) -> Result<String> {
+        let path = format!("/assign?client={client}");
+        let (status, answer) = self.ask_node(node, LEADER, &path, None).await?;
+        ensure!(status == StatusCode::OK, "counter-{node}: {status}: {answer}");
+        Ok(answer["address"].as_str().context("no address")?.to_owned())
+    }
+
+    /// Where a node sends a client by its own word, as a node is answered that asks for somebody: none unless it leads.
+    pub async fn assigned_by(&self, node: u16, client: &str) -> Result<Option<Said>> {
+        let path = format!("/assign?client={client}");
+        let question = Question {
+            method: Method::GET,
+            path: &path,
+            token: None,
+            body: None,
+        };
+        let pod = names::counter_pod(&self.name, node);
+        let answer = self
+            .ask_with(&pod, LEADER, question, Some(("counter-forwarded", "1")))
+            .await?;
+        match answer {
+            (StatusCode::OK, said) => Ok(Some(serde_json::from_value(said)?)),
+            (StatusCode::SERVICE_UNAVAILABLE, _) => Ok(None),
+            (status, answer) => anyhow::bail!("counter-{node}: {status}: {answer}"),
+        }
+    }
+
     /// Whom a node takes for the leader.
     pub async fn leader_at(&self, node: u16) -> Result<Option<Said>> {
         let (status, answer) = self.ask_node(node, HTTP, "/status", None).await?;
@@ -160,8 +199,8 @@ impl Cluster {
     }
 
     /// Waits until Kafka has exactly these likes, each position of a log once, and windows of these lengths (in milliseconds) that are what
-    /// counting the likes again gives.
-    pub async fn counted_exactly(&self, expected: &BTreeMap<String, i64>, lengths: &[i64]) -> Result<()> {
+    /// counting the likes again gives, whose count stays once they are final.
+    pub async fn counted_exactly(&self, expected: &BTreeMap<String, i64>, lengths: &[i64]) -> Result<Closed> {
         eventually(PATIENCE, async || {
             let (likes, windows) = self.counted().await?;
             let positions: BTreeSet<(u16, u64)> = likes.iter().map(|like| (like.node, like.position)).collect();
@@ -179,17 +218,14 @@ impl Cluster {
                 totals == *expected,
                 "the topic of the likes has {totals:?} instead of {expected:?}"
             );
-            // The last one for a key counts.
-            let said: BTreeMap<Slot, i64> = windows
-                .into_iter()
-                .map(|window| {
-                    let length = window.end - window.start;
-                    ((window.start, length, window.id), window.count + window.late)
-                })
+            let last = last_of_each(windows)?;
+            let said: BTreeMap<&Slot, i64> = last
+                .iter()
+                .map(|(slot, window)| (slot, window.count + window.late))
                 .collect();
             let wrong: Vec<_> = recount
                 .iter()
-                .filter(|(slot, count)| said.get(*slot) != Some(*count))
+                .filter(|(slot, count)| said.get(slot) != Some(*count))
                 .map(|(slot, count)| (slot, count, said.get(slot)))
                 .take(5)
                 .collect();
@@ -199,12 +235,36 @@ impl Cluster {
             );
             let invented: Vec<_> = said
                 .iter()
-                .filter(|(slot, _)| !recount.contains_key(*slot))
+                .filter(|(slot, _)| !recount.contains_key(**slot))
                 .take(5)
                 .collect();
             ensure!(invented.is_empty(), "windows of no likes: {invented:?}");
-            Ok(())
+            Ok(Closed {
+                windows: last.values().filter(|window| window.is_final).count(),
+                late: last.values().map(|window| window.late).sum(),
+            })
         })
         .await
     }
+}
+
+/// The last one for a key counts. A key's records are in order: once one is final the later ones are too, with the same count.
+fn last_of_each(windows: Vec<Window>) -> Result<BTreeMap<Slot, Window>> {
+    let mut last = BTreeMap::<Slot, Window>::new();
+    for window in windows {
+        let slot = (window.start, window.end - window.start, window.id.clone());
+        if let Some(before) = last.get(&slot).filter(|before| before.is_final) {
+            ensure!(
+                window.is_final && window.count == before.count && window.late >= before.late,
+                "a window that was final has become another: {before:?}, then {window:?}"
+            );
+        } else {
+            ensure!(
+                window.is_final || window.late == 0,
+                "likes are late for a window that is open: {window:?}"
+            );
+        }
+        last.insert(slot, window);
+    }
+    Ok(last)
 }

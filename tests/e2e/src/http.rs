@@ -29,13 +29,30 @@ pub struct Question<'a> {
 impl Cluster {
     /// Status and body of an answer; a body that is no JSON is text.
     pub(crate) async fn ask(&self, pod: &str, port: u16, question: Question<'_>) -> Result<(StatusCode, Value)> {
+        self.ask_with(pod, port, question, None).await
+    }
+
+    /// The same with a further header.
+    pub(crate) async fn ask_with(
+        &self,
+        pod: &str,
+        port: u16,
+        question: Question<'_>,
+        header: Option<(&str, &str)>,
+    ) -> Result<(StatusCode, Value)> {
         let what = format!("{} {} at {pod}:{port}", question.method, question.path);
-        let answer = timeout(ANSWER, self.exchange(pod, port, question)).await;
+        let answer = timeout(ANSWER, self.exchange(pod, port, question, header)).await;
         let answer = answer.with_context(|| format!("no answer within {ANSWER:?}"));
         answer.and_then(|answer| answer).context(what)
     }
 
-    async fn exchange(&self, pod: &str, port: u16, question: Question<'_>) -> Result<(StatusCode, Value)> {
+    async fn exchange(
+        &self,
+        pod: &str,
+        port: u16,
+        question: Question<'_>,
+        more: Option<(&str, &str)>,
+    ) -> Result<(StatusCode, Value)> {
         let mut forward = self.namespace.api::<Pod>().portforward(pod, &[port]).await?;
         let stream = forward.take_stream(port).context("no stream")?;
         let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
@@ -46,6 +63,9 @@ impl Cluster {
             .header(header::CONNECTION, "close");
         if let Some(token) = question.token {
             request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
+        }
+        if let Some((name, value)) = more {
+            request = request.header(name, value);
         }
         if question.body.is_some() {
             request = request.header(header::CONTENT_TYPE, "application/json");

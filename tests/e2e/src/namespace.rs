@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, ensure};
 use futures::FutureExt as _;
 use k8s_openapi::api::authentication::v1::TokenRequest;
-use k8s_openapi::api::core::v1::{ConfigMap, Namespace as CoreNamespace, Pod, ServiceAccount};
+use k8s_openapi::api::core::v1::{ConfigMap, Namespace as CoreNamespace, Node, Pod, ServiceAccount};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams, PostParams};
 use kube::config::{Config, KubeConfigOptions};
@@ -57,6 +57,16 @@ async fn config() -> Result<Config> {
     Config::from_kubeconfig(&options)
         .await
         .context("reading the kubeconfig: set KUBECONFIG, or run `make e2e`")
+}
+
+/// The address of a node of the cluster that runs.
+pub async fn node_address() -> Result<String> {
+    let nodes = Api::<Node>::all(Client::try_from(config().await?)?);
+    let found = nodes.list(&ListParams::default().limit(1)).await?;
+    let status = found.items.into_iter().next().and_then(|node| node.status);
+    let mut addresses = status.context("no node")?.addresses.unwrap_or_default().into_iter();
+    let inside = addresses.find(|address| address.type_ == "InternalIP");
+    Ok(inside.context("a node without an address")?.address)
 }
 
 impl Namespace {

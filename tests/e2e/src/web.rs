@@ -8,6 +8,7 @@ use kube::ResourceExt as _;
 use kube::api::PostParams;
 use serde_json::{Value, json};
 use synccluster_operator::names::{self, Component};
+use synccluster_protocol::Site;
 
 use crate::forward::WEB;
 use crate::http::Question;
@@ -57,10 +58,11 @@ impl Cluster {
         Ok(String::from_utf8(value.clone())?)
     }
 
-    /// A pod with these labels that can run commands: of the gateway's image, which has bash.
+    /// A pod with these labels that can run commands: of the workloads' image, which has bash.
     pub async fn visitor(&self, name: &str, labels: &Value) -> Result<Visitor<'_>> {
-        let gateway: Deployment = self.namespace.api().get(&names::gateway(&self.name)).await?;
-        let template = gateway.spec.context("a Deployment without a spec")?.template.spec;
+        let sink = names::of_site(&self.name, Site::Server, Component::Sink.as_str());
+        let sink: Deployment = self.namespace.api().get(&sink).await?;
+        let template = sink.spec.context("a Deployment without a spec")?.template.spec;
         let containers = template.context("a template without a spec")?.containers;
         let image = containers.first().and_then(|container| container.image.clone());
         let container = json!({
@@ -122,6 +124,31 @@ impl Web<'_> {
 }
 
 impl Visitor<'_> {
+    /// Its pod.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// What `host:port` answers to a request of its own, if it is JSON; with a body it is a POST.
+    pub async fn asks(&self, address: &str, path: &str, body: Option<&Value>) -> Result<Value> {
+        let (host, port) = address
+            .rsplit_once(':')
+            .with_context(|| format!("{address} has no port"))?;
+        let (method, body) = match body {
+            Some(body) => ("POST", body.to_string()),
+            None => ("GET", String::new()),
+        };
+        let request = format!(
+            "{method} {path} HTTP/1.0\r\nHost: {address}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        let dial = r#"exec 3<>"/dev/tcp/$0/$1" && printf %s "$2" >&3 && cat <&3"#;
+        let command = ["timeout", "5", "bash", "-c", dial, host, port, &request];
+        let said = self.cluster.exec(&self.name, "visitor", &command).await?;
+        let body = said.split_once("\r\n\r\n").map(|(_, body)| body);
+        serde_json::from_str(body.unwrap_or_default()).with_context(|| format!("{method} {path} at {address}: {said}"))
+    }
+
     /// Whether a connection of its own to this port gets through.
     pub async fn reaches(&self, host: &str, port: u16) -> Result<bool> {
         let dial = format!(

@@ -4,59 +4,77 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use futures::future::join_all;
-use serde_json::json;
+use serde_json::{Value, json};
 use synccluster_e2e::reach::counters;
-use synccluster_e2e::{Cluster, Likes, PATIENCE, counters::Said, eventually, with_cluster_of};
+use synccluster_e2e::{
+    Cluster, Likes, PATIENCE, Terminal, Watch, counters::Said, eventually, node_address, with_cluster_of,
+};
 use synccluster_operator::api::{Established, FreshDial};
-use synccluster_operator::names::{self, Component};
-use tokio::task::JoinHandle;
-use tokio::time::{Instant, sleep, timeout};
-use tokio_util::sync::CancellationToken;
+use synccluster_operator::names::{self, ACCESS_LABEL, Component};
+use tokio::time::Instant;
 
 /// A client is assigned anew within 3 s. What is seen of that is a question before and one after.
 const ANEW: Duration = Duration::from_secs(6);
 /// A connection lives on under a policy that forbids it until two dials in a row, of 1.5 s each, were blocked; then it is 3 s.
 const CUT_ANEW: Duration = Duration::from_secs(12);
-/// Whoever is there answers sooner.
-const ANSWER: Duration = Duration::from_secs(1);
-/// A look at all nodes takes a part of a second.
-const PACE: Duration = Duration::from_millis(200);
 /// The windows of `three`.
 const LENGTHS: [i64; 2] = [10_000, 60_000];
+/// In so long a window of 10 s that was open is closed, with its grace of 5 s.
+const CLOSES: Duration = Duration::from_secs(16);
+/// The leader's port of the nodes of the cluster, where somebody outside asks.
+const OUTSIDE: u16 = 31_710;
 
 /// Three nodes, and windows that close while a test runs.
-async fn with_nodes(purpose: &str, test: impl AsyncFnOnce(&Cluster) -> Result<()>) -> Result<()> {
-    let three = json!({
-        "counter": { "nodes": 3, "windows": ["10s", "1m"], "grace": "5s" },
-        "gateway": { "replicas": 0 },
-    });
-    with_cluster_of(purpose, 1, &three, test).await
+fn three() -> Value {
+    json!({ "nodes": 3, "windows": ["10s", "1m"], "grace": "5s" })
+}
+
+async fn with_nodes(purpose: &str, nodes: Value, test: impl AsyncFnOnce(&Cluster) -> Result<()>) -> Result<()> {
+    let more = json!({ "counter": nodes, "gateway": { "replicas": 0 } });
+    with_cluster_of(purpose, 1, &more, test).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_acknowledged_like_is_lost_or_doubled() -> Result<()> {
-    with_nodes("counter-faults", async |cluster| {
+    with_nodes("counter-faults", three(), async |cluster| {
         a_like_at_one_node_is_seen_at_all(cluster).await?;
+        let home = cluster
+            .visitor("terminal", &json!({ ACCESS_LABEL: names::counter(&cluster.name) }))
+            .await?;
+        let terminal = Terminal::in_pod(cluster, &home, "ann").await?;
+        terminal.types("like typed").await?;
+        terminal.sees("typed", 1).await?;
         let likes = Likes::start(cluster, "faults").await?;
         likes.go_on(10).await?;
         let leader = cluster.leader().await?;
-        let other = (leader.node + 1) % 3;
-        for node in [other, leader.node] {
+        // The terminal's node, and of the leader's and another one which that is not.
+        let own = terminal.node().await?;
+        let next = if own == leader.node { (own + 1) % 3 } else { leader.node };
+        let mut typed = 1;
+        for node in [own, next] {
             let survivors = (0..3).filter(|survivor| *survivor != node).collect();
             let watch = Watch::start(cluster, survivors, ANEW);
+            let at = terminal.node().await?;
             cluster.kill_named(&names::counter_pod(&cluster.name, node)).await?;
+            terminal.types("like typed").await?;
+            typed += 1;
+            if at == node {
+                terminal.moves(node, ANEW).await?;
+            }
+            terminal.sees("typed", typed).await?;
             likes.go_on(10).await?;
             watch.stop().await?;
             cluster.ready().await?;
         }
+        terminal.quits(typed).await?;
         cluster.kill(Component::Kafka, None).await?;
         likes.go_on(10).await?;
         the_last_node_goes_and_leaves_nothing(cluster, &likes).await?;
         let mut expected = likes.stop().await?;
-        expected.insert("first".to_owned(), 6);
+        expected.extend([("first".to_owned(), 6), ("typed".to_owned(), typed)]);
         cluster.all_nodes_say(&expected).await?;
-        cluster.counted_exactly(&expected, &LENGTHS).await?;
+        let closed = cluster.counted_exactly(&expected, &LENGTHS).await?;
+        ensure!(closed.windows > 0, "no window is final");
         cluster.ready().await?;
         cluster.converged().await
     })
@@ -95,8 +113,11 @@ async fn a_like_at_one_node_is_seen_at_all(cluster: &Cluster) -> Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_cut_node_goes_on_and_all_are_the_same_after_the_heal() -> Result<()> {
-    with_nodes("counter-cut", async |cluster| {
+    let mut nodes = three();
+    nodes["expose"] = json!({ "nodePort": { "host": node_address().await?, "port": OUTSIDE } });
+    with_nodes("counter-cut", nodes, async |cluster| {
         cluster.converged().await?;
+        clients_outside_are_sent_to_a_node_that_takes_their_likes(cluster).await?;
         let leader = cluster.leader().await?;
         let (cut, others) = (leader.node, [(leader.node + 1) % 3, (leader.node + 2) % 3]);
         let likes = Likes::start(cluster, "cut").await?;
@@ -104,19 +125,34 @@ async fn a_cut_node_goes_on_and_all_are_the_same_after_the_heal() -> Result<()> 
         let watch = Watch::start(cluster, (0..3).filter(|node| *node != cut).collect(), CUT_ANEW);
         cluster.cut(&counters([i32::from(cut)])).await?;
         cluster.enforced().await?;
+        let apart = Instant::now();
         the_cut_is_measured(cluster, cut).await?;
         the_leader_is_another(cluster, leader, others).await?;
         each_side_counts_for_itself(cluster, cut, others[0]).await?;
-        likes.go_on(10).await?;
+        // What the node that is cut counts now comes to Kafka when its windows are final.
+        while apart.elapsed() < CLOSES {
+            likes.go_on(5).await?;
+        }
         cluster.enforced().await?;
         cluster.heal().await?;
-        let mut expected = likes.stop().await?;
+        likes.go_on(5).await?;
         watch.stop().await?;
+        let lone = two_nodes_at_once_are_cut(cluster, &likes).await?;
+        let mut expected = likes.stop().await?;
         // Twice while they could not see each other; one of the two is taken back.
-        expected.extend([("alone".to_owned(), 2), ("twice".to_owned(), 1)]);
+        expected.extend([
+            ("alone".to_owned(), 2),
+            ("twice".to_owned(), 1),
+            ("outside".to_owned(), 1),
+        ]);
+        expected.extend(lone);
         cluster.all_nodes_say(&expected).await?;
         cluster.converged().await?;
-        cluster.counted_exactly(&expected, &LENGTHS).await?;
+        let closed = cluster.counted_exactly(&expected, &LENGTHS).await?;
+        ensure!(
+            closed.windows > 0 && closed.late > 0,
+            "{closed:?}: likes of a cut are late"
+        );
         let status = cluster.get().await?.status.unwrap_or_default();
         let digests: BTreeSet<_> = status.counters.iter().map(|node| node.digest.as_deref()).collect();
         ensure!(
@@ -183,54 +219,62 @@ async fn each_side_counts_for_itself(cluster: &Cluster, cut: u16, other: u16) ->
     Ok(())
 }
 
-/// Somebody who asks some nodes all the time where to go, and all who leads: none of them is silent for long, and no term has two leaders.
-struct Watch {
-    stop: CancellationToken,
-    task: JoinHandle<Result<()>>,
+/// Each of the three is alone then, and counts for itself. What every one has counted by itself.
+async fn two_nodes_at_once_are_cut(cluster: &Cluster, likes: &Likes) -> Result<BTreeMap<String, i64>> {
+    let met = BTreeMap::from([("alone".to_owned(), 2), ("twice".to_owned(), 1)]);
+    cluster.all_nodes_say(&met).await?;
+    let watch = Watch::start(cluster, Vec::new(), CUT_ANEW);
+    cluster.cut(&counters([0, 2])).await?;
+    cluster.enforced().await?;
+    let ids = ["lone-0", "lone-1", "lone-2"];
+    for (node, id) in (0..3).zip(ids) {
+        let like = json!({ "id": id, "by": "bob", "n": node + 1, "request": format!("bob-{id}/1") });
+        cluster.like(node, &like).await?;
+        let totals = cluster.totals(node, &ids).await?;
+        let others: i64 = totals.iter().filter(|(of, _)| *of != id).map(|(_, total)| *total).sum();
+        ensure!(
+            totals.get(id) == Some(&i64::from(node + 1)) && others == 0,
+            "likes crossed the cut to counter-{node}: {totals:?}"
+        );
+    }
+    likes.go_on(5).await?;
+    cluster.enforced().await?;
+    cluster.heal().await?;
+    likes.go_on(5).await?;
+    watch.stop().await?;
+    Ok((1..).zip(ids).map(|(n, id)| (id.to_owned(), n)).collect())
 }
 
-impl Watch {
-    /// The nodes that are asked are to be given in order.
-    fn start(cluster: &Cluster, asked: Vec<u16>, limit: Duration) -> Self {
-        let stop = CancellationToken::new();
-        let task = tokio::spawn(watch(cluster.clone(), asked, limit, stop.clone()));
-        Self { stop, task }
-    }
-
-    async fn stop(self) -> Result<()> {
-        self.stop.cancel();
-        self.task.await?
-    }
-}
-
-async fn watch(cluster: Cluster, asked: Vec<u16>, limit: Duration, stop: CancellationToken) -> Result<()> {
-    let mut leaders = BTreeMap::<u64, u16>::new();
-    let mut answered: BTreeMap<u16, Instant> = asked.iter().map(|node| (*node, Instant::now())).collect();
-    while !stop.is_cancelled() {
-        let leading = join_all((0..3).map(|node| timeout(ANSWER, cluster.leader_at(node))));
-        let assigning = join_all(asked.iter().map(|node| timeout(ANSWER, cluster.assigned(*node, "ann"))));
-        let (leading, assigning) = tokio::join!(leading, assigning);
-        // One that was killed answers nothing.
-        for leader in leading.into_iter().flatten().flatten().flatten() {
-            let first = *leaders.entry(leader.term).or_insert(leader.node);
-            ensure!(
-                first == leader.node,
-                "term {} has two leaders: {first} and {}",
-                leader.term,
-                leader.node
-            );
-        }
-        for ((node, last), assigned) in answered.iter_mut().zip(assigning) {
-            let silent = last.elapsed();
-            if matches!(assigned, Ok(Ok(_))) {
-                *last = Instant::now();
-            }
-            ensure!(
-                silent <= limit,
-                "counter-{node} has assigned nobody for {silent:?}, and now says {assigned:?}"
-            );
-        }
-        sleep(PACE).await;
-    }
+/// Somebody outside the cluster's own network, who has no label: where he asks he is told addresses that he reaches, and inside nothing changes.
+async fn clients_outside_are_sent_to_a_node_that_takes_their_likes(cluster: &Cluster) -> Result<()> {
+    let outsider = cluster.visitor("outsider", &json!({ "app": "outsider" })).await?;
+    let status = cluster.get().await?.status.unwrap_or_default();
+    let leader = status.counter.context("no status.counter")?.leader;
+    ensure!(
+        leader.ends_with(&format!(":{OUTSIDE}")),
+        "status.counter.leader: {leader}"
+    );
+    let host = leader.trim_end_matches(&format!(":{OUTSIDE}"));
+    let assigned = eventually(PATIENCE, async || {
+        outsider.asks(&leader, "/assign?client=eve", None).await
+    })
+    .await?;
+    let node = assigned["node"].as_u64().with_context(|| assigned.to_string())?;
+    let address = format!("{host}:{}", u64::from(OUTSIDE) + 1 + node);
+    ensure!(assigned["address"] == address, "{assigned}");
+    let like = json!({ "id": "outside", "by": "eve", "request": "eve/1" });
+    let liked = outsider.asks(&address, "/likes", Some(&like)).await?;
+    ensure!(liked["node"] == node && liked["position"].is_number(), "{liked}");
+    let inside = cluster.assigned_address(0, "eve").await?;
+    let named = format!(
+        "{}.{}",
+        names::counter_pod(&cluster.name, u16::try_from(node)?),
+        names::counter_nodes(&cluster.name)
+    );
+    ensure!(inside.starts_with(&named) && inside.ends_with(":5002"), "{inside}");
+    ensure!(
+        !outsider.reaches(&named, 5001).await? && !outsider.reaches(&named, 5003).await?,
+        "{named} lets in whoever has no label"
+    );
     Ok(())
 }

@@ -22,6 +22,7 @@ async fn people_reach_it_and_it_reaches_every_site() -> Result<()> {
         it_is_ready_and_says_where(cluster).await?;
         only_pods_with_the_label_reach_it(cluster).await?;
         an_editor_cuts_and_heals_and_a_viewer_looks(cluster).await?;
+        what_it_tells_of_kubernetes_has_no_secret(cluster).await?;
         its_account_changes_the_partition_and_nothing_else(cluster).await?;
         one_that_goes_comes_back(cluster).await?;
         exposed_it_is_reached_from_anywhere(cluster).await?;
@@ -106,14 +107,87 @@ async fn an_editor_cuts_and_heals_and_a_viewer_looks(cluster: &Cluster) -> Resul
     cluster.enforced().await?;
     // It stands for the people at that site.
     eventually(PATIENCE, async || {
-        every_site_answers(&viewer.get("/api/v1/sites").await?, 3)
+        let sites = viewer.get("/api/v1/sites").await?;
+        every_site_answers(&sites, 3)?;
+        every_status(&sites, "phase", &json!(["Connected", "Connected", "Cut"]))
     })
     .await?;
 
     let (status, answer) = editor.send(Method::DELETE, PARTITION, None).await?;
     assert_eq!(status, StatusCode::OK, "{answer}");
     assert!(cluster.get().await?.spec.partition.is_none(), "{answer}");
-    cluster.converged().await
+    cluster.converged().await?;
+    eventually(PATIENCE, async || {
+        let sites = viewer.get("/api/v1/sites").await?;
+        every_status(&sites, "phase", &json!(["Connected", "Connected", "Connected"]))?;
+        every_status(&sites, "same_as_server", &json!([true, true, true]))?;
+        let lags: Value = sites
+            .as_array()
+            .into_iter()
+            .flatten()
+            .map(|site| site["status"]["downlink"]["lag_records"].clone())
+            .collect();
+        ensure!(lags == json!(["0", "0", "0"]), "{sites}");
+        Ok(())
+    })
+    .await
+}
+
+/// Not in a document, and not in the log of any container.
+async fn what_it_tells_of_kubernetes_has_no_secret(cluster: &Cluster) -> Result<()> {
+    let viewer = cluster.web(Some("viewer-token")).await?;
+    let mut paths: Vec<String> = ["cluster", "partition", "sites", "components"]
+        .map(|name| format!("/api/v1/{name}"))
+        .into();
+    let components = viewer.get("/api/v1/components").await?;
+    for component in components.as_array().into_iter().flatten() {
+        let pod = component["name"].as_str().context("a component without a name")?;
+        for container in component["containers"].as_array().into_iter().flatten() {
+            let container = container["name"].as_str().context("a container without a name")?;
+            paths.push(format!(
+                "/api/v1/components/{pod}/logs?container={container}&lines=2000"
+            ));
+        }
+    }
+    let mut answers = Vec::new();
+    for path in &paths {
+        let (_, answer) = viewer.send(Method::GET, path, None).await?;
+        answers.push((path, answer.to_string()));
+    }
+    ensure!(
+        answers.iter().filter(|(_, answer)| answer.len() > 100).count() > 10,
+        "{answers:?}"
+    );
+    let secrets = cluster.namespace.api::<Secret>().list(&ListParams::default()).await?;
+    let mut hidden = 0;
+    for secret in secrets {
+        let name = secret.name_any();
+        for (key, value) in secret.data.unwrap_or_default() {
+            if !["password", "uri", "token", "viewer-token"].contains(&key.as_str()) {
+                continue;
+            }
+            let value = String::from_utf8(value.0)?;
+            hidden += 1;
+            for (path, answer) in &answers {
+                ensure!(!answer.contains(&value), "{key} of Secret {name} is in {path}");
+            }
+        }
+    }
+    // At three sites five roles, and two tokens.
+    ensure!(hidden >= 17, "{hidden} secrets");
+    Ok(())
+}
+
+/// What the operator measured at each site, as the gateway shows it.
+fn every_status(sites: &Value, field: &str, expected: &Value) -> Result<()> {
+    let said: Value = sites
+        .as_array()
+        .into_iter()
+        .flatten()
+        .map(|site| site["status"][field].clone())
+        .collect();
+    ensure!(said == *expected, "{field}: {said} and not {expected}: {sites}");
+    Ok(())
 }
 
 fn every_site_answers(sites: &Value, count: usize) -> Result<()> {

@@ -14,6 +14,7 @@
 
 mod authority;
 mod clickhouse;
+mod goals;
 mod kafka;
 mod parts;
 mod place;
@@ -22,14 +23,17 @@ mod process;
 mod proxy;
 mod role;
 mod secured;
+mod tmux;
 mod wait;
 
 pub use authority::{Authority, Certificate};
 pub use clickhouse::ClickHouse;
+pub use goals::Goals;
 pub use kafka::{Broker, Kafka, Record};
 pub use parts::{connect, notebooks, socketio, superset};
 pub use postgres::Postgres;
 pub use proxy::{Link, Proxy};
 pub use role::Role;
 pub use secured::Secured;
+pub use tmux::Tmux;
 pub use wait::{eventually, eventually_eq};

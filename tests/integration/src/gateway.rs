@@ -17,6 +17,7 @@ use synccluster_gateway::{
 use synccluster_harness::{Kafka, Role};
 use synccluster_protocol::Site;
 use synccluster_runtime::postgres::PostgresSecret;
+use tokio::task::JoinHandle;
 
 use crate::{
     World, described,
@@ -30,6 +31,7 @@ pub struct Gateway {
     /// Where its web port is.
     pub address: SocketAddr,
     headers: HeaderMap,
+    serving: JoinHandle<()>,
 }
 
 impl Gateway {
@@ -52,12 +54,18 @@ impl Gateway {
         let app = Arc::new(app);
         let listener = bind(([127, 0, 0, 1], 0).into())?;
         let address = listener.local_addr()?;
-        tokio::spawn(serve(Arc::clone(&app), listener));
         Ok(Self {
+            serving: tokio::spawn(serve(Arc::clone(&app), listener)),
             app,
             address,
             headers: HeaderMap::new(),
         })
+    }
+
+    /// Stops it, and returns when its connections have ended.
+    pub async fn end(mut self) -> Result<()> {
+        self.app.stop.cancel();
+        Ok((&mut self.serving).await?)
     }
 
     /// Whether it follows what is committed at a site; of several replicas one does.

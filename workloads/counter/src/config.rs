@@ -5,7 +5,7 @@ use std::{net::SocketAddr, path::PathBuf, str::FromStr, time::Duration};
 use synccluster_protocol::ClusterName;
 use synccluster_runtime::{config::parse_duration, kafka};
 
-use crate::{crdt::Ordinal, windows};
+use crate::{crdt::Ordinal, leader::Outside, windows};
 
 /// A node of the mesh.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -67,6 +67,10 @@ pub struct Run {
     /// Where clients are sent to reach this node, HOST or HOST:PORT; by default its host in --nodes, and the port it serves clients on.
     #[arg(long, env = "COUNTER_ADVERTISE", value_parser = parse_advertise)]
     pub advertise: Option<String>,
+    /// Where clients outside the nodes' network are sent who ask at --listen-outside: to node 0 at HOST:PORT, to node 1 at the next port.
+    /// Without it nobody is asked there.
+    #[arg(long, env = "COUNTER_OUTSIDE", value_name = "HOST:PORT", value_parser = parse_outside)]
+    pub outside: Option<Outside>,
     /// The Lease that says who leads, in a Kubernetes cluster. Without it the nodes vote.
     #[arg(long, env = "COUNTER_LEASE")]
     pub lease: Option<String>,
@@ -76,6 +80,9 @@ pub struct Run {
     /// Where the leader API is served.
     #[arg(long, env = "COUNTER_LISTEN_LEADER", default_value = "0.0.0.0:5001")]
     pub listen_leader: SocketAddr,
+    /// Where the leader API is served to clients outside, with --outside.
+    #[arg(long, env = "COUNTER_LISTEN_OUTSIDE", default_value = "0.0.0.0:5004")]
+    pub listen_outside: SocketAddr,
     /// Where clients are served, HTTP and WebSocket.
     #[arg(long, env = "COUNTER_LISTEN_CLIENTS", default_value = "0.0.0.0:5002")]
     pub listen_clients: SocketAddr,
@@ -140,6 +147,13 @@ impl Run {
         }
         let mut ordinals: Vec<_> = self.nodes.iter().map(|node| node.ordinal).collect();
         ordinals.sort_unstable();
+        let last = ordinals.last().copied().unwrap_or_default();
+        let beyond = |outside: &&Outside| outside.port(last) > u32::from(u16::MAX);
+        if let Some(Outside { host, first }) = self.outside.as_ref().filter(beyond) {
+            return Err(format!(
+                "--outside {host}:{first} leaves no port for node {last}: begin at a lower one"
+            ));
+        }
         match ordinals.windows(2).find(|pair| pair[0] == pair[1]) {
             Some(pair) => Err(format!("--nodes names {} twice", pair[0])),
             None => Ok(()),
@@ -172,6 +186,19 @@ fn parse_advertise(text: &str) -> Result<String, String> {
     let wrong =
         || format!("`{text}` is not an address: write HOST or HOST:PORT, like likes.example.org:5002 or [::1]:5002");
     good.then(|| text.to_owned()).ok_or_else(wrong)
+}
+
+fn parse_outside(text: &str) -> Result<Outside, String> {
+    let outside = || {
+        parse_advertise(text).ok().filter(|_| has_port(text))?;
+        let (host, port) = text.rsplit_once(':')?;
+        Some(Outside {
+            host: host.to_owned(),
+            first: port.parse().ok()?,
+        })
+    };
+    outside()
+        .ok_or_else(|| format!("`{text}` is no address with a port: write HOST:PORT, like likes.example.org:30501"))
 }
 
 #[cfg(test)]
@@ -232,5 +259,27 @@ mod tests {
         for wrong in ["", ":5002", "host:99999", "host:", "a b", "http://host", "::1", "[x]:5"] {
             assert!(advertised(wrong).is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn clients_outside_are_sent_to_a_host_with_a_port_for_each_node() {
+        let outside = |address: &str| {
+            let (nodes, data) = (["--nodes", "0=node-0:5003,2=node-2:5003"], ["--data", "/d"]);
+            let flags = ["run", "--cluster", "demo", "--node", "0", "--outside", address];
+            let run = crate::command::run_of(flags.into_iter().chain(nodes).chain(data))?;
+            run.check()?;
+            Ok::<_, String>(run.outside.map(|outside| (outside.host, outside.first)))
+        };
+        for (address, host, first) in [
+            ("likes.example.org:30501", "likes.example.org", 30501),
+            ("[::1]:7", "[::1]", 7),
+        ] {
+            assert_eq!(outside(address).unwrap(), Some((host.to_owned(), first)));
+        }
+        for wrong in ["", "host", "host:", "[::1]", ":30501", "http://host:1", "host:65536"] {
+            assert!(outside(wrong).unwrap_err().contains("write HOST:PORT"), "{wrong}");
+        }
+        assert!(outside("host:65534").unwrap_err().contains("no port for node 2"));
+        assert!(outside("host:65533").is_ok());
     }
 }

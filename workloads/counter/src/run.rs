@@ -48,6 +48,10 @@ pub async fn run(run: config::Run) -> Result<ExitCode, Error> {
     let clients = listen(run.listen_clients).await?;
     let peers = listen(run.listen_mesh).await?;
     let leading = listen(run.listen_leader).await?;
+    let outside = match run.outside.clone() {
+        Some(outside) => Some((listen(run.listen_outside).await?, outside)),
+        None => None,
+    };
     let leader = Leader::new(leading_settings(&run), node.members().clone()).await?;
     let mesh = Mesh::new(Arc::clone(&node), run.nodes);
     let pulse = Arc::new(Pulse::default());
@@ -58,7 +62,7 @@ pub async fn run(run: config::Run) -> Result<ExitCode, Error> {
     let mut tasks = JoinSet::new();
     tasks.spawn(Arc::clone(&node).keep(Arc::clone(&pulse), stop.clone()));
     tasks.spawn(mesh.clone().run(peers, stop.clone()));
-    tasks.spawn(Arc::clone(&leader).run(leading, leaves.clone()));
+    tasks.spawn(Arc::clone(&leader).run(leading, outside, leaves.clone()));
     let serving = serve::run(Arc::clone(&node), clients, leaves.clone(), stop.clone());
     tasks.spawn(async { drop(serving.await) });
     let (asked, stopping) = (leaves.clone(), stop.clone());

@@ -16,7 +16,7 @@ use crate::{
     extract::MAX_BODY,
     kafka::Kafka,
     kubernetes::{self, Kubernetes},
-    limit::Limit,
+    limit::{Limit, Shares},
     live::Live,
     metrics::Metrics,
     problem::Problem,
@@ -46,9 +46,9 @@ pub struct App {
     /// Connections of the web port.
     pub connections: Limit,
     /// Live tails of topics.
-    pub tails: Limit,
+    pub tails: Shares,
     /// Streams of server-sent events.
-    pub events: Limit,
+    pub events: Shares,
     /// Socket.IO sessions.
     pub sockets: Limit,
     /// The counter nodes, if the cluster has some.
@@ -76,8 +76,8 @@ impl App {
             brokers,
             metrics: Metrics::default(),
             connections: Limit::new("connections", 16_384),
-            tails: Limit::new("live tails", 16),
-            events: Limit::new("streams of events", 512),
+            tails: Shares::new("live tails", 16, 8),
+            events: Shares::new("streams of events", 512, 64),
             sockets: Limit::new("Socket.IO sessions", sockets::MOST),
             counters: None,
             live: Live::new(rand::random()),

@@ -36,6 +36,17 @@ pub enum Open {
     None,
 }
 
+/// Who may read what is counted: totals and windows, and the Socket.IO events that tell them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Counts {
+    /// Those who may look at everything else.
+    #[value(name = "SignedIn")]
+    SignedIn,
+    /// Whoever asks, without a token.
+    #[value(name = "Anyone")]
+    Anyone,
+}
+
 /// Everything it is told.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Config {
@@ -80,6 +91,15 @@ pub struct Config {
         requires = "identity_header"
     )]
     pub editors: Vec<String>,
+    /// Who may read totals and windows, and be told windows by Socket.IO. Likes always need who may change things.
+    #[arg(
+        long,
+        env = "SYNC_COUNTERS_ACCESS",
+        value_name = "WHO",
+        default_value = "SignedIn",
+        conflicts_with = "access"
+    )]
+    pub counters_access: Counts,
     /// Counter nodes, as host:port of their port for clients; a Service finds one of them. Without it counters are off.
     #[arg(long, env = "COUNTER_ADDRESS", value_name = "HOST:PORT")]
     pub counter_address: Option<Address>,
@@ -137,11 +157,11 @@ impl Config {
             .identity_header
             .clone()
             .map(|header| Identity::new(header, editors));
-        Ok(Access::guarded(
-            self.cluster.clone(),
-            self.access_dir.clone(),
-            identity,
-        )?)
+        let access = Access::guarded(self.cluster.clone(), self.access_dir.clone(), identity)?;
+        Ok(match self.counters_access {
+            Counts::SignedIn => access,
+            Counts::Anyone => access.with_counts_for_anyone(),
+        })
     }
 }
 
@@ -180,12 +200,25 @@ mod tests {
     }
 
     #[test]
+    fn counts_are_for_those_who_may_look_unless_it_is_told_otherwise() {
+        let reader = |more: &str| {
+            let config = parse(&format!("--identity-header x-user {more}")).unwrap();
+            config.who_may().unwrap().reader().map(|reader| reader.role)
+        };
+        assert_eq!(reader(""), None);
+        assert_eq!(reader("--counters-access SignedIn"), None);
+        assert_eq!(reader("--counters-access Anyone"), Some(access::Role::Viewer));
+    }
+
+    #[test]
     fn flags_that_contradict_each_other_are_refused() {
         for wrong in [
             "--access none --access-dir /a",
             "--access none --identity-header x",
             "--editors ada",
             "--access all",
+            "--access none --counters-access Anyone",
+            "--counters-access nobody",
             "--identity-header a:b",
             "--counter-address demo-counter",
             "--counter-leader-address demo-counter:5001",

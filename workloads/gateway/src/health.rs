@@ -76,19 +76,19 @@ impl Health for Gateway {
 
     fn metrics(&self) -> String {
         let metrics = &self.app.metrics;
-        let open = |kind: &str, limit: &crate::limit::Limit| {
+        let open = |kind: &str, taken: usize| {
             metrics
                 .gauge(
                     "synccluster_gateway_open",
                     "what is open now, by kind",
                     &[("kind", kind)],
                 )
-                .set(i64::try_from(limit.taken()).unwrap_or(i64::MAX));
+                .set(i64::try_from(taken).unwrap_or(i64::MAX));
         };
-        open("connections", &self.app.connections);
-        open("tails", &self.app.tails);
-        open("events", &self.app.events);
-        open("sockets", &self.app.sockets);
+        open("connections", self.app.connections.taken());
+        open("tails", self.app.tails.taken());
+        open("events", self.app.events.taken());
+        open("sockets", self.app.sockets.taken());
         if let Some(bytes) = resident() {
             metrics
                 .gauge("process_resident_memory_bytes", "resident memory", &[])

@@ -45,6 +45,43 @@ fn windows_have_a_length() {
 }
 
 #[test]
+fn nodes_are_exposed_at_a_host_and_as_many_ports() {
+    let exposed = |node_port: Value| json!({ "nodes": 3, "expose": { "nodePort": node_port } });
+    for right in [
+        json!({ "host": "likes.example.org" }),
+        json!({ "host": "10.0.0.7", "port": 30000 }),
+        json!({ "host": "2001:db8::7", "port": 32735 }),
+    ] {
+        accepted("/spec/counter", exposed(right));
+    }
+    for wrong in [
+        "",
+        "Likes.example.org",
+        "http://likes",
+        "likes:80",
+        "[2001:db8::7]",
+        "a b",
+    ] {
+        refused(
+            "/spec/counter",
+            exposed(json!({ "host": wrong })),
+            "counter.expose.nodePort.host must be a host name or an IP address such as likes.example.org",
+        );
+    }
+    for wrong in [80, 29999, 32736] {
+        refused(
+            "/spec/counter",
+            exposed(json!({ "host": "a", "port": wrong })),
+            "counter.expose.nodePort.port must be between 30000 and 32735",
+        );
+    }
+    let required = |below: &str| schema().pointer(below).unwrap()["required"].clone();
+    let expose = "/properties/spec/properties/counter/properties/expose";
+    assert_eq!(required(expose), json!(["nodePort"]));
+    assert_eq!(required(&format!("{expose}/properties/nodePort")), json!(["host"]));
+}
+
+#[test]
 fn topics_keep_their_partitions_while_there_are_nodes() {
     for wrong in [0, 101] {
         refused(

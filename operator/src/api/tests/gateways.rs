@@ -119,3 +119,15 @@ fn a_header_is_believed_only_from_a_proxy() {
         "whoever reaches a node port could write the header too",
     );
 }
+
+#[test]
+fn counts_are_for_those_who_may_look_unless_anyone_may_read_them() {
+    let access = "/properties/spec/properties/gateway/properties/access/properties/counters";
+    let schema = schema();
+    let counters = schema.pointer(access).unwrap();
+    assert_eq!(
+        (&counters["enum"], &counters["default"]),
+        (&json!(["SignedIn", "Anyone"]), &json!("SignedIn"))
+    );
+    accepted("/spec/gateway", json!({ "access": { "counters": "Anyone" } }));
+}

@@ -350,6 +350,24 @@ fn a_node_on_its_way_out_is_told_of_until_its_pod_is_gone() {
 }
 
 #[test]
+fn the_status_says_where_clients_ask_for_a_node() {
+    let leader = |counter: Value| {
+        let cluster = validated(crate::fixture::with("/spec/counter", counter));
+        settled(&cluster, &observed(&cluster))
+            .counter
+            .map(|counter| counter.leader)
+    };
+    let expose = json!({ "nodePort": { "host": "likes.example.org" } });
+    assert_eq!(leader(json!({ "nodes": 0, "expose": expose })), None);
+    assert_eq!(
+        leader(json!({ "nodes": 3 })).as_deref(),
+        Some("demo-counter.shop.svc:5001")
+    );
+    let outside = leader(json!({ "nodes": 3, "expose": expose }));
+    assert_eq!(outside.as_deref(), Some("likes.example.org:30500"));
+}
+
+#[test]
 fn a_node_that_has_left_nothing_goes_without_a_word() {
     let (one, mut seen, before) = leaving();
     let status = assess(&one, &seen, &before, now());

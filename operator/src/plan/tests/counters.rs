@@ -262,6 +262,79 @@ fn a_cut_node_keeps_its_clients_the_operator_and_the_lease() {
     assert_eq!(templates(&whole), templates(&cut), "a cut restarts nothing");
 }
 
+fn exposed(nodes: u16) -> Objects {
+    let mut resource = counting();
+    set(&mut resource, "/spec/counter/nodes", json!(nodes));
+    let node_port = json!({ "host": "2001:db8::7", "port": 31000 });
+    set(&mut resource, "/spec/counter/expose", json!({ "nodePort": node_port }));
+    plan(&validated(resource))
+}
+
+#[test]
+fn the_leader_and_each_node_have_a_port_outside_and_nothing_else_changes_inside() {
+    let (inside, outside) = (plan(&validated(counting())), exposed(3));
+    let names = |objects: &Objects| -> BTreeSet<String> {
+        let services = objects.apply.iter().filter(|object| object.kind == Kind::Service);
+        services.map(|object| object.name.clone()).collect()
+    };
+    let (few, many) = (names(&inside), names(&outside));
+    let more: Vec<&String> = many.difference(&few).collect();
+    assert_eq!(
+        more,
+        [
+            "demo-counter-0",
+            "demo-counter-1",
+            "demo-counter-2",
+            "demo-counter-leader"
+        ]
+    );
+    let spec = |name: &str| named(&outside, Kind::Service, name).unwrap()["spec"].clone();
+    let leader = spec("demo-counter-leader");
+    assert_eq!(leader["type"], "NodePort");
+    assert_eq!(
+        leader["ports"],
+        json!([{ "name": "leader", "port": 5001, "targetPort": "outside", "nodePort": 31000, "protocol": "TCP" }])
+    );
+    let node = spec("demo-counter-2");
+    assert_eq!(
+        node["ports"],
+        json!([{ "name": "clients", "port": 5002, "targetPort": "clients", "nodePort": 31003, "protocol": "TCP" }])
+    );
+    assert_eq!(node["selector"]["statefulset.kubernetes.io/pod-name"], "demo-counter-2");
+    for same in ["demo-counter", "demo-counter-nodes"] {
+        assert_eq!(
+            spec(same),
+            named(&inside, Kind::Service, same).unwrap()["spec"],
+            "{same}"
+        );
+    }
+    let told = env(&outside);
+    assert_eq!(
+        told["COUNTER_OUTSIDE"]["value"], "[2001:db8::7]:31001",
+        "node 0; the others follow"
+    );
+    assert_eq!(told["COUNTER_NODES"], env(&inside)["COUNTER_NODES"]);
+    assert!(!env(&inside).contains_key("COUNTER_OUTSIDE"));
+    let without = names(&exposed(0));
+    assert!(
+        without.iter().all(|name| !name.starts_with("demo-counter")),
+        "{without:?}"
+    );
+}
+
+#[test]
+fn whoever_comes_by_a_node_port_reaches_the_ports_of_clients_and_no_other() {
+    let rules = |objects: &Objects| {
+        let policy = named(objects, Kind::NetworkPolicy, "demo-counter").unwrap();
+        policy["spec"]["ingress"].as_array().unwrap().clone()
+    };
+    let (inside, outside) = (rules(&plan(&validated(counting()))), rules(&exposed(3)));
+    assert!(inside.iter().all(|rule| rule.get("from").is_some()));
+    let tcp = |port: u16| json!({ "protocol": "TCP", "port": port });
+    let more: Vec<&Value> = outside.iter().filter(|rule| !inside.contains(rule)).collect();
+    assert_eq!(more, [&json!({ "ports": [tcp(5004), tcp(5002)] })]);
+}
+
 #[test]
 fn the_gateway_is_told_where_they_are_and_may_go_there() {
     let objects = plan(&validated(counting()));
@@ -272,6 +345,20 @@ fn the_gateway_is_told_where_they_are_and_may_go_there() {
     };
     assert_eq!(told("COUNTER_ADDRESS"), "demo-counter:5002");
     assert_eq!(told("COUNTER_WINDOWS"), "1m,5m,10m");
+    let access = |objects: &Objects| {
+        let container = &templates(objects)["demo-gateway"]["spec"]["containers"][0];
+        let mut env = container["env"].as_array().unwrap().iter();
+        env.find(|env| env["name"] == "SYNC_COUNTERS_ACCESS")
+            .map(|env| env["value"].clone())
+    };
+    assert_eq!(access(&objects), None);
+    let mut anyone = counting();
+    set(
+        &mut anyone,
+        "/spec/gateway",
+        json!({ "access": { "counters": "Anyone" } }),
+    );
+    assert_eq!(access(&plan(&validated(anyone))), Some(json!("Anyone")));
     let way = names_in(&objects, "demo-gateway", "/spec/egress/3");
     assert_eq!(
         way["to"][0]["podSelector"]["matchLabels"]["app.kubernetes.io/component"],

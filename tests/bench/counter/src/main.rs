@@ -25,6 +25,9 @@ struct Arguments {
     /// Measures the counter alone; nothing is written.
     #[arg(long)]
     without_peers: bool,
+    /// Ends with an error where what is wanted is not reached.
+    #[arg(long, conflicts_with = "without_peers")]
+    check: bool,
     #[command(flatten)]
     plan: Plan,
 }
@@ -59,5 +62,5 @@ async fn main() -> Result<()> {
             }
         }
     }
-    report::finish(&plan, &seen)
+    report::finish(&plan, &seen, arguments.check)
 }

@@ -5,6 +5,7 @@ use std::{fs, path::Path};
 use anyhow::{Context, Result};
 use serde::Serialize;
 use serde_json::{Value, json};
+use synccluster_harness::Goals;
 
 use crate::{
     events::Plan,
@@ -49,8 +50,8 @@ pub fn line(worker: Worker, seen: &Seen) -> String {
     )
 }
 
-/// Prints min/median/max and writes the file.
-pub fn finish(plan: &Plan, seen: &[(Worker, Vec<Seen>)]) -> Result<()> {
+/// Prints min/median/max and writes the file; with `check` it is an error where what is wanted is not reached.
+pub fn finish(plan: &Plan, seen: &[(Worker, Vec<Seen>)], check: bool) -> Result<()> {
     println!(
         "{:<21}  likes/s (min/median/max)       seconds with its start  CPU seconds         peak MB",
         "worker"
@@ -99,7 +100,10 @@ pub fn finish(plan: &Plan, seen: &[(Worker, Vec<Seen>)]) -> Result<()> {
     fs::create_dir_all("target/bench")?;
     fs::write(FILE, serde_json::to_string_pretty(&document)? + "\n")?;
     println!("Written to {FILE}.");
-    Ok(())
+    let mut goals = Goals::default();
+    goals.at_least("the rate in parts of the better Kafka Streams'", own / best, 3.0);
+    goals.at_most("the worker's peak memory in MB", peak, 32.0);
+    if check { goals.check() } else { Ok(()) }
 }
 
 fn likes() -> Result<Value> {

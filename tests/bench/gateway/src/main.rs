@@ -14,10 +14,12 @@ use anyhow::Result;
 use clap::{Parser, Subcommand};
 use load::Plan;
 use server::{Kind, Server};
+use synccluster_harness::Goals;
 
 /// Measures the gateway side by side with npm's socket.io and PyPI's python-socketio; prints min/median/max and writes
 /// target/bench/gateway.json.
 #[derive(Parser)]
+#[expect(clippy::struct_excessive_bools, reason = "flags of a command line")]
 struct Args {
     #[command(subcommand)]
     command: Option<Command>,
@@ -42,6 +44,9 @@ struct Args {
     /// Leaves out python-socketio.
     #[arg(long)]
     without_python: bool,
+    /// Ends with an error where what is wanted of what was measured is not reached.
+    #[arg(long)]
+    check: bool,
 }
 
 #[derive(Subcommand)]
@@ -58,14 +63,15 @@ fn main() -> Result<()> {
         return runtime()?.block_on(serve::run());
     }
     let seconds = Duration::from_secs(args.seconds);
-    let (mut listed, mut told) = (Vec::new(), Vec::new());
+    let (mut listed, mut told, mut goals) = (Vec::new(), Vec::new(), Goals::default());
     if !args.without_sites {
         listed = runtime()?.block_on(rest::measure(args.rounds))?;
         told = runtime()?.block_on(page::measure(args.rounds, seconds))?;
-        report::print_sites(&listed, &told);
+        report::print_sites(&listed, &told, &mut goals);
     }
+    let verdict = |goals: Goals| if args.check { goals.check() } else { Ok(()) };
     if args.without_sockets {
-        return Ok(());
+        return verdict(goals);
     }
     let kinds = [Kind::Gateway, Kind::Node, Kind::Python];
     let mut seen: BTreeMap<(Plan, Kind), Vec<load::Seen>> = BTreeMap::new();
@@ -86,5 +92,6 @@ fn main() -> Result<()> {
             }
         }
     }
-    report::finish(&seen, &listed, &told)
+    report::finish(&seen, &listed, &told, &mut goals)?;
+    verdict(goals)
 }

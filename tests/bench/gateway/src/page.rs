@@ -33,7 +33,7 @@ pub async fn measure(rounds: usize, seconds: Duration) -> Result<Vec<Told>> {
     let world = World::start(CLIENTS, SCHEMA).await?;
     world.converged().await?;
     let gateway = Gateway::start(&world).await?;
-    tokio::spawn(live::run(Arc::clone(&gateway.app), 1));
+    let living = tokio::spawn(live::run(Arc::clone(&gateway.app), 1));
     eventually(PATIENCE, async || {
         let sites = Site::all(CLIENTS).filter(|site| gateway.follows(*site)).count();
         ensure!(sites == usize::from(CLIENTS) + 1, "{sites} sites are followed");
@@ -107,5 +107,9 @@ pub async fn measure(rounds: usize, seconds: Duration) -> Result<Vec<Told>> {
             });
         }
     }
+    drop(events);
+    gateway.end().await?;
+    living.await?;
+    world.end().await;
     Ok(told)
 }

@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, fs};
 use anyhow::Result;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
+use synccluster_harness::Goals;
 
 use crate::{
     load::{Plan, Seen},
@@ -57,11 +58,16 @@ pub fn line(plan: Plan, kind: Kind, seen: &Seen) -> String {
 }
 
 /// What was measured with sites.
-pub fn print_sites(listed: &[Listed], told: &[Told]) {
-    for (what, Millis { p50, p99 }) in [
-        ("100 rows over REST", listed_millis(listed)),
-        ("from a commit to the page, 10 sites, 50 writes/s", told_millis(told)),
+pub fn print_sites(listed: &[Listed], told: &[Told], goals: &mut Goals) {
+    for (what, Millis { p50, p99 }, wanted) in [
+        ("100 rows over REST", listed_millis(listed), 10.0),
+        (
+            "from a commit to the page, 10 sites, 50 writes/s",
+            told_millis(told),
+            250.0,
+        ),
     ] {
+        goals.below(&format!("{what}: p99 in ms"), p99.median, wanted);
         println!(
             "{what}: p50 {:.1} / {:.1} / {:.1} ms, p99 {:.1} / {:.1} / {:.1} ms",
             p50.min, p50.median, p50.max, p99.min, p99.median, p99.max
@@ -90,7 +96,12 @@ fn told_millis(told: &[Told]) -> Millis {
 }
 
 /// Prints min/median/max and writes the file.
-pub fn finish(seen: &BTreeMap<(Plan, Kind), Vec<Seen>>, listed: &[Listed], told: &[Told]) -> Result<()> {
+pub fn finish(
+    seen: &BTreeMap<(Plan, Kind), Vec<Seen>>,
+    listed: &[Listed],
+    told: &[Told],
+    goals: &mut Goals,
+) -> Result<()> {
     let mut fanout = Vec::new();
     let (mut ratio, mut ratio_cpu, mut p99_ratio, mut peak) = (f64::MAX, f64::MAX, 0.0f64, 0.0f64);
     println!(
@@ -130,11 +141,19 @@ pub fn finish(seen: &BTreeMap<(Plan, Kind), Vec<Seen>>, listed: &[Listed], told:
                 ratio = ratio.min(rate.median / best.rate);
                 ratio_cpu = ratio_cpu.min(per_cpu.median / best.per_cpu_second);
                 p99_ratio = p99_ratio.max(p99.median / best.p99);
+                reach(
+                    goals,
+                    *plan,
+                    rate.median / best.rate,
+                    per_cpu.median / best.per_cpu_second,
+                );
             }
             peak = peak.max(memory.max);
         }
         fanout.push(entry);
     }
+    goals.below("p99 in parts of the best peer's", p99_ratio, 1.0);
+    goals.below("the gateway's peak memory in MB", peak, 64.0);
     let mut document = Map::new();
     document.insert("frame_bytes".to_owned(), json!(FRAME));
     document.insert("ratio_to_best_peer".to_owned(), json!(hundredth(ratio)));
@@ -156,6 +175,15 @@ pub fn finish(seen: &BTreeMap<(Plan, Kind), Vec<Seen>>, listed: &[Listed], told:
     fs::write(FILE, serde_json::to_string_pretty(&document)? + "\n")?;
     println!("Written to {FILE}.");
     Ok(())
+}
+
+/// Twice the best peer's rate; or, where the clients are what limits, three times its rate per CPU second.
+fn reach(goals: &mut Goals, plan: Plan, ratio: f64, ratio_cpu: f64) {
+    let missed = format!(
+        "{} clients, {} on the way: {ratio:.2} times the best peer's rate and {ratio_cpu:.2} times its rate per CPU second, and 2 or 3 is wanted",
+        plan.clients, plan.window
+    );
+    goals.reach(ratio >= 2.0 || ratio_cpu >= 3.0, missed);
 }
 
 fn hundredth(number: f64) -> f64 {

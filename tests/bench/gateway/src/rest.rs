@@ -58,6 +58,8 @@ pub async fn measure(rounds: usize) -> Result<Vec<Listed>> {
             });
         }
     }
+    gateway.end().await?;
+    world.end().await;
     Ok(listed)
 }
 

@@ -10,6 +10,7 @@ use std::fs;
 use anyhow::{Result, ensure};
 use clap::Parser;
 use serde_json::{Value, json};
+use synccluster_harness::Goals;
 
 use crate::{child::Ran, place::Place};
 
@@ -84,11 +85,10 @@ async fn main() -> Result<()> {
         ratio, arguments.rate
     );
     if arguments.check {
-        ensure!(ratio >= 0.5, "the load is slower than half of COPY");
-        ensure!(
-            rate >= 0.98 * f64::from(arguments.rate),
-            "the deltas do not keep their rate"
-        );
+        let mut goals = Goals::default();
+        goals.at_least("the load in parts of COPY", ratio, 0.5);
+        goals.at_least("the deltas' rate a second", rate, 0.98 * f64::from(arguments.rate));
+        goals.check()?;
     }
     Ok(())
 }

@@ -6,7 +6,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, ensure};
-use synccluster_harness::eventually;
+use synccluster_harness::{Tmux, eventually};
 use synccluster_integration::counter::Nodes;
 use tokio::{io::AsyncWriteExt, process::Command, time::timeout};
 
@@ -16,77 +16,11 @@ use super::{
     next_leader,
 };
 
-/// A tmux server of its own, a session for each person.
-struct Tmux(String);
-
-impl Tmux {
-    fn new() -> Self {
-        Self(format!("synccluster-{:016x}", rand::random::<u64>()))
-    }
-
-    async fn run(&self, words: &[&str]) -> Result<String> {
-        let output = Command::new("tmux")
-            .args(["-u", "-L", &self.0, "-f", "/dev/null"])
-            .args(words)
-            .env_remove("TMUX")
-            .env_remove("NO_COLOR")
-            .output()
-            .await
-            .context("tmux, which kind/tools.sh --tests installs")?;
-        ensure!(
-            output.status.success(),
-            "{words:?}: {}",
-            String::from_utf8_lossy(&output.stderr)
-        );
-        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
-    }
-
-    /// A person sits down at a terminal; it stays when the client has ended.
-    async fn person(&self, nodes: &Nodes, name: &str) -> Result<()> {
-        let leaders = leaders(nodes).join(",");
-        let command = format!("'{NODE}' client --leader {leaders} --name {name}; echo \"exit code $?\"; sleep 60");
-        self.run(&["new-session", "-d", "-s", name, "-x", "100", "-y", "24", &command])
-            .await
-            .map(drop)
-    }
-
-    async fn types(&self, name: &str, line: &str) -> Result<()> {
-        self.run(&["send-keys", "-t", name, "-l", line]).await?;
-        self.run(&["send-keys", "-t", name, "Enter"]).await.map(drop)
-    }
-
-    async fn screen(&self, name: &str) -> Result<String> {
-        self.run(&["capture-pane", "-p", "-t", name]).await
-    }
-
-    /// Waits for a row of these words on a person's screen.
-    async fn shows(&self, name: &str, words: &[&str]) -> Result<()> {
-        eventually(Duration::from_secs(10), async || {
-            let screen = self.screen(name).await?;
-            let mut rows = screen.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
-            ensure!(rows.any(|row| row == words), "{name} does not see {words:?}:\n{screen}");
-            Ok(())
-        })
+/// A person sits down at a terminal.
+async fn sits_down(tmux: &Tmux, nodes: &Nodes, name: &str) -> Result<()> {
+    let leaders = leaders(nodes).join(",");
+    tmux.person(name, &format!("'{NODE}' client --leader {leaders} --name {name}"))
         .await
-    }
-
-    async fn shows_text(&self, name: &str, text: &str) -> Result<String> {
-        eventually(Duration::from_secs(10), async || {
-            let screen = self.screen(name).await?;
-            ensure!(screen.contains(text), "{name} does not see `{text}`:\n{screen}");
-            Ok(screen)
-        })
-        .await
-    }
-}
-
-impl Drop for Tmux {
-    fn drop(&mut self) {
-        let _ = std::process::Command::new("tmux")
-            .args(["-L", &self.0, "kill-server"])
-            .stderr(Stdio::null())
-            .status();
-    }
 }
 
 /// The node a screen's first line names.
@@ -101,7 +35,7 @@ async fn two_people_see_each_others_likes_and_go_on_when_a_node_dies() -> Result
     next_leader(&nodes, &[0, 1, 2], 1).await?;
     let tmux = Tmux::new();
     for name in ["ann", "bob"] {
-        tmux.person(&nodes, name).await?;
+        sits_down(&tmux, &nodes, name).await?;
         tmux.shows_text(name, "likes of").await?;
         tmux.shows_text(name, "term").await?;
     }

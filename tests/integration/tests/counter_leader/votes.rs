@@ -1,11 +1,12 @@
 //! Without Kubernetes: nodes vote.
 
-use std::time::Duration;
+use std::{net::SocketAddr, time::Duration};
 
 use anyhow::{Context, Result, ensure};
+use hyper::Method;
 use serde_json::Value;
 use synccluster_harness::{Link, eventually};
-use synccluster_integration::counter::Nodes;
+use synccluster_integration::{counter::Nodes, http};
 
 use super::{NODE, SOON, leader, next_leader};
 
@@ -51,6 +52,46 @@ async fn every_node_answers_what_the_leader_says() -> Result<()> {
     let long = format!("/assign?client={}", "x".repeat(129));
     nodes.ask_leader(1, &long).await?.problem(400, "bad-parameter")?;
     Ok(())
+}
+
+#[tokio::test]
+async fn clients_outside_are_sent_to_the_same_nodes_at_addresses_outside() -> Result<()> {
+    // Loopback has many addresses: each node has one that nobody else uses.
+    let (outside, listen) = (["--outside", "likes.example.org:30501"], "127.0.7.{}:5004");
+    let nodes = Nodes::start_in(NODE, 3, &outside, &[("COUNTER_LISTEN_OUTSIDE", listen)]).await?;
+    let (_, term, _) = next_leader(&nodes, &[0, 1, 2], 1).await?;
+    eventually(SOON, async || {
+        for asked in 0..3 {
+            let there: SocketAddr = format!("127.0.7.{asked}:5004").parse()?;
+            let ask = async |path: &str| http::ask(there, Method::GET, path, &[], None).await;
+            let path = format!("/assign?client=client-{asked}");
+            let (inside, outside) = (nodes.ask_leader(asked, &path).await?, ask(&path).await?);
+            ensure!(outside.header("counter-term") == Some(term.to_string().as_str()));
+            let (inside, outside) = (inside.ok()?, outside.ok()?);
+            let node = outside["node"].as_u64().context("no node")?;
+            ensure!(inside["node"] == node, "{inside} inside, {outside} outside");
+            let address = format!("likes.example.org:{}", 30501 + node);
+            ensure!(
+                outside["address"] == address && outside["ws"] == format!("ws://{address}/ws"),
+                "{outside}"
+            );
+            let told = ask("/nodes").await?.ok()?;
+            let addresses: Vec<_> = told
+                .as_array()
+                .context("no nodes")?
+                .iter()
+                .map(|node| node["address"].as_str())
+                .collect();
+            let expected = [
+                "likes.example.org:30501",
+                "likes.example.org:30502",
+                "likes.example.org:30503",
+            ];
+            ensure!(addresses == expected.map(Some), "{told}");
+        }
+        Ok(())
+    })
+    .await
 }
 
 #[tokio::test]

@@ -7,5 +7,7 @@ mod likes;
 mod odd;
 mod publishing;
 mod publishing_apart;
+mod publishing_clock;
+mod quiet;
 mod two;
 mod worker;

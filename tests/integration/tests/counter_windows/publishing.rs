@@ -40,6 +40,8 @@ async fn nodes_that_are_killed_and_a_kafka_that_is_publish_every_acknowledged_li
         &folder,
         "--commit-every",
         "50ms",
+        "--idle-after",
+        "0s",
     ];
     let mut nodes = Nodes::start(NODE, 2, &flags).await?;
     let settings = settings(CLUSTER, &kafka.bootstrap())?;

@@ -69,7 +69,15 @@ pub async fn apart(kafka: &Kafka, cluster: &str, at_second: fn(usize, usize) -> 
     let new = made
         .iter()
         .zip(&replicas)
-        .map(|((name, _), at): (&(_, [_; PARTITIONS]), _)| NewTopic::new(name, count, TopicReplication::Variable(at)));
+        .map(|((name, _), at): (&(_, [_; PARTITIONS]), _)| {
+            let topic = NewTopic::new(name, count, TopicReplication::Variable(at));
+            // As nodes make it.
+            if *name == &topics.likes {
+                topic.set("message.timestamp.type", "LogAppendTime")
+            } else {
+                topic
+            }
+        });
     for made in admin
         .create_topics(&new.collect::<Vec<_>>(), &AdminOptions::new())
         .await?

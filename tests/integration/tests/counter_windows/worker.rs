@@ -19,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 
 const CLUSTER: &str = "COUNTER_WINDOWS_CLUSTER";
 const KAFKA: &str = "COUNTER_WINDOWS_KAFKA";
+const FLAGS: &str = "COUNTER_WINDOWS_FLAGS";
 
 #[derive(clap::Parser)]
 struct Flags {
@@ -26,15 +27,24 @@ struct Flags {
     arguments: Arguments,
 }
 
-/// A cluster of its own at this Kafka.
+/// A cluster of its own at this Kafka. Its likes may be of any time: only likes move its windows.
 pub fn settings(cluster: &str, bootstrap: &str) -> Result<Settings> {
-    let flags = <Flags as clap::Parser>::try_parse_from(["worker"])?;
+    settings_with(&["--idle-after", "0s"], cluster, bootstrap)
+}
+
+fn settings_with(flags: &[&str], cluster: &str, bootstrap: &str) -> Result<Settings> {
+    let flags = <Flags as clap::Parser>::try_parse_from([&["worker"], flags].concat())?;
     Ok(flags.arguments.settings(&cluster.parse()?, &bootstrap.into()))
 }
 
 /// A cluster of its own, with its topics.
 pub async fn world(kafka: &Kafka) -> Result<Settings> {
-    let settings = settings(&format!("w{}", rand::random::<u32>()), &kafka.bootstrap())?;
+    world_with(&["--idle-after", "0s"], kafka).await
+}
+
+/// The same with these flags.
+pub async fn world_with(flags: &[&str], kafka: &Kafka) -> Result<Settings> {
+    let settings = settings_with(flags, &format!("w{}", rand::random::<u32>()), &kafka.bootstrap())?;
     topics::ensure(&settings).await?;
     Ok(settings)
 }
@@ -66,11 +76,17 @@ pub struct Process(Child);
 
 impl Process {
     pub fn start(settings: &Settings) -> Result<Self> {
+        Self::start_with(&["--idle-after", "0s"], settings)
+    }
+
+    /// The same where the settings are of [`world_with`] these flags.
+    pub fn start_with(flags: &[&str], settings: &Settings) -> Result<Self> {
         let mut command = Command::new(std::env::current_exe()?);
         command
             .args(["--exact", "worker::worker_process", "--nocapture"])
             .env(CLUSTER, settings.cluster.to_string())
             .env(KAFKA, settings.kafka.bootstrap_servers())
+            .env(FLAGS, flags.join(" "))
             .stdout(Stdio::null());
         Ok(Self(command.spawn()?))
     }
@@ -92,13 +108,15 @@ impl Drop for Process {
 /// What [`Process`] runs, until it is killed; without its environment there is nothing to do.
 #[tokio::test]
 async fn worker_process() -> Result<()> {
-    let (Ok(cluster), Ok(kafka)) = (std::env::var(CLUSTER), std::env::var(KAFKA)) else {
+    let (Ok(cluster), Ok(kafka), Ok(flags)) = (std::env::var(CLUSTER), std::env::var(KAFKA), std::env::var(FLAGS))
+    else {
         return Ok(());
     };
+    let flags: Vec<_> = flags.split(' ').collect();
     // Killed with the test that started it, whatever becomes of that.
     rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
     synccluster_runtime::telemetry::init();
-    let worker = Task::start(&settings(&cluster, &kafka)?);
+    let worker = Task::start(&settings_with(&flags, &cluster, &kafka)?);
     tokio::time::sleep(Duration::from_mins(5)).await;
     worker.stop().await
 }

@@ -13,6 +13,8 @@ use synccluster_integration::{gateway::Gateway, http::Answer};
 
 mod answers;
 mod people;
+mod secrets;
+mod shares;
 
 const EDITOR: &str = "editor-token-0123456789";
 const VIEWER: &str = "viewer-token-0123456789";

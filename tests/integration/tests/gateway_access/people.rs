@@ -319,6 +319,12 @@ async fn the_sites_say_whether_they_answer() -> Result<()> {
         (&json!("client-1"), &json!("client"))
     );
     let version = seen[1]["postgres_version"].as_str().context("no version")?;
+    // Here is no operator whose measurements it could show.
+    let unknown = seen[1]["status_unknown"].as_str().context("no reason")?;
+    assert!(
+        unknown.contains("without SYNC_NAMESPACE") && seen[1].get("status").is_none(),
+        "{seen}"
+    );
     assert!(version.chars().all(|c| c.is_ascii_digit() || c == '.'), "{version}");
     world.postgres(Site::Client(1)).stop().await?;
     let seen = eventually(PATIENCE, async || {

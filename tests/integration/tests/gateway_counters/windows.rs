@@ -163,6 +163,49 @@ async fn a_client_without_a_token_works_where_nobody_needs_one() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_client_without_a_token_reads_where_anyone_may_and_likes_nothing() -> Result<()> {
+    let kafka = Kafka::start().await?;
+    let bootstrap = kafka.bootstrap();
+    let nodes = Nodes::start(NODE, 1, &["--bootstrap-servers", &bootstrap]).await?;
+    let place = Place::new()?;
+    let mut app = place.app(&bootstrap)?;
+    app.access = app.access.with_counts_for_anyone();
+    let gateway = start(app, Some(&nodes)).await?;
+    let mut clients = Vec::new();
+    for transports in ["polling", "websocket", "polling,websocket"] {
+        let client = Client::run(&gateway, "anonymous", transports)?;
+        client.listens(1, "tea").await?;
+        clients.push(client);
+    }
+    let like = json!({"id": "tea", "by": "ann", "n": 7});
+    for path in ["/api/v1/likes", "/api/v1/unlikes"] {
+        gateway.post(path, &like).await?.problem(401, "no-token")?;
+    }
+    post(&gateway, "/api/v1/likes", &like).await?;
+    for client in &clients {
+        client.counts(&[1], "tea", 7).await?;
+    }
+    eventually(PATIENCE, async || {
+        let windows = gateway.read("/api/v1/aggregations/1m?ids=tea").await?;
+        let counted = windows["ids"][0]["windows"].as_array().context("no windows")?;
+        let counted: i64 = counted.iter().filter_map(|window| window["count"].as_i64()).sum();
+        ensure!(counted == 7, "{windows}");
+        Ok(())
+    })
+    .await?;
+    for path in ["/api/v1/totals?ids=tea", "/api/v1/counters/0/totals?ids=tea"] {
+        let totals = gateway.read(path).await?;
+        ensure!(totals["totals"][0]["total"] == 7, "{path}: {totals}");
+    }
+    for path in ["/api/v1/counters", "/api/v1/sites", "/api/v1/me", "/events"] {
+        gateway.get(path).await?.problem(401, "no-token").context(path)?;
+    }
+    let wrong = ask(&gateway, "wrong-token-0123456789", Method::GET, "/api/v1/totals", None).await?;
+    wrong.problem(401, "wrong-token")?;
+    Client::run(&gateway, "wrong_token", "polling,websocket")?.done().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn while_kafka_is_away_likes_count_and_the_windows_follow_when_it_is_back() -> Result<()> {
     let (place, mut kafka) = (Place::new()?, Kafka::start().await?);
     let bootstrap = kafka.bootstrap();

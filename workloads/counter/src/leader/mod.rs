@@ -9,6 +9,7 @@ pub mod ballot;
 pub mod clock;
 mod kubernetes;
 pub mod lease;
+mod outside;
 mod serve;
 mod term;
 mod votes;
@@ -35,6 +36,7 @@ use ballot::Ballot;
 use lease::Elector;
 
 pub use ask::{Answer, get};
+pub use outside::Outside;
 pub use serve::{FORWARDED, TERM};
 
 /// Why a node cannot take part.
@@ -61,6 +63,18 @@ pub struct Assignment {
     pub ws: String,
     /// The term of the leader that says so: of two answers the one with the higher term is right.
     pub term: u64,
+}
+
+impl Assignment {
+    /// To this node, which serves clients at `host:port`.
+    pub fn new(node: Ordinal, address: String, term: u64) -> Self {
+        Self {
+            node,
+            ws: format!("ws://{address}/ws"),
+            address,
+            term,
+        }
+    }
 }
 
 /// One of `GET /nodes`.
@@ -133,8 +147,13 @@ impl Leader {
         }))
     }
 
-    /// Takes part, and serves port 5001, until `stop`.
-    pub async fn run(self: Arc<Self>, listener: TcpListener, stop: CancellationToken) {
+    /// Takes part, and serves port 5001, until `stop`; also the port at which clients outside ask, if there is one.
+    pub async fn run(
+        self: Arc<Self>,
+        listener: TcpListener,
+        outside: Option<(TcpListener, Outside)>,
+        stop: CancellationToken,
+    ) {
         let mut tasks = JoinSet::new();
         let (leader, stopped) = (Arc::clone(&self), stop.clone());
         tasks.spawn(async move {
@@ -143,7 +162,11 @@ impl Leader {
                 Mode::Votes(ballot) => votes::run(&leader, *ballot, stopped).await,
             }
         });
-        tasks.spawn(async { drop(serve::run(self, listener, stop).await) });
+        if let Some((listener, outside)) = outside {
+            let serving = serve::run(Arc::clone(&self), Some(outside), listener, stop.clone());
+            tasks.spawn(async { drop(serving.await) });
+        }
+        tasks.spawn(async { drop(serve::run(self, None, listener, stop).await) });
         while tasks.join_next().await.is_some() {}
     }
 
@@ -154,13 +177,7 @@ impl Leader {
         let (term, now) = (self.leads(&members)?, clock::now());
         let node = assignments.assign(term, who, &members, now)?;
         let member = members.into_iter().find(|member| member.ordinal == node)?;
-        let address = member.heartbeat?.clients;
-        Some(Assignment {
-            node,
-            ws: format!("ws://{address}/ws"),
-            address,
-            term,
-        })
+        Some(Assignment::new(node, member.heartbeat?.clients, term))
     }
 
     /// All nodes as this one knows them, and its term if it leads.

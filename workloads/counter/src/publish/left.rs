@@ -74,7 +74,7 @@ pub fn end(settings: &Arc<Settings>, nodes: &BTreeSet<Ordinal>, stop: &Arc<Atomi
     for owner in owners {
         if let Some((incarnation, published)) = owner.recover()? {
             // Whoever looks next, looks from here.
-            owner.transaction(&incarnation, published, |_, _| Ok(()))?;
+            owner.transaction(&incarnation, published, |_| Ok(()))?;
         }
     }
     Ok(())

@@ -9,6 +9,7 @@ mod owner;
 pub mod reader;
 mod record;
 mod recovery;
+pub mod refused;
 mod session;
 mod sessions;
 pub mod topics;

@@ -7,18 +7,19 @@ use std::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
+    time::Instant,
 };
 
 use rdkafka::{
-    ClientContext, Message, Offset, TopicPartitionList,
+    ClientContext, Message, Offset, Timestamp, TopicPartitionList,
     consumer::{Consumer, ConsumerGroupMetadata},
     producer::{BaseProducer, BaseRecord, DeliveryResult, Producer, ProducerContext},
 };
-use synccluster_runtime::clock::now_millis;
 
 use super::{
     reader::{Isolation, reader},
     recovery::{Life, Stored, recover},
+    refused::{Notes, Refused},
     session::Error,
     topics,
     transaction::{self, Attempt, LIMIT},
@@ -30,11 +31,10 @@ use crate::{
 
 /// Owns it until another takes it.
 pub struct Owner {
-    /// Where to.
-    pub settings: Arc<Settings>,
+    settings: Arc<Settings>,
     node: Ordinal,
     stop: Arc<AtomicBool>,
-    producer: BaseProducer<Ends>,
+    producer: BaseProducer<Reports>,
     group: ConsumerGroupMetadata,
     partitions: i32,
 }
@@ -43,7 +43,7 @@ impl Owner {
     /// Fences whoever owned it before, and ends what that left open, as aborted.
     pub fn take(settings: Arc<Settings>, node: Ordinal, stop: Arc<AtomicBool>) -> Result<Self, Error> {
         let id = format!("{}-counter-{node}", settings.cluster);
-        let producer = transaction::config(&settings.kafka, &id)?.create_with_context(Ends::default())?;
+        let producer = transaction::config(&settings.kafka, &id)?.create_with_context(Reports::default())?;
         Attempt::new(&stop).fence(&producer)?;
         let reader = reader(&settings.kafka, &group(&settings, node), Isolation::Committed)?;
         let partitions = topics::partitions(&reader, &settings.topics.likes)?;
@@ -61,18 +61,27 @@ impl Owner {
 
     /// A transaction of the former owner that is open in any partition ends with this one.
     fn end_what_is_open(&self) -> Result<(), Error> {
-        let attempt = Attempt::new(&self.stop);
-        self.producer.begin_transaction()?;
+        let open = self.begin()?;
         for partition in 0..self.partitions {
-            let record = BaseRecord::to(&self.settings.topics.likes).partition(partition);
-            attempt.send(&self.producer, record.key(&[][..]).payload(&[][..]))?;
+            open.send(Some(partition), &[], &[])?;
         }
         let nothing = Stored {
             incarnation: String::new(),
             since: None,
         };
-        attempt.send_offsets(&self.producer, &self.offset(Position(0), &nothing)?, &self.group)?;
-        Ok(attempt.abort(&self.producer)?)
+        open.attempt
+            .send_offsets(&self.producer, &self.offset(Position(0), &nothing)?, &self.group)?;
+        Ok(open.attempt.abort(&self.producer)?)
+    }
+
+    fn begin(&self) -> Result<Open<'_>, Error> {
+        let attempt = Attempt::new(&self.stop);
+        self.producer.begin_transaction()?;
+        Ok(Open {
+            owner: self,
+            attempt,
+            now: self.settings.clock.now(),
+        })
     }
 
     /// Waits until everything it has written is ended and can be seen to be.
@@ -85,7 +94,7 @@ impl Owner {
     }
 
     fn settled(&self, attempt: &Attempt<'_>) -> Result<(), Error> {
-        let ends = std::mem::take(&mut *self.producer.context().ends());
+        let ends = std::mem::take(&mut self.producer.context().delivered().ends);
         for (partition, end) in ends {
             attempt.settle(&self.producer, &self.settings.topics.likes, partition, end)?;
         }
@@ -119,12 +128,9 @@ impl Owner {
             if published != position || !lost.is_empty() {
                 let node = self.node;
                 tracing::warn!(%node, %published, "Kafka ended the last transaction in some partitions only: it is committed again");
-                self.transaction(&stored.incarnation, published, |attempt, producer| {
-                    for (partition, key, value) in lost.records() {
-                        let record = BaseRecord::to(&self.settings.topics.likes).partition(partition);
-                        attempt.send(producer, record.key(key).payload(value))?;
-                    }
-                    Ok(())
+                self.transaction(&stored.incarnation, published, |open| {
+                    let mut lost = lost.records();
+                    lost.try_for_each(|(partition, key, value)| open.send(Some(partition), key, value))
                 })?;
             }
         }
@@ -154,18 +160,18 @@ impl Owner {
         &self,
         incarnation: &str,
         position: Position,
-        send: impl FnOnce(&Attempt<'_>, &BaseProducer<Ends>) -> Result<(), transaction::Error>,
+        send: impl FnOnce(&Open<'_>) -> Result<(), transaction::Error>,
     ) -> Result<(), Error> {
-        let attempt = Attempt::new(&self.stop);
+        let open = self.begin()?;
         let stored = Stored {
             incarnation: incarnation.to_owned(),
-            since: Some(now_millis()),
+            since: Some(self.producer.context().delivered().time().unwrap_or(open.now)),
         };
-        self.producer.begin_transaction()?;
-        send(&attempt, &self.producer)?;
+        send(&open)?;
+        let attempt = &open.attempt;
         attempt.send_offsets(&self.producer, &self.offset(position, &stored)?, &self.group)?;
         attempt.commit(&self.producer)?;
-        self.settled(&attempt)
+        self.settled(attempt)
     }
 
     fn offset(&self, position: Position, stored: &Stored) -> Result<TopicPartitionList, Error> {
@@ -182,25 +188,73 @@ fn group(settings: &Settings, node: Ordinal) -> String {
     format!("{}.counter-{node}", settings.cluster)
 }
 
-/// Behind what was written last, by partition.
-#[derive(Default)]
-pub struct Ends(Mutex<BTreeMap<i32, i64>>);
+/// A transaction that is open.
+pub struct Open<'a> {
+    owner: &'a Owner,
+    attempt: Attempt<'a>,
+    now: i64,
+}
 
-impl Ends {
-    fn ends(&self) -> MutexGuard<'_, BTreeMap<i32, i64>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+impl Open<'_> {
+    /// Sends a record to this partition, or to the one that its key has.
+    pub fn send(&self, partition: Option<i32>, key: &[u8], value: &[u8]) -> Result<(), transaction::Error> {
+        let record = BaseRecord::to(&self.owner.settings.topics.likes).timestamp(self.now);
+        let mut record = record.key(key).payload(value);
+        record.partition = partition;
+        self.attempt.send(&self.owner.producer, record)
     }
 }
 
-impl ClientContext for Ends {}
+/// What the reports of delivered records say.
+#[derive(Default)]
+pub struct Delivered {
+    /// Behind what was written last, by partition.
+    ends: BTreeMap<i32, i64>,
+    /// When the broker appended the last one, by its own clock, and when that was heard.
+    appended: Option<(i64, Instant)>,
+}
 
-impl ProducerContext for Ends {
+impl Delivered {
+    /// What time the topic's records get now, if that is not the time of who writes them. Never later than that.
+    fn time(&self) -> Option<i64> {
+        self.appended
+            .map(|(at, heard)| at.saturating_add(i64::try_from(heard.elapsed().as_millis()).unwrap_or(i64::MAX)))
+    }
+}
+
+/// Notes what is delivered, and what is refused.
+#[derive(Default)]
+pub struct Reports {
+    delivered: Mutex<Delivered>,
+    refused: Refused,
+}
+
+impl Reports {
+    fn delivered(&self) -> MutexGuard<'_, Delivered> {
+        self.delivered.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Notes for Reports {
+    fn refused(&self) -> &Refused {
+        &self.refused
+    }
+}
+
+impl ClientContext for Reports {}
+
+impl ProducerContext for Reports {
     type DeliveryOpaque = ();
 
-    /// A record that was not delivered fails its transaction; nothing has to be noted here.
+    /// A record that was not delivered fails its transaction; of that no more than the one reason has to be noted here.
     fn delivery(&self, delivered: &DeliveryResult<'_>, (): ()) {
+        self.refused.note(delivered);
         if let Ok(message) = delivered {
-            self.ends().insert(message.partition(), message.offset() + 1);
+            let mut delivered = self.delivered();
+            delivered.ends.insert(message.partition(), message.offset() + 1);
+            if let Timestamp::LogAppendTime(at) = message.timestamp() {
+                delivered.appended = Some((at, Instant::now()));
+            }
         }
     }
 }

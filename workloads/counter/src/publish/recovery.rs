@@ -22,8 +22,8 @@ use crate::{
 
 /// How long Kafka may take to answer.
 const ANSWER: Duration = Duration::from_secs(10);
-/// The clock may have been set back meanwhile by so much.
-const BEFORE: i64 = 1000;
+/// By so much clocks of brokers may differ; where records have the time of who wrote them, that clock may have been set back meanwhile by so much.
+const BEFORE: i64 = 10_000;
 
 /// Whose log, in one of its lives.
 #[derive(Clone, Copy, Debug)]
@@ -39,7 +39,8 @@ pub struct Life<'a> {
 pub struct Stored {
     /// The log's incarnation: the position of a log that was lost with its disk says nothing of another.
     pub incarnation: String,
-    /// When its transaction began, in milliseconds; absent where a version before this one stored it.
+    /// When its transaction began, in milliseconds of the clock that the topic's records have their times from: the brokers', or the node's.
+    /// Absent where a version before this one stored it.
     pub since: Option<i64>,
 }
 

@@ -14,6 +14,8 @@ use rdkafka::{
 };
 use synccluster_runtime::kafka::Kafka;
 
+use super::refused::Notes;
+
 /// A transaction that Kafka has not taken by then is given up. Kafka aborts the one of a killed process by then too, if nobody fences it before.
 pub const LIMIT: Duration = Duration::from_secs(15);
 /// Whoever waits for a thread that is in a transaction gives the thread up after this long, and begins again with another, which fences it.
@@ -28,6 +30,8 @@ const TICK: Duration = Duration::from_millis(500);
 const ANSWER: Duration = Duration::from_secs(2);
 /// Between two looks whether a record is delivered, or has room.
 const LOOK: Duration = Duration::from_millis(2);
+/// How long the reports of records are waited for that failed a transaction.
+const REPORTS: Duration = Duration::from_millis(100);
 
 /// Why a transaction was not committed.
 #[derive(Debug, thiserror::Error)]
@@ -55,6 +59,15 @@ pub enum Error {
         partition: i32,
         /// What it says instead.
         error: KafkaError,
+    },
+    /// The broker compares the times of records with its own clock.
+    #[error(
+        "Kafka refuses the time of what is written to {topic}: this clock is further from the broker's than the topic allows \
+         (message.timestamp.after.max.ms, an hour by default); set the clock"
+    )]
+    Clock {
+        /// Whose limit it is.
+        topic: String,
     },
     /// The process, or the session, ends.
     #[error("stopped")]
@@ -105,19 +118,19 @@ impl<'a> Attempt<'a> {
     }
 
     /// Sends a record of the open transaction; waits where the queue is full.
-    pub fn send<C: ProducerContext>(
+    pub fn send<C: Notes>(
         &self,
         producer: &BaseProducer<C>,
         mut record: BaseRecord<'_, [u8], [u8], C::DeliveryOpaque>,
     ) -> Result<(), Error> {
-        while let Err((error, refused)) = producer.send(record) {
+        while let Err((error, back)) = producer.send(record) {
             if error.rdkafka_error_code() != Some(RDKafkaErrorCode::QueueFull) || self.is_late() {
-                return Err(error.into());
+                return Err(reason(producer, error.into()));
             }
             if self.is_stopped() {
                 return Err(Error::Stopped);
             }
-            record = refused;
+            record = back;
             producer.poll(LOOK);
         }
         Ok(())
@@ -125,31 +138,36 @@ impl<'a> Attempt<'a> {
 
     /// Makes the offsets part of the open transaction. Not in short looks as the others: one that is over before Kafka answers aborts the
     /// transaction.
-    pub fn send_offsets<C: ProducerContext>(
+    pub fn send_offsets<C: Notes>(
         &self,
         producer: &BaseProducer<C>,
         offsets: &TopicPartitionList,
         group: &ConsumerGroupMetadata,
     ) -> Result<(), Error> {
-        self.until_done(|| {
+        let sent = self.until_done(|| {
             let left = self.end.saturating_duration_since(Instant::now()).max(TICK);
             producer.send_offsets_to_transaction(offsets, group, left)
-        })
+        });
+        sent.map_err(|error| reason(producer, error))
     }
 
     /// Commits the open transaction once all its records are delivered.
     ///
     /// rdkafka's own wait for them (`flush`, which `commit_transaction` begins with) looks every 100 ms only: its `poll` stays for all of its
     /// time, whatever arrives. So they are waited for here, in short looks.
-    pub fn commit<C: ProducerContext>(&self, producer: &BaseProducer<C>) -> Result<(), Error> {
+    pub fn commit<C: Notes>(&self, producer: &BaseProducer<C>) -> Result<(), Error> {
         self.deliver(producer)?;
         self.until_done(|| producer.commit_transaction(TICK))
+            .map_err(|error| reason(producer, error))
     }
 
     /// Aborts the open transaction once all its records are delivered: what is not is taken back by an abort, and its partition is not told.
-    pub fn abort<C: ProducerContext>(&self, producer: &BaseProducer<C>) -> Result<(), Error> {
+    /// Records that were refused for their time are an error here, too.
+    pub fn abort<C: Notes>(&self, producer: &BaseProducer<C>) -> Result<(), Error> {
         self.deliver(producer)?;
-        self.until_done(|| producer.abort_transaction(TICK))
+        let aborted = self.until_done(|| producer.abort_transaction(TICK));
+        producer.context().refused().check()?;
+        aborted
     }
 
     fn deliver<C: ProducerContext>(&self, producer: &BaseProducer<C>) -> Result<(), Error> {
@@ -213,6 +231,12 @@ impl<'a> Attempt<'a> {
     fn is_late(&self) -> bool {
         Instant::now() >= self.end
     }
+}
+
+/// Why a transaction failed of which a step did: the reports of the records that failed it may come after that.
+fn reason<C: Notes>(producer: &BaseProducer<C>, error: Error) -> Error {
+    producer.poll(REPORTS);
+    producer.context().refused().check().err().unwrap_or(error)
 }
 
 fn may_be_repeated(error: &KafkaError) -> bool {

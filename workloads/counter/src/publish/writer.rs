@@ -5,7 +5,6 @@ use std::{
     sync::{Arc, atomic::AtomicBool, mpsc},
 };
 
-use rdkafka::producer::BaseRecord;
 use tokio::sync::oneshot;
 
 use super::{left, owner::Owner, record, session::Error};
@@ -41,7 +40,7 @@ impl Writer {
             Some((of, published)) if of == incarnation => published,
             // The first of this life. Stored at once, so that what becomes of the first likes can be looked for.
             _ => {
-                owner.transaction(&incarnation, Position(0), |_, _| Ok(()))?;
+                owner.transaction(&incarnation, Position(0), |_| Ok(()))?;
                 Position(0)
             }
         };
@@ -76,17 +75,13 @@ impl Writer {
         if let Some(first) = entries.first().filter(|first| first.position != self.published.next()) {
             return Err(Error::Gap(self.published, first.position));
         }
-        let topic = &self.owner.settings.topics.likes;
-        self.owner
-            .transaction(&self.incarnation, published, |attempt, producer| {
-                let mut value = Vec::new();
-                for entry in entries {
-                    let key = record::write(entry, self.origin, &mut value);
-                    let record = BaseRecord::to(topic).key(key.as_bytes()).payload(value.as_slice());
-                    attempt.send(producer, record)?;
-                }
-                Ok(())
-            })?;
+        self.owner.transaction(&self.incarnation, published, |open| {
+            let mut value = Vec::new();
+            entries.iter().try_for_each(|entry| {
+                let key = record::write(entry, self.origin, &mut value);
+                open.send(None, key.as_bytes(), &value)
+            })
+        })?;
         self.published = published;
         Ok(())
     }

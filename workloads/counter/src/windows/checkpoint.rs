@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 /// Enough to begin again with the windows as they were.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Checkpoint {
-    /// The latest event time.
+    /// The latest event time, or where the wall clock has taken it since.
     pub stream_time: Option<i64>,
     /// Windows that end by then are closed.
     pub closed_until: Option<i64>,

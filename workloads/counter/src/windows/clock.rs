@@ -1,78 +1,61 @@
-//! Whether Kafka takes the time of what would be written. A broker refuses records whose time is too far ahead of its own clock; a worker of
-//! which that is so must not take partitions that others could count.
+//! What time it is, and whether Kafka takes it. A broker refuses records whose time is too far ahead of its own clock; a worker of which that is
+//! so must not take partitions that others could count.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, AtomicUsize, Ordering},
+use std::{
+    fmt,
+    sync::{Arc, atomic::AtomicBool},
 };
 
-use rdkafka::{
-    ClientContext,
-    error::RDKafkaErrorCode,
-    producer::{BaseProducer, BaseRecord, DeliveryResult, Producer, ProducerContext},
-};
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
+use synccluster_runtime::clock::now_millis;
 
 use super::{partition::Error, settings::Settings};
-use crate::publish::transaction::{self, Attempt};
+use crate::publish::{
+    refused::Refused,
+    transaction::{self, Attempt},
+};
 
-/// Of some topics, one that has refused the time of a record.
-pub struct Refused {
-    topics: usize,
-    topic: AtomicUsize,
-}
+/// The wall clock of whoever publishes or counts. What is written to Kafka has its time.
+#[derive(Clone)]
+pub struct Clock(Arc<dyn Fn() -> i64 + Send + Sync>);
 
-impl Refused {
-    /// None of so many.
-    pub fn none_of(topics: usize) -> Self {
-        Self {
-            topics,
-            topic: AtomicUsize::new(topics),
-        }
+impl Clock {
+    /// One that shows this, in milliseconds since the Unix epoch.
+    pub fn new(now: impl Fn() -> i64 + Send + Sync + 'static) -> Self {
+        Self(Arc::new(now))
     }
 
-    /// A record for this topic was delivered, or not.
-    pub fn note(&self, delivered: &DeliveryResult<'_>, topic: usize) {
-        if let Err((error, _)) = delivered
-            && error.rdkafka_error_code() == Some(RDKafkaErrorCode::InvalidTimestamp)
-        {
-            self.topic.store(topic, Ordering::Relaxed);
-        }
-    }
-
-    /// Whether all times were taken.
-    pub fn check(&self, settings: &Settings) -> Result<(), Error> {
-        let refused = self.topic.load(Ordering::Relaxed);
-        match settings.topics.aggregations.get(refused) {
-            Some(topic) if refused < self.topics => Err(Error::Clock { topic: topic.clone() }),
-            _ => Ok(()),
-        }
+    /// What it shows now.
+    pub fn now(&self) -> i64 {
+        (self.0)()
     }
 }
 
-impl ClientContext for Refused {}
+/// The system's.
+impl Default for Clock {
+    fn default() -> Self {
+        Self::new(now_millis)
+    }
+}
 
-impl ProducerContext for Refused {
-    type DeliveryOpaque = usize;
-
-    fn delivery(&self, delivered: &DeliveryResult<'_>, topic: usize) {
-        self.note(delivered, topic);
+impl fmt::Debug for Clock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Clock").field(&self.now()).finish()
     }
 }
 
 /// Asks: a record for each topic of aggregations, in a transaction that is aborted.
 pub fn check(settings: &Arc<Settings>, stop: &Arc<AtomicBool>) -> Result<(), Error> {
-    let topics = &settings.topics.aggregations;
     let id = format!("{}-windows-clock", settings.cluster);
     let producer: BaseProducer<Refused> =
-        transaction::config(&settings.kafka, &id)?.create_with_context(Refused::none_of(topics.len()))?;
+        transaction::config(&settings.kafka, &id)?.create_with_context(Refused::default())?;
     let attempt = Attempt::new(stop);
     attempt.fence(&producer)?;
     producer.begin_transaction()?;
-    for (size, topic) in topics.iter().enumerate() {
-        let record = BaseRecord::with_opaque_to(topic, size).partition(0);
+    let now = settings.clock.now();
+    for topic in &settings.topics.aggregations {
+        let record = BaseRecord::to(topic).partition(0).timestamp(now);
         attempt.send(&producer, record.key(&[][..]).payload(&[][..]))?;
     }
-    let aborted = attempt.abort(&producer);
-    producer.context().check(settings)?;
-    Ok(aborted?)
+    Ok(attempt.abort(&producer)?)
 }

@@ -1,7 +1,8 @@
 //! Tumbling windows over event time, for one partition of the likes. No IO, no clock.
 //!
-//! *Stream time* is the latest event time seen. A window is closed when stream time has passed its end by the grace; what still comes for it
-//! is late and counted apart, so that `count + late` of a window is always all that was ever sent for it.
+//! *Stream time* is the latest event time seen, or a later time that it was told to go on to while nothing came. A window is closed when stream
+//! time has passed its end by the grace; what still comes for it is late and counted apart, so that `count + late` of a window is always all
+//! that was ever sent for it.
 //! An event further ahead of the wall clock than clocks may differ is counted in its window but does not move stream time: one wrong clock
 //! would close everybody's windows.
 
@@ -103,9 +104,8 @@ impl Engine {
         self.tally.events += 1;
         if at > now.saturating_add(self.rules.max_clock_skew) {
             self.tally.ahead += 1;
-        } else if self.stream_time.is_none_or(|time| time < at) {
-            self.stream_time = Some(at);
-            self.closed_until = self.closed_until.max(at - self.rules.grace);
+        } else {
+            self.advance(at);
         }
         let closed_until = self.closed_until;
         let name = self.names.intern(id);
@@ -125,6 +125,21 @@ impl Engine {
             }
         }
         self.tally.late += u64::from(is_late);
+    }
+
+    /// Lets stream time go on to here, never back.
+    pub fn advance(&mut self, to: i64) {
+        if self.stream_time.is_none_or(|time| time < to) {
+            self.stream_time = Some(to);
+            self.closed_until = self.closed_until.max(to - self.rules.grace);
+        }
+    }
+
+    /// Whether a window is open that is over once stream time is there.
+    pub fn is_over_at(&self, time: i64) -> bool {
+        let until = time.saturating_sub(self.rules.grace);
+        let mut series = self.series.iter();
+        until > self.closed_until && series.any(|series| series.has_end_in(self.closed_until, until))
     }
 
     /// For each size of which late events came for windows that are not in memory: the first such window. From there on they have to be recalled
@@ -205,7 +220,7 @@ impl Engine {
         }
     }
 
-    /// The latest event time seen.
+    /// Where stream time is.
     pub fn stream_time(&self) -> Option<i64> {
         self.stream_time
     }

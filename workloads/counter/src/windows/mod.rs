@@ -24,6 +24,7 @@ mod state;
 mod tail;
 mod worker;
 
+pub use clock::Clock;
 pub use command::{Run, run};
 pub use engine::Rules;
 pub use session::Windows;

@@ -21,16 +21,15 @@ use rdkafka::{
 };
 
 use super::{
-    checkpoint::Stored, clock::Refused, engine::Engine, outgoing::Outgoing, pulse::Pulse, readback::Readback,
-    settings::Settings,
+    checkpoint::Stored, engine::Engine, outgoing::Outgoing, pulse::Pulse, readback::Readback, settings::Settings,
 };
-use crate::publish::transaction::{self, Attempt};
+use crate::publish::{
+    refused::{Notes, Refused},
+    transaction::{self, Attempt},
+};
 
 /// A partition for which no order came for so long is looked at.
 const QUIET: Duration = Duration::from_secs(1);
-
-/// How long the reports of records are waited for that failed a transaction.
-const REPORTS: Duration = Duration::from_millis(100);
 
 /// Why a partition is not counted for the moment.
 #[derive(Debug, thiserror::Error)]
@@ -56,18 +55,16 @@ pub enum Error {
         /// What is wrong with it.
         error: serde_json::Error,
     },
-    /// The broker compares the times of records with its own clock.
-    #[error(
-        "Kafka refuses the time of what is written to {topic}: this clock is further from the broker's than the topic allows \
-         (message.timestamp.after.max.ms, an hour by default); set the clock"
-    )]
-    Clock {
-        /// Whose limit it is.
-        topic: String,
-    },
     /// The worker ends.
     #[error("stopped")]
     Stopped,
+}
+
+impl Error {
+    /// Whether it is that Kafka refuses this clock.
+    pub fn is_clock(&self) -> bool {
+        matches!(self, Self::Transaction(transaction::Error::Clock { .. }))
+    }
 }
 
 /// What the worker asks for.
@@ -81,6 +78,8 @@ pub enum Order {
     },
     /// To read back windows that late likes came for; the engine waits meanwhile.
     Recall(Box<Engine>),
+    /// To look whether all likes there are come before this offset.
+    Look(i64),
 }
 
 /// What it gets.
@@ -100,6 +99,13 @@ pub enum Answer {
         records: Outgoing,
         /// Where the topics of aggregations end.
         ends: Vec<i64>,
+    },
+    /// Of a look.
+    Looked {
+        /// The offset it was asked of.
+        next: i64,
+        /// Whether nothing lies behind.
+        is_all: bool,
     },
     /// Nothing that was not stored counts; the partition has to begin again.
     Failed(Error),
@@ -191,6 +197,10 @@ impl Partition {
                         ends,
                     });
                 }
+                Order::Look(next) => {
+                    let is_all = self.readback()?.is_all_before(next)?;
+                    answer(Answer::Looked { next, is_all });
+                }
             }
         }
     }
@@ -199,14 +209,16 @@ impl Partition {
     fn end_what_is_open(&self, producer: &BaseProducer<Ends>, group: &ConsumerGroupMetadata) -> Result<(), Error> {
         let attempt = Attempt::new(&self.stop);
         producer.begin_transaction()?;
+        let now = self.settings.clock.now();
         for (size, topic) in self.settings.topics.aggregations.iter().enumerate() {
-            let record = BaseRecord::with_opaque_to(topic, size).partition(self.number);
+            let record = BaseRecord::with_opaque_to(topic, size)
+                .partition(self.number)
+                .timestamp(now);
             // The topics are compacted, so it has a key.
             attempt.send(producer, record.key(&[][..]).payload(&[][..]))?;
         }
         attempt.send_offsets(producer, &self.offsets(0, "")?, group)?;
         attempt.abort(producer)?;
-        producer.context().refused.check(&self.settings)?;
         self.settle(producer)
     }
 
@@ -264,6 +276,7 @@ impl Partition {
     ) -> Result<(), Error> {
         let attempt = Attempt::new(&self.stop);
         producer.begin_transaction()?;
+        let now = self.settings.clock.now();
         let topics = &self.settings.topics;
         let mut has_header = vec![false; topics.aggregations.len()];
         for (size, key, value) in records.records() {
@@ -272,17 +285,12 @@ impl Partition {
                 let (key, value) = (Stored::HEADER, Some(&stored.to_header()));
                 record = record.headers(OwnedHeaders::new().insert(Header { key, value }));
             }
-            let record = record.partition(self.number).key(key).payload(value);
+            let record = record.partition(self.number).timestamp(now).key(key).payload(value);
             attempt.send(producer, record)?;
         }
         let offsets = self.offsets(stored.next, &stored.checkpoint.to_metadata())?;
         attempt.send_offsets(producer, &offsets, group)?;
-        attempt.commit(producer).or_else(|error| {
-            // The reports of the records that failed it come after it.
-            producer.poll(REPORTS);
-            producer.context().refused.check(&self.settings)?;
-            Err(error.into())
-        })
+        Ok(attempt.commit(producer)?)
     }
 
     fn offsets(&self, next: i64, metadata: &str) -> Result<TopicPartitionList, Error> {
@@ -314,7 +322,7 @@ impl Ends {
     fn new(topics: usize) -> Self {
         Self {
             ends: (0..topics).map(|_| AtomicI64::new(0)).collect(),
-            refused: Refused::none_of(topics),
+            refused: Refused::default(),
         }
     }
 
@@ -331,12 +339,18 @@ impl Ends {
 
 impl ClientContext for Ends {}
 
+impl Notes for Ends {
+    fn refused(&self) -> &Refused {
+        &self.refused
+    }
+}
+
 impl ProducerContext for Ends {
     type DeliveryOpaque = usize;
 
     /// A record that was not delivered fails its transaction; of that no more than this one reason has to be noted here.
     fn delivery(&self, delivered: &DeliveryResult<'_>, size: usize) {
-        self.refused.note(delivered, size);
+        self.refused.note(delivered);
         if let Ok(message) = delivered {
             self.ends[size].fetch_max(message.offset() + 1, Ordering::Relaxed);
         }

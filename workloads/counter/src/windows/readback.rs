@@ -80,19 +80,20 @@ impl<'a> Readback<'a> {
         let everything = reader(&self.settings.kafka, &self.settings.group(), Isolation::Everything)?;
         let from = stored.checkpoint.tail.clone();
         let mut tail = Tail::new(stored);
-        for (index, size) in self.settings.rules.sizes.iter().enumerate() {
+        let topics = &self.settings.topics.aggregations;
+        for (index, (size, topic)) in self.settings.rules.sizes.iter().zip(topics).enumerate() {
             // A checkpoint without it was written by a version that knew of no tails.
             let Some(&from) = from.get(&size.to_string()) else {
                 continue;
             };
             let mut seen = HashSet::new();
-            self.read(&self.consumer, index, from, |message| {
+            self.read(&self.consumer, topic, from, |message| {
                 seen.insert(message.offset());
                 if let Some(stored) = header(message) {
                     tail.seen(stored);
                 }
             })?;
-            self.read(&everything, index, from, |message| {
+            self.read(&everything, topic, from, |message| {
                 let value = message.payload().unwrap_or_default();
                 if !seen.contains(&message.offset())
                     && let Ok(emitted) = Emitted::read(value)
@@ -139,6 +140,20 @@ impl<'a> Readback<'a> {
         Ok(self.bounds(&self.settings.topics.likes)?.0)
     }
 
+    /// Whether all likes there are lie before this offset, those of transactions that are still open included.
+    pub fn is_all_before(&self, next: i64) -> Result<bool, Error> {
+        let likes = &self.settings.topics.likes;
+        let everything = reader(&self.settings.kafka, &self.settings.group(), Isolation::Everything)?;
+        let (_, end) = everything.fetch_watermarks(likes, self.partition, ANSWER)?;
+        self.pulse.beat();
+        // What is open or behind it a reader of what is committed is not told of.
+        let mut is_all = self.bounds(likes)?.1 >= end;
+        if is_all {
+            self.read(&self.consumer, likes, next, |_| is_all = false)?;
+        }
+        Ok(is_all)
+    }
+
     fn bounds(&self, topic: &str) -> KafkaResult<(i64, i64)> {
         let bounds = self.consumer.fetch_watermarks(topic, self.partition, ANSWER);
         self.pulse.beat();
@@ -146,7 +161,7 @@ impl<'a> Readback<'a> {
     }
 
     fn each(&self, size: usize, from: i64, mut take: impl FnMut(&Aggregate<'_>, i64)) -> Result<(), Error> {
-        self.read(&self.consumer, size, from, |message| {
+        self.read(&self.consumer, &self.settings.topics.aggregations[size], from, |message| {
             let Some(value) = message.payload() else { return };
             match Emitted::read(value) {
                 Ok(emitted) => take(&emitted.aggregate(size), message.offset()),
@@ -158,15 +173,14 @@ impl<'a> Readback<'a> {
         })
     }
 
-    /// Reads all that this consumer sees of a topic of aggregations now.
+    /// Reads all that this consumer sees of a topic now.
     fn read(
         &self,
         consumer: &Reader,
-        size: usize,
+        topic: &str,
         from: i64,
         take: impl FnMut(&BorrowedMessage<'_>),
     ) -> Result<(), Error> {
-        let topic = &self.settings.topics.aggregations[size];
         let (first, end) = consumer.fetch_watermarks(topic, self.partition, ANSWER)?;
         self.pulse.beat();
         let from = from.max(first);

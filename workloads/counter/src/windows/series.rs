@@ -3,6 +3,7 @@
 use std::{
     collections::{BTreeMap, HashMap},
     hash::BuildHasherDefault,
+    ops::Bound,
 };
 
 use super::{
@@ -102,6 +103,13 @@ impl Series {
             window.cells.into_keys().for_each(|name| names.release(name));
             self.known_since = start + self.size.millis();
         }
+    }
+
+    /// Whether a window ends after the one and by the other.
+    pub fn has_end_in(&self, after: i64, until: i64) -> bool {
+        let start = |end: i64| end.saturating_sub(self.size.millis());
+        let starts = (Bound::Excluded(start(after)), Bound::Included(start(until)));
+        self.windows.range(starts).next().is_some()
     }
 
     /// Counts in memory.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use synccluster_protocol::ClusterName;
 use synccluster_runtime::{config::parse_duration, kafka::Kafka};
 
-use super::{engine::Rules, size::Sizes};
+use super::{clock::Clock, engine::Rules, size::Sizes};
 
 /// Counts of closed windows that stay in memory, of each size and partition.
 const CLOSED_COUNTS: usize = 10_000;
@@ -25,6 +25,9 @@ pub struct Arguments {
     /// How often changed windows are emitted and committed.
     #[arg(long, env = "COUNTER_COMMIT_EVERY", default_value = "100ms", value_parser = parse_duration)]
     pub commit_every: Duration,
+    /// How long nothing has to come for a partition before its windows are over by the wall clock; 0s for never.
+    #[arg(long, env = "COUNTER_IDLE_AFTER", default_value = "30s", value_parser = parse_duration)]
+    pub idle_after: Duration,
     /// The topic of the likes; by default `<cluster>.likes`.
     #[arg(long, env = "COUNTER_LIKES_TOPIC")]
     pub likes_topic: Option<String>,
@@ -72,6 +75,8 @@ impl Arguments {
                 closed_counts: CLOSED_COUNTS,
             },
             commit_every: self.commit_every,
+            idle_after: (!self.idle_after.is_zero()).then_some(self.idle_after),
+            clock: Clock::default(),
         }
     }
 }
@@ -89,6 +94,10 @@ pub struct Settings {
     pub rules: Rules,
     /// How often it is emitted and committed.
     pub commit_every: Duration,
+    /// How long nothing has to come before stream time follows the clock, if it ever does.
+    pub idle_after: Option<Duration>,
+    /// By which time.
+    pub clock: Clock,
 }
 
 impl Settings {

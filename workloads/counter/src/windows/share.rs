@@ -18,6 +18,8 @@ use super::{
 
 /// Before a partition that failed is begun again.
 const AGAIN_AFTER: Duration = Duration::from_millis(500);
+/// Before it is looked again whether a quiet partition has windows that are over.
+const LOOK_AGAIN_AFTER: Duration = Duration::from_secs(1);
 /// Uncommitted likes that are not waited for any longer: a crash makes all of them be counted again.
 const COMMIT_AT: u64 = 50_000;
 
@@ -41,10 +43,13 @@ pub struct Share {
     next: i64,
     ends: Vec<i64>,
     spare: Outgoing,
-    is_committing: bool,
+    /// Whether its thread owes an answer for what was ordered while likes are counted.
+    is_waiting: bool,
     pulse: Pulse,
     uncommitted: u64,
     since: Option<Instant>,
+    /// When to look whether it has windows that are over, while no like comes.
+    look_at: Option<Instant>,
     told: Tally,
 }
 
@@ -65,10 +70,11 @@ impl Share {
             next: 0,
             ends: Vec::new(),
             spare: Outgoing::default(),
-            is_committing: false,
+            is_waiting: false,
             pulse,
             uncommitted: 0,
             since: None,
+            look_at: None,
             told: Tally::default(),
         })
     }
@@ -132,7 +138,7 @@ impl Share {
     pub fn committed(&mut self, records: Outgoing, ends: Vec<i64>) {
         self.spare = records;
         self.ends = ends;
-        self.is_committing = false;
+        self.is_waiting = false;
     }
 
     /// Its thread ended; what was not committed is forgotten with the engine.
@@ -150,7 +156,7 @@ impl Share {
     pub fn is_silent(&self, now: Instant) -> bool {
         let is_owed = match self.phase {
             Phase::Away => true,
-            Phase::Here | Phase::Counting => self.is_committing,
+            Phase::Here | Phase::Counting => self.is_waiting,
             Phase::Failed(_) => false,
         };
         is_owed && self.pulse.is_silent(now)
@@ -163,20 +169,52 @@ impl Share {
         }
         let due =
             self.uncommitted >= COMMIT_AT || self.since.is_some_and(|since| since.elapsed() >= settings.commit_every);
-        if !due || self.is_committing || !matches!(self.phase, Phase::Counting) {
+        if !due || self.is_waiting || !matches!(self.phase, Phase::Counting) {
             return false;
         }
-        let Some(mut engine) = self.engine.take() else {
+        let Some(engine) = self.engine.take() else {
             return false;
         };
         self.told = engine.tally();
-        self.pulse.beat();
-        if !engine.missing().is_empty() {
-            self.phase = Phase::Away;
-            // A thread that is gone has answered why.
-            drop(self.orders.send(Order::Recall(engine)));
-            return true;
+        self.look_at = None;
+        if engine.missing().is_empty() {
+            self.commit(engine, settings, now);
+            return false;
         }
+        self.phase = Phase::Away;
+        self.order(Order::Recall(engine));
+        true
+    }
+
+    /// Asks its thread whether all likes are counted, where none came for long and windows are open that are over by the clock.
+    pub fn look_if_quiet(&mut self, settings: &Settings, now: i64) {
+        let (Phase::Counting, Some(engine), Some(idle_after)) = (&self.phase, &self.engine, settings.idle_after) else {
+            return;
+        };
+        let moment = Instant::now();
+        if self.is_waiting || self.uncommitted > 0 || *self.look_at.get_or_insert(moment + idle_after) > moment {
+            return;
+        }
+        self.look_at = Some(moment + LOOK_AGAIN_AFTER);
+        if engine.is_over_at(now.saturating_sub(settings.rules.max_clock_skew)) {
+            self.is_waiting = true;
+            self.order(Order::Look(self.next));
+        }
+    }
+
+    /// Where `is_all` that is there comes before this offset, and still nothing has come since, stream time follows the clock.
+    pub fn looked(&mut self, next: i64, is_all: bool, settings: &Settings, now: i64) {
+        self.is_waiting = false;
+        if is_all
+            && next == self.next
+            && let Some(mut engine) = self.engine.take()
+        {
+            engine.advance(now.saturating_sub(settings.rules.max_clock_skew));
+            self.commit(engine, settings, now);
+        }
+    }
+
+    fn commit(&mut self, mut engine: Box<Engine>, settings: &Settings, now: i64) {
         let mut records = std::mem::take(&mut self.spare);
         records.clear();
         let sizes: Vec<_> = settings.rules.sizes.iter().collect();
@@ -185,11 +223,16 @@ impl Share {
         });
         self.engine = Some(engine);
         (self.uncommitted, self.since) = (0, None);
-        self.is_committing = true;
+        self.is_waiting = true;
         let next = self.next;
         let stored = Stored { next, checkpoint };
-        drop(self.orders.send(Order::Commit { records, stored }));
-        false
+        self.order(Order::Commit { records, stored });
+    }
+
+    fn order(&self, order: Order) {
+        self.pulse.beat();
+        // A thread that is gone has answered why.
+        drop(self.orders.send(order));
     }
 }
 
@@ -217,10 +260,11 @@ mod tests {
             next: 0,
             ends: vec![0; 3],
             spare: Outgoing::default(),
-            is_committing: false,
+            is_waiting: false,
             pulse: Pulse::new(),
             uncommitted: COMMIT_AT,
             since: None,
+            look_at: None,
             told: Tally::default(),
         };
         let late = || Instant::now() + SILENCE + Duration::from_secs(1);

@@ -19,7 +19,7 @@ use super::engine::Tally;
 pub struct PartitionStatus {
     /// The offset of the first like that was not counted.
     pub next: i64,
-    /// The latest event time seen, in milliseconds.
+    /// The latest event time seen, or where the wall clock has taken it since, in milliseconds.
     pub stream_time: Option<i64>,
     /// Counts in memory, one for each id and window.
     pub counts: usize,

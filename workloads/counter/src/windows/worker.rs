@@ -16,7 +16,6 @@ use rdkafka::{
     error::{KafkaError, RDKafkaErrorCode},
     message::BorrowedMessage,
 };
-use synccluster_runtime::clock::now_millis;
 
 use super::{
     partition::{self, Address, Answer},
@@ -117,7 +116,7 @@ impl Worker<'_> {
 
     fn read(&mut self) -> Result<(), Error> {
         let mut wait = WAIT;
-        let now = now_millis();
+        let now = self.settings.clock.now();
         for _ in 0..IN_A_ROW {
             let message: BorrowedMessage<'_> = match self.consumer.poll(wait) {
                 None => break,
@@ -186,8 +185,11 @@ impl Worker<'_> {
                     status.error = None;
                     self.failed_at = None;
                 }
+                Answer::Looked { next, is_all } => {
+                    share.looked(next, is_all, self.settings, self.settings.clock.now());
+                }
                 // Begun again here it would fail again, while the group believes that it is counted.
-                Answer::Failed(error @ partition::Error::Clock { .. }) => return Err(Error::Clock(partition, error)),
+                Answer::Failed(error) if error.is_clock() => return Err(Error::Clock(partition, error)),
                 Answer::Failed(error) => self.fail(partition, &error.to_string()),
             }
         }
@@ -227,10 +229,12 @@ impl Worker<'_> {
                 }
             }
             let before = share.told();
-            if share.commit_if_due(self.settings, now_millis()) {
+            let now = self.settings.clock.now();
+            if share.commit_if_due(self.settings, now) {
                 // The engine is away to read back old windows: until it is here again nothing is read.
                 self.consumer.pause(&one(&self.settings.topics.likes, partition))?;
             }
+            share.look_if_quiet(self.settings, now);
             self.state.add(before, share.told());
         }
         for partition in again {

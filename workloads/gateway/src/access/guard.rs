@@ -30,6 +30,12 @@ const SESSION: &str = "/api/v1/session";
 /// Where all sites' tables are; what is asked there changes nothing.
 const TABLES: &str = "/api/v1/tables/";
 
+/// Where what is counted is read: totals, those of one node, windows as they are and as they change.
+const TOTALS: &str = "/api/v1/totals";
+const NODES: &str = "/api/v1/counters/";
+const WINDOWS: &str = "/api/v1/aggregations";
+const WINDOWS_OF: &str = "/api/v1/aggregations/";
+
 /// What a request needs to show.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Door {
@@ -41,6 +47,8 @@ enum Door {
     Sockets,
     /// Who asks, be it a viewer: a question too long for an address.
     Question,
+    /// Nothing, where anyone may read what is counted; otherwise what is asked for everywhere.
+    Counts,
     /// Who asks, and for changes an editor.
     Guarded,
 }
@@ -52,8 +60,15 @@ fn door(path: &str) -> Door {
         _ if path.starts_with("/docs/") || assets::find(path).is_some() => Door::Public,
         _ if path.starts_with(SOCKETS) => Door::Sockets,
         _ if path.starts_with(TABLES) && path.ends_with("/ways") => Door::Question,
+        TOTALS | WINDOWS => Door::Counts,
+        _ if path.starts_with(WINDOWS_OF) || (path.starts_with(NODES) && path.ends_with("/totals")) => Door::Counts,
         _ => Door::Guarded,
     }
+}
+
+/// Whether anyone may read at this path, where anyone may read what is counted.
+pub fn is_of_counts(path: &str) -> bool {
+    door(path) == Door::Counts
 }
 
 /// Lets a request in with its [`Caller`] as an extension, or answers with a problem.
@@ -100,6 +115,7 @@ fn enter(access: &Access, path: &str, method: &Method, headers: &HeaderMap) -> R
             let caller = access.authenticate(headers)?;
             no_stranger(&caller, method, headers).map(|()| Some(caller))
         }
+        Door::Counts => access.admit_to_counts(method, headers).map(Some),
         Door::Guarded => access.admit(method, headers).map(Some),
     }
 }
@@ -245,6 +261,22 @@ mod tests {
             Door::Guarded
         );
         assert_eq!(door("/socket.io/"), Door::Sockets);
+        for path in [
+            "/api/v1/totals",
+            "/api/v1/counters/0/totals",
+            "/api/v1/aggregations",
+            "/api/v1/aggregations/1m",
+        ] {
+            assert_eq!(door(path), Door::Counts, "{path}");
+        }
+        for path in [
+            "/api/v1/likes",
+            "/api/v1/counters",
+            "/api/v1/counters/0",
+            "/api/v1/aggregationsx",
+        ] {
+            assert_eq!(door(path), Door::Guarded, "{path}");
+        }
     }
 
     #[test]

@@ -5,6 +5,7 @@
 
 pub mod guard;
 mod headers;
+mod holder;
 mod identity;
 mod origin;
 mod session;
@@ -16,6 +17,7 @@ use synccluster_protocol::ClusterName;
 use synccluster_runtime::clock::now_millis;
 use tokio::time;
 
+pub use holder::Holder;
 pub use identity::Identity;
 pub use origin::Origin;
 use synccluster_web::tokens;
@@ -63,6 +65,7 @@ pub struct Access {
     tokens: Option<tokens::Files>,
     identity: Option<Identity>,
     open: bool,
+    counts_for_anyone: bool,
 }
 
 impl Access {
@@ -73,6 +76,7 @@ impl Access {
             tokens: None,
             identity: None,
             open: true,
+            counts_for_anyone: false,
         }
     }
 
@@ -86,7 +90,15 @@ impl Access {
             tokens: tokens.map(tokens::Files::read).transpose()?,
             identity,
             open: false,
+            counts_for_anyone: false,
         })
+    }
+
+    /// The same, and whoever asks may read what is counted, also if he shows nothing: totals and windows.
+    #[must_use]
+    pub fn with_counts_for_anyone(mut self) -> Self {
+        self.counts_for_anyone = true;
+        self
     }
 
     /// Looks whether the tokens were changed.
@@ -170,6 +182,25 @@ impl Access {
             return Err(Problem::forbidden("read-only", "Read only", detail));
         }
         Ok(caller)
+    }
+
+    /// The same where what is counted is read: who shows nothing may do that if anyone may. A wrong token is not made good by it.
+    pub fn admit_to_counts(&self, method: &Method, headers: &HeaderMap) -> Result<Caller, Problem> {
+        let admitted = self.admit(method, headers);
+        match self.reader() {
+            Some(reader) if admitted.is_err() && method.is_safe() && !headers.contains_key(header::AUTHORIZATION) => {
+                Ok(reader)
+            }
+            _ => admitted,
+        }
+    }
+
+    /// Who reads what is counted without having shown who he is, if that may be.
+    pub fn reader(&self) -> Option<Caller> {
+        self.counts_for_anyone.then(|| Caller {
+            role: Role::Viewer,
+            ..anybody()
+        })
     }
 
     /// What the browser is to keep for who knows this token: the value of `Set-Cookie`.

@@ -230,3 +230,29 @@ fn the_cookie_is_for_tls_only_where_the_page_came_by_tls() {
     assert!(cookie(&[("x-forwarded-proto", "https")]).ends_with("; Secure"));
     assert!(!cookie(&[]).contains("Secure"));
 }
+
+#[test]
+fn anyone_reads_what_is_counted_where_it_is_said_so_and_changes_nothing() {
+    let closed = with_tokens(None);
+    let nothing = HeaderMap::new();
+    let read = |access: &Access, headers: &HeaderMap| outcome(access.admit_to_counts(&Method::GET, headers));
+    assert_eq!(read(&closed, &nothing), Err("401 no-token".to_owned()));
+    for (access, shown) in [
+        (with_tokens(None), "no-token"),
+        (with_tokens(Some(proxy())), "no-identity"),
+    ] {
+        let access = access.with_counts_for_anyone();
+        assert_eq!(read(&access, &nothing), Ok((Role::Viewer, Means::Open)));
+        let post = outcome(access.admit_to_counts(&Method::POST, &nothing));
+        assert_eq!(post, Err(format!("401 {shown}")));
+        assert_eq!(admitted(&access, &Method::GET, &nothing), Err(format!("401 {shown}")));
+        let editor = headers(&[("authorization", &bearer_of(EDITOR))]);
+        assert_eq!(read(&access, &editor), Ok((Role::Editor, Means::Token)));
+        let wrong = headers(&[("authorization", &bearer_of("wrong"))]);
+        assert_eq!(
+            read(&access, &wrong),
+            Err("401 wrong-token".to_owned()),
+            "it is not made good"
+        );
+    }
+}

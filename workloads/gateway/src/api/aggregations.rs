@@ -26,10 +26,11 @@ use tokio::{
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
+    access::Holder,
     app::Shared,
     counters::{self, aggregation::Aggregation, window::Window},
     extract::{Params, Segments},
-    limit::Pass,
+    limit::Place,
     problem::Problem,
 };
 
@@ -145,12 +146,17 @@ async fn read(
     (status = 200, description = "Events.", body = String, content_type = "text/event-stream"),
     (status = 400, description = "A parameter is wrong.", body = Problem, content_type = "application/problem+json"),
     (status = 404, description = "The cluster has no counter nodes (`counters-off`).", body = Problem, content_type = "application/problem+json"),
+    (status = 429, description = "The caller has as many as one may have (`share-taken`).", body = Problem, content_type = "application/problem+json"),
     (status = 503, description = "This replica serves as many streams as it can.", body = Problem, content_type = "application/problem+json"),
 ))]
-async fn follow(State(app): State<Shared>, Params(which): Params<Followed>) -> Result<Response, Problem> {
+async fn follow(
+    State(app): State<Shared>,
+    holder: Holder,
+    Params(which): Params<Followed>,
+) -> Result<Response, Problem> {
     let counters = app.counters()?;
     let reader = Reader {
-        pass: app.events.enter()?,
+        place: app.events.enter(holder)?,
         ids: ids(which.id.as_deref(), which.ids.as_deref())?,
         changes: counters.changes(),
         app: Arc::clone(&app),
@@ -187,7 +193,7 @@ fn ids(one: Option<&str>, many: Option<&str>) -> Result<Vec<Arc<str>>, Problem> 
 /// Who follows some ids. It is asked for more when the client has room: one that has none holds nothing here.
 struct Reader {
     #[expect(dead_code, reason = "held for its drop")]
-    pass: Pass,
+    place: Place,
     app: Shared,
     ids: Vec<Arc<str>>,
     changes: watch::Receiver<u64>,
@@ -290,7 +296,7 @@ mod tests {
         };
         counters.note(Window::Five, counted("tea", 3));
         let mut reader = Reader {
-            pass: app.events.enter().unwrap(),
+            place: app.events.enter(Holder::of(None, None)).unwrap(),
             ids: ids(Some("tea"), None).unwrap(),
             changes: counters.changes(),
             app: Arc::clone(&app),

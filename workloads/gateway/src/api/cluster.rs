@@ -12,7 +12,11 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
     app::{App, Shared},
-    kubernetes::cluster::Cluster,
+    kubernetes::{
+        Kubernetes,
+        cluster::Cluster,
+        site::{Measured, measured},
+    },
     problem::Problem,
 };
 
@@ -44,6 +48,12 @@ struct SiteNow {
     /// Its Postgres, such as `17.2`.
     #[serde(skip_serializing_if = "Option::is_none")]
     postgres_version: Option<String>,
+    /// What the operator last measured there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    status: Option<Measured>,
+    /// Why that is not known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    status_unknown: Option<String>,
 }
 
 /// Its routes.
@@ -62,16 +72,22 @@ async fn cluster(State(app): State<Shared>) -> Result<Json<Arc<Cluster>>, Proble
     app.kubernetes()?.cluster().map(Json)
 }
 
-/// The sites, the server first, and whether their databases answer
+/// The sites, the server first: whether their databases answer, and what the operator measured of each
 #[utoipa::path(get, path = "/api/v1/sites", tag = "cluster", responses((status = 200, body = Vec<SiteNow>)))]
 async fn sites(State(app): State<Shared>) -> Json<Vec<SiteNow>> {
-    let asked = app.sites.names().map(|site| ask(&app, site));
+    let cluster = app.kubernetes().and_then(Kubernetes::cluster);
+    let asked = app.sites.names().map(|site| ask(&app, site, &cluster));
     Json(future::join_all(asked).await)
 }
 
-async fn ask(app: &App, site: Site) -> SiteNow {
+async fn ask(app: &App, site: Site, cluster: &Result<Arc<Cluster>, Problem>) -> SiteNow {
     let late = |_| Err(format!("no answer within {} s", PATIENCE.as_secs()));
     let version = time::timeout(PATIENCE, version(app, site)).await.unwrap_or_else(late);
+    let status = match cluster {
+        Ok(cluster) => measured(&cluster.sites, &site.to_string())
+            .ok_or_else(|| "the operator has not said anything of this site so far".to_owned()),
+        Err(problem) => Err(problem.detail.clone()),
+    };
     SiteNow {
         name: site.to_string(),
         role: if site == Site::Server {
@@ -82,6 +98,8 @@ async fn ask(app: &App, site: Site) -> SiteNow {
         reachable: version.is_ok(),
         error: version.as_ref().err().cloned(),
         postgres_version: version.ok(),
+        status_unknown: status.as_ref().err().cloned(),
+        status: status.ok(),
     }
 }
 

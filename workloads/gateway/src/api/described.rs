@@ -6,6 +6,8 @@ use utoipa::openapi::{
     path::{Operation, Parameter, ParameterIn},
 };
 
+use crate::access;
+
 /// Signing in needs no token.
 const SESSION: &str = "/api/v1/session";
 /// A question that is too long for an address.
@@ -40,7 +42,13 @@ fn operations(item: &mut PathItem) -> impl Iterator<Item = (HttpMethod, &mut Ope
 fn common(path: &str, method: &HttpMethod, operation: &Operation) -> Vec<(&'static str, &'static str)> {
     let mut common = vec![("504", "No answer within 30 s (`timed-out`).")];
     if path != SESSION {
-        common.push(("401", "Nobody is signed in, or the token is wrong."));
+        let counts = *method == HttpMethod::Get && access::guard::is_of_counts(path);
+        let said = if counts {
+            "The token is wrong; or nobody is signed in, unless `spec.gateway.access.counters` is `Anyone`."
+        } else {
+            "Nobody is signed in, or the token is wrong."
+        };
+        common.push(("401", said));
     }
     if *method != HttpMethod::Get {
         common.push(("403", match path {

@@ -15,9 +15,10 @@ use tokio::time::{self, Instant};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
+    access::Holder,
     app::Shared,
     extract::Params,
-    limit::Pass,
+    limit::Place,
     live::bus::{Id, News, Subscription},
     problem::Problem,
 };
@@ -56,10 +57,12 @@ struct Which {
 ), responses(
     (status = 200, description = "Events.", body = String, content_type = "text/event-stream"),
     (status = 404, description = "No such site.", body = Problem, content_type = "application/problem+json"),
+    (status = 429, description = "The caller has as many as one may have (`share-taken`).", body = Problem, content_type = "application/problem+json"),
     (status = 503, description = "This replica serves as many streams as it can.", body = Problem, content_type = "application/problem+json"),
 ))]
 async fn events(
     State(app): State<Shared>,
+    holder: Holder,
     headers: HeaderMap,
     Params(which): Params<Which>,
 ) -> Result<Response, Problem> {
@@ -77,7 +80,7 @@ async fn events(
     let last = headers.get("last-event-id").and_then(|id| id.to_str().ok());
     let last = last.or(which.last_event_id.as_deref()).filter(|id| !id.is_empty());
     let reader = Reader {
-        pass: app.events.enter()?,
+        place: app.events.enter(holder)?,
         // What is no id is none that is known.
         subscription: app.live.bus.subscribe(last.map(|id| id.parse().unwrap_or(Id::UNKNOWN))),
         wanted,
@@ -117,7 +120,7 @@ impl Wanted {
 
 struct Reader {
     #[expect(dead_code, reason = "held for its drop")]
-    pass: Pass,
+    place: Place,
     subscription: Subscription,
     wanted: Wanted,
     greeted: bool,

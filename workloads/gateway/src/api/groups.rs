@@ -1,12 +1,14 @@
 //! Consumer groups and sinks, and their lag.
 
+use std::sync::Arc;
+
 use axum::{Json, extract::State};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
     app::{App, Shared},
     extract::Segments,
-    kafka::{Group, GroupProgress, Sinks},
+    kafka::{GroupLag, GroupProgress, Sinks, Topic},
     problem::Problem,
 };
 
@@ -22,14 +24,20 @@ fn sinks(app: &App) -> Sinks<'_> {
     }
 }
 
-/// Who reads the topics: the sink of every site, and the consumer groups that Kafka knows.
+/// Who reads the topics: the sink of every site, and the consumer groups that Kafka knows. Each has its lag, or why that is not known
 #[utoipa::path(get, path = "/api/v1/groups", tag = "topics", operation_id = "list_groups", responses(
-    (status = 200, description = "The sinks in the order of their sites, then consumer groups by name.", body = [Group]),
+    (status = 200, description = "The sinks in the order of their sites, then consumer groups by name.", body = [GroupLag]),
     (status = 503, description = "Kafka did not answer.", body = Problem, content_type = "application/problem+json"),
 ))]
-async fn list(State(app): State<Shared>) -> Result<Json<Vec<Group>>, Problem> {
-    let (mut groups, consumers) = tokio::join!(sinks(&app).list(), app.kafka.groups());
-    groups.extend(consumers?);
+async fn list(State(app): State<Shared>) -> Result<Json<Vec<GroupLag>>, Problem> {
+    // The ends first, as below.
+    let (topics, consumers) = tokio::join!(app.kafka.topics(), app.kafka.groups());
+    let (consumers, topics) = (consumers?, Arc::<[Topic]>::from(topics?));
+    let (mut groups, consumers) = tokio::join!(
+        sinks(&app).list(&topics),
+        app.kafka.lags(consumers, Arc::clone(&topics))
+    );
+    groups.extend(consumers);
     Ok(Json(groups))
 }
 

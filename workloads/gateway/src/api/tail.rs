@@ -16,6 +16,7 @@ use utoipa::IntoParams;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
+    access::Holder,
     app::Shared,
     extract::Params,
     kafka::{Tail, TailEvent},
@@ -50,10 +51,12 @@ struct Which {
     (status = 200, description = "Events.", body = String, content_type = "text/event-stream"),
     (status = 400, description = "No topic is named, or too many.", body = Problem, content_type = "application/problem+json"),
     (status = 404, description = "There is no such topic.", body = Problem, content_type = "application/problem+json"),
+    (status = 429, description = "The caller has as many as one may have (`share-taken`).", body = Problem, content_type = "application/problem+json"),
     (status = 503, description = "Kafka did not answer, or too many tails are followed.", body = Problem, content_type = "application/problem+json"),
 ))]
 async fn tail(
     State(app): State<Shared>,
+    holder: Holder,
     Params(which): Params<Which>,
 ) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, Problem> {
     let named = which.topics.split(',').map(str::trim).filter(|topic| !topic.is_empty());
@@ -68,7 +71,7 @@ async fn tail(
     let tail = Tail {
         topics: topics.into_iter().collect(),
         filter: which.filter.filter(|filter| !filter.is_empty()),
-        pass: app.tails.enter()?,
+        place: app.tails.enter(holder)?,
         stop: app.stop.clone(),
     };
     let events = app.kafka.tail(tail).await?;

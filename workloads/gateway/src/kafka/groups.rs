@@ -7,7 +7,7 @@ use rdkafka::{
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{ANSWER, Error, Wide, topics};
+use super::{ANSWER, Error, Topic, Wide};
 
 /// A consumer group.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
@@ -31,6 +31,35 @@ pub enum GroupKind {
     Consumer,
     /// The database of the site that the sink applies to, in the transaction that applies.
     Sink,
+}
+
+/// A group and how far it is behind in all it reads.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct GroupLag {
+    /// The group.
+    #[serde(flatten)]
+    pub group: Group,
+    /// How many offsets lie between what it has read and the ends, over all its partitions; absent where that is not known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lag: Option<Wide>,
+    /// Why it is not known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lag_unknown: Option<String>,
+}
+
+impl GroupLag {
+    /// With the lag, or why it is not known.
+    pub(super) fn new(group: Group, lag: Result<Wide, String>) -> Self {
+        let (lag, lag_unknown) = match lag {
+            Ok(lag) => (Some(lag), None),
+            Err(why) => (None, Some(why)),
+        };
+        Self {
+            group,
+            lag,
+            lag_unknown,
+        }
+    }
 }
 
 /// A group and how far it has come.
@@ -89,9 +118,31 @@ pub(super) fn list(client: &BaseConsumer) -> Result<Vec<Group>, Error> {
     Ok(groups)
 }
 
-/// How far the group has come; the consumer has its name.
-pub(super) fn progress(consumer: &BaseConsumer, group: Group) -> Result<GroupProgress, Error> {
-    let topics = topics::list(consumer)?;
+/// The lag over all partitions. One that is gone has nothing left to read; one that is away may have.
+pub(super) fn total(offsets: &[Progress], topics: &[Topic]) -> Result<Wide, String> {
+    if offsets.is_empty() {
+        return Err("Kafka knows no offset that it has committed".to_owned());
+    }
+    let is_there = |progress: &Progress| {
+        let topic = topics.iter().find(|topic| topic.name == progress.topic);
+        topic.is_some_and(|topic| topic.partitions.iter().any(|known| known.id == progress.partition))
+    };
+    let mut total = 0_i64;
+    for progress in offsets {
+        match progress.lag {
+            Some(lag) => total = total.saturating_add(lag.0),
+            None if is_there(progress) => {
+                let (topic, partition) = (progress.topic.clone(), progress.partition);
+                return Err(Error::NoLeader { topic, partition }.to_string());
+            }
+            None => {}
+        }
+    }
+    Ok(Wide(total))
+}
+
+/// How far the consumer's group has come in these topics.
+pub(super) fn progress(consumer: &BaseConsumer, topics: &[Topic]) -> Result<Vec<Progress>, Error> {
     let mut asked = TopicPartitionList::new();
     for topic in topics.iter().filter(|topic| !topic.internal) {
         for partition in &topic.partitions {
@@ -100,7 +151,7 @@ pub(super) fn progress(consumer: &BaseConsumer, group: Group) -> Result<GroupPro
     }
     let committed = consumer.committed_offsets(asked, ANSWER)?;
     let mut offsets = Vec::new();
-    for topic in &topics {
+    for topic in topics {
         for partition in &topic.partitions {
             let found = committed.find_partition(&topic.name, partition.id);
             if let Some(Offset::Offset(offset)) = found.map(|element| element.offset()) {
@@ -109,7 +160,7 @@ pub(super) fn progress(consumer: &BaseConsumer, group: Group) -> Result<GroupPro
             }
         }
     }
-    Ok(GroupProgress { group, offsets })
+    Ok(offsets)
 }
 
 #[cfg(test)]
@@ -128,5 +179,28 @@ mod tests {
         );
         assert_eq!(lag(None, 4, Some(10)), Some(Wide(6)), "it begins at the beginning");
         assert_eq!(lag(Some(7), 0, None), None);
+    }
+
+    #[test]
+    fn the_lag_of_a_group_is_the_sum_unless_a_partition_is_away() {
+        let partition = |id| crate::kafka::Partition {
+            id,
+            leader: None,
+            replicas: vec![],
+            low: None,
+            high: None,
+        };
+        let topic = Topic {
+            name: "t".to_owned(),
+            partitions: vec![partition(0), partition(1)],
+            internal: false,
+        };
+        let read = |topic, id, end: Option<i64>| Progress::new(topic, id, Some(3), None, end.map(Wide));
+        let of = |offsets: &[Progress]| total(offsets, std::slice::from_ref(&topic));
+        assert_eq!(of(&[read("t", 0, Some(10)), read("t", 1, Some(4))]), Ok(Wide(8)));
+        assert_eq!(of(&[read("t", 0, Some(10)), read("gone", 0, None)]), Ok(Wide(7)));
+        let away = of(&[read("t", 0, Some(10)), read("t", 1, None)]).unwrap_err();
+        assert!(away.contains("partition 1 of topic `t` has no leader"), "{away}");
+        assert!(of(&[]).unwrap_err().contains("committed"));
     }
 }

@@ -23,18 +23,19 @@ mod wide;
 
 use std::{sync::Arc, time::Duration};
 
+use futures::{StreamExt, stream};
 use rdkafka::{ClientConfig, admin::AdminClient, config::FromClientConfig, consumer::BaseConsumer};
 use synccluster_runtime::kafka::Kafka as Brokers;
 use tokio::{
     sync::{Semaphore, oneshot},
     task,
-    time::timeout,
+    time::{Instant, timeout, timeout_at},
 };
 
 pub use configuration::{Described, Setting};
 pub use content::{Content, Encoding, make_safe};
 pub use error::Error;
-pub use groups::{Group, GroupKind, GroupProgress, Progress};
+pub use groups::{Group, GroupKind, GroupLag, GroupProgress, Progress};
 pub use message::{Header, Message};
 pub use position::{BadPosition, Position};
 pub use read::{Looked, Page, Query};
@@ -49,6 +50,10 @@ const QUESTIONS: usize = 6;
 const TURN: Duration = Duration::from_secs(5);
 /// How long Kafka may take for one answer.
 const ANSWER: Duration = Duration::from_secs(5);
+/// Groups whose offsets are asked for at once: there are turns left for other questions.
+const LAGS: usize = 3;
+/// How long the lags of all groups may take together.
+const LAGS_WITHIN: Duration = Duration::from_secs(5);
 /// As what Kafka's own logs know the gateway; the group of consumers that join none and commit nothing.
 const CLIENT_ID: &str = "synccluster-gateway";
 
@@ -142,7 +147,33 @@ impl Kafka {
         let found = self.groups().await?.into_iter().find(|group| group.group == name);
         let group = found.ok_or(Error::UnknownGroup(name))?;
         let config = self.reading(&group.group)?;
-        self.ask(config, |consumer: &BaseConsumer| groups::progress(consumer, group))
-            .await
+        let progress = |consumer: &BaseConsumer| groups::progress(consumer, &topics::list(consumer)?);
+        let offsets = self.ask(config, progress).await?;
+        Ok(GroupProgress { group, offsets })
+    }
+
+    /// How far groups that Kafka knows are behind in these topics, in their order. One that cannot be told keeps no other from it, and who comes
+    /// too late for the time there is is told that.
+    pub async fn lags(&self, groups: Vec<Group>, topics: Arc<[Topic]>) -> Vec<GroupLag> {
+        let until = Instant::now() + LAGS_WITHIN;
+        let late = || {
+            format!(
+                "Kafka did not tell within {} s; ask for this group alone",
+                LAGS_WITHIN.as_secs()
+            )
+        };
+        let lag = async |group: Group| {
+            let lag = timeout_at(until, self.lag(&group.group, Arc::clone(&topics))).await;
+            GroupLag::new(group, lag.unwrap_or_else(|_| Err(late())))
+        };
+        stream::iter(groups).map(lag).buffered(LAGS).collect().await
+    }
+
+    async fn lag(&self, group: &str, topics: Arc<[Topic]>) -> Result<Wide, String> {
+        let config = self.reading(group).map_err(|error| error.to_string())?;
+        let asked = Arc::clone(&topics);
+        let progress = move |consumer: &BaseConsumer| groups::progress(consumer, &asked);
+        let offsets = self.ask(config, progress).await.map_err(|error| error.to_string())?;
+        groups::total(&offsets, &topics)
     }
 }

@@ -1,13 +1,20 @@
 //! Sinks as groups: each keeps its progress in `sync.progress` of the database it applies to.
 
+use std::time::Duration;
+
 use futures::future::join_all;
 use synccluster_protocol::{ClusterName, Site};
 
-use super::{Group, GroupKind, GroupProgress, Progress, Topic};
+use tokio::time::timeout;
+
+use super::{Group, GroupKind, GroupLag, GroupProgress, Progress, Topic, groups::total};
 use crate::{problem::Problem, sites::Sites};
 
 /// As what a sink is connected to its database.
 const APPLICATION: &str = "synccluster-sink";
+
+/// How long a database may take to say how far its sink is, where all are asked.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The sinks of a cluster.
 #[derive(Clone, Copy)]
@@ -28,21 +35,24 @@ impl Sinks<'_> {
         format!("{}.{site}-sink", self.cluster)
     }
 
-    /// Every sink; one whose database cannot be reached is said to be unknown.
-    pub async fn list(self) -> Vec<Group> {
-        let group = async |site| match self.group(site).await {
-            Ok(group) => group,
-            Err(problem) => {
-                tracing::debug!(%site, problem = problem.detail, "asking for the sink's session");
-                Group {
-                    group: self.name(site),
-                    state: "Unknown".to_owned(),
-                    members: 0,
-                    kind: GroupKind::Sink,
-                }
-            }
+    /// Every sink, with how far it is behind in these topics; one whose database does not answer is said to be unknown.
+    pub async fn list(self, topics: &[Topic]) -> Vec<GroupLag> {
+        let sink = async |site| match timeout(PATIENCE, self.progress(site, topics)).await {
+            Ok(Ok(GroupProgress { group, offsets })) => GroupLag::new(group, total(&offsets, topics)),
+            Ok(Err(problem)) => self.unknown(site, problem.detail),
+            Err(_) => self.unknown(site, format!("no answer within {} s", PATIENCE.as_secs())),
         };
-        join_all(self.sites.names().map(group)).await
+        join_all(self.sites.names().map(sink)).await
+    }
+
+    fn unknown(self, site: Site, why: String) -> GroupLag {
+        let group = Group {
+            group: self.name(site),
+            state: "Unknown".to_owned(),
+            members: 0,
+            kind: GroupKind::Sink,
+        };
+        GroupLag::new(group, Err(why))
     }
 
     async fn group(self, site: Site) -> Result<Group, Problem> {

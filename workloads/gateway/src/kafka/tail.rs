@@ -16,7 +16,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{CLIENT_ID, Error, Kafka, Message, message::Record, pace::Pace, read, topics};
-use crate::limit::Pass;
+use crate::limit::Place;
 
 /// Messages a second that are shown.
 const MOST: u32 = 100;
@@ -35,7 +35,7 @@ pub struct Tail {
     /// Only messages whose key or value has these bytes.
     pub filter: Option<String>,
     /// Held until the tail's consumer is closed.
-    pub pass: Pass,
+    pub place: Place,
     /// Ends the tail.
     pub stop: CancellationToken,
 }
@@ -56,7 +56,7 @@ impl Kafka {
         let (events, receiver) = mpsc::channel(WAITING);
         let mut config = self.reading(CLIENT_ID)?;
         config.set("enable.partition.eof", "false");
-        // A thread of its own for as long as somebody listens; `Pass` bounds how many there are.
+        // A thread of its own for as long as somebody listens; `Place` bounds how many there are.
         task::spawn_blocking(move || match begin(&config, &tail.topics) {
             Ok(consumer) => {
                 if begun.send(Ok(())).is_ok() {

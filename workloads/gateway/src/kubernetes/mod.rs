@@ -4,6 +4,7 @@ pub mod cluster;
 pub mod logs;
 pub mod pods;
 pub mod resource;
+pub mod site;
 
 use std::{sync::Arc, time::Duration};
 

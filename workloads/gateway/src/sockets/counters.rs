@@ -21,7 +21,7 @@ use tokio::{
 
 use super::{
     frame::Frame,
-    guests::{Credentials, Present, Refused, admit, ask_again, connected, farewell, reply},
+    guests::{Credentials, Present, Refused, admit_to_counts, ask_again, connected, farewell, reply},
     rooms::{self, Member, Members, Rooms},
     session::{Session, Sessions},
     wishes::{Interest, Together, Wishes},
@@ -72,7 +72,7 @@ pub fn open(io: &SocketIo, app: &Shared, sessions: &Arc<Sessions>, dropped: metr
         );
         move |socket: SocketRef, TryData(credentials): TryData<Credentials>| {
             let caller = socket.req_parts().extensions.get::<Caller>();
-            let admitted = admit(&app.access, caller, credentials.unwrap_or_default());
+            let admitted = admit_to_counts(&app.access, caller, credentials.unwrap_or_default());
             // Here and not once it is connected: a client that is quick asks before what comes after that has run.
             if admitted.is_ok() {
                 let desk = Desk {

@@ -35,7 +35,7 @@ struct Args {
     /// Likes a second while it is measured when others see them.
     #[arg(long, default_value_t = 1000)]
     visible_rate: u32,
-    /// Fail where a wanted number is not reached.
+    /// Ends with an error where what is wanted is not reached.
     #[arg(long)]
     check: bool,
     /// Ids that are liked.

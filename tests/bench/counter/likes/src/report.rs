@@ -2,8 +2,9 @@
 
 use std::{fmt, fs, time::Duration};
 
-use anyhow::{Result, ensure};
+use anyhow::Result;
 use serde_json::{Value, json};
+use synccluster_harness::Goals;
 
 use crate::{Args, load::Found};
 
@@ -105,9 +106,11 @@ pub fn finish(args: &Args, rounds: &[Round]) -> Result<()> {
     fs::create_dir_all(FOLDER)?;
     fs::write(FILE, serde_json::to_string_pretty(&document)? + "\n")?;
     if args.check {
-        ensure!(most.0 >= 20_000.0, "fewer likes than wanted");
-        ensure!(acknowledged[1].0 < 20.0, "slower than wanted");
-        ensure!(visible[1].0 < 50.0, "seen later than wanted");
+        let mut goals = Goals::default();
+        goals.at_least("likes acknowledged on one node a second", most.0, 20_000.0);
+        goals.below("p99 of an acknowledgement in ms", acknowledged[1].0, 20.0);
+        goals.below("p99 until every node shows a like in ms", visible[1].0, 50.0);
+        goals.check()?;
     }
     Ok(())
 }

@@ -43,7 +43,7 @@ async fn follower(leader_api: String) -> (Arc<Leader>, String) {
         data: PathBuf::from("/nonexistent"),
     };
     let leader = Leader::new(settings, members).await.unwrap();
-    let address = serving(router(Arc::clone(&leader))).await;
+    let address = serving(router(Arc::clone(&leader), None)).await;
     (leader, address)
 }
 
@@ -69,6 +69,38 @@ async fn a_node_passes_on_what_the_leader_says_and_no_lower_term() {
     let (status, term, text) = asked(&address, "/nodes", false).await;
     assert!(
         (status, term) == (200, None) && text.contains("\"leader\":false"),
+        "{text}"
+    );
+}
+
+#[tokio::test]
+async fn whoever_asks_at_the_port_outside_is_told_addresses_outside() {
+    let assigned = r#"{"node":1,"address":"node-1:5002","ws":"ws://node-1:5002/ws","term":7}"#;
+    let (leader, inside) = follower(says("7", assigned).await).await;
+    let there = Outside {
+        host: "likes.example.org".to_owned(),
+        first: 30501,
+    };
+    let outside = serving(router(leader, Some(there.clone()))).await;
+    let path = "/assign?client=ann";
+    assert_eq!(asked(&inside, path, false).await, (200, Some(7), assigned.to_owned()));
+    let told = assigned.replace("node-1:5002", "likes.example.org:30502");
+    assert_eq!(asked(&outside, path, false).await, (200, Some(7), told));
+
+    let load = r#""load":{"clients":0,"likes_per_second":0}"#;
+    let nodes = format!(
+        r#"[{{"node":0,"address":"node-0:5002","alive":true,{load},"leader":true}},{{"node":1,"address":null,"alive":false,{load},"leader":false}}]"#
+    );
+    let (leader, _) = follower(says("7", String::leak(nodes.clone())).await).await;
+    let outside = serving(router(leader, Some(there.clone()))).await;
+    let told = nodes.replace("node-0:5002", "likes.example.org:30501");
+    assert_eq!(asked(&outside, "/nodes", false).await, (200, Some(7), told));
+
+    let (leader, _) = follower(says("7", "{}").await).await;
+    let outside = serving(router(leader, Some(there))).await;
+    let (status, term, text) = asked(&outside, path, false).await;
+    assert!(
+        (status, term) == (503, None) && text.contains("does not read"),
         "{text}"
     );
 }

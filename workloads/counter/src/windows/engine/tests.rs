@@ -31,6 +31,8 @@ enum Step {
     Event(Event),
     Commit,
     Crash,
+    /// Nothing has come for long by this time. What becomes of it is committed, or the worker is killed before.
+    Quiet(i64, bool),
 }
 
 type Key = (usize, String, i64);
@@ -42,6 +44,8 @@ type Counted = (i64, i64, bool);
 struct World {
     rules: Rules,
     events: Vec<Event>,
+    /// Where stream time was told to go, and before which event.
+    advances: Vec<(usize, i64)>,
     topics: Vec<Vec<(i64, Key, Counted)>>,
     stored: Option<(usize, Checkpoint)>,
     engine: Engine,
@@ -52,6 +56,7 @@ impl World {
     fn new(rules: Rules, gap: i64) -> Self {
         Self {
             events: Vec::new(),
+            advances: Vec::new(),
             topics: rules.sizes.iter().map(|_| Vec::new()).collect(),
             stored: None,
             engine: Engine::new(rules.clone()),
@@ -99,6 +104,21 @@ impl World {
         self.stored = Some((self.events.len(), checkpoint));
     }
 
+    fn quiet(&mut self, now: i64, is_committed: bool) {
+        self.commit();
+        let to = now - SKEW;
+        if !self.engine.is_over_at(to) {
+            return;
+        }
+        self.engine.advance(to);
+        if is_committed {
+            self.advances.push((self.events.len(), to));
+            self.commit();
+        } else {
+            self.crash();
+        }
+    }
+
     fn crash(&mut self) {
         let Some((counted, checkpoint)) = &self.stored else {
             self.engine = Engine::new(self.rules.clone());
@@ -140,10 +160,22 @@ fn aggregate(key: &Key, (count, late, is_final): Counted) -> Aggregate<'_> {
 }
 
 /// Every event looked at once, windows by window, with nothing forgotten.
-fn recount(rules: &Rules, events: &[Event]) -> BTreeMap<Key, Counted> {
+fn recount(
+    World {
+        rules,
+        events,
+        advances,
+        ..
+    }: &World,
+) -> BTreeMap<Key, Counted> {
     let mut counted: BTreeMap<Key, Counted> = BTreeMap::new();
     let mut closed = i64::MIN;
-    for event in events {
+    let advanced = |before| {
+        let here = advances.iter().filter(move |(event, _)| *event == before);
+        here.map(|(_, to)| to - GRACE).max().unwrap_or(i64::MIN)
+    };
+    for (before, event) in events.iter().enumerate() {
+        closed = closed.max(advanced(before));
         if event.at <= event.now + SKEW {
             closed = closed.max(event.at - GRACE);
         }
@@ -157,6 +189,7 @@ fn recount(rules: &Rules, events: &[Event]) -> BTreeMap<Key, Counted> {
             }
         }
     }
+    closed = closed.max(advanced(events.len()));
     for ((index, _, start), cell) in &mut counted {
         cell.2 = *start + rules.sizes.iter().nth(*index).unwrap().millis() <= closed;
     }
@@ -173,13 +206,19 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         }),
         2 => Just(Step::Commit),
         1 => Just(Step::Crash),
+        1 => any::<bool>().prop_map(|is_committed| Step::Quiet(0, is_committed)),
     ];
     prop::collection::vec(step, 1..120).prop_map(|mut steps| {
         // The wall clock goes on by 20 s a step; events are relative to it.
         for (index, step) in steps.iter_mut().enumerate() {
-            if let Step::Event(event) = step {
-                event.now = 10_000_000 + i64::try_from(index).unwrap() * 20_000;
-                event.at += event.now;
+            let wall = 10_000_000 + i64::try_from(index).unwrap() * 20_000;
+            match step {
+                Step::Event(event) => {
+                    event.now = wall;
+                    event.at += wall;
+                }
+                Step::Quiet(now, _) => *now = wall,
+                Step::Commit | Step::Crash => {}
             }
         }
         steps
@@ -197,16 +236,17 @@ proptest! {
         gap in prop::sample::select(vec![1i64, 2, 300_000]),
     ) {
         let rules = rules(sizes, closed_counts);
-        let mut world = World::new(rules.clone(), gap);
+        let mut world = World::new(rules, gap);
         for step in steps {
             match step {
                 Step::Event(event) => world.event(event),
                 Step::Commit => world.commit(),
                 Step::Crash => world.crash(),
+                Step::Quiet(now, is_committed) => world.quiet(now, is_committed),
             }
         }
         world.commit();
-        prop_assert_eq!(world.emitted(), recount(&rules, &world.events));
+        prop_assert_eq!(world.emitted(), recount(&world));
         // Once final, final for good.
         let mut over = BTreeSet::new();
         for (_, key, counted) in world.topics.iter().flatten() {
@@ -234,6 +274,50 @@ fn what_did_not_change_is_not_emitted_again() {
     world.commit();
     world.commit();
     assert_eq!(world.topics.iter().map(Vec::len).collect::<Vec<_>>(), [1, 1]);
+}
+
+#[test]
+fn where_nothing_comes_any_more_a_window_is_final_once() {
+    let mut world = World::new(rules("1m,5m", 10), 1);
+    world.event(event(1000, 1000));
+    let over = 60_000 + GRACE + SKEW;
+    for (now, is_committed) in [
+        (over - 1, true),
+        (over, false),
+        (over, true),
+        (over, true),
+        (over + 60_000, true),
+    ] {
+        world.quiet(now, is_committed);
+    }
+    let said = |size: usize| -> Vec<_> { world.topics[size].iter().map(|(_, _, counted)| *counted).collect() };
+    assert_eq!(said(0), [(1, 0, false), (1, 0, true)]);
+    assert_eq!(said(1), [(1, 0, false)], "it is not over");
+    // Late as it would be if another had come, and stream time goes on from where it was.
+    world.event(event(2000, over));
+    world.event(event(over, over));
+    world.commit();
+    assert_eq!(world.emitted()[&(0, "a".to_owned(), 0)], (1, 1, true));
+    assert_eq!(world.engine.stream_time(), Some(over));
+}
+
+#[test]
+fn a_clock_that_is_behind_takes_stream_time_nowhere() {
+    let mut engine = Engine::new(rules("1m", 10));
+    engine.add("a", 1, 500_000, 500_000);
+    engine.advance(400_000);
+    assert_eq!(engine.stream_time(), Some(500_000));
+    assert!(!engine.is_over_at(400_000) && !engine.is_over_at(i64::MIN));
+}
+
+#[test]
+fn a_window_that_a_clock_from_the_future_opened_is_over_when_its_time_has_come() {
+    let mut world = World::new(rules("1m", 10), 1);
+    world.event(event(3_600_000, 1000));
+    world.quiet(3_600_000, true);
+    assert_eq!(world.engine.stream_time(), None);
+    world.quiet(3_660_000 + GRACE + SKEW, true);
+    assert_eq!(world.emitted()[&(0, "a".to_owned(), 3_600_000)], (1, 0, true));
 }
 
 #[test]

@@ -233,6 +233,9 @@ export interface Group {
   state: string;
   members: number;
   kind: "consumer" | "sink";
+  /** Behind in all it reads; absent with the reason in `lag_unknown`. */
+  lag?: string;
+  lag_unknown?: string;
   offsets?: { topic: string; partition: number; offset: string | null; end: string | null; lag: string | null }[];
 }
 

@@ -3,11 +3,17 @@
 import { look } from "../actions/navigate.ts";
 import { readTopics } from "../actions/refresh.ts";
 import type { Group } from "../api/types.ts";
-import { empty, heading, loading, problemBox } from "../dom/parts.ts";
+import { aloud, empty, heading, loading, problemBox } from "../dom/parts.ts";
 import { type Child, h, type VNode } from "../dom/vdom.ts";
 import type { State } from "../store.ts";
 
-function lag(group: Group, state: State): Child {
+/** Of all it reads together. */
+function total({ lag, lag_unknown: why }: Group): Child {
+  if (lag === undefined) return h("span", { title: why }, "?", aloud(`not known: ${why ?? "nobody said why"}`));
+  return lag === "0" ? "0" : h("strong", null, lag);
+}
+
+function offsets(group: Group, state: State): Child {
   if (group.group !== state.route.query["group"] || group.offsets === undefined) return null;
   const row = (each: NonNullable<Group["offsets"]>[number]): VNode => {
     const behind = each.lag ?? "?";
@@ -25,7 +31,7 @@ function lag(group: Group, state: State): Child {
     { key: `${group.group} lag` },
     h(
       "td",
-      { colspan: 4 },
+      { colspan: 5 },
       h(
         "table.plain",
         null,
@@ -60,8 +66,9 @@ export function groups(state: State): Child {
         h("td", null, group.kind),
         h("td", null, group.state),
         h("td.number", null, String(group.members)),
+        h("td.number", null, total(group)),
       ),
-      lag(group, state),
+      offsets(group, state),
     ];
   };
   return h(
@@ -81,7 +88,7 @@ export function groups(state: State): Child {
             h(
               "table.plain.things",
               null,
-              h("thead", null, h("tr", null, ["Group", "Kind", "State", "Members"].map(heading))),
+              h("thead", null, h("tr", null, ["Group", "Kind", "State", "Members", "Lag"].map(heading))),
               h("tbody", null, value.map(row)),
             ),
           ),

@@ -1,0 +1,159 @@
+//! Somebody who asks some counter nodes all the time where to go, and all of them who leads: none of them is silent for long, no term has two
+//! leaders, and nobody answers for a term that is over.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use futures::future::join_all;
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep, timeout};
+use tokio_util::sync::CancellationToken;
+
+use crate::Cluster;
+use crate::counters::Said;
+
+/// Whoever is there answers sooner.
+const ANSWER: Duration = Duration::from_secs(1);
+/// A look at all nodes takes a part of a second.
+const PACE: Duration = Duration::from_millis(200);
+/// Who asks.
+const CLIENT: &str = "ann";
+
+/// Goes on until it is stopped.
+pub struct Watch {
+    stop: CancellationToken,
+    task: JoinHandle<Result<()>>,
+}
+
+impl Watch {
+    /// Each of these nodes is to send a client somewhere at least so often. They are to be given in order.
+    pub fn start(cluster: &Cluster, asked: Vec<u16>, limit: Duration) -> Self {
+        let stop = CancellationToken::new();
+        let task = tokio::spawn(watch(cluster.clone(), asked, limit, stop.clone()));
+        Self { stop, task }
+    }
+
+    /// What it saw, if that was wrong.
+    pub async fn stop(self) -> Result<()> {
+        self.stop.cancel();
+        self.task.await?
+    }
+}
+
+async fn watch(cluster: Cluster, asked: Vec<u16>, limit: Duration, stop: CancellationToken) -> Result<()> {
+    let mut terms = Terms::default();
+    let mut answered: BTreeMap<u16, Instant> = asked.iter().map(|node| (*node, Instant::now())).collect();
+    let nodes = cluster.nodes().await?;
+    while !stop.is_cancelled() {
+        let leading = join_all(nodes.clone().map(|node| timeout(ANSWER, cluster.leader_at(node))));
+        let sending = join_all(
+            asked
+                .iter()
+                .map(|node| timeout(ANSWER, cluster.assigned(*node, CLIENT))),
+        );
+        let assigning = join_all(
+            nodes
+                .clone()
+                .map(|node| timeout(ANSWER, cluster.assigned_by(node, CLIENT))),
+        );
+        let (leading, sending, assigning) = tokio::join!(leading, sending, assigning);
+        // One that was killed answers nothing.
+        for leader in leading.into_iter().flatten().flatten().flatten() {
+            terms.has_leader(leader)?;
+        }
+        let by = |(node, said): (u16, Option<Said>)| Some((node, said?.term));
+        let assigning = nodes
+            .clone()
+            .zip(assigning)
+            .filter_map(|(node, said)| Some((node, said.ok()?.ok()?)));
+        let sent = sending.iter().flatten().flatten().map(|said| said.term);
+        terms.after_a_look(assigning.filter_map(by), sent)?;
+        for ((node, last), assigned) in answered.iter_mut().zip(sending) {
+            let silent = last.elapsed();
+            if matches!(assigned, Ok(Ok(_))) {
+                *last = Instant::now();
+            }
+            ensure!(
+                silent <= limit,
+                "counter-{node} has assigned nobody for {silent:?}, and now says {assigned:?}"
+            );
+        }
+        sleep(PACE).await;
+    }
+    Ok(())
+}
+
+/// What was seen of terms.
+#[derive(Default)]
+struct Terms {
+    leaders: BTreeMap<u64, u16>,
+    /// The highest in which anybody has been sent anywhere.
+    highest: u64,
+}
+
+impl Terms {
+    fn has_leader(&mut self, Said { node, term }: Said) -> Result<()> {
+        let first = *self.leaders.entry(term).or_insert(node);
+        ensure!(first == node, "term {term} has two leaders: {first} and {node}");
+        Ok(())
+    }
+
+    /// Who sent a client somewhere by its own word and in which term, and the terms of what others passed on. All was asked after what was seen
+    /// before had been answered.
+    fn after_a_look(
+        &mut self,
+        assigning: impl Iterator<Item = (u16, u64)>,
+        passed_on: impl Iterator<Item = u64>,
+    ) -> Result<()> {
+        let mut all: Vec<u64> = passed_on.collect();
+        for (node, term) in assigning {
+            self.has_leader(Said { node, term })?;
+            all.push(term);
+        }
+        for term in &all {
+            let highest = self.highest;
+            ensure!(
+                *term >= highest,
+                "a client is sent in term {term}, after one was in term {highest}"
+            );
+        }
+        self.highest = all.into_iter().fold(self.highest, u64::max);
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn look(terms: &mut Terms, assigning: &[(u16, u64)], passed_on: &[u64]) -> Result<(), String> {
+        let seen = terms.after_a_look(assigning.iter().copied(), passed_on.iter().copied());
+        seen.map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn a_term_has_one_leader_and_none_comes_back() {
+        let mut terms = Terms::default();
+        assert_eq!(look(&mut terms, &[(0, 3)], &[3, 3]), Ok(()));
+        assert_eq!(look(&mut terms, &[], &[]), Ok(()));
+        // While it changes, both may be asked in one look.
+        assert_eq!(look(&mut terms, &[(0, 3), (2, 4)], &[4, 3]), Ok(()));
+        assert!(
+            look(&mut terms, &[(0, 3)], &[])
+                .unwrap_err()
+                .contains("after one was in term 4")
+        );
+        assert!(
+            look(&mut terms, &[], &[3])
+                .unwrap_err()
+                .contains("after one was in term 4")
+        );
+        assert!(
+            look(&mut terms, &[(1, 4)], &[])
+                .unwrap_err()
+                .contains("two leaders: 2 and 1")
+        );
+        assert!(terms.has_leader(Said { node: 1, term: 3 }).is_err());
+    }
+}
