@@ -248,14 +248,15 @@ impl Cluster {
     }
 }
 
-/// The last one for a key counts. A key's records are in order: once one is final the later ones are too, with the same count.
+/// The last one for a key counts. A key's records are in order: once one is final the later ones are too, with the same count. What is late may
+/// become less again: a like that counted twice is taken back.
 fn last_of_each(windows: Vec<Window>) -> Result<BTreeMap<Slot, Window>> {
     let mut last = BTreeMap::<Slot, Window>::new();
     for window in windows {
         let slot = (window.start, window.end - window.start, window.id.clone());
         if let Some(before) = last.get(&slot).filter(|before| before.is_final) {
             ensure!(
-                window.is_final && window.count == before.count && window.late >= before.late,
+                window.is_final && window.count == before.count,
                 "a window that was final has become another: {before:?}, then {window:?}"
             );
         } else {
