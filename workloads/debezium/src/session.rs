@@ -325,8 +325,11 @@ impl Session<'_> {
         let lost = slot::status(&self.sql, &self.slot)
             .await?
             .is_none_or(|slot| slot.wal_status == "lost");
-        if lost || self.snapshot.is_some() {
-            // The next session begins with a new slot and snapshot.
+        // A task that is started again goes on with the rows it was sending once more. Where it cannot read their table it fails again
+        // (`IncrementalSnapshotContext.currentDataCollectionId()` is null), and with it everything else waits; a new worker knows nothing of them.
+        let sends_again = self.resnapshot.as_ref().is_some_and(Resnapshot::runs);
+        if lost || self.snapshot.is_some() || sends_again {
+            // Lost, or with a snapshot, the next session begins with a new slot and snapshot.
             return Err(Error::Failed(failure));
         }
         self.state
