@@ -48,10 +48,14 @@ pub async fn with_namespace(purpose: &str, test: impl AsyncFnOnce(&Namespace) ->
     }
 }
 
+/// The context of the kubeconfig that KUBECONTEXT names; without it, the current one.
+pub(crate) fn context() -> Option<String> {
+    std::env::var("KUBECONTEXT").ok().filter(|context| !context.is_empty())
+}
+
 async fn config() -> Result<Config> {
-    let context = std::env::var("KUBECONTEXT").ok().filter(|context| !context.is_empty());
     let options = KubeConfigOptions {
-        context,
+        context: context(),
         ..KubeConfigOptions::default()
     };
     Config::from_kubeconfig(&options)

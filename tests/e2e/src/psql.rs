@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::pin::Pin;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use anyhow::{Context as _, Result, bail};
 use k8s_openapi::api::core::v1::Pod;
@@ -37,7 +37,7 @@ impl Sessions {
         open.pop()
     }
 
-    fn edit(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, Vec<Session>>> {
+    fn edit(&self) -> MutexGuard<'_, BTreeMap<String, Vec<Session>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -7,6 +7,7 @@ use synccluster_harness::Tmux;
 use synccluster_operator::names;
 use tokio::time::{Instant, sleep};
 
+use crate::namespace::context;
 use crate::web::Visitor;
 use crate::{Cluster, PATIENCE, eventually};
 
@@ -30,8 +31,7 @@ impl Terminal {
             .await?
             .map(|node| format!("{}.{nodes}:5001", names::counter_pod(&cluster.name, node)))
             .collect();
-        let context = std::env::var("KUBECONTEXT").ok().filter(|context| !context.is_empty());
-        let context = context
+        let context = context()
             .map(|context| format!("--context '{context}' "))
             .unwrap_or_default();
         let line = format!(
