@@ -11,13 +11,20 @@ use synccluster_protocol::{
     },
 };
 
-use synccluster_replication::{pgoutput::Datum, relations::Table, transport::POSTGRES_EPOCH_MICROS};
+use synccluster_replication::{
+    large::LARGE_ROW,
+    pgoutput::{Datum, row_length},
+    relations::Table,
+    transport::POSTGRES_EPOCH_MICROS,
+};
 
 use crate::producer::LARGEST;
 
 /// Postgres' text of a row from which on no record is made of it: it would be too large for certain, since JSON has at least two thirds of it
 /// (bytea is base64 there and hexadecimal in Postgres' text), and a connector is small.
 pub const NO_RECORD_FROM: usize = LARGEST / 2 * 3;
+// What the stream leaves out is of rows of which no record is made.
+const _: () = assert!(NO_RECORD_FROM <= LARGE_ROW);
 
 /// A record for the topic, as JSON text.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -173,7 +180,7 @@ pub fn records(
             emit(Op::Delete, Some(old.clone()), None, &old);
         }
         Change::Update(old, new) => {
-            let whole = bytes(&new) + old.as_deref().map_or(0, bytes) < NO_RECORD_FROM;
+            let whole = row_length(None, &new) + old.as_deref().map_or(0, |old| row_length(None, old)) < NO_RECORD_FROM;
             let (old, new) = if whole {
                 let old = old.map(|old| row(table, &old, None)).transpose()?;
                 let new = row(table, &new, old.as_ref())?;
@@ -217,7 +224,7 @@ pub fn snapshot_record(
     Ok(Record {
         key,
         value: Some(text(&envelope)),
-        left_out: too_large(values),
+        left_out: too_large(None, values),
     })
 }
 
@@ -225,31 +232,15 @@ impl Change {
     /// The bytes of the new row, if no record is made of it.
     fn too_large(&self) -> Option<usize> {
         match self {
-            Self::Insert(new) => too_large(new),
-            Self::Update(old, new) => {
-                let unchanged = new.iter().zip(old.iter().flatten());
-                let unchanged = unchanged.filter(|(new, _)| **new == Datum::Unchanged);
-                let all = bytes(new) + unchanged.map(|(_, old)| length(old)).sum::<usize>();
-                Some(all).filter(|&all| all >= NO_RECORD_FROM)
-            }
+            Self::Insert(new) => too_large(None, new),
+            Self::Update(old, new) => too_large(old.as_deref(), new),
             Self::Delete(_) => None,
         }
     }
 }
 
-fn length(value: &Datum) -> usize {
-    match value {
-        Datum::Text(text) => text.len(),
-        Datum::Null | Datum::Unchanged => 0,
-    }
-}
-
-fn bytes(values: &[Datum]) -> usize {
-    values.iter().map(length).sum()
-}
-
-fn too_large(values: &[Datum]) -> Option<usize> {
-    Some(bytes(values)).filter(|&all| all >= NO_RECORD_FROM)
+fn too_large(old: Option<&[Datum]>, new: &[Datum]) -> Option<usize> {
+    Some(row_length(old, new)).filter(|&all| all >= NO_RECORD_FROM)
 }
 
 /// With what the update left alone.
@@ -263,7 +254,7 @@ fn filled(mut new: Vec<Datum>, old: Option<&[Datum]>) -> Vec<Datum> {
 }
 
 fn row_or_essence(table: &Table, values: &[Datum]) -> Result<Row, WidthError> {
-    if too_large(values).is_some() {
+    if too_large(None, values).is_some() {
         essence(table, values)
     } else {
         row(table, values, None)
@@ -293,6 +284,8 @@ fn row(table: &Table, values: &[Datum], before: Option<&Row>) -> Result<Row, Wid
     let json = |(name, kind): &(String, ColumnType), value: &Datum| match value {
         Datum::Null => Value::Null,
         Datum::Text(text) => codec::encode(kind, text),
+        // Of a row of which no record is made.
+        Datum::LeftOut(_) => UNAVAILABLE_VALUE.into(),
         Datum::Unchanged => before
             .and_then(|row| row.get(name))
             .cloned()

@@ -3,12 +3,14 @@
 use bytes::Bytes;
 use futures::{Stream, TryStreamExt};
 use synccluster_protocol::{
-    codec::SESSION_SETTINGS,
+    codec::{ColumnType, SESSION_SETTINGS},
     event::{SIGNALS, TableName},
 };
 use synccluster_replication::{pgoutput::Datum, relations::Table};
 use synccluster_runtime::catalog::{self, quote, quote_table};
 use tokio_postgres::{Client, Error};
+
+use crate::envelope::NO_RECORD_FROM;
 
 /// Gives a session the settings under which values have the same text as in the stream.
 pub async fn settle(client: &Client) -> Result<(), Error> {
@@ -71,28 +73,64 @@ pub async fn lines(
     table: &Table,
     tail: &str,
 ) -> Result<impl Stream<Item = Result<Bytes, Error>> + use<>, Error> {
-    let columns: Vec<String> = table.columns.iter().map(|(name, _)| quote(name)).collect();
-    let statement = format!(
+    client.copy_out(&statement(table, tail)).await
+}
+
+/// Selects the columns, but for values of which no record can be made, and at last which these are: `3:15000000,4:2000000000`, by place and bytes.
+/// Of what is too large only the length is read, and so a connector needs no memory for it.
+fn statement(table: &Table, tail: &str) -> String {
+    let (mut columns, mut left_out) = (Vec::new(), Vec::new());
+    for (place, (name, kind)) in table.columns.iter().enumerate() {
+        let column = quote(name);
+        let any_length = matches!(kind, ColumnType::Text | ColumnType::Bytes | ColumnType::Array(_));
+        if any_length && !table.key.contains(name) {
+            // The size as it is stored is known without reading it, and no compression of Postgres makes less than a 255th of it.
+            let large = format!(
+                "pg_column_size({column}) > {} and octet_length({column}::text) >= {NO_RECORD_FROM}",
+                NO_RECORD_FROM / 255
+            );
+            columns.push(format!("case when not ({large}) then {column} end"));
+            left_out.push(format!(
+                "case when {large} then '{place}:' || octet_length({column}::text) end"
+            ));
+        } else {
+            columns.push(column);
+        }
+    }
+    columns.push(if left_out.is_empty() {
+        "''".to_owned()
+    } else {
+        format!("concat_ws(',', {})", left_out.join(", "))
+    });
+    format!(
         "copy (select {} from {}{tail}) to stdout",
         columns.join(", "),
         quote_table(&table.name)
-    );
-    client.copy_out(&statement).await
+    )
 }
 
-/// One line of COPY's text format (documentation of COPY, section "Text Format").
+/// One line of COPY's text format (documentation of COPY, section "Text Format"), with what was left out as its last field.
 pub fn parse(line: &Bytes) -> Vec<Datum> {
     let text = String::from_utf8_lossy(line);
-    text.trim_end_matches('\n')
+    let (values, left_out) = text.trim_end_matches('\n').rsplit_once('\t').unwrap_or_default();
+    let mut row: Vec<Datum> = values
         .split('\t')
         .map(|field| {
             if field == "\\N" {
                 Datum::Null
             } else {
-                Datum::Text(unescape(field))
+                Datum::Text(unescape(field).into())
             }
         })
-        .collect()
+        .collect();
+    for (place, bytes) in left_out.split(',').filter_map(|one| one.split_once(':')) {
+        if let (Ok(place), Ok(bytes)) = (place.parse::<usize>(), bytes.parse())
+            && let Some(value) = row.get_mut(place)
+        {
+            *value = Datum::LeftOut(bytes);
+        }
+    }
+    row
 }
 
 fn unescape(field: &str) -> String {
@@ -122,13 +160,48 @@ mod tests {
 
     #[test]
     fn copys_escapes_are_undone() {
-        let line = Bytes::from_static(b"1\t\\N\ta\\tb\\nc\\\\d\t\n");
+        let line = Bytes::from_static(b"1\t\\N\ta\\tb\\nc\\\\d\t\t\n");
         let expected = [
             Datum::Text("1".into()),
             Datum::Null,
             Datum::Text("a\tb\nc\\d".into()),
-            Datum::Text(String::new()),
+            Datum::Text("".into()),
         ];
         assert_eq!(parse(&line), expected);
+    }
+
+    #[test]
+    fn what_was_left_out_is_told_by_its_place_and_length() {
+        let line = Bytes::from_static(b"1\t\\N\t\\N\t1:15000000\n");
+        let expected = [Datum::Text("1".into()), Datum::LeftOut(15_000_000), Datum::Null];
+        assert_eq!(parse(&line), expected);
+    }
+
+    #[test]
+    fn only_what_may_be_large_is_looked_at() {
+        let column = |name: &str, kind| (name.to_owned(), kind);
+        let table = Table {
+            name: TableName::new("public", "notes"),
+            columns: vec![
+                column("id", ColumnType::Text),
+                column("at", ColumnType::TimestampTz),
+                column("body", ColumnType::Text),
+            ],
+            key: vec!["id".to_owned()],
+            generated: Vec::new(),
+        };
+        let statement = statement(&table, " limit 1");
+        assert!(
+            statement.starts_with(r#"copy (select "id", "at", case when not (pg_column_size("body") > "#),
+            "{statement}"
+        );
+        assert!(
+            statement.contains("then '2:' || octet_length(\"body\"::text) end"),
+            "{statement}"
+        );
+        assert!(
+            statement.ends_with(r#"from "public"."notes" limit 1) to stdout"#),
+            "{statement}"
+        );
     }
 }

@@ -1,7 +1,10 @@
 //! pgoutput, protocol version 1 (documentation, section "Logical Replication Message Formats"). Pure.
 
 use bytes::{Buf, Bytes};
+use bytestring::ByteString;
 use synccluster_protocol::Lsn;
+
+use crate::large::LEFT_OUT;
 
 /// A message that is cut short or of a kind nobody knows.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
@@ -15,8 +18,28 @@ pub enum Datum {
     Null,
     /// A TOASTed value that the update left alone and the WAL does not carry.
     Unchanged,
-    /// Postgres' text.
-    Text(String),
+    /// Postgres' text, which is a part of the message it came in.
+    Text(ByteString),
+    /// A text of so many bytes that was not kept: see [`crate::large`].
+    LeftOut(usize),
+}
+
+impl Datum {
+    /// Bytes of its text.
+    pub fn length(&self) -> usize {
+        match self {
+            Self::Text(text) => text.len(),
+            Self::LeftOut(bytes) => *bytes,
+            Self::Null | Self::Unchanged => 0,
+        }
+    }
+}
+
+/// Bytes of a row's texts, with those that an update left alone.
+pub fn row_length(old: Option<&[Datum]>, new: &[Datum]) -> usize {
+    let unchanged = new.iter().zip(old.into_iter().flatten());
+    let unchanged = unchanged.filter(|(new, _)| **new == Datum::Unchanged);
+    new.iter().chain(unchanged.map(|(_, old)| old)).map(Datum::length).sum()
 }
 
 /// A column as the stream describes it.
@@ -175,8 +198,9 @@ fn datum(data: &mut Bytes) -> Option<Datum> {
             if data.len() < length {
                 return None;
             }
-            Datum::Text(String::from_utf8(data.split_to(length).to_vec()).ok()?)
+            Datum::Text(ByteString::try_from(data.split_to(length)).ok()?)
         }
+        LEFT_OUT => Datum::LeftOut(usize::try_from(u32_of(data)?).ok()?),
         _ => return None,
     })
 }

@@ -11,6 +11,7 @@ use postgres_protocol::{
 };
 use std::io;
 
+use crate::large::{LARGE_ROW, Shortening};
 use synccluster_protocol::{Lsn, codec::SESSION_SETTINGS};
 use synccluster_runtime::postgres::{self, PostgresSecret, tls};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -82,6 +83,8 @@ pub enum Origins {
 pub struct ReplicationConnection {
     stream: Box<dyn tls::Stream>,
     input: BytesMut,
+    /// A frame that is not kept whole, as far as it has arrived.
+    large: Option<Shortening>,
 }
 
 enum Raw {
@@ -97,6 +100,7 @@ impl ReplicationConnection {
         let mut connection = Self {
             stream: tls::dial(&login).await?,
             input: BytesMut::with_capacity(16 * 1024),
+            large: None,
         };
         let options: Vec<String> = SESSION_SETTINGS
             .iter()
@@ -255,8 +259,18 @@ impl ReplicationConnection {
 
     async fn read(&mut self) -> Result<Raw, Error> {
         loop {
-            if let Some(header) = Header::parse(&self.input)? {
+            if let Some(large) = &mut self.large {
+                if let Some(frame) = large.take(&mut self.input) {
+                    self.large = None;
+                    return Ok(Raw::CopyData(frame));
+                }
+            } else if let Some(header) = Header::parse(&self.input)? {
                 let length = usize::try_from(header.len()).map_err(|_| Error::Unexpected("a frame"))? + 1;
+                if header.tag() == b'd' && length > LARGE_ROW {
+                    self.input.advance(5);
+                    self.large = Some(Shortening::new(length - 5));
+                    continue;
+                }
                 if self.input.len() >= length {
                     return Ok(match header.tag() {
                         // CopyBothResponse and CopyData are taken as they are: postgres-protocol does not know the first.
@@ -276,6 +290,7 @@ impl ReplicationConnection {
                         _ => Raw::Other(Message::parse(&mut self.input)?.ok_or(Error::Unexpected("a frame"))?),
                     });
                 }
+                self.input.reserve(length - self.input.len());
             }
             if self.stream.read_buf(&mut self.input).await? == 0 {
                 return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());

@@ -419,8 +419,8 @@ fn key_of(table: &Table, row: &[Datum]) -> Vec<String> {
     let value = |column: &String| {
         let place = table.columns.iter().position(|(name, _)| name == column)?;
         match row.get(place)? {
-            Datum::Text(text) => Some(text.clone()),
-            Datum::Null | Datum::Unchanged => None,
+            Datum::Text(text) => Some(text.to_string()),
+            Datum::Null | Datum::Unchanged | Datum::LeftOut(_) => None,
         }
     };
     table.key.iter().filter_map(value).collect()

@@ -8,7 +8,10 @@ use synccluster_protocol::{
     Lsn, Site, Version,
     event::{PARENT_COLUMN, VERSION_COLUMN},
 };
-use synccluster_replication::{pgoutput::Datum, transport::POSTGRES_EPOCH_MICROS};
+use synccluster_replication::{
+    pgoutput::{Datum, row_length},
+    transport::POSTGRES_EPOCH_MICROS,
+};
 
 use super::{computed::Computed, hops::Write};
 use crate::rows::{
@@ -175,7 +178,7 @@ impl Shape {
             None => false,
         };
         let mut change = self.event(site, open, if same_row { "u" } else { "c" }, &key, version, parent);
-        change.truncated = is_large(&texts);
+        change.truncated = is_large(old, new);
         if !change.truncated {
             change.row = Some(self.row(&change, &texts, computed));
         }
@@ -239,7 +242,10 @@ impl Shape {
 
     /// The texts of a row that is told with its values; what is computed of it is computed of these.
     pub fn told<'a>(&self, old: Option<&'a [Datum]>, new: &'a [Datum]) -> Option<Vec<Option<&'a str>>> {
-        self.texts(old, new).ok().filter(|texts| !is_large(texts))
+        if is_large(old, new) {
+            return None;
+        }
+        self.texts(old, new).ok()
     }
 
     /// The texts of a row; a TOASTed value that an update left alone is the one before.
@@ -252,10 +258,10 @@ impl Shape {
             });
         }
         let text = |(place, datum): (usize, &'a Datum)| match datum {
-            Datum::Text(text) => Some(text.as_str()),
-            Datum::Null => None,
+            Datum::Text(text) => Some(&**text),
+            Datum::Null | Datum::LeftOut(_) => None,
             Datum::Unchanged => match old.and_then(|old| old.get(place)) {
-                Some(Datum::Text(text)) => Some(text.as_str()),
+                Some(Datum::Text(text)) => Some(&**text),
                 _ => None,
             },
         };
@@ -288,8 +294,8 @@ impl Shape {
     }
 }
 
-fn is_large(texts: &[Option<&str>]) -> bool {
-    texts.iter().flatten().map(|text| text.len()).sum::<usize>() > MOST_OF_A_ROW
+fn is_large(old: Option<&[Datum]>, new: &[Datum]) -> bool {
+    row_length(old, new) > MOST_OF_A_ROW
 }
 
 /// As a cast to text says it: the stream has `t` and `f` for a boolean.

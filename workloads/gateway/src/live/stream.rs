@@ -230,7 +230,7 @@ struct Tombstone<'a> {
 impl<'a> Tombstone<'a> {
     fn read(columns: &[String], row: &'a [pgoutput::Datum]) -> Option<Self> {
         let text = |name: &str| match row.get(columns.iter().position(|column| column == name)?)? {
-            pgoutput::Datum::Text(text) => Some(text.as_str()),
+            pgoutput::Datum::Text(text) => Some(&**text),
             _ => None,
         };
         let version = |name| text(name).and_then(|version| version.parse().ok()).map(Version);
