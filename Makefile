@@ -14,8 +14,6 @@ ROWS ?= 1000
 SEED ?= load --rows $(ROWS)
 CLUSTER ?= demo
 SYSTEM := synccluster-system
-# A comma that is no separator of arguments.
-COMMA := ,
 BINARIES := synccluster-operator synccluster-connector synccluster-sink synccluster-schema synccluster-gateway synccluster-counter synccluster-debezium synccluster-clickhouse synccluster-seeder
 
 .PHONY: help page demo test beside built-e2e unit integration chart e2e lint down clean-cache cluster binaries images install tour cut heal ports logs status generate bench-spine bench-gateway bench-analytics bench-counter bench-seeder seed dev notebooks hooks
@@ -120,10 +118,11 @@ clean-cache: ## delete the cache too
 	@kind/down.sh --cache
 
 ##@ The cluster that runs: NAMESPACE=demo CLUSTER=demo unless you say otherwise
-cut: ## make cut CLIENTS=1,2 or COUNTERS=0, or both
+cut: ## make cut CLIENTS=1,2 or COUNTERS=0, or both; LINK=Uplink or Downlink for one way
 	@$(ENV)
-	cut='$(if $(CLIENTS),"clients":[$(CLIENTS)])$(if $(CLIENTS),$(if $(COUNTERS),$(COMMA)))$(if $(COUNTERS),"counters":[$(COUNTERS)])'
-	[ -n "$$cut" ] || { echo "error: nobody is named: make cut CLIENTS=1,2 or make cut COUNTERS=0" >&2; exit 1; }
+	[ -n "$(CLIENTS)$(COUNTERS)" ] || { echo "error: nobody is named: make cut CLIENTS=1,2 or make cut COUNTERS=0" >&2; exit 1; }
+	# All of it, so that nothing of an earlier cut stays.
+	cut='"clients":$(if $(CLIENTS),[$(CLIENTS)],null),"counters":$(if $(COUNTERS),[$(COUNTERS)],null),"link":$(if $(LINK),"$(LINK)",null),"server":null,"healAfter":null'
 	set -x; kubectl -n $(NAMESPACE) patch synccluster $(CLUSTER) --type merge -p "{\"spec\":{\"partition\":{$$cut}}}"
 
 heal: ## end the partition
@@ -152,6 +151,7 @@ ports: ## server on localhost:5400, client i on 5431+i; ends with Ctrl-C
 
 logs: ## make logs SITE=client-2
 	@$(ENV)
+	[ -n "$(SITE)" ] || { echo "error: no site is named: make logs SITE=server or make logs SITE=client-2" >&2; exit 1; }
 	set -x; kubectl -n $(NAMESPACE) logs -l synccluster.dev/cluster=$(CLUSTER),synccluster.dev/site=$(SITE) --all-containers --prefix --tail=50
 
 ##@ Measure; CHECK=1 (not for bench-spine): an error where what is wanted is not reached

@@ -6,16 +6,17 @@
 #   kind/tools.sh                what every machine needs
 #   kind/tools.sh --offline      and what kind/offline/ needs to make an engine and images
 #   kind/tools.sh --tests        and what the tests need: Maven and Java for the parts they run, nftables for kind/network, Chromium for the page,
-#                                tmux for the counter's terminal, ClickHouse for its sink, openssl for certificates
+#                                tmux for the counter's terminal, ClickHouse for its sink, openssl for certificates, Python
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/env.sh"
 help_if_asked "$@"
 
 # command=package, as Debian names it.
-needed=(curl=curl jq=jq npm=npm)
+# A compiler and perl: librdkafka and its OpenSSL are built from their sources.
+needed=(curl=curl jq=jq npm=npm cc=gcc perl=perl)
 case ${1:-} in
   --offline) needed+=(dockerd=docker.io containerd=containerd runc=runc iptables=iptables ip=iproute2 nsenter=util-linux socat=socat mmdebstrap=mmdebstrap
-    mvn=maven jlink=default-jdk-headless gcc=gcc) ;;
+    mvn=maven jlink=default-jdk-headless) ;;
   --tests) needed+=(mvn=maven java=default-jre-headless xz=xz-utils setpriv=util-linux ip=iproute2 nft=nftables chromium=chromium tmux=tmux
     clickhouse-server=clickhouse-server clickhouse-client=clickhouse-client openssl=openssl) ;;
 esac
@@ -24,6 +25,8 @@ missing=()
 for pair in "${needed[@]}"; do
   PATH=$PATH:/usr/sbin:/sbin command -v "${pair%%=*}" >/dev/null || missing+=("${pair#*=}")
 done
+# Debian's Python comes without what makes virtual environments.
+[[ ${1:-} != --tests ]] || python3 -c 'import ensurepip' 2>/dev/null || missing+=(python3-venv)
 
 # Packages must not start services: the engine runs from kind/offline/engine.sh, with its own data and network.
 install_packages() {

@@ -2,14 +2,17 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use kube::api::{Api, ListParams};
 use kube::{Client, ResourceExt};
+use synccluster_protocol::Site;
 use synccluster_runtime::kafka::Security;
 
 use crate::api::SyncCluster;
-use crate::names::CLUSTER_LABEL;
+use crate::names::{CLUSTER_LABEL, COMPONENT_LABEL, Component};
+use crate::passwords;
 use crate::plan::{Kind, hash};
 use crate::validate::kafka;
 
@@ -35,8 +38,10 @@ pub struct Dereferenced {
     pub migrations: Option<String>,
     /// The ConfigMap of connector templates; absent if the resource names none or it does not exist.
     pub templates: Option<BTreeMap<String, String>>,
-    /// Names of the cluster's Secrets that exist. Only their metadata is fetched: the operator never reads a password.
+    /// Names of the cluster's Secrets that exist. Only their metadata is fetched: the operator does not read the passwords it made.
     pub secrets: BTreeSet<String>,
+    /// UIDs of those of a site's that were made after its database.
+    pub made_anew: BTreeMap<Site, BTreeSet<String>>,
     /// NetworkPolicies of the namespace that are not this cluster's.
     pub foreign_policies: Vec<NetworkPolicy>,
     /// What the Secret of a Kafka says that is somebody else's; absent if the resource names none or it does not exist. It is the one whose
@@ -58,36 +63,42 @@ pub async fn dereference(client: &Client, cluster: &SyncCluster) -> Result<Deref
         }
     };
     let name = cluster.name_any();
+    let config_map = async |name: &str| {
+        let maps: Api<ConfigMap> = Api::namespaced(client.clone(), &namespace);
+        maps.get_opt(name).await.map_err(failed("ConfigMaps"))
+    };
     let migrations = async {
         let Some(named) = &cluster.spec.schema.migrations else {
             return Ok(None);
         };
-        let maps: Api<ConfigMap> = Api::namespaced(client.clone(), &namespace);
-        let map = maps
-            .get_opt(&named.config_map.name)
-            .await
-            .map_err(failed("ConfigMaps"))?;
+        let map = config_map(&named.config_map.name).await?;
         Ok(map.map(|map| hash(&(map.data, map.binary_data))))
     };
     let templates = async {
         let Some(named) = &cluster.spec.connector.templates else {
             return Ok(None);
         };
-        let maps: Api<ConfigMap> = Api::namespaced(client.clone(), &namespace);
-        let map = maps
-            .get_opt(&named.config_map.name)
-            .await
-            .map_err(failed("ConfigMaps"))?;
+        let map = config_map(&named.config_map.name).await?;
         Ok(map.map(|map| map.data.unwrap_or_default()))
     };
     let secrets = async {
-        // Any version will do: a Secret that is created twice is refused the second time and stays as it was.
-        let ours = ListParams::default()
-            .labels(&format!("{CLUSTER_LABEL}={name}"))
-            .match_any();
+        // The newest version: a database that restarts for a Secret made anew would restart again for an older list.
+        let ours = ListParams::default().labels(&format!("{CLUSTER_LABEL}={name}"));
         let secrets: Api<Secret> = Api::namespaced(client.clone(), &namespace);
         let list = secrets.list_metadata(&ours).await.map_err(failed("Secrets"))?;
-        Ok(list.items.iter().map(ResourceExt::name_any).collect())
+        Ok(list.items)
+    };
+    let databases = async {
+        // Any version will do: when one was made does not change.
+        let ours = ListParams::default()
+            .labels(&format!(
+                "{CLUSTER_LABEL}={name},{COMPONENT_LABEL}={}",
+                Component::Postgres
+            ))
+            .match_any();
+        let sets: Api<StatefulSet> = Api::namespaced(client.clone(), &namespace);
+        let list = sets.list_metadata(&ours).await.map_err(failed("StatefulSets"))?;
+        Ok(list.items)
     };
     let policies = async {
         let others = ListParams::default()
@@ -125,12 +136,16 @@ pub async fn dereference(client: &Client, cluster: &SyncCluster) -> Result<Deref
             Security::parse(&keys.map(|(key, value)| (key, value.0)).collect())
         }))
     };
-    let (migrations, templates, secrets, foreign_policies, serves_routes, kafka) =
-        futures::try_join!(migrations, templates, secrets, policies, routes, of_kafka)?;
+    let (migrations, templates, secrets, databases, foreign_policies, serves_routes, kafka) =
+        futures::try_join!(migrations, templates, secrets, databases, policies, routes, of_kafka)?;
     Ok(Dereferenced {
         migrations,
         templates,
-        secrets,
+        secrets: secrets.iter().map(ResourceExt::name_any).collect(),
+        made_anew: passwords::made_anew(
+            secrets.iter().map(|secret| &secret.metadata),
+            databases.iter().map(|database| &database.metadata),
+        ),
         foreign_policies,
         kafka,
         serves_routes,

@@ -235,6 +235,7 @@ fn sink(cluster: &ValidatedCluster, site: Site) -> SinkStatus {
         conflicts: 0,
         parked: 0,
         parked_reason: None,
+        unmeasured: None,
         transactions_applied: 10,
         error: None,
         measured_at: Some((NOW - 1) * 1000),

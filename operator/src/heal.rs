@@ -1,12 +1,11 @@
 //! `healAfter`: the operator removes `spec.partition` when its time is over.
 
 use k8s_openapi::jiff::Timestamp;
-use kube::Client;
+use kube::{Client, Resource as _};
 use serde_json::json;
 
-use crate::api::SyncClusterStatus;
+use crate::api::{SyncCluster, SyncClusterStatus};
 use crate::removal;
-use crate::validate::ValidatedCluster;
 
 /// Seconds until the partition is to be removed; 0 if it is due, absent if it lasts.
 pub fn seconds_left(status: &SyncClusterStatus, now: Timestamp) -> Option<u64> {
@@ -15,8 +14,8 @@ pub fn seconds_left(status: &SyncClusterStatus, now: Timestamp) -> Option<u64> {
 }
 
 /// Removes the partition, but only the one that was looked at: a spec somebody changed meanwhile has another generation, and is looked at anew.
-pub async fn remove_partition(client: &Client, cluster: &ValidatedCluster) -> Result<(), removal::Error> {
-    let seen = json!(cluster.generation);
+pub async fn remove_partition(client: &Client, cluster: &SyncCluster) -> Result<(), removal::Error> {
+    let seen = json!(cluster.meta().generation.unwrap_or_default());
     removal::remove(client, cluster, "/spec/partition", "/metadata/generation", &seen).await
 }
 

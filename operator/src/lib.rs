@@ -18,6 +18,7 @@ pub mod heal;
 pub mod metrics;
 pub mod names;
 pub mod observe;
+pub mod passwords;
 pub mod plan;
 pub mod reconcile;
 pub mod removal;

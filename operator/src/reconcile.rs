@@ -113,8 +113,10 @@ async fn look(cluster: &SyncCluster, context: &Context) -> Result<Action, Error>
         // What the cluster owns goes with it; volumes and passwords stay as the spec says, and so does what is somebody else's.
         return Ok(external::farewell(&context.client, &context.recorder, cluster).await?);
     }
-    external::hold(&context.client, cluster).await?;
     let previous = context.statuses.previous(cluster);
+    if let Err(error) = external::hold(&context.client, cluster).await {
+        return Err(unfinished(context, cluster, None, &previous, error.into()).await);
+    }
     if cluster.spec.paused {
         publish(
             context,
@@ -126,7 +128,10 @@ async fn look(cluster: &SyncCluster, context: &Context) -> Result<Action, Error>
         .await?;
         return Ok(Action::await_change());
     }
-    let found = dereference::dereference(&context.client, cluster).await?;
+    let found = match dereference::dereference(&context.client, cluster).await {
+        Ok(found) => found,
+        Err(error) => return Err(unfinished(context, cluster, None, &previous, error.into()).await),
+    };
     let valid = match validate(cluster, found, &context.settings) {
         Ok(valid) => valid.after(&previous),
         Err(error) => {
@@ -141,12 +146,26 @@ async fn look(cluster: &SyncCluster, context: &Context) -> Result<Action, Error>
             return Ok(Action::await_change());
         }
     };
-    let server = context.servers.look(&context.client, &valid, now).await;
-    let objects = plan(&valid);
-    let outcome = context.applier.apply(&valid, &objects).await?;
-    let mut observed = observe::observe(&context.client, &valid, &objects, outcome, now).await?;
+    match Box::pin(go_on(context, cluster, &valid, &previous, now)).await {
+        Err(error) => Err(unfinished(context, cluster, Some(&valid), &previous, error).await),
+        done => done,
+    }
+}
+
+/// The rest, for a resource that was understood.
+async fn go_on(
+    context: &Context,
+    cluster: &SyncCluster,
+    valid: &ValidatedCluster,
+    previous: &SyncClusterStatus,
+    now: Timestamp,
+) -> Result<Action, Error> {
+    let server = context.servers.look(&context.client, valid, now).await;
+    let objects = plan(valid);
+    let outcome = context.applier.apply(valid, &objects).await?;
+    let mut observed = observe::observe(&context.client, valid, &objects, outcome, now).await?;
     observed.server = server;
-    match context.topics.keep(&valid, &observed, now).await {
+    match context.topics.keep(valid, &observed, now).await {
         Ok(kept) => (observed.topics, observed.made_topics) = (kept.facts, kept.made),
         Err(reason) => {
             observed.unseen_topics = Some(reason.to_string());
@@ -156,18 +175,50 @@ async fn look(cluster: &SyncCluster, context: &Context) -> Result<Action, Error>
         }
     }
     let now = Timestamp::now();
-    let status = assess::assess(&valid, &observed, &previous, now);
+    let status = assess::assess(valid, &observed, previous, now);
     let left = heal::seconds_left(&status, now);
-    let again = next_look(&valid, &status, observed.outcome.changed, left);
-    let steps = connectors::steps(&valid, &observed, &status);
-    let step = resnapshot::step(&valid, &observed, &status);
-    publish(context, cluster, &previous, status, now).await?;
-    connectors::act(&context.client, &valid, &observed, steps).await?;
-    resnapshot::act(&context.client, &valid, &observed, step).await?;
+    let again = next_look(valid, &status, observed.outcome.changed, left);
+    let steps = connectors::steps(valid, &observed, &status);
+    let step = resnapshot::step(valid, &observed, &status);
+    publish(context, cluster, previous, status, now).await?;
     if left == Some(0) {
-        heal::remove_partition(&context.client, &valid).await?;
+        heal::remove_partition(&context.client, cluster).await?;
     }
+    connectors::act(&context.client, valid, &observed, steps).await?;
+    resnapshot::act(&context.client, valid, &observed, step).await?;
     Ok(Action::requeue(again))
+}
+
+/// The reason under which an error is said; none for one that comes when the status is written already: the two would be written in turns.
+fn reason(error: &Error) -> Option<&'static str> {
+    match error {
+        Error::Dereference(_) | Error::Observe(_) => Some("CannotSee"),
+        Error::Apply(_) | Error::External(_) => Some("ApplyFailed"),
+        Error::Status(_) | Error::Removal(_) => None,
+    }
+}
+
+/// Says why a look could not be finished, and heals all the same what is to be healed. Gives the error back.
+async fn unfinished(
+    context: &Context,
+    cluster: &SyncCluster,
+    valid: Option<&ValidatedCluster>,
+    previous: &SyncClusterStatus,
+    error: Error,
+) -> Error {
+    let Some(reason) = reason(&error) else { return error };
+    let (now, generation) = (Timestamp::now(), cluster.meta().generation.unwrap_or_default());
+    let status = assess::unfinished((reason, &error.to_string()), valid, previous, generation, now);
+    // What is known of a partition is of the resource as it is now only if that was understood.
+    let known = valid.is_some() || previous.observed_generation == Some(generation);
+    let is_over = known && cluster.spec.partition.is_some() && heal::seconds_left(&status, now) == Some(0);
+    if let Err(error) = publish(context, cluster, previous, status, now).await {
+        tracing::warn!(%error, "the status does not say that the look failed");
+    }
+    if is_over && let Err(error) = heal::remove_partition(&context.client, cluster).await {
+        tracing::warn!(%error, "the partition is over and not removed; trying again");
+    }
+    error
 }
 
 /// Writes the status if it is worth it, and tells what happened.

@@ -1,7 +1,7 @@
 //! Removes a part of the resource that is done with: a partition whose time is over, an annotation that was followed.
 
-use kube::Client;
 use kube::api::{Api, Patch, PatchParams};
+use kube::{Client, ResourceExt as _};
 use serde_json::{Value, json};
 
 use crate::api::SyncCluster;
@@ -31,15 +31,43 @@ pub enum Error {
     },
 }
 
+/// The resource that was looked at.
+pub struct Seen {
+    namespace: String,
+    name: String,
+    uid: String,
+}
+
+impl From<&ValidatedCluster> for Seen {
+    fn from(cluster: &ValidatedCluster) -> Self {
+        Self {
+            namespace: cluster.namespace.clone(),
+            name: cluster.name.to_string(),
+            uid: cluster.uid.clone(),
+        }
+    }
+}
+
+impl From<&SyncCluster> for Seen {
+    fn from(cluster: &SyncCluster) -> Self {
+        Self {
+            namespace: cluster.namespace().unwrap_or_default(),
+            name: cluster.name_any(),
+            uid: cluster.uid().unwrap_or_default(),
+        }
+    }
+}
+
 /// Removes what `path` (a JSON pointer, RFC 6901) points to, but only of the resource that was looked at, and only while `guard` points to
 /// `seen`: what somebody changed meanwhile stays, and is looked at anew.
 pub async fn remove(
     client: &Client,
-    cluster: &ValidatedCluster,
+    cluster: impl Into<Seen>,
     path: &str,
     guard: &str,
     seen: &Value,
 ) -> Result<(), Error> {
+    let cluster = cluster.into();
     let guarded = json!([
         { "op": "test", "path": "/metadata/uid", "value": cluster.uid },
         { "op": "test", "path": guard, "value": seen },
@@ -55,7 +83,7 @@ pub async fn remove(
         ..PatchParams::default()
     };
     match api
-        .patch_metadata(cluster.name.as_str(), &manager, &Patch::<()>::Json(operations))
+        .patch_metadata(&cluster.name, &manager, &Patch::<()>::Json(operations))
         .await
     {
         Ok(_) => Ok(()),
@@ -63,7 +91,7 @@ pub async fn remove(
         Err(kube::Error::Api(status)) if [404, 409, 422].contains(&status.code) => Ok(()),
         Err(source) => Err(Error::Call {
             path: path.to_owned(),
-            name: cluster.name.to_string(),
+            name: cluster.name.clone(),
             source: Box::new(source),
         }),
     }

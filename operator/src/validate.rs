@@ -251,6 +251,8 @@ pub struct ValidatedCluster {
     pub operator_namespace: String,
     /// Secrets that exist.
     pub secrets: BTreeSet<String>,
+    /// UIDs of those of a site's that were made after its database; see [`crate::passwords`].
+    pub made_anew: BTreeMap<Site, BTreeSet<String>>,
     /// NetworkPolicies of others.
     pub foreign_policies: Vec<NetworkPolicy>,
 }
@@ -367,6 +369,7 @@ pub fn validate(cluster: &SyncCluster, found: Dereferenced, settings: &Settings)
         image: settings.image.clone(),
         operator_namespace: settings.operator_namespace.clone(),
         secrets: found.secrets,
+        made_anew: found.made_anew,
         foreign_policies: found.foreign_policies,
     })
 }

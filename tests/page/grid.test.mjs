@@ -250,12 +250,24 @@ test("a number that somebody else wrote meanwhile is shown beside one's own", as
 });
 
 test("a row with its own key comes back whole when its delete is undone", async () => {
-  await cell("client-2", "big").hover();
-  await page
-    .locator(`tr[data-row="${key}"]`)
-    .getByRole("button", { name: "Delete this row at client-2" })
-    .click();
-  await page.getByRole("button", { name: "Undo" }).click();
+  const remove = async () => {
+    await cell("client-2", "big").hover();
+    await page
+      .locator(`tr[data-row="${key}"]`)
+      .getByRole("button", { name: "Delete this row at client-2" })
+      .click();
+  };
+  const writes = "**/tables/*/rows/*";
+  await page.route(writes, (route) => route.abort());
+  await remove();
+  await page.locator(".toast.failed").waitFor();
+  await accessible(page, "a delete that failed", ".toasts");
+  await page.unroute(writes);
+  await remove();
+  const undo = page.getByRole("button", { name: "Undo" });
+  await undo.waitFor();
+  await accessible(page, "a delete that can be undone", ".toasts");
+  await undo.click();
   await everywhere("big", "1");
   await everywhere("doc", '{"b": 9007199254740993}');
   await everywhere("tags", '{a,"b c",NULL}');

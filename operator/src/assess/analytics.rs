@@ -90,6 +90,9 @@ pub fn ready(cluster: &ValidatedCluster, observed: &Observed) -> Verdict {
             format!("the tables are filled from the topic: {percent} % of it is there"),
         );
     }
+    if let Some(problem) = &said.windows_problem {
+        return Verdict::no("WindowsNotWritten", format!("{problem}; the sites' rows are written"));
+    }
     if said.parked > 0 {
         let why = said.parked_reason.as_deref().unwrap_or("see its table sync_parked");
         return Verdict::no(

@@ -95,7 +95,7 @@ fn connectivity(
     let fresh_dial = order.into_iter().find(|dial| dials.contains(dial)).unwrap_or_default();
     let established = match links
         .iter()
-        .map(|(_, link)| link.map(|link| link.established))
+        .map(|(_, link)| link.and_then(LinkStatus::connections))
         .collect::<Option<Vec<u32>>>()
     {
         None => Established::Unknown,
@@ -143,11 +143,20 @@ fn evidence(edge: Edge, link: Option<&LinkStatus>, cut: bool) -> String {
             .and_then(at)
             .map_or("unknown".to_owned(), |time| time.0.to_string())
     };
-    let mut said = format!("{way} dial {:?} since {}", link.fresh_dial, time(link.fresh_dial_since));
+    let since = time(link.fresh_dial_since);
+    let mut said = if link.is_unresolved() {
+        format!(
+            "{way} not dialled since {since} because {} does not resolve (DNS)",
+            link.peer
+        )
+    } else {
+        format!("{way} dial {:?} since {since}", link.fresh_dial)
+    };
     if cut {
-        let connections = match link.established {
-            0 => format!("no connection since {}", time(link.closed_since)),
-            n => format!("{n} connections"),
+        let connections = match link.connections() {
+            None => "connections unknown".to_owned(),
+            Some(0) => format!("no connection since {}", time(link.closed_since)),
+            Some(n) => format!("{n} connections"),
         };
         let moved = link
             .last_moved_at

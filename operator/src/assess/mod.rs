@@ -14,6 +14,7 @@ mod partition;
 mod readiness;
 mod resnapshot;
 mod topics;
+mod unfinished;
 mod worth;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
@@ -25,6 +26,7 @@ use crate::names::{CLUSTER_LABEL, COMPONENT_LABEL, Component};
 use crate::observe::Observed;
 use crate::validate::{self, ValidatedCluster};
 pub use counters::unpublished;
+pub use unfinished::unfinished;
 pub use worth::worth_writing;
 
 /// The conditions a SyncCluster has, in the order they are shown.
@@ -186,25 +188,29 @@ pub fn paused(previous: &SyncClusterStatus, generation: i64, now: Timestamp) -> 
     }
 }
 
-/// Conditions from verdicts. A condition keeps its time while its status stays.
+/// Conditions from verdicts.
 fn conditions(
     previous: &SyncClusterStatus,
     verdicts: [Verdict; CONDITIONS.len()],
     generation: i64,
     now: Timestamp,
 ) -> Vec<Condition> {
-    let made = CONDITIONS.into_iter().zip(verdicts).map(|(type_, verdict)| {
-        let before = condition(previous, type_).filter(|before| before.status == verdict.status);
-        Condition {
-            type_: type_.to_owned(),
-            status: verdict.status.to_owned(),
-            reason: verdict.reason.to_owned(),
-            message: verdict.message,
-            observed_generation: Some(generation),
-            last_transition_time: before.map_or(Time(whole_second(now)), |before| before.last_transition_time.clone()),
-        }
-    });
-    made.collect()
+    let made = CONDITIONS.into_iter().zip(verdicts);
+    made.map(|(type_, verdict)| made_of(verdict, type_, previous, generation, now))
+        .collect()
+}
+
+/// A condition from a verdict. It keeps its time while its status stays.
+fn made_of(verdict: Verdict, type_: &str, previous: &SyncClusterStatus, generation: i64, now: Timestamp) -> Condition {
+    let before = condition(previous, type_).filter(|before| before.status == verdict.status);
+    Condition {
+        type_: type_.to_owned(),
+        status: verdict.status.to_owned(),
+        reason: verdict.reason.to_owned(),
+        message: verdict.message,
+        observed_generation: Some(generation),
+        last_transition_time: before.map_or(Time(whole_second(now)), |before| before.last_transition_time.clone()),
+    }
 }
 
 /// A condition by its type.

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use k8s_openapi::api::networking::v1::{
     IPBlock, NetworkPolicy, NetworkPolicyPeer, NetworkPolicyPort, NetworkPolicySpec,
 };
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, LabelSelectorRequirement};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use kube::ResourceExt;
 
@@ -45,14 +45,23 @@ impl Ways {
 
 /// Who lets a workload out, and who lets it in at the other end.
 pub fn find(cluster: &ValidatedCluster, observed: &Observed, edge: Edge) -> Ways {
-    let mut live = observed.pods.iter().filter(|pod| !pod.terminating);
+    let live = observed.pods.iter().filter(|pod| !pod.terminating);
     let from = live.clone().find(|pod| edge.is_from(cluster, pod));
     if let (Some(from), Some(external)) = (from, cluster.kafka.external.as_ref().filter(|_| edge.is_to_kafka())) {
         return to_outside(cluster, from, external);
     }
-    let (Some(from), Some(to)) = (from, live.find(|pod| edge.is_to(cluster, pod))) else {
+    let Some(from) = from else {
         return Ways::default();
     };
+    // A way to one broker is a way to Kafka.
+    live.filter(|pod| edge.is_to(cluster, pod))
+        .map(|to| between(cluster, edge, from, to))
+        .max_by_key(|ways| (ways.both(), ways.any()))
+        .unwrap_or_default()
+}
+
+/// Who lets this pod out to that one, and who lets it in there.
+fn between(cluster: &ValidatedCluster, edge: Edge, from: &PodFact, to: &PodFact) -> Ways {
     let namespace = &cluster.namespace;
     let mut ways = Ways::default();
     for policy in &cluster.foreign_policies {
@@ -150,15 +159,6 @@ fn port(ports: Option<&[NetworkPolicyPort]>, dialled: &[(u16, &str)]) -> bool {
 /// Whether the pod is among them; none listed is everybody.
 fn peer(peers: Option<&[NetworkPolicyPeer]>, pod: &PodFact, namespace: &str) -> bool {
     let Some(peers @ [_, ..]) = peers else { return true };
-    // Of the namespace only the name is known. A selector on another label may match.
-    let home = BTreeMap::from([("kubernetes.io/metadata.name".to_owned(), namespace.to_owned())]);
-    let known = |selector: &LabelSelector| {
-        selector
-            .match_labels
-            .iter()
-            .flatten()
-            .all(|(key, _)| home.contains_key(key))
-    };
     peers.iter().any(|peer| match &peer.ip_block {
         Some(block) => pod.ip.as_deref().is_some_and(|ip| in_block(block, ip)),
         None => {
@@ -168,29 +168,39 @@ fn peer(peers: Option<&[NetworkPolicyPeer]>, pod: &PodFact, namespace: &str) -> 
                 && peer
                     .namespace_selector
                     .as_ref()
-                    .is_none_or(|selector| !known(selector) || matches(selector, &home))
+                    .is_none_or(|selector| may_be_home(selector, namespace))
         }
     })
 }
 
+/// Label of every namespace, set by Kubernetes: its name.
+const NAMESPACE_NAME_LABEL: &str = "kubernetes.io/metadata.name";
+
+/// Whether a namespace selector may match this namespace: of its labels only the name is known, so what is asked of others is taken to hold.
+fn may_be_home(selector: &LabelSelector, namespace: &str) -> bool {
+    let mut labels = selector.match_labels.iter().flatten();
+    let mut expressions = selector.match_expressions.iter().flatten();
+    labels.all(|(key, value)| key != NAMESPACE_NAME_LABEL || value == namespace)
+        && expressions.all(|expression| expression.key != NAMESPACE_NAME_LABEL || holds(expression, Some(namespace)))
+}
+
 fn matches(selector: &LabelSelector, labels: &BTreeMap<String, String>) -> bool {
-    let equal = selector
-        .match_labels
-        .iter()
-        .flatten()
-        .all(|(key, value)| labels.get(key) == Some(value));
-    equal
-        && selector.match_expressions.iter().flatten().all(|expression| {
-            let value = labels.get(&expression.key);
-            let listed = value.is_some_and(|value| expression.values.iter().flatten().any(|v| v == value));
-            match expression.operator.as_str() {
-                "In" => listed,
-                "NotIn" => !listed,
-                "Exists" => value.is_some(),
-                "DoesNotExist" => value.is_none(),
-                _ => false,
-            }
-        })
+    let mut equal = selector.match_labels.iter().flatten();
+    let mut expressions = selector.match_expressions.iter().flatten();
+    equal.all(|(key, value)| labels.get(key) == Some(value))
+        && expressions.all(|expression| holds(expression, labels.get(&expression.key).map(String::as_str)))
+}
+
+/// Whether an expression holds for what its label has.
+fn holds(expression: &LabelSelectorRequirement, value: Option<&str>) -> bool {
+    let listed = value.is_some_and(|value| expression.values.iter().flatten().any(|listed| listed == value));
+    match expression.operator.as_str() {
+        "In" => listed,
+        "NotIn" => !listed,
+        "Exists" => value.is_some(),
+        "DoesNotExist" => value.is_none(),
+        _ => false,
+    }
 }
 
 fn in_block(block: &IPBlock, ip: &str) -> bool {

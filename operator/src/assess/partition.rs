@@ -35,6 +35,8 @@ enum Finding {
     Stale,
     Enforcing,
     Unseen(String),
+    /// The name that is dialled does not resolve.
+    Unresolved(String),
     Away(Edge),
     Enforced,
 }
@@ -49,8 +51,9 @@ impl Finding {
             Self::Stale => 3,
             Self::Enforcing => 4,
             Self::Unseen(_) => 5,
-            Self::Away(_) => 6,
-            Self::Enforced => 7,
+            Self::Unresolved(_) => 6,
+            Self::Away(_) => 7,
+            Self::Enforced => 8,
         }
     }
 }
@@ -82,7 +85,8 @@ pub fn assess(
 }
 
 /// The partition that is asked for. It keeps its beginning while the same edges are cut.
-fn wanted(cluster: &ValidatedCluster, previous: &SyncClusterStatus, now: Timestamp) -> Option<PartitionStatus> {
+/// What is cut, and since when; absent while nothing is.
+pub fn wanted(cluster: &ValidatedCluster, previous: &SyncClusterStatus, now: Timestamp) -> Option<PartitionStatus> {
     if cluster.cut.is_empty() {
         return None;
     }
@@ -139,13 +143,15 @@ fn find(cluster: &ValidatedCluster, observed: &Observed, edge: Edge, planned: Mi
                 Finding::Enforcing
             }
         }
-        Dial::Unknown => Finding::Enforcing,
+        // It was probed: see above.
+        Dial::Unknown => Finding::Unresolved(link.peer.clone()),
         Dial::Refused => Finding::Away(edge),
-        Dial::Blocked if link.established > 0 => Finding::Established,
-        Dial::Blocked => match (link.closed_since, link.last_moved_at) {
-            (None, _) => Finding::Enforcing,
-            (Some(closed), Some(moved)) if moved >= closed => Finding::Established,
-            (Some(_), _) => Finding::Enforced,
+        Dial::Blocked => match (link.connections(), link.closed_since) {
+            (None, _) => Finding::Unseen(format!(
+                "{edge}: its pod cannot read /proc/net/tcp, so the connections that are left are not known"
+            )),
+            (Some(0), Some(closed)) if link.last_moved_at.is_none_or(|moved| moved < closed) => Finding::Enforced,
+            (Some(_), _) => Finding::Established,
         },
     }
 }
@@ -194,6 +200,13 @@ fn verdict(cluster: &ValidatedCluster, observed: &Observed, findings: &[(Edge, F
             format!("the policies are written; {edges} is not blocked yet"),
         ),
         Finding::Unseen(why) => Verdict::unknown("CannotSee", format!("{why}; no statement without a measurement")),
+        Finding::Unresolved(peer) => Verdict::unknown(
+            "DnsFails",
+            format!(
+                "{edges} cannot be dialled, because {peer} does not resolve, so a cut cannot be told from its absence; see that the pods of \
+                 the cluster's DNS run, that no NetworkPolicy closes port 53 to them, and that the name is right"
+            ),
+        ),
         Finding::Away(Edge::Peer { to, .. }) => Verdict::unknown(
             "NodeAway",
             format!(

@@ -20,6 +20,7 @@ mod looks;
 mod resnapshots;
 mod seeder;
 mod topics;
+mod unfinished;
 mod writing;
 
 type Spoil = Box<dyn Fn(&mut Observed)>;

@@ -115,16 +115,9 @@ fn of_container(pod: &str, container: &ContainerStatus) -> Option<Problem> {
     let name = &container.name;
     let (now, before) = (container.state.as_ref(), container.last_state.as_ref());
     if name == "schema"
-        && let Some(failed) = failure(now).or_else(|| failure(before))
+        && let Some(failed) = failure(now).or_else(|| failure(before).filter(|_| !has_succeeded(container)))
     {
-        let why = failed
-            .message
-            .as_deref()
-            .map_or_else(|| format!("exit code {}", failed.exit_code), first_lines);
-        return Some(Problem {
-            reason: "MigrationFailed",
-            message: format!("pod {pod}: {why}"),
-        });
+        return Some(of_migrations(pod, failed));
     }
     let waiting = now?.waiting.as_ref()?;
     let why = first_lines(waiting.message.as_deref().unwrap_or_default());
@@ -160,6 +153,34 @@ fn of_container(pod: &str, container: &ContainerStatus) -> Option<Problem> {
             })
         }
         _ => None,
+    }
+}
+
+/// Whether the last attempt of an init container succeeded: the state of one that failed before stays for the life of the pod.
+fn has_succeeded(container: &ContainerStatus) -> bool {
+    let ended = container.state.as_ref().and_then(|state| state.terminated.as_ref());
+    container.ready || ended.is_some_and(|ended| ended.exit_code == 0)
+}
+
+/// How the message of init container `schema` begins when it was not let in, and no migration ran.
+const NOT_CONNECTED: &str = "cannot connect to the site's Postgres";
+
+fn of_migrations(pod: &str, failed: &ContainerStateTerminated) -> Problem {
+    let why = failed
+        .message
+        .as_deref()
+        .map_or_else(|| format!("exit code {}", failed.exit_code), first_lines);
+    if why.starts_with(NOT_CONNECTED) {
+        return Problem {
+            reason: "PostgresNotReached",
+            message: format!(
+                "pod {pod}: {why}; no migration ran, and it is tried again: see that the pod of that Postgres runs, and its log"
+            ),
+        };
+    }
+    Problem {
+        reason: "MigrationFailed",
+        message: format!("pod {pod}: {why}"),
     }
 }
 

@@ -93,7 +93,7 @@ fn template(cluster: &ValidatedCluster, site: Site) -> Value {
         json!({
             "command": ["bash", format!("{CONFIG}/start.sh")],
             "args": arguments(cluster, site),
-            "env": pod::env(&[("PGDATA", DATA.to_owned()), ("MAX_REPLICATION_ORIGINS", slots(cluster, site).to_string())]),
+            "env": pod::env(&[("PGDATA", DATA.to_owned()), ("MAX_REPLICATION_ORIGINS", slots(site).to_string())]),
             "ports": [{ "name": "postgres", "containerPort": POSTGRES_PORT, "protocol": "TCP" }],
             "resources": resources(cluster),
             // Recovery after a crash may take minutes; only then do the other probes count.
@@ -131,6 +131,9 @@ fn template(cluster: &ValidatedCluster, site: Site) -> Value {
     });
     let mut template = pod::template(cluster, Some(site), Component::Postgres, USER, spec);
     template["metadata"]["annotations"]["synccluster.dev/config"] = hash(&files()).into();
+    if let Some(uids) = cluster.made_anew.get(&site) {
+        template["metadata"]["annotations"]["synccluster.dev/passwords"] = hash(uids).into();
+    }
     template
 }
 
@@ -141,21 +144,25 @@ fn resources(cluster: &ValidatedCluster) -> Value {
     }
 }
 
-/// Replication slots and origins a site may need: the server follows every client.
-fn slots(cluster: &ValidatedCluster, site: Site) -> u32 {
+/// Connections in replication mode that a site may have: its connector's, the gateway's, somebody's own.
+const WAL_SENDERS: u32 = 16;
+
+/// Replication slots and origins a site may need. The server has an origin for every client it has ever heard of: as many as there may be,
+/// whatever there are now, because it does not start with room for fewer than it has.
+fn slots(site: Site) -> u32 {
     match site {
-        Site::Server => (u32::from(cluster.clients) + 16).next_power_of_two().max(64),
+        Site::Server => 1024,
         Site::Client(_) => 16,
     }
 }
 
 fn arguments(cluster: &ValidatedCluster, site: Site) -> Vec<String> {
-    let slots = slots(cluster, site);
+    let slots = slots(site);
     let decided = [
         ("listen_addresses".to_owned(), "*".to_owned()),
         ("wal_level".to_owned(), "logical".to_owned()),
         ("max_replication_slots".to_owned(), slots.to_string()),
-        ("max_wal_senders".to_owned(), slots.to_string()),
+        ("max_wal_senders".to_owned(), WAL_SENDERS.to_string()),
         (
             "max_slot_wal_keep_size".to_owned(),
             format!("{}MB", cluster.postgres.max_slot_wal_keep_mb),

@@ -1,9 +1,10 @@
 //! What is done about one topic. Pure.
 //!
 //! Only forgetting by time can take a change away from a site that has still to read it: compaction keeps the newest change of every row, and a
-//! sink judges by version alone. So a change is refused if it makes Kafka forget sooner and a site is behind by too much, or cannot be asked.
+//! sink judges by version alone. So a change is refused if it makes Kafka forget sooner and a site, or ClickHouse, is behind by too much, or cannot be asked.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::time::Duration;
 
 use synccluster_protocol::Site;
@@ -83,11 +84,29 @@ impl Seen {
     }
 }
 
-/// A site that reads the topic.
+/// Who reads topics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Who {
+    /// A site's sink.
+    Site(Site),
+    /// What fills ClickHouse.
+    Analytics,
+}
+
+impl fmt::Display for Who {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Site(site) => site.fmt(f),
+            Self::Analytics => f.write_str("ClickHouse"),
+        }
+    }
+}
+
+/// One that reads the topic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Reader {
-    /// Which.
-    pub site: Site,
+    /// Who.
+    pub who: Who,
     /// The next offset it applies; absent if it could not be asked.
     pub offset: Option<i64>,
     /// Since when it has not reached Kafka; absent while it does.
@@ -179,7 +198,7 @@ fn protect(wanted: &Wanted, readers: &[Reader], backlog: Option<Backlog>, now: M
     let unseen: Vec<String> = readers
         .iter()
         .filter(|reader| reader.offset.is_none())
-        .map(|reader| reader.site.to_string())
+        .map(|reader| reader.who.to_string())
         .collect();
     if !unseen.is_empty() {
         return Some(Step::Refuse(format!(
@@ -191,12 +210,12 @@ fn protect(wanted: &Wanted, readers: &[Reader], backlog: Option<Backlog>, now: M
     // What is written from now on is not in the backlog yet, and a site that is cut will miss it all the same.
     let cut = readers
         .iter()
-        .filter_map(|reader| Some((reader.cut_since?, reader.site)));
-    if let Some((since, site)) = cut.min() {
+        .filter_map(|reader| Some((reader.cut_since?, reader.who)));
+    if let Some((since, who)) = cut.min() {
         let away = Duration::from_millis(u64::try_from(now - since).unwrap_or_default());
         if retention < away * HEADROOM {
             return Some(Step::Refuse(format!(
-                "{} is left as it is: {site} has not reached Kafka for {}, and would lose what it has to read to a retention of {}; heal it, choose \
+                "{} is left as it is: {who} has not reached Kafka for {}, and would lose what it has to read to a retention of {}; heal it, choose \
                  a retention of {} or more, {forced}",
                 wanted.name,
                 span(away),
@@ -207,7 +226,7 @@ fn protect(wanted: &Wanted, readers: &[Reader], backlog: Option<Backlog>, now: M
     }
     let furthest = readers
         .iter()
-        .filter_map(|reader| Some((reader.offset?, reader.site)))
+        .filter_map(|reader| Some((reader.offset?, reader.who)))
         .min()?;
     let Some(backlog) = backlog else {
         return Some(Step::Measure(furthest.0));

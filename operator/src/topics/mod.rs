@@ -15,7 +15,7 @@ use synccluster_protocol::status::Dial;
 use synccluster_runtime::kafka::{Kafka, Refused};
 
 pub use admin::{Admin, Error};
-use decide::{Reader, Seen, Step, Wanted, decide};
+use decide::{Reader, Seen, Step, Wanted, Who, decide};
 
 use crate::api::TopicState;
 use crate::names;
@@ -239,7 +239,7 @@ async fn keep_topic(
     })
 }
 
-/// The sites that read a topic, and how far they are.
+/// Who reads a topic, and how far they are.
 fn readers(cluster: &ValidatedCluster, observed: &Observed, topic_of: Site) -> Vec<Reader> {
     let topic = cluster.name.topic(topic_of);
     let reads = |site: &Site| (*site == Site::Server) != (topic_of == Site::Server);
@@ -253,12 +253,44 @@ fn readers(cluster: &ValidatedCluster, observed: &Observed, topic_of: Site) -> V
         let link = &observed.sinks.get(&site)?.link;
         link.fresh_dial_since.filter(|_| link.fresh_dial == Dial::Blocked)
     };
-    let sites = cluster.sites().filter(reads);
-    sites
-        .map(|site| Reader {
-            site,
-            offset: offset(site),
-            cut_since: cut_since(site),
-        })
-        .collect()
+    let sites = cluster.sites().filter(reads).map(|site| Reader {
+        who: Who::Site(site),
+        offset: offset(site),
+        cut_since: cut_since(site),
+    });
+    let fills = cluster.analytics.is_some() && topic_of == Site::Server;
+    let analytics = fills.then(|| Reader {
+        who: Who::Analytics,
+        // Before it has reached ClickHouse it does not know where it goes on.
+        offset: observed
+            .analytics
+            .as_ref()
+            .and_then(|said| said.source.as_ref())
+            .map(|source| source.offset),
+        cut_since: None,
+    });
+    sites.chain(analytics).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::fixture::{observed, validated, with};
+
+    #[test]
+    fn clickhouse_reads_the_servers_topic_and_no_other() {
+        let cluster = validated(with("/spec/analytics", json!({ "clickhouse": { "managed": {} } })));
+        let mut seen = observed(&cluster);
+        let offsets = |seen: &Observed, topic_of| -> Vec<Option<i64>> {
+            let readers = readers(&cluster, seen, topic_of).into_iter();
+            let analytics = readers.filter(|reader| reader.who == Who::Analytics);
+            analytics.map(|reader| reader.offset).collect()
+        };
+        assert!(matches!(offsets(&seen, Site::Server)[..], [Some(_)]));
+        assert_eq!(offsets(&seen, Site::Client(1)), []);
+        seen.analytics = None;
+        assert_eq!(offsets(&seen, Site::Server), [None]);
+    }
 }

@@ -51,7 +51,7 @@ impl Cluster {
         let tests = Path::new(env!("CARGO_MANIFEST_DIR")).join("../page");
         let screenshots = screenshots()?;
         let restart = format!(
-            "kubectl --namespace {} delete pod --selector app.kubernetes.io/component=gateway --wait",
+            "kubectl ${{KUBECONTEXT:+--context \"$KUBECONTEXT\"}} --namespace {} delete pod --selector app.kubernetes.io/component=gateway --wait",
             self.namespace.name
         );
         let status = Command::new("node")

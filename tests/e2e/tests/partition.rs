@@ -28,6 +28,7 @@ async fn cuts_and_heals_are_true() -> Result<()> {
             ("a downlink", clients([2], Link::Downlink)),
             ("the server", server(Link::Both)),
             ("uplink of the server", server(Link::Uplink)),
+            ("downlink of the server", server(Link::Downlink)),
         ] {
             exactly_the_cut_is_cut(cluster, name, &partition).await?;
         }

@@ -113,13 +113,29 @@ impl World {
 
     /// The same with a database that is there.
     pub async fn add_with(&mut self, site: Site, kafka: impl Into<Brokers>, postgres: Postgres) -> Result<()> {
+        self.bring(site, kafka.into(), postgres, None).await
+    }
+
+    /// The same where no other tables than these take part.
+    pub async fn add_naming(&mut self, site: Site, kafka: impl Into<Brokers>, tables: Vec<TableName>) -> Result<()> {
+        let postgres = Postgres::start().await?;
+        self.bring(site, kafka.into(), postgres, Some(tables)).await
+    }
+
+    async fn bring(
+        &mut self,
+        site: Site,
+        kafka: Brokers,
+        postgres: Postgres,
+        tables: Option<Vec<TableName>>,
+    ) -> Result<()> {
         self.sites.push(SiteUnderTest {
             site,
             postgres,
-            kafka: kafka.into(),
+            kafka,
             running: None,
         });
-        self.migrate(site, None).await?;
+        self.migrate(site, tables).await?;
         self.resume(site)
     }
 

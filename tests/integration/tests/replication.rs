@@ -360,3 +360,80 @@ async fn what_is_applied_has_the_time_it_was_applied_at() -> Result<()> {
     assert_eq!(world.ask(Site::Server, apart).await?, ["t"]);
     Ok(())
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn keys_that_move_along_in_one_statement_arrive_as_they_are() -> Result<()> {
+    let schema = "create table items (pos int primary key, title text not null);
+        create function keep() returns trigger language plpgsql as $$ begin return null; end $$;
+        create trigger zz_keep before delete on items for each row when (old.title = 'kept') execute function keep()";
+    let world = World::start(1, schema).await?;
+    let rows = "select pos || ' ' || title from items order by pos";
+    world
+        .run(
+            ONE,
+            "insert into items select n, 'item ' || n from generate_series(1, 4) n",
+        )
+        .await?;
+    world.converged().await?;
+    // Each row takes the key that the one before it leaves.
+    world
+        .run(ONE, "delete from items where pos = 1; update items set pos = pos - 1")
+        .await?;
+    let moved = ["1 item 2", "2 item 3", "3 item 4"];
+    world.wait_for(SERVER, rows, &moved).await?;
+    // And one takes the key of a row that the same statement deletes; a delete that another trigger does not let happen is none.
+    world
+        .run(
+            SERVER,
+            "with gone as (delete from items where pos = 2 returning pos) insert into items select pos, 'kept' from gone;
+             delete from items where title = 'kept'",
+        )
+        .await?;
+    let kept = ["1 item 2", "2 kept", "3 item 4"];
+    world.wait_for(ONE, rows, &kept).await?;
+    world.converged().await?;
+    assert_eq!(world.ask(SERVER, rows).await?, kept);
+    assert_eq!(world.ask(SERVER, "select count(*) from sync.conflicts").await?, ["0"]);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_that_is_written_in_another_way_is_so_everywhere() -> Result<()> {
+    let world = World::start(
+        1,
+        "create table prices (amount numeric primary key, title text not null)",
+    )
+    .await?;
+    world
+        .run(
+            ONE,
+            "insert into prices values (1.0, 'one'); update prices set amount = 1.00",
+        )
+        .await?;
+    world
+        .wait_for(SERVER, "select amount || ' ' || title from prices", &["1.00 one"])
+        .await?;
+    world.converged().await?;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_site_that_is_older_than_a_column_is_equal_to_one_that_is_younger() -> Result<()> {
+    let mut world = World::start(1, TODOS).await?;
+    world.run(ONE, "insert into todos (title) values ('before')").await?;
+    world.converged().await?;
+    world.write_migration("V2__due.sql", "alter table todos add column due date")?;
+    for site in [SERVER, ONE] {
+        world.migrate(site, None).await?;
+    }
+    world
+        .run(SERVER, "insert into todos (title, due) values ('after', '2026-11-22')")
+        .await?;
+    let bootstrap = synccluster_harness::Kafka::shared().await?.bootstrap();
+    world.add(TWO, &bootstrap).await?;
+    let columns = "select string_agg(attname, ' ' order by attnum) from pg_attribute where attrelid = 'todos'::regclass and attnum > 0";
+    assert_ne!(world.ask(ONE, columns).await?, world.ask(TWO, columns).await?);
+    world.wait_for(TWO, "select count(*) from todos", &["2"]).await?;
+    world.converged().await?;
+    Ok(())
+}

@@ -199,21 +199,23 @@ async fn progress(
     .await
 }
 
+const REVOKE: &str = "revoke pg_read_all_data from sync_connector; grant select on sync.tombstones to sync_connector";
+/// Breaks the connections of Debezium, whose task begins again.
+const BREAK: &str = "select pg_terminate_backend(pid) from pg_stat_activity where application_name like 'Debezium%'";
+
 /// From now on the connector's role reads nothing but what is granted to it; or everything again.
 async fn may_read(world: &World, all: bool) -> Result<()> {
     let statement = if all {
         "grant pg_read_all_data to sync_connector"
     } else {
-        "revoke pg_read_all_data from sync_connector; grant select on sync.tombstones to sync_connector"
+        REVOKE
     };
-    world
-        .at(SERVER)
-        .postgres
-        .superuser()
-        .await?
-        .batch_execute(statement)
-        .await?;
-    Ok(())
+    administer(world, statement).await
+}
+
+async fn administer(world: &World, statements: &str) -> Result<()> {
+    let superuser = world.at(SERVER).postgres.superuser().await?;
+    Ok(superuser.batch_execute(statements).await?)
 }
 
 fn refuses(seen: &ResnapshotStatus, table: &str) -> bool {
@@ -290,6 +292,15 @@ async fn debezium_goes_on_after_a_cut_and_when_a_table_can_be_read_again_and_is_
     ensure!(!sending.done, "it was over before it could be refused: {sending:?}");
     progress(status, "refused", |seen| refuses(seen, "notes")).await?;
     goes_on(world, NOTES + 1).await?;
+    // And where its task begins again at a table that it may not read any more: it cannot (a null pointer), and a new worker leaves the table out.
+    may_read(world, true).await?;
+    engine.resnapshot("broken", Some("public.notes"));
+    let sending = progress(status, "broken", |seen| seen.done || seen.rows > 0).await?;
+    administer(world, &format!("{REVOKE}; {BREAK}")).await?;
+    ensure!(!sending.done, "it was over before it could be broken: {sending:?}");
+    progress(status, "broken", |seen| refuses(seen, "notes")).await?;
+    goes_on(world, NOTES + 2).await?;
+
     engine.resnapshot("another", Some("public.todos"));
     progress(status, "another", |seen| refuses(seen, "todos")).await?;
     may_read(world, true).await?;

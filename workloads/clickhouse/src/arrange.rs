@@ -297,6 +297,7 @@ mod tests {
         table::{SourceColumn, SourceTable, wanted},
         types::PgType,
     };
+    use synccluster_protocol::codec::debezium::Form;
 
     fn todos(definitions: &str) -> Table {
         let column = |name: &str, pg, not_null| SourceColumn {
@@ -305,6 +306,7 @@ mod tests {
             sql_type: String::new(),
             not_null,
             missing: None,
+            debezium: Form::Same,
         };
         let source = SourceTable {
             name: TableName::new("public", "todos"),

@@ -2,9 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use synccluster_protocol::{codec::SESSION_SETTINGS, event::TableName};
+use synccluster_protocol::{
+    codec::{
+        SESSION_SETTINGS,
+        debezium::{self, Form, TypeFacts},
+    },
+    event::TableName,
+};
 use synccluster_runtime::postgres::{self, PostgresSecret};
-use tokio_postgres::Client;
+use tokio_postgres::{Client, Row};
 
 use crate::{
     table::{SourceColumn, SourceTable},
@@ -16,14 +22,15 @@ const TABLES: &str = "select n.nspname, c.relname, s.key, a.attname, b.oid,
         case when t.typtype = 'd' then t.typtypmod else a.atttypmod end,
         case when b.typsubscript = 'array_subscript_handler'::regproc then e.base end,
         format_type(a.atttypid, a.atttypmod), a.attnotnull,
-        case when a.atthasmissing then (a.attmissingval::text::text[])[1] end
+        case when a.atthasmissing then (a.attmissingval::text::text[])[1] end,
+        b.typname, b.typtype, e.kind, case when t.typtype = 'd' then t.typndims::int2 else a.attndims::int2 end
    from sync.tables s
    join pg_namespace n on starts_with(s.relation, n.nspname || '.')
    join pg_class c on c.relnamespace = n.oid and s.relation = n.nspname || '.' || c.relname
    join pg_attribute a on a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped and a.attgenerated = ''
    join pg_type t on t.oid = a.atttypid
    join pg_type b on b.oid = case when t.typtype = 'd' then t.typbasetype else t.oid end
-   left join lateral (select case when i.typtype = 'd' then i.typbasetype else i.oid end from pg_type i where i.oid = b.typelem) e(base) on true
+   left join lateral (select case when i.typtype = 'd' then i.typbasetype else i.oid end, i.typtype from pg_type i where i.oid = b.typelem) e(base, kind) on true
   order by s.relation, a.attnum";
 
 /// A connection whose text is the codec's.
@@ -56,7 +63,26 @@ pub async fn tables(client: &Client) -> Result<Vec<SourceTable>, tokio_postgres:
             sql_type: row.get(7),
             not_null: row.get(8),
             missing: row.get(9),
+            debezium: debezium_form(&row),
         });
     }
     Ok(tables.into_values().collect())
+}
+
+/// What Debezium loses it never sends, so such a column is as any other.
+fn debezium_form(row: &Row) -> Form {
+    let kind = |place| {
+        row.get::<_, Option<i8>>(place)
+            .map_or(' ', |kind| char::from(kind.cast_unsigned()))
+    };
+    let element: Option<u32> = row.get(6);
+    debezium::form(&TypeFacts {
+        oid: row.get(4),
+        name: row.get(10),
+        kind: kind(11),
+        modifier: row.get(5),
+        element: element.map(|oid| (oid, kind(12))),
+        dimensions: row.get(13),
+    })
+    .unwrap_or(Form::Same)
 }

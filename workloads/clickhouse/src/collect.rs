@@ -67,7 +67,7 @@ impl Collector {
             return false;
         };
         let rows = self.batch.of(source, &open.insert);
-        let added = rows.row(&open.table, after, None, message.offset()).is_ok();
+        let added = rows.begun(&open.table, after, message.offset());
         if added {
             self.batch.oldest = self.batch.oldest.or(message.timestamp().to_millis());
         }
@@ -106,7 +106,14 @@ impl Collector {
         };
         let rows = self.batch.of(source, &open.insert);
         let added = match &event.change {
-            Change::Row { after, before, .. } => rows.row(&open.table, after.get().as_bytes(), *before, offset),
+            Change::Row { after, before, .. } => {
+                let after = after.get().as_bytes();
+                if event.of_debezium {
+                    rows.row_of_debezium(&open.table, after, *before, offset)
+                } else {
+                    rows.row(&open.table, after, *before, offset)
+                }
+            }
             Change::Tombstone { key, version, .. } => rows.tombstone(&open.table, key, *version, offset),
             Change::Nothing => Ok(()),
         };
@@ -171,6 +178,7 @@ mod tests {
     };
     use rdkafka::{Timestamp, message::OwnedMessage};
     use serde_json::json;
+    use synccluster_protocol::codec::debezium::Form;
 
     fn collector() -> Collector {
         let source = SourceTable {
@@ -181,6 +189,7 @@ mod tests {
                 sql_type: String::new(),
                 not_null: true,
                 missing: None,
+                debezium: Form::Same,
             }],
             key: vec!["id".to_owned()],
         };

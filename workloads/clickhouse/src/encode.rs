@@ -6,7 +6,10 @@ use std::borrow::Cow;
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use serde_json::{Value, value::RawValue};
-use synccluster_protocol::codec;
+use synccluster_protocol::codec::{
+    self,
+    debezium::{self, Form},
+};
 
 use crate::types::{ChType, PgType};
 
@@ -32,6 +35,9 @@ pub enum Unfit {
         /// The value, its beginning.
         value: String,
     },
+    /// In no form that Debezium has for the column's type.
+    #[error("{0} cannot be read: it is not what Debezium writes for a value of the type the column has now")]
+    Debezium(String),
 }
 
 /// As much of a value as a message shows.
@@ -39,6 +45,19 @@ const SHOWN: usize = 80;
 
 fn shown(raw: &str) -> String {
     raw.chars().take(SHOWN).collect()
+}
+
+/// A value of Debezium's (JSON text) as we write it.
+pub fn of_debezium(raw: &str, pg: &PgType, form: &Form) -> Result<String, Unfit> {
+    let kind = pg.wire();
+    let unfit = || Unfit::Debezium(shown(raw));
+    let value: Value = serde_json::from_str(raw).map_err(|_| unfit())?;
+    let text = debezium::decode_debezium(form, &kind, &value).map_err(|_| unfit())?;
+    Ok(match (text, form) {
+        (None, _) => "null".to_owned(),
+        (Some(text), Form::Money) => codec::encode(&kind, &debezium::money(&text)).to_string(),
+        (Some(text), _) => codec::encode(&kind, &text).to_string(),
+    })
 }
 
 /// Appends a value as it travels (JSON text). After an error what was appended is of no use.

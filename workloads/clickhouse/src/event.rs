@@ -2,10 +2,13 @@
 
 use std::borrow::Cow;
 
-use memchr::{memchr2, memchr3};
+use memchr::{memchr, memchr2, memchr3};
 use serde::Deserialize;
 use serde_json::value::RawValue;
-use synccluster_protocol::event::{Marker, TOMBSTONES, TableName};
+use synccluster_protocol::{
+    codec::debezium,
+    event::{Marker, TOMBSTONES, TableName},
+};
 
 /// A record that is no change event.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -46,6 +49,8 @@ pub struct Event<'a> {
     pub change: Change<'a>,
     /// When it was committed; 0 where the record does not say.
     pub at: i64,
+    /// Whether Debezium made the record: some values have another form there.
+    pub of_debezium: bool,
 }
 
 #[derive(Deserialize)]
@@ -60,6 +65,8 @@ struct Envelope<'a> {
 
 #[derive(Deserialize)]
 struct Source<'a> {
+    #[serde(borrow, default)]
+    version: Cow<'a, str>,
     #[serde(borrow)]
     schema: Cow<'a, str>,
     #[serde(borrow)]
@@ -84,6 +91,21 @@ pub fn after(raw: &[u8]) -> Option<&[u8]> {
     };
     rest.strip_prefix(b",\"after\":")
         .filter(|after| after.starts_with(b"{"))
+}
+
+/// Whether what is behind a row says that our connector made the record; not if it says nothing.
+pub fn is_ours(behind: &[u8]) -> bool {
+    let version = |behind: &[u8]| {
+        let version = behind.strip_prefix(b",\"source\":{\"version\":\"")?;
+        let version = version.get(..memchr(b'"', version)?)?;
+        Some(!debezium::is_version(std::str::from_utf8(version).ok()?))
+    };
+    version(behind).unwrap_or_default()
+}
+
+/// What is behind the row that begins here.
+pub fn behind(row: &[u8]) -> Option<&[u8]> {
+    row.get(object(row)?..)
 }
 
 /// Where an object ends; its values are not read.
@@ -115,12 +137,20 @@ pub fn read(raw: &[u8]) -> Result<Event<'_>, Error> {
     let envelope: Envelope = match serde_json::from_slice(raw) {
         Ok(envelope) => envelope,
         Err(_) if serde_json::from_slice::<Marker>(raw).is_ok() => {
-            let change = Change::Nothing;
-            return Ok(Event { change, at: 0 });
+            return Ok(Event {
+                change: Change::Nothing,
+                at: 0,
+                of_debezium: true,
+            });
         }
         Err(error) => return Err(Error(error.to_string())),
     };
-    let Source { schema, table, ts_ms } = envelope.source;
+    let Source {
+        version,
+        schema,
+        table,
+        ts_ms,
+    } = envelope.source;
     let change = match envelope.after {
         None => Change::Nothing,
         Some(after) if (&*schema, &*table) == TOMBSTONES => {
@@ -145,7 +175,11 @@ pub fn read(raw: &[u8]) -> Result<Event<'_>, Error> {
             before: envelope.before,
         },
     };
-    Ok(Event { change, at: ts_ms })
+    Ok(Event {
+        change,
+        at: ts_ms,
+        of_debezium: debezium::is_version(&version),
+    })
 }
 
 #[cfg(test)]
@@ -211,6 +245,19 @@ mod tests {
             let before = json!({"t": text, "o": {text.as_str(): list, "n": {}}, "s": "}\\"});
             let raw = format!("{{\"before\":{before},\"after\":{{\"a\":1}},");
             proptest::prop_assert_eq!(after(raw.as_bytes()), Some(&b"{\"a\":1},"[..]));
+        }
+    }
+
+    #[test]
+    fn who_made_a_record_is_in_its_version() {
+        for (version, of_debezium) in [("3.7.0.Final", true), ("0.1.0", false), ("", false)] {
+            let behind = format!(r#","source":{{"version":"{version}","schema":"public","table":"t"}}}}"#);
+            assert_eq!(is_ours(behind.as_bytes()), !of_debezium, "{version}");
+            let raw = format!(r#"{{"before":null,"after":{{}}{behind}"#);
+            assert_eq!(read(raw.as_bytes()).unwrap().of_debezium, of_debezium, "{version}");
+        }
+        for silent in ["", "}", ",\"op\":\"u\"}", ",\"source\":{\"version\":\"0.1.0"] {
+            assert!(!is_ours(silent.as_bytes()), "{silent}");
         }
     }
 

@@ -165,6 +165,7 @@ mod tests {
             order: Vec::new(),
             deleted: "deleted".to_owned(),
             left_out: std::collections::HashSet::new(),
+            differs: false,
         };
         Arranged {
             source: TableName::new("public", name),

@@ -1,6 +1,7 @@
 //! Rows of one table on their way to ClickHouse, as the bytes of an insert. Pure.
 //!
-//! Nearly every row takes the quick way of `quick`; whatever that does not expect goes the long way through `Row`, which says what is wrong.
+//! Nearly every row takes the quick way of `quick`; whatever that does not expect goes the long way through `Row`, which says what is wrong. So do rows
+//! of Debezium's in tables of which it writes some column otherwise than we do.
 
 mod quick;
 
@@ -18,6 +19,7 @@ use synccluster_protocol::{
 
 use crate::{
     encode::{self, Unfit},
+    event,
     table::Table,
     types::PgType,
 };
@@ -79,16 +81,55 @@ impl Rows {
         }
     }
 
-    /// Adds the row as it is now, a JSON object; what is behind it is not read.
+    /// Adds the row that begins here, as it is now, if that can be done without the rest of its record. Whether it was.
+    pub fn begun(&mut self, table: &Table, after: &[u8], offset: i64) -> bool {
+        let start = self.bytes.len();
+        let added = if let Some((version, behind)) = quick::row(&mut self.bytes, table, after) {
+            self.finish(version, false);
+            !table.differs || event::is_ours(behind)
+        } else {
+            self.bytes.truncate(start);
+            let ours = !table.differs || event::behind(after).is_some_and(event::is_ours);
+            ours && self.write_row(table, after, None, false).is_ok()
+        };
+        if added {
+            self.added(offset);
+        } else {
+            self.bytes.truncate(start);
+        }
+        added
+    }
+
+    /// Adds the row as it is now, a JSON object that our connector wrote; what is behind it is not read.
     pub fn row(&mut self, table: &Table, after: &[u8], before: Option<&RawValue>, offset: i64) -> Result<(), Refused> {
         let start = self.bytes.len();
-        let written = if let Some(version) = quick::row(&mut self.bytes, table, after) {
+        let written = if let Some((version, _)) = quick::row(&mut self.bytes, table, after) {
             self.finish(version, false);
             Ok(())
         } else {
             self.bytes.truncate(start);
-            self.write_row(table, after, before)
+            self.write_row(table, after, before, false)
         };
+        self.settle(start, offset, written)
+    }
+
+    /// The same for a row that Debezium wrote.
+    pub fn row_of_debezium(
+        &mut self,
+        table: &Table,
+        after: &[u8],
+        before: Option<&RawValue>,
+        offset: i64,
+    ) -> Result<(), Refused> {
+        if !table.differs {
+            return self.row(table, after, before, offset);
+        }
+        let start = self.bytes.len();
+        let written = self.write_row(table, after, before, true);
+        self.settle(start, offset, written)
+    }
+
+    fn settle(&mut self, start: usize, offset: i64, written: Result<(), Refused>) -> Result<(), Refused> {
         if written.is_err() {
             self.bytes.truncate(start);
         } else {
@@ -97,7 +138,13 @@ impl Rows {
         written
     }
 
-    fn write_row(&mut self, table: &Table, after: &[u8], before: Option<&RawValue>) -> Result<(), Refused> {
+    fn write_row(
+        &mut self,
+        table: &Table,
+        after: &[u8],
+        before: Option<&RawValue>,
+        of_debezium: bool,
+    ) -> Result<(), Refused> {
         let row = Row::read(table, after)?;
         if let Some(unknown) = row.unknown {
             return Err(Refused::NewColumn(unknown));
@@ -118,15 +165,19 @@ impl Rows {
                     return Err(Refused::Unavailable(column.name.clone()));
                 }
             }
-            match raw {
-                None => Table::write_missing(column, &mut self.bytes),
-                Some(raw) => {
-                    encode::value(&mut self.bytes, raw, &column.pg, &column.ch).map_err(|unfit| Refused::Unfit {
-                        column: column.name.clone(),
-                        unfit,
-                    })?;
+            let written = match (raw, &column.debezium) {
+                (None, _) => {
+                    Table::write_missing(column, &mut self.bytes);
+                    Ok(())
                 }
-            }
+                (Some(raw), Some(form)) if of_debezium => encode::of_debezium(raw, &column.pg, form)
+                    .and_then(|raw| encode::value(&mut self.bytes, &raw, &column.pg, &column.ch)),
+                (Some(raw), _) => encode::value(&mut self.bytes, raw, &column.pg, &column.ch),
+            };
+            written.map_err(|unfit| Refused::Unfit {
+                column: column.name.clone(),
+                unfit,
+            })?;
         }
         self.finish(version, false);
         Ok(())

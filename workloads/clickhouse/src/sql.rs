@@ -208,6 +208,7 @@ mod tests {
             missing: "null".to_owned(),
             key,
             chosen: false,
+            debezium: None,
         }
     }
 
@@ -223,6 +224,7 @@ mod tests {
             order: vec!["id".to_owned()],
             deleted: "deleted".to_owned(),
             left_out: HashSet::new(),
+            differs: false,
         }
     }
 

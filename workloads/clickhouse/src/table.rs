@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashSet};
 
 use synccluster_protocol::{
-    codec,
+    codec::{self, debezium::Form},
     event::{PARENT_COLUMN, TableName, VERSION_COLUMN},
 };
 
@@ -35,6 +35,8 @@ pub struct SourceColumn {
     pub not_null: bool,
     /// What rows from before the column have in it, as Postgres' text; absent for null.
     pub missing: Option<String>,
+    /// How Debezium writes its values.
+    pub debezium: Form,
 }
 
 /// An enrolled table in Postgres.
@@ -63,6 +65,8 @@ pub struct Column {
     pub key: bool,
     /// Whether somebody chose its type: then no other is taken.
     pub chosen: bool,
+    /// How Debezium writes its values, where they have to be looked at.
+    pub debezium: Option<Form>,
 }
 
 /// A table that is written.
@@ -80,6 +84,8 @@ pub struct Table {
     pub deleted: String,
     /// Columns of the source that are not written.
     pub left_out: HashSet<String>,
+    /// Whether Debezium writes rows of it otherwise than we do.
+    pub differs: bool,
 }
 
 /// A table that should be there, or why it cannot be.
@@ -189,6 +195,8 @@ fn table(source: &SourceTable, name: String, defined: Option<&TableDefinition>) 
             .missing
             .as_deref()
             .map(|text| codec::encode(&column.pg.wire(), text).to_string());
+        // An array may arrive with names of Java's for its rows.
+        let differs = column.debezium != Form::Same || matches!(column.pg, PgType::Array(_));
         columns.push(Column {
             name: column.name.clone(),
             pg: column.pg.clone(),
@@ -196,6 +204,7 @@ fn table(source: &SourceTable, name: String, defined: Option<&TableDefinition>) 
             missing: missing.unwrap_or_else(|| "null".to_owned()),
             key,
             chosen: chosen_type.is_some(),
+            debezium: differs.then(|| column.debezium.clone()),
         });
     }
     let order = definition.order_by.clone().unwrap_or_else(|| source.key.clone());
@@ -218,6 +227,7 @@ fn table(source: &SourceTable, name: String, defined: Option<&TableDefinition>) 
     Ok(Table {
         source: source.name.clone(),
         name,
+        differs: columns.iter().any(|column| column.debezium.is_some()),
         columns,
         order,
         deleted: deleted.to_owned(),

@@ -55,7 +55,8 @@ const DECIMAL_DIGITS: i32 = 38;
 impl PgType {
     /// The type with this OID (a domain's base type) and modifier; `element` is the OID of its elements, if it is an array.
     pub fn of(oid: u32, modifier: i32, element: Option<u32>) -> Self {
-        if let Some(element) = element {
+        // Arrays of boxes travel as text: see `ColumnType::of`.
+        if let Some(element) = element.filter(|&element| element != 603) {
             return Self::Array(Box::new(Self::of(element, modifier, None)));
         }
         match oid {

@@ -53,7 +53,7 @@ pub struct Windows {
 
 /// What came of it.
 pub enum Told {
-    /// So many rows were written.
+    /// It works, and so many rows were written.
     Written(u64),
     /// It failed, and is tried again.
     Failed(String),
@@ -124,6 +124,7 @@ impl Windows {
         let (mut batch, mut rows, mut due) = (Vec::new(), 0, Instant::now());
         let mut look = time::interval(LOOK_EVERY);
         look.set_missed_tick_behavior(time::MissedTickBehavior::Delay);
+        let mut looked = false;
         loop {
             let waits = !batch.is_empty();
             tokio::select! {
@@ -149,6 +150,11 @@ impl Windows {
                     told(Told::Written(std::mem::take(&mut rows)));
                 }
                 _ = look.tick() => {
+                    // What failed before may have been followed by no row whose writing would show that it works again.
+                    if looked && !waits {
+                        told(Told::Written(0));
+                    }
+                    looked = true;
                     let known: HashSet<Partition> = places.keys().cloned().collect();
                     let (asking, prefix) = (Arc::clone(&consumer), self.topics.clone());
                     let found = task::spawn_blocking(move || unread(&asking, &prefix, &known)).await;

@@ -33,8 +33,26 @@ pub struct Record {
     pub key: String,
     /// The value; `None` is Kafka's tombstone after a delete.
     pub value: Option<String>,
-    /// The value has only the row's key and version, because the row has so many bytes.
-    pub left_out: Option<usize>,
+    /// The value has only the row's key and version: the row has so many bytes, or what came of it was not all of it.
+    pub left_out: Option<LeftOut>,
+}
+
+/// Why a record has not its row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LeftOut {
+    /// The row has so many bytes.
+    TooLarge(usize),
+    /// The change left a value alone that the message has not either: the row was so large before. Its table has it.
+    Elsewhere(usize),
+}
+
+impl LeftOut {
+    /// The row's bytes.
+    pub fn bytes(self) -> usize {
+        match self {
+            Self::TooLarge(bytes) | Self::Elsewhere(bytes) => bytes,
+        }
+    }
 }
 
 impl Record {
@@ -129,7 +147,7 @@ pub fn records(
     now_millis: i64,
 ) -> Result<Vec<Record>, WidthError> {
     let mut out = Vec::with_capacity(1);
-    let left_out = change.too_large();
+    let left_out = change.left_out();
     let mut emit = |op: Op, before: Option<Row>, after: Option<Row>, keyed_by: &Row| {
         open.events += 1;
         let of_table = open.by_table.entry(table.name.clone()).or_default();
@@ -180,13 +198,19 @@ pub fn records(
             emit(Op::Delete, Some(old.clone()), None, &old);
         }
         Change::Update(old, new) => {
-            let whole = row_length(None, &new) + old.as_deref().map_or(0, |old| row_length(None, old)) < NO_RECORD_FROM;
+            let whole = left_out.is_none()
+                && row_length(None, &new) + old.as_deref().map_or(0, |old| row_length(None, old)) < NO_RECORD_FROM;
             let (old, new) = if whole {
                 let old = old.map(|old| row(table, &old, None)).transpose()?;
                 let new = row(table, &new, old.as_ref())?;
                 (old, new)
             } else {
-                let new = row_or_essence(table, &filled(new, old.as_deref()))?;
+                let new = filled(new, old.as_deref());
+                let new = if left_out.is_some() {
+                    essence(table, &new)?
+                } else {
+                    row(table, &new, None)?
+                };
                 (old.map(|old| essence(table, &old)).transpose()?, new)
             };
             match old {
@@ -224,23 +248,29 @@ pub fn snapshot_record(
     Ok(Record {
         key,
         value: Some(text(&envelope)),
-        left_out: too_large(None, values),
+        left_out: left_out(None, values),
     })
 }
 
 impl Change {
-    /// The bytes of the new row, if no record is made of it.
-    fn too_large(&self) -> Option<usize> {
+    /// Whether no record is made of the new row.
+    fn left_out(&self) -> Option<LeftOut> {
         match self {
-            Self::Insert(new) => too_large(None, new),
-            Self::Update(old, new) => too_large(old.as_deref(), new),
+            Self::Insert(new) => left_out(None, new),
+            Self::Update(old, new) => left_out(old.as_deref(), new),
             Self::Delete(_) => None,
         }
     }
 }
 
-fn too_large(old: Option<&[Datum]>, new: &[Datum]) -> Option<usize> {
-    Some(row_length(old, new)).filter(|&all| all >= NO_RECORD_FROM)
+fn left_out(old: Option<&[Datum]>, new: &[Datum]) -> Option<LeftOut> {
+    let all = row_length(old, new);
+    if all >= NO_RECORD_FROM {
+        return Some(LeftOut::TooLarge(all));
+    }
+    let mut unchanged = new.iter().zip(old.into_iter().flatten());
+    let lacks = unchanged.any(|(new, old)| *new == Datum::Unchanged && matches!(old, Datum::LeftOut(_)));
+    lacks.then_some(LeftOut::Elsewhere(all))
 }
 
 /// With what the update left alone.
@@ -254,7 +284,7 @@ fn filled(mut new: Vec<Datum>, old: Option<&[Datum]>) -> Vec<Datum> {
 }
 
 fn row_or_essence(table: &Table, values: &[Datum]) -> Result<Row, WidthError> {
-    if too_large(None, values).is_some() {
+    if left_out(None, values).is_some() {
         essence(table, values)
     } else {
         row(table, values, None)
@@ -284,7 +314,7 @@ fn row(table: &Table, values: &[Datum], before: Option<&Row>) -> Result<Row, Wid
     let json = |(name, kind): &(String, ColumnType), value: &Datum| match value {
         Datum::Null => Value::Null,
         Datum::Text(text) => codec::encode(kind, text),
-        // Of a row of which no record is made.
+        // Of a row of which no record is made, or of the row before.
         Datum::LeftOut(_) => UNAVAILABLE_VALUE.into(),
         Datum::Unchanged => before
             .and_then(|row| row.get(name))
@@ -337,122 +367,4 @@ fn source(
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn todos() -> Table {
-        Table {
-            name: TableName::new("public", "todos"),
-            columns: vec![("id".into(), ColumnType::Integer), ("title".into(), ColumnType::Text)],
-            generated: vec![],
-            key: vec!["id".into()],
-        }
-    }
-
-    fn origin() -> Origin {
-        Origin {
-            topic: "demo.client-1".into(),
-            database: "app".into(),
-        }
-    }
-
-    fn datums(id: &str, title: Datum) -> Vec<Datum> {
-        vec![Datum::Text(id.into()), title]
-    }
-
-    fn text(text: &str) -> Datum {
-        Datum::Text(text.into())
-    }
-
-    fn value(record: &Record) -> Value {
-        record
-            .value
-            .as_deref()
-            .map_or(Value::Null, |text| serde_json::from_str(text).unwrap())
-    }
-
-    fn of(change: Change) -> Vec<Record> {
-        let mut open = Open::new(700, Lsn(0x20), 0);
-        records(&origin(), &todos(), &mut open, change, 5).unwrap()
-    }
-
-    #[test]
-    fn an_insert_is_debeziums_create() {
-        let records = of(Change::Insert(datums("7", text("milk"))));
-        assert_eq!(
-            records[0].key,
-            r#"{"id":7,"__dbz__physicalTableIdentifier":"demo.client-1.public.todos"}"#
-        );
-        let value = value(&records[0]);
-        assert_eq!((&value["op"], &value["before"]), (&json!("c"), &Value::Null));
-        assert_eq!(value["after"], json!({"id": 7, "title": "milk"}));
-        assert_eq!(
-            value["transaction"],
-            json!({"id": "700:32", "total_order": 1, "data_collection_order": 1})
-        );
-        assert_eq!(
-            (&value["source"]["txId"], &value["source"]["lsn"]),
-            (&json!(700), &json!(32))
-        );
-        assert_eq!(value["source"]["ts_us"], json!(POSTGRES_EPOCH_MICROS));
-    }
-
-    #[test]
-    fn a_delete_is_followed_by_kafkas_tombstone() {
-        let records = of(Change::Delete(datums("7", text("milk"))));
-        assert_eq!(records.len(), 2);
-        assert_eq!(records[0].key, records[1].key);
-        assert_eq!(records[1].value, None);
-    }
-
-    #[test]
-    fn a_changed_key_is_a_delete_and_an_insert() {
-        let records = of(Change::Update(
-            Some(datums("7", text("milk"))),
-            datums("8", text("milk")),
-        ));
-        let ops: Vec<_> = records.iter().map(|record| value(record)["op"].clone()).collect();
-        assert_eq!(ops, [json!("d"), Value::Null, json!("c")]);
-    }
-
-    #[test]
-    fn a_toasted_value_that_did_not_change_comes_from_the_row_before() {
-        let change = Change::Update(Some(datums("7", text("long"))), datums("7", Datum::Unchanged));
-        assert_eq!(value(&of(change)[0])["after"]["title"], json!("long"));
-        let change = Change::Update(None, datums("7", Datum::Unchanged));
-        assert_eq!(value(&of(change)[0])["after"]["title"], json!(UNAVAILABLE_VALUE));
-    }
-
-    #[test]
-    fn no_record_is_made_of_a_row_that_is_too_large_for_certain() {
-        let large = || text(&"x".repeat(NO_RECORD_FROM));
-        let inserted = of(Change::Insert(datums("7", large())));
-        assert!(inserted[0].left_out.is_some_and(|bytes| bytes > NO_RECORD_FROM));
-        assert_eq!(value(&inserted[0])["after"], json!({"id": 7}));
-        let updated = of(Change::Update(
-            Some(datums("7", large())),
-            datums("7", Datum::Unchanged),
-        ));
-        assert_eq!((updated[0].left_out, updated.len()), (inserted[0].left_out, 1));
-
-        // What replaces it fits, and so does its delete.
-        let smaller = of(Change::Update(Some(datums("7", large())), datums("7", text("x"))));
-        assert_eq!(smaller[0].left_out, None);
-        let value_of = value(&smaller[0]);
-        assert_eq!(
-            (&value_of["before"], &value_of["after"]),
-            (&Value::Null, &json!({"id": 7, "title": "x"}))
-        );
-        let moved = of(Change::Update(Some(datums("7", large())), datums("8", text("x"))));
-        assert_eq!(value(&moved[0])["before"], json!({"id": 7}));
-        let deleted = of(Change::Delete(datums("7", large())));
-        assert_eq!((deleted[0].left_out, deleted.len()), (None, 2));
-        assert_eq!(value(&deleted[0])["before"], json!({"id": 7}));
-    }
-
-    #[test]
-    fn a_row_of_another_width_is_an_error() {
-        let mut open = Open::new(1, Lsn(1), 0);
-        assert!(records(&origin(), &todos(), &mut open, Change::Insert(vec![Datum::Null]), 0).is_err());
-    }
-}
+mod tests;

@@ -190,15 +190,16 @@ impl Producer {
     }
 
     /// Hands a record over. Waits while the producer is full, and until Kafka has answered where the record may be too large; calls
-    /// `alive` all the while.
+    /// `alive` all the while. `alone`: waits for the answer whatever its size, so that [`Outcome::Sent`] means that Kafka has it.
     pub async fn send(
         &self,
         record: &Record,
         transaction: u64,
         end_of: Option<u64>,
+        alone: bool,
         alive: impl Fn(),
     ) -> Result<Outcome, Error> {
-        let alone = self.acknowledged.alone_from.is(record);
+        let alone = alone || self.acknowledged.alone_from.is(record);
         if alone {
             while self.acknowledged.progress().waits() {
                 self.acknowledged.news().await?;

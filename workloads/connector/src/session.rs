@@ -241,10 +241,10 @@ impl Session<'_> {
             return Ok(());
         }
         if let Some((records, watermark)) = self.retry.due(self.position) {
-            self.send_all(records, watermark).await?;
+            self.send_all(records, watermark, true).await?;
         }
         if let Some((records, watermark)) = self.resnapshot.due(self.position) {
-            let number = self.send_all(records, watermark).await?;
+            let number = self.send_all(records, watermark, false).await?;
             self.resnapshot.sent(number);
         }
         let acknowledged = Arc::clone(&self.acknowledged);
@@ -258,11 +258,11 @@ impl Session<'_> {
         Ok(())
     }
 
-    /// Sends what was read and not streamed; returns its number.
-    async fn send_all(&mut self, records: Vec<Record>, watermark: Lsn) -> Result<u64, Error> {
+    /// Sends what was read and not streamed; returns its number. `alone`: nobody would read it again if Kafka did not have it in the end.
+    async fn send_all(&mut self, records: Vec<Record>, watermark: Lsn, alone: bool) -> Result<u64, Error> {
         let number = self.acknowledged.progress().begin(now_millis());
         for record in records {
-            self.send(record, number, None).await?;
+            self.send_or_put_aside(record, number, None, alone).await?;
         }
         self.acknowledged.progress().commit(number, watermark);
         Ok(number)
@@ -328,7 +328,7 @@ impl Session<'_> {
             let ended = self.send(last, number, Some(open.events())).await?;
             if sent && !ended {
                 // Without its last record nobody would know that it has ended.
-                self.hand_over(&open.end(now_millis()), number, None).await?;
+                self.hand_over(&open.end(now_millis()), number, None, false).await?;
             }
         }
         self.acknowledged.progress().commit(number, end);
@@ -338,13 +338,23 @@ impl Session<'_> {
 
     /// Sends a record, or puts its row aside if Kafka does not take it; whether it was sent.
     async fn send(&mut self, record: Record, transaction: u64, end_of: Option<u64>) -> Result<bool, Error> {
+        self.send_or_put_aside(record, transaction, end_of, false).await
+    }
+
+    async fn send_or_put_aside(
+        &mut self,
+        record: Record,
+        transaction: u64,
+        end_of: Option<u64>,
+        alone: bool,
+    ) -> Result<bool, Error> {
         let mut outcome = Outcome::LargerThanSent;
         if record.left_out.is_none() {
-            outcome = self.hand_over(&record, transaction, end_of).await?;
+            outcome = self.hand_over(&record, transaction, end_of, alone).await?;
             if outcome != Outcome::Sent
                 && let Some(smaller) = aside::without_before(&record)
             {
-                outcome = self.hand_over(&smaller, transaction, end_of).await?;
+                outcome = self.hand_over(&smaller, transaction, end_of, alone).await?;
             }
         }
         let before = self.aside.count();
@@ -359,9 +369,15 @@ impl Session<'_> {
         Ok(outcome == Outcome::Sent)
     }
 
-    async fn hand_over(&self, record: &Record, transaction: u64, end_of: Option<u64>) -> Result<Outcome, Error> {
+    async fn hand_over(
+        &self,
+        record: &Record,
+        transaction: u64,
+        end_of: Option<u64>,
+        alone: bool,
+    ) -> Result<Outcome, Error> {
         self.producer
-            .send(record, transaction, end_of, || self.state.alive())
+            .send(record, transaction, end_of, alone, || self.state.alive())
             .await
     }
 

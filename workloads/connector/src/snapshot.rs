@@ -76,36 +76,50 @@ pub async fn lines(
     client.copy_out(&statement(table, tail)).await
 }
 
-/// Selects the columns, but for values of which no record can be made, and at last which these are: `3:15000000,4:2000000000`, by place and bytes.
-/// Of what is too large only the length is read, and so a connector needs no memory for it.
+/// What is not left out of a large row; keys and versions are shorter.
+const SMALL_VALUE: usize = 64 * 1024;
+
+/// Selects the columns, but for large values of rows of which no record can be made, and at last which these are: `3:15000000,4:2000000000`, by
+/// place and bytes. Only their length is read, and so a connector needs no memory for them.
 fn statement(table: &Table, tail: &str) -> String {
-    let (mut columns, mut left_out) = (Vec::new(), Vec::new());
+    const LARGE: &str = "\"sync: large\"";
+    let (mut columns, mut left_out, mut sizes, mut lengths) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for (place, (name, kind)) in table.columns.iter().enumerate() {
         let column = quote(name);
-        let any_length = matches!(kind, ColumnType::Text | ColumnType::Bytes | ColumnType::Array(_));
-        if any_length && !table.key.contains(name) {
-            // The size as it is stored is known without reading it, and no compression of Postgres makes less than a 255th of it.
-            let large = format!(
-                "pg_column_size({column}) > {} and octet_length({column}::text) >= {NO_RECORD_FROM}",
-                NO_RECORD_FROM / 255
-            );
-            columns.push(format!("case when not ({large}) then {column} end"));
-            left_out.push(format!(
-                "case when {large} then '{place}:' || octet_length({column}::text) end"
-            ));
-        } else {
+        let length = match kind {
+            // As text it may be longer than Postgres makes a text.
+            ColumnType::Bytes => format!("(2 + 2 * octet_length({column})::int8)"),
+            ColumnType::Text | ColumnType::Array(_) => format!("octet_length({column}::text)::int8"),
+            _ => {
+                columns.push(column);
+                continue;
+            }
+        };
+        sizes.push(format!("coalesce(pg_column_size({column}), 0)"));
+        lengths.push(format!("coalesce({length}, 0)"));
+        if table.key.contains(name) {
             columns.push(column);
+            continue;
         }
+        let large = format!("{LARGE} and {length} > {SMALL_VALUE}");
+        // Named, because a column's own name may be that of the expression, and then `order by` would find two.
+        columns.push(format!(
+            "case when not ({large}) then {column} end as \"sync: {place}\""
+        ));
+        left_out.push(format!("case when {large} then '{place}:' || {length} end"));
     }
-    columns.push(if left_out.is_empty() {
-        "''".to_owned()
-    } else {
-        format!("concat_ws(',', {})", left_out.join(", "))
-    });
+    let from = quote_table(&table.name);
+    if left_out.is_empty() {
+        return format!("copy (select {}, '' from {from}{tail}) to stdout", columns.join(", "));
+    }
+    // The size as it is stored is known without reading it, and no compression of Postgres makes less than a 255th of it. `offset 0`: once for a row.
     format!(
-        "copy (select {} from {}{tail}) to stdout",
+        "copy (select {}, concat_ws(',', {}) as \"sync: left out\" from {from} cross join lateral (select {} > {} and {} >= {NO_RECORD_FROM} as {LARGE} offset 0) \"sync: row\"{tail}) to stdout",
         columns.join(", "),
-        quote_table(&table.name)
+        left_out.join(", "),
+        sizes.join(" + "),
+        NO_RECORD_FROM / 255,
+        lengths.join(" + "),
     )
 }
 
@@ -191,17 +205,16 @@ mod tests {
             generated: Vec::new(),
         };
         let statement = statement(&table, " limit 1");
+        let begin = r#"copy (select "id", "at", case when not ("sync: large" and octet_length("body"::text)::int8 > 65536) then "body" end as "#;
+        assert!(statement.starts_with(begin), "{statement}");
         assert!(
-            statement.starts_with(r#"copy (select "id", "at", case when not (pg_column_size("body") > "#),
+            statement.contains("then '2:' || octet_length(\"body\"::text)::int8 end"),
             "{statement}"
         );
         assert!(
-            statement.contains("then '2:' || octet_length(\"body\"::text) end"),
+            statement.contains(r#" from "public"."notes" cross join lateral "#),
             "{statement}"
         );
-        assert!(
-            statement.ends_with(r#"from "public"."notes" limit 1) to stdout"#),
-            "{statement}"
-        );
+        assert!(statement.ends_with(" limit 1) to stdout"), "{statement}");
     }
 }

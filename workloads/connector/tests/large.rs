@@ -7,7 +7,7 @@ use std::{
 
 use anyhow::{Context, Result, ensure};
 use rdkafka::{
-    ClientConfig,
+    ClientConfig, Message, Offset, TopicPartitionList,
     consumer::{BaseConsumer, Consumer},
 };
 use synccluster_harness::{Kafka, Postgres, Role, eventually};
@@ -15,8 +15,11 @@ use synccluster_protocol::Site;
 use synccluster_runtime::postgres::PostgresSecret;
 use synccluster_schema::migrate::{Task, migrate};
 
+const ASIDE: &str = "select string_agg(event->'key'->>'id', ' ' order by id) from sync.parked";
 const PATIENCE: Duration = Duration::from_mins(3);
-const SCHEMA: &str = "create table notes (id int primary key, body text not null)";
+const SCHEMA: &str = "create table notes (id int primary key, body text not null, more text)";
+/// A value of 128,000 bytes that is stored apart from its row, and so is not in an update that leaves it alone.
+const MORE: &str = "(select string_agg(md5(n::text), '') from generate_series(1, 4000) n)";
 
 struct Running(Child);
 
@@ -47,31 +50,13 @@ async fn a_transaction_of_300_000_rows_fits_into_a_connectors_memory() -> Result
     let app = postgres.connect(Role::App).await?;
     // The largest row is there before the connector is, and so in its snapshot.
     let write = async |body: u32| {
-        let insert = format!("insert into notes values (-{body}, repeat('x', {body}))");
+        let insert = format!("insert into notes values (-{body}, repeat('x', {body}), {MORE})");
         ensure!(app.execute(&insert, &[]).await? == 1);
         Ok(())
     };
     write(400_000_000).await?;
-    let child = Command::new(env!("CARGO_BIN_EXE_synccluster-connector"))
-        .args([
-            "run",
-            "--site",
-            "client-1",
-            "--listen",
-            "127.0.0.1:0",
-            "--cluster",
-            &cluster,
-        ])
-        .args(["--bootstrap-servers", &kafka.bootstrap(), "--topic-replication", "1"])
-        .arg("--postgres-secret")
-        .arg(postgres.secret_dir(Role::Connector))
-        .env("RUST_LOG", "warn")
-        // As in its pod.
-        .env("MALLOC_ARENA_MAX", "1")
-        .env("MALLOC_TRIM_THRESHOLD_", "262144")
-        .spawn()?;
-    let pid = child.id();
-    let _running = Running(child);
+    let running = connector(&cluster, &kafka.bootstrap(), &postgres)?;
+    let pid = running.0.id();
 
     let site = postgres.superuser().await?;
     let holds = async |condition: &str| {
@@ -86,7 +71,7 @@ async fn a_transaction_of_300_000_rows_fits_into_a_connectors_memory() -> Result
         .await
     };
     holds("active").await?;
-    let all = format!("insert into notes select n, n || repeat(' x', 65) from generate_series(1, {rows}) n");
+    let all = format!("insert into notes select n, n || repeat(' x', 65), null from generate_series(1, {rows}) n");
     ensure!(app.execute(&all, &[]).await? == rows);
     let started = std::time::Instant::now();
     let end: String = site.query_one("select pg_current_wal_lsn()::text", &[]).await?.get(0);
@@ -115,14 +100,55 @@ async fn a_transaction_of_300_000_rows_fits_into_a_connectors_memory() -> Result
     }
     let end: String = site.query_one("select pg_current_wal_lsn()::text", &[]).await?.get(0);
     holds(&format!("confirmed_flush_lsn >= '{end}'")).await?;
-    let aside = "select string_agg(event->'key'->>'id', ' ' order by id) from sync.parked";
-    let aside: String = site.query_one(aside, &[]).await?.get(0);
+    let aside: String = site.query_one(ASIDE, &[]).await?.get(0);
     // The first fits a broker that takes 1 MiB, because that counts what is left of it after compression.
     ensure!(aside == "-400000000 -14000000 -299999999", "{aside}");
     let peak = most(pid)?;
     println!("rows of up to 400 MB: at most {} MB", peak / 1024);
+
+    // Made smaller it goes, with what its update did not say.
+    let (_, end) = topic.fetch_watermarks(&format!("{cluster}.client-1"), 0, Duration::from_secs(10))?;
+    app.execute("update notes set body = 'small' where id = -299999999", &[])
+        .await?;
+    let mut place = TopicPartitionList::new();
+    place.add_partition_offset(&format!("{cluster}.client-1"), 0, Offset::Offset(end))?;
+    topic.assign(&place)?;
+    let record = topic.poll(PATIENCE).context("it was not sent")??;
+    let record: serde_json::Value = serde_json::from_slice(record.payload().context("no value")?)?;
+    let (body, more) = (
+        &record["after"]["body"],
+        record["after"]["more"].as_str().unwrap_or_default(),
+    );
+    ensure!(body == "small" && more.len() == 128_000, "{body}, {} bytes", more.len());
+    eventually(PATIENCE, async || {
+        let left: String = site.query_one(ASIDE, &[]).await?.get(0);
+        ensure!(left == "-400000000 -14000000", "{left}");
+        Ok(())
+    })
+    .await?;
     ensure!(peak < 160 * 1024, "{peak} kB");
     Ok(())
+}
+
+/// The program, for client-1, as in its pod.
+fn connector(cluster: &str, kafka: &str, postgres: &Postgres) -> Result<Running> {
+    let child = Command::new(env!("CARGO_BIN_EXE_synccluster-connector"))
+        .args(["run", "--site", "client-1", "--listen", "127.0.0.1:0"])
+        .args([
+            "--cluster",
+            cluster,
+            "--bootstrap-servers",
+            kafka,
+            "--topic-replication",
+            "1",
+        ])
+        .arg("--postgres-secret")
+        .arg(postgres.secret_dir(Role::Connector))
+        .env("RUST_LOG", "warn")
+        .env("MALLOC_ARENA_MAX", "1")
+        .env("MALLOC_TRIM_THRESHOLD_", "262144")
+        .spawn()?;
+    Ok(Running(child))
 }
 
 /// The most memory a process has had, in kB.

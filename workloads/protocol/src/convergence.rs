@@ -132,6 +132,9 @@ fn at_work<'a>(connector: &ConnectorStatus, sink: &'a SinkStatus) -> Result<&'a 
     if sink.phase != SinkPhase::Applying {
         return Err(not_working("sink", &sink.error, format!("{:?}", sink.phase)));
     }
+    if let Some(why) = &sink.unmeasured {
+        return Err(not_working("sink", &None, format!("not able to measure it: {why}")));
+    }
     if sink.parked > 0 {
         return Err(NotConverged::Parked {
             site,
@@ -222,6 +225,7 @@ mod tests {
             conflicts: 0,
             parked: 0,
             parked_reason: None,
+            unmeasured: None,
             transactions_applied: 1,
             error: None,
             measured_at: Some(2000),
@@ -287,6 +291,13 @@ mod tests {
                 source_site: Site::Client(2)
             })
         );
+    }
+
+    #[test]
+    fn a_digest_of_before_does_not_count_while_the_site_cannot_be_measured() {
+        let verdict = with(|sites| sites[1].1.unmeasured = Some("out of memory".to_owned()));
+        let words = verdict.unwrap_err().to_string();
+        assert_eq!(words, "the sink of client-1 is not able to measure it: out of memory");
     }
 
     #[test]

@@ -11,7 +11,8 @@ pub type Millis = i64;
 /// Whether a connection made just now gets through.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Dial {
-    /// Not tried yet.
+    /// Not tried yet; after the first dial: it could not be tried, because the name of the peer does not resolve. No partition looks like that.
+    // No variant of its own: an operator of before a rollback would understand nothing of the document.
     #[default]
     Unknown,
     /// The peer accepted.
@@ -33,12 +34,25 @@ pub struct LinkStatus {
     pub fresh_dial_since: Option<Millis>,
     /// When the last dial ended.
     pub probed_at: Option<Millis>,
-    /// TCP connections to the peer's port that the kernel holds established in this pod (from /proc/net/tcp and tcp6).
+    /// TCP connections to the peer's port that the kernel holds established in this pod (from /proc/net/tcp and tcp6); 0 without
+    /// `closed_since` where they could not be counted.
     pub established: u32,
-    /// Since when `established` has been 0; absent while it is not.
+    /// Since when `established` has been 0; absent while it is not, or while that is not known.
     pub closed_since: Option<Millis>,
     /// When the last record went through (acknowledged by Kafka, or received from it).
     pub last_moved_at: Option<Millis>,
+}
+
+impl LinkStatus {
+    /// Whether the last dial could not be tried, because the name of the peer does not resolve.
+    pub fn is_unresolved(&self) -> bool {
+        self.fresh_dial == Dial::Unknown && self.probed_at.is_some()
+    }
+
+    /// The connections there are, if they could be counted.
+    pub fn connections(&self) -> Option<u32> {
+        (self.established > 0 || self.closed_since.is_some()).then_some(self.established)
+    }
 }
 
 /// What a connector is doing.
@@ -265,6 +279,9 @@ pub struct SinkStatus {
     pub parked: u64,
     /// Why the newest parked event waits.
     pub parked_reason: Option<String>,
+    /// Why digest and counts are those of before; absent while they are measured.
+    #[serde(default)]
+    pub unmeasured: Option<String>,
     /// Transactions applied since the start of the process.
     pub transactions_applied: u64,
     /// What failed last, with what to do; absent while all is well.

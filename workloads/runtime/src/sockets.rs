@@ -1,18 +1,27 @@
 //! What the kernel knows of this pod's TCP connections: /proc/net/tcp and /proc/net/tcp6
 //! (proc(5), and Documentation/networking/proc_net_tcp.rst of Linux for the columns).
 
-use std::fs;
+use std::{fs, io};
 
 /// `TCP_ESTABLISHED` in the kernel's table.
 const ESTABLISHED: &str = "01";
 
 /// Established connections of this network namespace to these ports at any address; `None` where the kernel does not tell.
 pub fn established_to(ports: &[u16]) -> Option<u32> {
-    let tables: Vec<_> = ["/proc/net/tcp", "/proc/net/tcp6"]
-        .iter()
-        .filter_map(|path| fs::read_to_string(path).ok())
-        .collect();
-    (!tables.is_empty()).then(|| tables.iter().map(|table| count_established(table, ports)).sum())
+    count(["/proc/net/tcp", "/proc/net/tcp6"].map(fs::read_to_string), ports)
+}
+
+/// A kernel without IPv6 has one table only; one that is there and cannot be read may have connections in it.
+fn count(tables: [io::Result<String>; 2], ports: &[u16]) -> Option<u32> {
+    let mut found: Option<u32> = None;
+    for table in tables {
+        match table {
+            Ok(table) => found = Some(found.unwrap_or_default() + count_established(&table, ports)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(_) => return None,
+        }
+    }
+    found
 }
 
 fn count_established(table: &str, ports: &[u16]) -> u32 {
@@ -41,6 +50,22 @@ mod tests {
         assert_eq!(count_established(TABLE, &[9092]), 1);
         assert_eq!(count_established(TABLE, &[9092, 5432]), 2);
         assert_eq!(count_established(TABLE, &[8080]), 0);
+    }
+
+    #[test]
+    fn a_table_that_cannot_be_read_is_not_an_empty_one() {
+        let failed = |kind: io::ErrorKind| Err(io::Error::from(kind));
+        let table = || Ok(TABLE.to_owned());
+        assert_eq!(count([table(), failed(io::ErrorKind::NotFound)], &[9092]), Some(1));
+        assert_eq!(count([table(), table()], &[9092]), Some(2));
+        assert_eq!(count([failed(io::ErrorKind::PermissionDenied), table()], &[9092]), None);
+        assert_eq!(
+            count(
+                [failed(io::ErrorKind::NotFound), failed(io::ErrorKind::NotFound)],
+                &[9092]
+            ),
+            None
+        );
     }
 
     #[test]

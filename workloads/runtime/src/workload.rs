@@ -190,6 +190,9 @@ pub async fn supervise<W: Workload>(workload: W, state: Arc<State<W>>, stop: Can
         if verdict != Verdict::Usable {
             if verdict == Verdict::Cut {
                 state.phase(W::PHASES.cut);
+            } else if let Some(problem) = state.probe().problem() {
+                // Never dialled yet: nothing else would say why it does not begin.
+                state.explain(W::PHASES.failing, problem);
             }
             state.alive();
             tokio::select! {

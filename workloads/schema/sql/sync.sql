@@ -22,6 +22,23 @@ create table if not exists sync.tables (
   definition text not null
 );
 
+-- Every table of the application's that was here between two migrations. A site that is new runs all of them, and so knows what they have dropped.
+create table if not exists sync.seen (relation text primary key);
+
+-- Tables that take part here no more: dropped, renamed, or taken off spec.schema.tables. The sink passes their events by.
+create table if not exists sync.withdrawn (
+  relation text        primary key,
+  at       timestamptz not null default clock_timestamp()
+);
+
+-- From where on a topic has to be read again when the table takes part again: no event before that offset was passed by.
+create table if not exists sync.skipped (
+  relation text   not null,
+  topic    text   not null,
+  "offset" bigint not null,
+  primary key (relation, topic)
+);
+
 -- How far each topic has been applied; written in the transaction that applies. `lsn` is the highest commit of the source seen in
 -- the topic: what comes again below it was sent twice.
 create table if not exists sync.progress (
@@ -148,6 +165,30 @@ begin
   end if;
 end $$;
 
+-- Takes our triggers off a table, by whatever names.
+create or replace function sync.drop_triggers(target regclass) returns void
+  language plpgsql set search_path = pg_catalog, sync
+as $$
+declare
+  ours text;
+begin
+  for ours in
+    select format('drop trigger %I on %s', g.tgname, g.tgrelid::regclass)
+      from pg_trigger g join pg_proc f on f.oid = g.tgfoid
+     where g.tgrelid = target and g.tgparentid = 0 and not g.tgisinternal and f.pronamespace = 'sync'::regnamespace
+  loop
+    execute ours;
+  end loop;
+end $$;
+
+-- The table that events and tombstones name so, if it is here. A view that took its name is another thing.
+create or replace function sync.table_of(full_name text) returns regclass
+  language sql stable
+  return (select c.oid::regclass
+            from pg_class c join pg_namespace n on n.oid = c.relnamespace
+           where n.nspname = split_part(full_name, '.', 1) and c.relname = substr(full_name, strpos(full_name, '.') + 1)
+             and c.relkind in ('r', 'p'));
+
 -- Gives a table its versions. Does nothing where the table is enrolled already and has not changed its key.
 create or replace function sync.enroll(target regclass) returns void
   language plpgsql set search_path = pg_catalog, sync
@@ -166,6 +207,9 @@ declare
   def       text;
   sequence  record;
   first     bigint;
+  versioned boolean;   -- it has versions of an earlier time
+  came_back boolean;   -- it was withdrawn
+  is_new    boolean;   -- to those who read its changes
 begin
   select n.nspname || '.' || c.relname, format('%I.%I', n.nspname, c.relname), md5(n.nspname || '.' || c.relname)
     into full_name, quoted, suffix
@@ -205,8 +249,12 @@ begin
    where a.attrelid = target and a.attname = any (columns);
 
   -- Rows that are there already get one version: this site's, now.
-  if not exists (select from pg_attribute where attrelid = target and attname = 'sync_version' and not attisdropped) then
+  versioned := exists (select from pg_attribute where attrelid = target and attname = 'sync_version' and not attisdropped);
+  if not versioned then
     execute format('alter table %s add column sync_version bigint not null default %s', quoted, sync.next_version(null));
+  end if;
+  -- A table that was withdrawn has a default, too (`sync.withdraw`).
+  if exists (select from pg_attribute where attrelid = target and attname = 'sync_version' and atthasdef) then
     execute format('alter table %s alter column sync_version drop default', quoted);
   end if;
   execute format('alter table %s add column if not exists sync_parent bigint', quoted);
@@ -225,6 +273,10 @@ begin
       if tg_op = 'UPDATE' and not (%5$s) then
         replaced := old.sync_version;
       else
+        -- Before the row goes, and not once the statement is done: the next row of the statement may take the key, and has to be newer.
+        if tg_op = 'UPDATE' then
+          perform sync.bury(%2$L, %4$s, old.sync_version);
+        end if;
         select t.version into replaced from sync.tombstones t where t.relation = %2$L and t.key = %3$s;
       end if;
       new.sync_parent := replaced;
@@ -235,7 +287,7 @@ begin
     create or replace function sync.%6$I() returns trigger language plpgsql%10$s as $bury$
     begin
       perform sync.bury(%2$L, %4$s, old.sync_version);
-      return null;
+      return old;
     end $bury$;
 
     create or replace function sync.%7$I() returns trigger language plpgsql%10$s as $truncate$
@@ -244,18 +296,20 @@ begin
       return null;
     end $truncate$;
 
-    create or replace trigger sync_stamp before insert or update on %9$s
+    -- Triggers go by name: behind every other one, which may still change the row, or leave it alone.
+    create or replace trigger "~sync_stamp" before insert or update on %9$s
       for each row execute function sync.%1$I();
-    create or replace trigger sync_bury after delete on %9$s
+    create or replace trigger "~sync_bury" before delete on %9$s
       for each row execute function sync.%6$I();
-    create or replace trigger sync_rekey after update on %9$s
-      for each row when (%5$s) execute function sync.%6$I();
     create or replace trigger sync_truncate before truncate on %9$s
       for each statement execute function sync.%7$I();
   $def$, 'stamp_' || suffix, full_name, key_of_new, key_of_old, changed, 'bury_' || suffix, 'truncate_' || suffix, key_of_row, quoted, pinned);
 
-  -- Replacing triggers waits for every writer, so it is done only when there is something to replace.
-  if not exists (select from sync.tables t where t.relation = full_name and t.definition = md5(def)) then
+  -- Replacing triggers waits for every writer, so it is done only when there is something to replace. A table that was dropped and made anew
+  -- has none, whatever the book says.
+  if not exists (select from sync.tables t where t.relation = full_name and t.definition = md5(def))
+     or not exists (select from pg_trigger where tgrelid = target and tgname = '~sync_stamp') then
+    perform sync.drop_triggers(target);
     execute def;
   end if;
 
@@ -290,13 +344,20 @@ begin
     end loop;
   end if;
 
+  -- A table that was renamed is in the publication still, and yet new to all who know it by its name.
+  is_new := not exists (select from sync.tables t where t.relation = full_name);
   if not exists (select from pg_publication_tables p where p.pubname = 'sync' and p.schemaname || '.' || p.tablename = full_name) then
     execute format('alter publication sync add table %s', quoted);
-    -- A connector whose slot is there reads what is written from here on; no snapshot has the rows that a migration, or somebody between it
-    -- and this, has written. So they are written once more.
-    if exists (select from pg_replication_slots where database = current_database() and slot_type = 'logical' and not temporary) then
-      execute format('update %s set sync_parent = sync_parent', quoted);
-    end if;
+    is_new := true;
+  end if;
+  delete from sync.withdrawn w where w.relation = full_name;
+  came_back := found;
+  -- A connector whose slot is there reads what is written from here on; no snapshot has the rows that a migration, or somebody between it
+  -- and this, has written. So they are written once more. Those of a table that was withdrawn in any case: what was written meanwhile has
+  -- no version of its own.
+  if (came_back and versioned)
+     or (is_new and exists (select from pg_replication_slots where database = current_database() and slot_type = 'logical' and not temporary)) then
+    execute format('update %s set sync_parent = sync_parent', quoted);
   end if;
 
   insert into sync.tables as t (relation, key, definition) values (full_name, columns, md5(def))
@@ -304,22 +365,56 @@ begin
     where t.definition <> excluded.definition;
 end $enroll$;
 
+-- A table, `public.todos`, takes part here no more: it was dropped or renamed, or nobody wants it to. Its rows stay as they are, versions
+-- included; `sync.enroll` takes it in again.
+create or replace function sync.withdraw(full_name text) returns void
+  language plpgsql set search_path = pg_catalog, sync
+as $$
+declare
+  target regclass := sync.table_of(full_name);
+begin
+  if exists (select from pg_publication_rel r join pg_publication p on p.oid = r.prpubid
+              where p.pubname = 'sync' and r.prrelid = target) then
+    execute format('alter publication sync drop table %s', target);
+  end if;
+  perform sync.drop_triggers(target);
+  -- Nobody stamps what is inserted now, and the column takes no null.
+  if exists (select from pg_attribute
+              where attrelid = target and attname = 'sync_version' and not attisdropped and not atthasdef) then
+    execute format('alter table %s alter column sync_version set default 0', target);
+  end if;
+  delete from sync.tables t where t.relation = full_name;
+  insert into sync.withdrawn (relation) values (full_name) on conflict do nothing;
+  -- Where in its topic a parked event was, nobody knows any more.
+  with gone as (delete from sync.parked p where p.relation = full_name returning p.topic)
+  insert into sync.skipped (relation, topic, "offset") select distinct full_name, g.topic, 0 from gone g
+  on conflict on constraint skipped_pkey do update set "offset" = 0;
+end $$;
+
 -- One number for all rows of all enrolled tables, whatever order they are read in, and how many rows there are. The settings are part of
--- it: the text of a row must be the same at every site.
+-- it: the text of a row must be the same at every site. So columns go by their names: a site that is older than a column has it behind ours.
 create or replace function sync.digest(out digest text, out rows bigint)
   language plpgsql stable
   set datestyle = 'ISO' set timezone = 'UTC' set intervalstyle = 'postgres' set bytea_output = 'hex' set extra_float_digits = 1
 as $$
 declare
-  enrolled text;
+  enrolled record;
   counted  bigint;
   summed   numeric;
   total    numeric := 0;
 begin
   rows := 0;
-  for enrolled in select relation from sync.tables order by relation loop
-    execute format('select count(*), coalesce(sum(hashtextextended(%L || r::text, 0)), 0) from %I.%I r',
-                   enrolled, split_part(enrolled, '.', 1), substr(enrolled, strpos(enrolled, '.') + 1))
+  for enrolled in
+    select t.relation, n.nspname, c.relname, string_agg(format('r.%I', a.attname), ', ' order by a.attname) as columns
+      from sync.tables t
+      join pg_namespace n on n.nspname = split_part(t.relation, '.', 1)
+      join pg_class c on c.relnamespace = n.oid and c.relname = substr(t.relation, strpos(t.relation, '.') + 1) and c.relkind in ('r', 'p')
+      join pg_attribute a on a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
+     group by t.relation, n.nspname, c.relname
+     order by t.relation
+  loop
+    execute format('select count(*), coalesce(sum(hashtextextended(%L || row(%s)::text, 0)), 0) from %I.%I r',
+                   enrolled.relation, enrolled.columns, enrolled.nspname, enrolled.relname)
       into counted, summed;
     rows := rows + counted;
     total := total + summed;

@@ -1,6 +1,6 @@
 //! Applies source transactions to the target: one transaction of the target, with the progress in it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use synccluster_protocol::{Site, event::TableName};
 
@@ -16,9 +16,9 @@ use crate::{
 /// Records applied in one go, and their bytes: as rows and parameters they are many times what they are as records.
 const PIECE: (usize, usize) = (500, 1 << 20);
 
-/// Events of tables with deferrable constraints that are kept until the commit. Of more, swaps that are further apart are settled as they
+/// Events of tables with deferrable constraints that are kept until the commit, and the bytes of their records. Of more, swaps that are further apart are settled as they
 /// come, which leaves the same rows and a conflict in the books.
-const UNCHECKED: usize = 2000;
+const UNCHECKED: (usize, usize) = (2000, 4 << 20);
 
 /// Why nothing was applied; all of it is tried again.
 pub type Error = tokio_postgres::Error;
@@ -69,16 +69,30 @@ impl<'a> Transaction<'a> {
     }
 
     async fn piece(&mut self, events: Vec<Event>) -> Result<(), Error> {
+        let events = self.wanted(events).await?;
         apply_events(self.target, self.topic, &events).await?;
         for event in events {
             if settle::may_collide_silently(self.target, &event).await? {
                 self.unchecked.push(event);
             }
         }
-        if self.unchecked.len() > UNCHECKED {
+        let bytes: usize = self.unchecked.iter().map(|event| event.raw.len()).sum();
+        if self.unchecked.len() > UNCHECKED.0 || bytes > UNCHECKED.1 {
             self.check().await?;
         }
         Ok(())
+    }
+
+    /// Passes by what is about tables that take part here no more.
+    async fn wanted(&mut self, events: Vec<Event>) -> Result<Vec<Event>, Error> {
+        let (passed, wanted): (Vec<Event>, Vec<Event>) = events
+            .into_iter()
+            .partition(|event| self.target.is_withdrawn(&event.table));
+        let tables: BTreeSet<&TableName> = passed.iter().map(|event| &event.table).collect();
+        for table in tables {
+            park::skipped(self.target, self.topic, table, None).await?;
+        }
+        Ok(wanted)
     }
 
     async fn check(&mut self) -> Result<(), Error> {

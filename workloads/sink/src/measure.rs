@@ -22,13 +22,26 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// Runs until the process ends; a connection that breaks is made again. Goes on while the link to Kafka is cut.
 pub async fn run(secret: PostgresSecret, state: Arc<State<Downlink>>, interval: Duration) {
     loop {
-        if let Ok(client) = postgres::connect_once(&secret, "synccluster-sink measure").await
-            && let Err(error) = look(&client, &state, interval).await
-        {
-            tracing::debug!(error = postgres::describe(&error), "measuring");
+        let looked = match postgres::connect_once(&secret, "synccluster-sink measure").await {
+            Ok(client) => look(&client, &state, interval)
+                .await
+                .map_err(|error| postgres::describe(&error)),
+            Err(error) => Err(error.to_string()),
+        };
+        if let Err(error) = looked {
+            tell(&state, error);
         }
         time::sleep(LOOK_EVERY).await;
     }
+}
+
+/// Says once why there is no new digest.
+fn tell(state: &State<Downlink>, error: String) {
+    let mut status = state.edit();
+    if status.unmeasured.as_ref() != Some(&error) {
+        tracing::warn!(error, "the site cannot be measured; trying again");
+    }
+    status.unmeasured = Some(error);
 }
 
 async fn look(client: &Client, state: &State<Downlink>, interval: Duration) -> Result<(), tokio_postgres::Error> {
@@ -70,6 +83,7 @@ async fn look(client: &Client, state: &State<Downlink>, interval: Duration) -> R
         } else {
             count(client, state).await?;
         }
+        state.edit().unmeasured = None;
     }
 }
 

@@ -32,6 +32,21 @@ pub async fn park(
         .map(drop)
 }
 
+/// Remembers that events of a table that is withdrawn were passed by, from this offset of the topic on; without one, from the stored progress,
+/// which is not behind any event of the transaction this is part of.
+pub async fn skipped(
+    target: &mut Target,
+    topic: &str,
+    table: &TableName,
+    from: Option<i64>,
+) -> Result<(), tokio_postgres::Error> {
+    let statement = "insert into sync.skipped as s (relation, topic, \"offset\")
+                     values ($1, $2, coalesce($3, (select p.\"offset\" from sync.progress p where p.topic = $2 and p.partition = 0), 0))
+                     on conflict (relation, topic) do update set \"offset\" = excluded.\"offset\" where excluded.\"offset\" < s.\"offset\"";
+    let relation = table.to_string();
+    target.execute(statement, &[&relation, &topic, &from]).await.map(drop)
+}
+
 /// Writes a write down that lost, once: what is sent twice loses a second time. Key and rows are the text of jsonb.
 pub async fn conflict(
     target: &mut Target,
@@ -134,7 +149,10 @@ async fn attempt(
         Ok(event) => event,
         Err(error) => return Ok(Err(error.to_string())),
     };
-    if let Some(event) = event {
+    if let Some(event) = event.as_ref().filter(|event| target.is_withdrawn(&event.table)) {
+        // Nobody knows any more where in the topic it was.
+        skipped(target, topic, &event.table, Some(0)).await?;
+    } else if let Some(event) = event {
         if let Err(reason) = apply::try_event(target, topic, &event).await? {
             return Ok(Err(reason));
         }

@@ -70,6 +70,7 @@ impl Workload for Downlink {
             conflicts: 0,
             parked: 0,
             parked_reason: None,
+            unmeasured: None,
             transactions_applied: 0,
             error: None,
             measured_at: None,

@@ -68,7 +68,8 @@ struct Session<'a> {
     asked_at: Instant,
 }
 
-/// Applies until something fails. A transaction that is being applied when it is dropped is rolled back with its connection.
+/// Applies until something fails, or topics have to be read again. A transaction that is being applied when it is dropped is rolled back with
+/// its connection.
 pub async fn run(downlink: &Downlink, state: &State<Downlink>) -> Result<(), Error> {
     let mut target = Target::connect(&downlink.postgres, downlink.site).await?;
     let progress = target.progress().await?;
@@ -93,6 +94,11 @@ pub async fn run(downlink: &Downlink, state: &State<Downlink>) -> Result<(), Err
                 state.explain(SinkPhase::Starting, reason.to_owned());
                 time::sleep(DISCOVER_EVERY).await;
                 continue;
+            }
+            if session.target.look_at_withdrawn().await? {
+                // Nothing is drained until the next session has looked.
+                state.edit().sources.clear();
+                return Ok(());
             }
             session.look_at_kafka()?;
         }

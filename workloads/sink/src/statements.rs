@@ -137,7 +137,7 @@ pub fn insert(table: &CatalogTable, columns: &[String]) -> String {
 pub fn update(table: &CatalogTable, columns: &[String]) -> String {
     let sets: Vec<_> = columns
         .iter()
-        .filter(|column| !table.key.contains(column))
+        .filter(|column| !table.key.contains(column) || may_differ(table, column))
         .map(|column| format!("{0} = i.{0}", quote(column)))
         .collect();
     format!(
@@ -149,6 +149,12 @@ pub fn update(table: &CatalogTable, columns: &[String]) -> String {
         matches(table),
         version = quote(VERSION_COLUMN),
     )
+}
+
+/// Whether equal values may have different texts (citext, numeric 1.0 and 1.00, -0): the newer row's is to be everywhere.
+fn may_differ(table: &CatalogTable, column: &str) -> bool {
+    let kind = table.column(column).map(|column| &column.kind);
+    matches!(kind, Some(ColumnType::Text | ColumnType::Float | ColumnType::Array(_)))
 }
 
 /// Deletes the rows of the keys.

@@ -1,6 +1,9 @@
 //! The connection that applies: its settings, its origin, its prepared statements, what its tables look like.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
 use synccluster_protocol::{Site, codec::SESSION_SETTINGS, event::TableName};
 use synccluster_runtime::{
@@ -19,6 +22,7 @@ pub struct Target {
     statements: HashMap<String, Statement>,
     tables: HashMap<TableName, Arc<CatalogTable>>,
     constraints: HashMap<TableName, Arc<Constraints>>,
+    withdrawn: HashSet<TableName>,
     origin: Option<Site>,
 }
 
@@ -46,6 +50,7 @@ impl Target {
             statements: HashMap::new(),
             tables: HashMap::new(),
             constraints: HashMap::new(),
+            withdrawn: HashSet::new(),
             origin: None,
         })
     }
@@ -134,6 +139,39 @@ impl Target {
         self.tables.clear();
         self.constraints.clear();
         self.statements.clear();
+    }
+
+    /// Looks which tables are withdrawn. Whether topics have to be read again, because a table is back whose events were passed by: their
+    /// progress is set back then, and what was applied since is judged again, which changes nothing. Writes nothing where there is none.
+    pub async fn look_at_withdrawn(&mut self) -> Result<bool, Error> {
+        let rows = self.query("select relation from sync.withdrawn", &[]).await?;
+        let withdrawn: HashSet<TableName> = rows.iter().filter_map(|row| TableName::parse(row.get(0))).collect();
+        if withdrawn != self.withdrawn {
+            self.forget_tables();
+            self.withdrawn = withdrawn;
+        }
+        let back = "with back as (
+                      delete from sync.skipped s where not exists (select from sync.withdrawn w where w.relation = s.relation)
+                      returning s.topic, s.\"offset\")
+                    update sync.progress p set \"offset\" = least(p.\"offset\", b.\"offset\")
+                      from (select topic, min(\"offset\") as \"offset\" from back group by topic) b
+                     where p.topic = b.topic and p.partition = 0
+                    returning p.topic, p.\"offset\"";
+        let again = self.query(back, &[]).await?;
+        for row in &again {
+            let (topic, offset): (&str, i64) = (row.get(0), row.get(1));
+            tracing::info!(
+                topic,
+                offset,
+                "reading again: a table is back whose events were passed by"
+            );
+        }
+        Ok(!again.is_empty())
+    }
+
+    /// Whether the table takes part here no more.
+    pub fn is_withdrawn(&self, table: &TableName) -> bool {
+        self.withdrawn.contains(table)
     }
 
     /// Whether every write of the site itself is safe from being overwritten here: sent by a snapshot, or in the WAL behind its slot. Until

@@ -81,6 +81,60 @@ fn selectors_mean_what_kubernetes_says() {
 }
 
 #[test]
+fn of_a_namespace_its_name_decides_and_what_is_not_known_may_match() {
+    let lets_out = |selector: Value| {
+        let to = json!([{ "namespaceSelector": selector }]);
+        ways(json!({ "podSelector": {}, "policyTypes": ["Egress"], "egress": [{ "to": to }] })).0
+    };
+    let name = |operator: &str, values: Value| json!({ "key": "kubernetes.io/metadata.name", "operator": operator, "values": values });
+    let one = |expression: Value| lets_out(json!({ "matchExpressions": [expression] }));
+    assert!(one(name("In", json!(["other", "shop"]))));
+    assert!(!one(name("In", json!(["other"]))));
+    assert!(one(name("NotIn", json!(["other"]))));
+    assert!(!one(name("NotIn", json!(["shop"]))));
+    assert!(one(
+        json!({ "key": "kubernetes.io/metadata.name", "operator": "Exists" })
+    ));
+    assert!(!one(
+        json!({ "key": "kubernetes.io/metadata.name", "operator": "DoesNotExist" })
+    ));
+    for (operator, values) in [
+        ("In", json!(["red"])),
+        ("NotIn", json!(["red"])),
+        ("Exists", json!([])),
+        ("DoesNotExist", json!([])),
+    ] {
+        let team = json!({ "key": "team", "operator": operator, "values": values });
+        assert!(one(team.clone()), "{operator}");
+        let of_others = json!({
+            "matchLabels": { "kubernetes.io/metadata.name": "other" },
+            "matchExpressions": [team],
+        });
+        assert!(!lets_out(of_others), "whatever {operator} says of another label");
+    }
+}
+
+#[test]
+fn a_way_to_any_broker_voids_a_cut() {
+    let mut cluster = cut(json!({ "clients": [2] }));
+    let mut seen = observed(&cluster);
+    let mut second = seen.pods[0].clone();
+    second.name = "demo-kafka-1".to_owned();
+    second.labels.insert("broker".to_owned(), "1".to_owned());
+    seen.pods.push(second);
+    let everything = json!({ "podSelector": {}, "policyTypes": ["Egress"], "egress": [{}] });
+    let into_the_second =
+        json!({ "podSelector": { "matchLabels": { "broker": "1" } }, "policyTypes": ["Ingress"], "ingress": [{}] });
+    let policy = |name: &str, spec: Value| -> NetworkPolicy {
+        serde_json::from_value(json!({ "metadata": { "name": name }, "spec": spec })).unwrap()
+    };
+    cluster.foreign_policies = vec![policy("out", everything), policy("into", into_the_second)];
+    let ways = find(&cluster, &seen, Edge::Uplink(Site::Client(2)));
+    assert!(ways.both());
+    assert_eq!(ways.names(), ["into", "out"]);
+}
+
+#[test]
 fn a_policy_that_allows_nothing_here_is_not_blamed() {
     assert_eq!(
         ways(json!({ "podSelector": {}, "policyTypes": ["Ingress", "Egress"] })),

@@ -63,7 +63,7 @@ fn what_is_written_is_ready_and_its_lag_is_shown() {
 #[test]
 fn each_obstacle_has_its_reason_and_what_to_do() {
     type Spoil = fn(&mut Observed);
-    let cases: [(Spoil, &str, &str, &str); 7] = [
+    let cases: [(Spoil, &str, &str, &str); 8] = [
         (|o| o.analytics = None, "Unknown", "CannotSee", "demo-analytics"),
         (
             |o| {
@@ -100,6 +100,12 @@ fn each_obstacle_has_its_reason_and_what_to_do() {
             "False",
             "Rebuilding",
             "25 %",
+        ),
+        (
+            |o| o.analytics.as_mut().unwrap().windows_problem = Some("likes by window: refused".to_owned()),
+            "False",
+            "WindowsNotWritten",
+            "likes by window: refused; the sites' rows are written",
         ),
         (
             |o| o.analytics.as_mut().unwrap().parked = 3,

@@ -80,9 +80,23 @@ fn a_cut_is_enforced_only_when_everything_shows_it() {
             "Unknown/KafkaAway",
         ),
         (
-            "it is not known since when nothing is open",
+            "it is not known whether nothing is open",
             spoil(|o| links(o)[0].closed_since = None),
-            "False/Enforcing",
+            "Unknown/CannotSee",
+        ),
+        (
+            "the name of Kafka does not resolve at one end",
+            spoil(|o| links(o)[0].fresh_dial = Dial::Unknown),
+            "Unknown/DnsFails",
+        ),
+        (
+            "the name of Kafka does not resolve anywhere",
+            spoil(|o| {
+                for link in links(o) {
+                    link.fresh_dial = Dial::Unknown;
+                }
+            }),
+            "Unknown/DnsFails",
         ),
         (
             "the sink does not answer",
@@ -111,6 +125,23 @@ fn a_cut_is_enforced_only_when_everything_shows_it() {
     for (name, spoil, verdict) in cases {
         let status = partitioned(client_2(), spoil);
         assert_eq!(said(&status, "PartitionEnforced").0, verdict, "{name}");
+    }
+}
+
+#[test]
+fn what_was_not_measured_is_not_said_of_a_site() {
+    let status = partitioned(json!({ "clients": [2] }), |o| {
+        links(o)[0].fresh_dial = Dial::Unknown;
+        links(o)[1].closed_since = None;
+    });
+    expect(&status, "PartitionEnforced", "Unknown/CannotSee", "/proc/net/tcp");
+    let site = &status.sites[2].connectivity;
+    assert_eq!(
+        (site.fresh_dial, site.established),
+        (crate::api::FreshDial::Unknown, crate::api::Established::Unknown)
+    );
+    for said in ["demo-kafka:9092 does not resolve (DNS)", "connections unknown"] {
+        assert!(site.evidence.contains(said), "{}", site.evidence);
     }
 }
 

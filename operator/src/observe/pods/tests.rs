@@ -101,6 +101,49 @@ fn a_migration_that_failed_is_said_before_it_is_tried_again() {
     expect(status, "MigrationFailed", "V1__x.sql: syntax error");
 }
 
+/// What the pod says whose init container failed once and is in this state now.
+fn failed_once(message: &str, state: Value, ready: bool) -> Option<Problem> {
+    pod(json!({ "initContainerStatuses": [{
+        "name": "schema", "image": "i", "imageID": "", "ready": ready, "restartCount": 1, "state": state,
+        "lastState": { "terminated": { "exitCode": 1, "message": message } },
+    }] }))
+    .problem
+}
+
+#[test]
+fn a_migration_that_succeeded_is_not_said_to_have_failed_because_one_before_it_did() {
+    let said = |state: Value, ready| failed_once("V1__x.sql: syntax error", state, ready).map(|problem| problem.reason);
+    assert_eq!(said(json!({ "terminated": { "exitCode": 0 } }), false), None);
+    assert_eq!(said(json!({}), true), None);
+    assert_eq!(
+        said(json!({ "running": {} }), false),
+        Some("MigrationFailed"),
+        "it is tried again"
+    );
+    assert_eq!(
+        said(json!({ "terminated": { "exitCode": 2 } }), false),
+        Some("MigrationFailed")
+    );
+}
+
+#[test]
+fn a_postgres_that_lets_nobody_in_is_no_migration_that_failed() {
+    // In the words of who says it.
+    let refused = synccluster_runtime::postgres::Error::Connect {
+        host: "demo-client-2.shop.svc".to_owned(),
+        port: 5432,
+        user: "sync_admin".to_owned(),
+        reason: "connection refused".to_owned(),
+    };
+    let message = synccluster_schema::migrate::Error::from(refused).to_string();
+    let problem = failed_once(&message, json!({ "running": {} }), false).unwrap();
+    assert_eq!(problem.reason, "PostgresNotReached");
+    assert!(
+        problem.message.contains("connection refused; no migration ran"),
+        "{problem:?}"
+    );
+}
+
 #[test]
 fn waiting_is_no_problem() {
     assert_eq!(pod(json!({})).problem, None);

@@ -40,12 +40,12 @@ fn seen(text: &str) -> Seen {
 fn at(offset: i64) -> Vec<Reader> {
     vec![
         Reader {
-            site: Site::Client(1),
+            who: Who::Site(Site::Client(1)),
             offset: Some(100),
             cut_since: None,
         },
         Reader {
-            site: Site::Client(2),
+            who: Who::Site(Site::Client(2)),
             offset: Some(offset),
             cut_since: None,
         },
@@ -181,13 +181,18 @@ fn a_client_that_is_cut_is_protected_before_it_is_behind() {
 
 #[test]
 fn a_site_that_cannot_be_asked_may_be_behind() {
-    let readers = [Reader {
-        site: Site::Client(3),
-        offset: None,
-        cut_since: None,
-    }];
-    let step = decide(&wanted(AN_HOUR), Some(&seen(A_DAY)), &readers, None, NOW);
-    assert!(refusal(&step).contains("how far client-3 has read"), "{step:?}");
+    for (who, said) in [
+        (Who::Site(Site::Client(3)), "how far client-3 has read"),
+        (Who::Analytics, "how far ClickHouse has read"),
+    ] {
+        let reader = Reader {
+            who,
+            offset: None,
+            cut_since: None,
+        };
+        let step = decide(&wanted(AN_HOUR), Some(&seen(A_DAY)), &[reader], None, NOW);
+        assert!(refusal(&step).contains(said), "{step:?}");
+    }
 }
 
 #[test]

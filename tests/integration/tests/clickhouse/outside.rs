@@ -1,4 +1,4 @@
-//! What a ClickHouse of somebody else's may have: a certificate, and a disk that is full.
+//! What a ClickHouse of somebody else's may have: a certificate, a disk that is full, a Secret that lacks a key.
 
 use std::{fs, path::Path};
 
@@ -103,4 +103,27 @@ async fn a_certificate_is_checked_and_what_is_wrong_with_it_is_said() -> Result<
     fs::write(&certificate.key, key)?;
     filled.clickhouse.restart().await?;
     filled.same(&world).await.map(drop)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_secret_that_lacks_a_key_is_said_until_it_has_it() -> Result<()> {
+    let world = server(TODOS).await?;
+    let mut filled = Filled::prepare().await?;
+    let secret = filled.clickhouse.secret_dir();
+    let kept = ["password", "url"].map(|key| (key, fs::read(secret.join(key))));
+    for (key, _) in &kept {
+        fs::remove_file(secret.join(key))?;
+    }
+    filled.resume(&world)?;
+    world
+        .run(SERVER, "insert into todos (title) values ('waits for a key')")
+        .await?;
+    for (key, value) in kept.into_iter().rev() {
+        says(&filled, &format!("`{key}`")).await?;
+        fs::write(secret.join(key), value?)?;
+    }
+    filled.same(&world).await?;
+    let status = filled.caught_up().await?;
+    ensure!(status.error.is_none(), "{status:?}");
+    Ok(())
 }

@@ -7,13 +7,14 @@ use synccluster_protocol::event::{PARENT_COLUMN, VERSION_COLUMN};
 
 use crate::{encode, rows::is_unavailable, table::Table};
 
-/// Appends the row's columns and returns its version. After `None` what was appended is of no use.
-pub(super) fn row(out: &mut Vec<u8>, table: &Table, after: &[u8]) -> Option<i64> {
+/// Appends the row's columns as our connector writes them, and returns its version and what is behind it. After `None` what was appended is of no
+/// use.
+pub(super) fn row<'a>(out: &mut Vec<u8>, table: &Table, after: &'a [u8]) -> Option<(i64, &'a [u8])> {
     let mut columns = table.columns.iter();
     let mut next = columns.next();
     let mut version = None;
     let mut rest = after.strip_prefix(b"{")?;
-    loop {
+    let behind = loop {
         let named = next.and_then(|column| named(rest, &column.name).map(|behind| (column, behind)));
         let raw;
         if let Some((column, behind)) = named {
@@ -31,12 +32,12 @@ pub(super) fn row(out: &mut Vec<u8>, table: &Table, after: &[u8]) -> Option<i64>
         }
         match rest.split_first()? {
             (b',', behind) => rest = behind,
-            (b'}', _) => break,
+            (b'}', behind) => break behind,
             _ => return None,
         }
-    }
+    };
     // A column that is missing has a value of its own.
-    next.is_none().then_some(version)?
+    next.is_none().then_some((version?, behind))
 }
 
 /// What is behind `"name":`, if that is what comes. A name that JSON writes otherwise is none.

@@ -7,6 +7,7 @@ fn column(name: &str, pg: PgType, not_null: bool) -> SourceColumn {
         sql_type: "some type".to_owned(),
         not_null,
         missing: None,
+        debezium: Form::Same,
     }
 }
 

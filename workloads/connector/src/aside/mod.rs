@@ -17,7 +17,7 @@ use synccluster_protocol::event::{TABLE_IDENTIFIER, VERSION_COLUMN};
 use tokio_postgres::{Client, Error};
 
 use crate::{
-    envelope::Record,
+    envelope::{LeftOut, Record},
     producer::{LARGEST, Outcome},
 };
 
@@ -95,15 +95,19 @@ impl Aside {
         let place = Place::of(&record.key, &self.topic);
         let (key, event) = (place.canonical(), essence(record, &place));
         let reason = reason(record, outcome, &place.relation, &self.topic);
-        let again = "update sync.parked set event = $2, reason = $3, tried_at = clock_timestamp(), asked_at = null where id = $1";
+        // What its table has is read at once.
+        let asked = matches!(record.left_out, Some(LeftOut::Elsewhere(_)));
+        let again = "update sync.parked set event = $2, reason = $3, tried_at = clock_timestamp(),
+                     asked_at = case when $4 then clock_timestamp() end where id = $1";
         if let Some(id) = self.entries.get(&key)
-            && client.execute(again, &[id, &event, &reason]).await? == 1
+            && client.execute(again, &[id, &event, &reason, &asked]).await? == 1
         {
             return Ok(());
         }
-        let statement = "insert into sync.parked (topic, relation, event, reason) values ($1, $2, $3, $4) returning id";
+        let statement = "insert into sync.parked (topic, relation, event, reason, asked_at)
+                         values ($1, $2, $3, $4, case when $5 then clock_timestamp() end) returning id";
         let row = client
-            .query_one(statement, &[&self.topic, &place.relation, &event, &reason])
+            .query_one(statement, &[&self.topic, &place.relation, &event, &reason, &asked])
             .await?;
         tracing::warn!(row = key, reason, "put aside");
         self.entries.insert(key, row.get(0));
@@ -190,12 +194,21 @@ fn essence(record: &Record, place: &Place) -> Value {
         "key": place.key,
         "op": value["op"],
         "sync_version": value["after"][VERSION_COLUMN],
-        "bytes": record.left_out.unwrap_or(record.size()),
+        "bytes": bytes(record),
     })
 }
 
+fn bytes(record: &Record) -> usize {
+    record.left_out.map_or(record.size(), LeftOut::bytes)
+}
+
 fn reason(record: &Record, outcome: Outcome, relation: &str, topic: &str) -> String {
-    let bytes = record.left_out.unwrap_or(record.size());
+    let bytes = bytes(record);
+    if let Some(LeftOut::Elsewhere(_)) = record.left_out {
+        return format!(
+            "a row of {relation} was not sent: it was so large before that its change did not bring all of it; it is read from its table and sent by itself"
+        );
+    }
     match outcome {
         Outcome::LargerThanTaken => format!(
             "a row of {relation} was not sent: Kafka takes no record of its {bytes} bytes; make the row smaller, or raise max.message.bytes \
@@ -265,5 +278,11 @@ mod tests {
             "{taken}"
         );
         assert!(said(Outcome::LargerThanSent).contains("10000000"));
+        let lacking = Record {
+            left_out: Some(LeftOut::Elsewhere(7)),
+            ..record(&Value::Null)
+        };
+        let why = reason(&lacking, Outcome::LargerThanSent, "public.notes", "demo.client-1");
+        assert!(why.contains("read from its table"), "{why}");
     }
 }

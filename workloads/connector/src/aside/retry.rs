@@ -14,7 +14,7 @@ use super::{Aside, Entry};
 use crate::{
     envelope::{self, Origin, Record},
     producer::LARGEST,
-    resnapshot::{self, Portion, literal, window::Window},
+    resnapshot::{self, Portion, chunk::chunk, literal, window::Window},
     session::Error,
 };
 
@@ -114,7 +114,7 @@ async fn find(postgres: &PostgresSecret, origin: &Origin, entry: &Entry) -> Resu
         return Ok(Found::Not(why));
     }
     portion.condition = Some(condition);
-    let (rows, _) = resnapshot::chunk(&reading, &portion, &[]).await?;
+    let (rows, _) = chunk(&reading, &portion, &[], 1).await?;
     let watermark = resnapshot::watermark(&reading).await?;
     let records: Vec<Record> = rows
         .iter()

@@ -13,6 +13,7 @@
 //! Crash windows: how far it is, is written down after Kafka has acknowledged a chunk. What was sent after that is sent again.
 
 pub mod book;
+pub mod chunk;
 pub mod window;
 
 use std::{
@@ -21,8 +22,6 @@ use std::{
 };
 
 use axum::{Json, Router, http::StatusCode, routing::put};
-use bytes::Bytes;
-use futures::TryStreamExt;
 use synccluster_protocol::{
     Lsn,
     event::{TOMBSTONES, TableName},
@@ -30,7 +29,7 @@ use synccluster_protocol::{
 };
 use synccluster_replication::{pgoutput::Datum, relations::Table};
 use synccluster_runtime::{
-    catalog::{self, quote},
+    catalog,
     clock::now_millis,
     postgres::{self, PostgresSecret},
 };
@@ -46,12 +45,9 @@ use crate::{
     snapshot,
 };
 pub use book::Request;
+use chunk::{FIRST_ROWS, chunk, next_rows};
 use window::Window;
 
-/// Rows of a chunk.
-const ROWS: usize = 1000;
-/// Bytes of a chunk, as text: rows may be large, and a connector is small.
-const BYTES: usize = 1 << 20;
 /// When what could not be done is tried again.
 pub const AGAIN_AFTER: Duration = Duration::from_secs(10);
 
@@ -75,6 +71,8 @@ struct Work {
     left: Vec<Portion>,
     /// The key of the last row that was sent of the table that is being sent.
     after: Vec<String>,
+    /// How many rows are asked for at once: about as many as fit a chunk.
+    rows: usize,
     reading: Client,
 }
 
@@ -171,13 +169,14 @@ impl Resnapshot {
         let Some(portion) = work.left.last() else {
             return Ok(false);
         };
-        let (rows, table_done) = match chunk(&work.reading, portion, &work.after).await {
+        let (rows, table_done) = match chunk(&work.reading, portion, &work.after, work.rows).await {
             Err(Error::Postgres(error)) if let Some(why) = refusal(&portion.table.name, &error) => {
                 (job.status.error, job.work, job.stopped) = (Some(why), None, Instant::now());
                 return Ok(true);
             }
             chunk => chunk?,
         };
+        let next = next_rows(work.rows, rows.len(), table_done);
         let watermark = watermark(&work.reading).await?;
         // One before, because a commit may begin at the watermark itself, and is newer.
         let at = Lsn(watermark.0.saturating_sub(1));
@@ -190,6 +189,9 @@ impl Resnapshot {
             after: rows.last().map_or_else(Vec::new, |row| key_of(&portion.table, row)),
             table_done,
         };
+        if let Some(work) = &mut job.work {
+            work.rows = next;
+        }
         self.stage = Stage::Open(Window::new(watermark, records), reached);
         Ok(false)
     }
@@ -270,7 +272,12 @@ impl Work {
             after.clear();
         }
         left.reverse();
-        Self { left, after, reading }
+        Self {
+            left,
+            after,
+            rows: FIRST_ROWS,
+            reading,
+        }
     }
 }
 
@@ -382,37 +389,6 @@ pub async fn portions(client: &Client, only: Option<&str>) -> Result<Result<Vec<
         });
     }
     Ok(Ok(portions))
-}
-
-/// The rows behind a key, and whether they are the last.
-pub async fn chunk(client: &Client, portion: &Portion, after: &[String]) -> Result<(Vec<Vec<Datum>>, bool), Error> {
-    let key: Vec<String> = portion.table.key.iter().map(|column| quote(column)).collect();
-    let key = key.join(", ");
-    let mut conditions: Vec<String> = portion.condition.iter().cloned().collect();
-    if !after.is_empty() {
-        let values = after.iter().zip(&portion.types);
-        let values: Vec<String> = values
-            .map(|(value, sql_type)| format!("{}::{sql_type}", literal(value)))
-            .collect();
-        conditions.push(format!("({key}) > ({})", values.join(", ")));
-    }
-    let condition = if conditions.is_empty() {
-        String::new()
-    } else {
-        format!(" where {}", conditions.join(" and "))
-    };
-    let tail = format!("{condition} order by {key} limit {ROWS}");
-    let mut lines = std::pin::pin!(snapshot::lines(client, &portion.table, &tail).await?);
-    let (mut rows, mut bytes) = (Vec::new(), 0);
-    while let Some(line) = lines.try_next().await? {
-        bytes += Bytes::len(&line);
-        rows.push(snapshot::parse(&line));
-        if bytes >= BYTES {
-            return Ok((rows, false));
-        }
-    }
-    let last = rows.len() < ROWS;
-    Ok((rows, last))
 }
 
 fn key_of(table: &Table, row: &[Datum]) -> Vec<String> {

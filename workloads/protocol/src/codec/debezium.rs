@@ -1,6 +1,9 @@
 //! Values as Debezium 3 writes them where that is not the form of [`super`] (with `decimal.handling.mode=string`,
 //! `interval.handling.mode=string`, `hstore.handling.mode=json`, `include.unknown.datatypes=true`): measured, since its documentation leaves
-//! most of it out. What it cannot carry without loss is no [`Form`] but a [`Lost`].
+//! most of it out. What it cannot carry without loss is no [`Form`] but a [`Lost`]. What is made of it is the text Postgres prints: not everybody
+//! who keeps it has a Postgres that would print it again.
+
+mod print;
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use serde_json::Value;
@@ -30,6 +33,10 @@ pub enum Form {
     Shape(Shape),
     /// hstore: JSON text.
     Hstore,
+    /// interval: with the parts that are zero.
+    Interval,
+    /// money: a number.
+    Money,
     /// A type it does not know: base64 of Postgres' text.
     Opaque,
 }
@@ -73,11 +80,11 @@ pub struct TypeFacts<'a> {
 const ELEMENTS: [u32; 20] = [
     16, 17, 20, 21, 23, 25, 26, 114, 700, 701, 869, 1042, 1043, 1082, 1083, 1114, 1184, 1700, 2950, 3802,
 ];
-/// Types whose text Debezium passes on: char, name, text, json, xml, macaddr8, money, macaddr, inet, cidr, bpchar, varchar, interval, uuid, tsvector,
-/// jsonb, ranges. And those we share the form of: bool, bytea, integers, oid, floats, time, timestamptz.
-const SAME: [u32; 31] = [
-    16, 17, 18, 19, 20, 21, 23, 25, 26, 114, 142, 650, 700, 701, 774, 790, 829, 869, 1042, 1043, 1083, 1184, 1186,
-    2950, 3614, 3802, 3904, 3906, 3908, 3910, 3912,
+/// Types whose text Debezium passes on: char, name, text, json, xml, macaddr8, macaddr, inet, cidr, bpchar, varchar, uuid, tsvector, jsonb,
+/// ranges. And those we share the form of: bool, bytea, integers, oid, floats, time, timestamptz.
+const SAME: [u32; 29] = [
+    16, 17, 18, 19, 20, 21, 23, 25, 26, 114, 142, 650, 700, 701, 774, 829, 869, 1042, 1043, 1083, 1184, 2950, 3614,
+    3802, 3904, 3906, 3908, 3910, 3912,
 ];
 const INT8RANGE: u32 = 3926;
 
@@ -100,6 +107,8 @@ pub fn form(of: &TypeFacts<'_>) -> Result<Form, Lost> {
         (_, 1560, ..) => Ok(Form::Bits(usize::try_from(of.modifier).unwrap_or(1))),
         (_, 1082, ..) => Ok(Form::Date),
         (_, 1114, ..) => Ok(Form::Timestamp),
+        (_, 1186, ..) => Ok(Form::Interval),
+        (_, 790, ..) => Ok(Form::Money),
         (_, 600, ..) => Ok(Form::Point),
         (_, 628, ..) => Ok(Form::Line),
         (_, 718, ..) => Ok(Form::Circle),
@@ -119,7 +128,8 @@ pub fn decode_debezium(form: &Form, kind: &ColumnType, value: &Value) -> Result<
         return Ok(None);
     }
     let text = match form {
-        Form::Same => return same(kind, value),
+        // Every Postgres reads the number, whatever its `lc_monetary` would print.
+        Form::Same | Form::Money => return same(kind, value),
         Form::Numeric => match value.as_str() {
             Some("NAN") => Some("NaN".to_owned()),
             Some("POSITIVE_INFINITY") => Some("Infinity".to_owned()),
@@ -135,21 +145,35 @@ pub fn decode_debezium(form: &Form, kind: &ColumnType, value: &Value) -> Result<
         Form::Bits(width) => bits(*width, value),
         Form::Point => point(value),
         Form::Line => (|| {
-            let part = |name| value.get(name)?.as_f64();
+            let part = |name| number(value.get(name)?);
             Some(format!("{{{},{},{}}}", part("a")?, part("b")?, part("c")?))
         })(),
         Form::Circle => (|| {
             Some(format!(
                 "<{},{}>",
                 point(value.get("center")?)?,
-                value.get("radius")?.as_f64()?
+                number(value.get("radius")?)?
             ))
         })(),
         Form::Shape(shape) => self::shape(*shape, value),
         Form::Hstore => value.as_str().and_then(hstore),
+        // What is no interval of Debezium's is from when the column had another type.
+        Form::Interval => value
+            .as_str()
+            .map(|text| print::interval(text).unwrap_or_else(|| text.to_owned())),
         Form::Opaque => bytes(value).and_then(|bytes| String::from_utf8(bytes).ok()),
     };
     text.map(Some).ok_or_else(|| wrong(kind, value))
+}
+
+/// A number as money is printed where `lc_monetary` is C or en_US; what is none stays. Another `lc_monetary` is in no record.
+pub fn money(text: &str) -> String {
+    print::money(text).unwrap_or_else(|| text.to_owned())
+}
+
+/// Whether a connector of this version is Debezium: its versions have four parts, `3.7.0.Final`, and ours three.
+pub fn is_version(version: &str) -> bool {
+    version.split('.').count() == 4
 }
 
 fn wrong(kind: &ColumnType, value: &Value) -> DecodeError {
@@ -201,8 +225,12 @@ fn bits(width: usize, value: &Value) -> Option<String> {
     )
 }
 
+fn number(value: &Value) -> Option<String> {
+    value.as_f64().map(print::float)
+}
+
 fn point(value: &Value) -> Option<String> {
-    Some(format!("({},{})", value.get("x")?.as_f64()?, value.get("y")?.as_f64()?))
+    Some(format!("({},{})", number(value.get("x")?)?, number(value.get("y")?)?))
 }
 
 /// Well-known binary, little-endian: a line string (2), or a polygon (3) of one ring.
@@ -224,8 +252,8 @@ fn points(wkb: &[u8]) -> Option<Vec<String>> {
         .map(|_| {
             Some(format!(
                 "({},{})",
-                f64::from_le_bytes(take(rest)?),
-                f64::from_le_bytes(take(rest)?)
+                print::float(f64::from_le_bytes(take(rest)?)),
+                print::float(f64::from_le_bytes(take(rest)?))
             ))
         })
         .collect();
@@ -246,7 +274,7 @@ fn shape(shape: Shape, value: &Value) -> Option<String> {
     })
 }
 
-/// `{"a":"1","b":null}` to `"a"=>"1", "b"=>NULL`.
+/// `{"a":"1","b":null}` to `"a"=>"1", "b"=>NULL`, in the order hstore keeps: short keys first.
 fn hstore(json: &str) -> Option<String> {
     let pairs: serde_json::Map<String, Value> = serde_json::from_str(json).ok()?;
     let quoted = |text: &str| format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""));
@@ -254,152 +282,10 @@ fn hstore(json: &str) -> Option<String> {
         Value::Null => Some(format!("{}=>NULL", quoted(key))),
         value => Some(format!("{}=>{}", quoted(key), quoted(value.as_str()?))),
     };
-    Some(pairs.iter().map(pair).collect::<Option<Vec<_>>>()?.join(", "))
+    let mut pairs: Vec<_> = pairs.iter().collect();
+    pairs.sort_by(|(one, _), (other, _)| one.len().cmp(&other.len()).then_with(|| one.cmp(other)));
+    Some(pairs.into_iter().map(pair).collect::<Option<Vec<_>>>()?.join(", "))
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use serde_json::json;
-
-    fn facts(oid: u32) -> TypeFacts<'static> {
-        TypeFacts {
-            oid,
-            name: "",
-            kind: 'b',
-            modifier: -1,
-            element: None,
-            dimensions: 0,
-        }
-    }
-
-    fn read(form: &Form, kind: &ColumnType, value: &Value) -> Option<String> {
-        decode_debezium(form, kind, value).unwrap()
-    }
-
-    #[test]
-    fn what_debezium_writes_otherwise_comes_back() {
-        use Form::{Bits, Circle, Hstore, Line, Numeric, Opaque, Point};
-        let wkb = |text: &str, closed: &str| json!({"wkb": text, "srid": null, "extensions": {"type": "path", "closed": closed}});
-        let path = "AQIAAAACAAAAAAAAAAAA8D8AAAAAAAAAQAAAAAAAAAhAAAAAAAAAEEA=";
-        let ring = "AQMAAAABAAAABQAAAAAAAAAAAAhAAAAAAAAAEEAAAAAAAAAIQAAAAAAAAABAAAAAAAAA8D8AAAAAAAAAQAAAAAAAAPA/AAAAAAAAEEAAAAAAAAAIQAAAAAAAABBA";
-        let corners =
-            "AQMAAAABAAAABAAAAAAAAAAAAPA/AAAAAAAAAEAAAAAAAAAIQAAAAAAAABBAAAAAAAAAFEAAAAAAAAAYQAAAAAAAAPA/AAAAAAAAAEA=";
-        let cases = [
-            (Numeric, json!("NAN"), "NaN"),
-            (Numeric, json!("NEGATIVE_INFINITY"), "-Infinity"),
-            (Numeric, json!("1.50"), "1.50"),
-            (Bits(3), json!("BQ=="), "101"),
-            (Bits(10), json!("BQA="), "0000000101"),
-            (Bits(1), json!(true), "1"),
-            (Point, json!({"x": 1.5, "y": 2.0, "wkb": "", "srid": null}), "(1.5,2)"),
-            (Line, json!({"a": 1.0, "b": 2.0, "c": 3.0}), "{1,2,3}"),
-            (
-                Circle,
-                json!({"center": {"x": 1.0, "y": 2.0}, "radius": 3.0}),
-                "<(1,2),3>",
-            ),
-            (Form::Shape(Shape::Path), wkb(path, "false"), "[(1,2),(3,4)]"),
-            (Form::Shape(Shape::Path), wkb(path, "true"), "((1,2),(3,4))"),
-            (Form::Shape(Shape::Segment), wkb(path, ""), "[(1,2),(3,4)]"),
-            (Form::Shape(Shape::Box), wkb(ring, ""), "(3,4),(1,2)"),
-            (Form::Shape(Shape::Polygon), wkb(corners, ""), "((1,2),(3,4),(5,6))"),
-            (
-                Hstore,
-                json!(r#"{"a":"1 \"x\"","b":null}"#),
-                r#""a"=>"1 \"x\"", "b"=>NULL"#,
-            ),
-            (Opaque, json!("J2ZhdCcgJiAnY2F0Jw=="), "'fat' & 'cat'"),
-        ];
-        for (form, value, text) in cases {
-            assert_eq!(
-                read(&form, &ColumnType::Text, &value).as_deref(),
-                Some(text),
-                "{form:?}"
-            );
-        }
-        let days = json!([
-            2_146_033_979_i64,
-            -622_191_234,
-            -2_147_472_691_i64,
-            -625_821_272,
-            19_782,
-            null
-        ]);
-        let array = ColumnType::Array(Box::new(ColumnType::Date));
-        let texts = r#"{"infinity","infinity","-infinity","-infinity","2024-02-29",NULL}"#;
-        assert_eq!(read(&Form::Date, &array, &days).as_deref(), Some(texts));
-        assert_eq!(
-            read(&Form::Date, &ColumnType::Date, &json!(2_146_033_979)).as_deref(),
-            Some("infinity")
-        );
-        assert_eq!(
-            read(&Form::Date, &ColumnType::Date, &json!(-2_147_472_691)).as_deref(),
-            Some("-infinity")
-        );
-        assert_eq!(
-            read(&Form::Date, &ColumnType::Date, &json!(19_782)).as_deref(),
-            Some("2024-02-29")
-        );
-        assert_eq!(
-            read(&Form::Timestamp, &ColumnType::Timestamp, &json!(i64::MIN)).as_deref(),
-            Some("-infinity")
-        );
-        assert_eq!(read(&Form::Opaque, &ColumnType::Text, &Value::Null), None);
-    }
-
-    #[test]
-    fn what_cannot_be_read_is_refused_and_not_written() {
-        let cases = [
-            (Form::Opaque, ColumnType::Text, json!("no base64!")),
-            (Form::Bits(3), ColumnType::Text, json!(5)),
-            (Form::Point, ColumnType::Text, json!("(1,2)")),
-            (
-                Form::Shape(Shape::Box),
-                ColumnType::Text,
-                json!({"wkb": "AQMAAAABAAAA/////w=="}),
-            ),
-            (
-                Form::Same,
-                ColumnType::Array(Box::new(ColumnType::Text)),
-                json!(["[Ljava.lang.String;@65d9810d"]),
-            ),
-        ];
-        for (form, kind, value) in cases {
-            assert!(decode_debezium(&form, &kind, &value).is_err(), "{form:?} {value}");
-        }
-    }
-
-    #[test]
-    fn types_that_lose_values_are_known() {
-        for oid in [1266, 1562] {
-            assert!(form(&facts(oid)).is_err(), "{oid}");
-        }
-        for (element, dimensions) in [(1560, 1), (1186, 1), (600, 1), (23, 2)] {
-            let array = TypeFacts {
-                element: Some((element, 'b')),
-                dimensions,
-                ..facts(1)
-            };
-            assert!(form(&array).is_err(), "{element}");
-        }
-        for (oid, expected) in [
-            (23, Form::Same),
-            (3926, Form::Same),
-            (1700, Form::Numeric),
-            (3220, Form::Opaque),
-        ] {
-            assert_eq!(form(&facts(oid)), Ok(expected));
-        }
-        let of = |kind, name| {
-            form(&TypeFacts {
-                name,
-                kind,
-                ..facts(70_000)
-            })
-        };
-        assert_eq!(of('e', "mood"), Ok(Form::Same));
-        assert_eq!(of('c', "pair"), Ok(Form::Opaque));
-        assert!(of('b', "geometry").is_err());
-    }
-}
+mod tests;

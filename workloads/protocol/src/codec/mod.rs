@@ -53,7 +53,8 @@ pub enum ColumnType {
 impl ColumnType {
     /// The form of the type with this OID (a domain's base type, for a domain). `element` is the OID of its elements, if it is an array.
     pub fn of(oid: u32, element: Option<u32>) -> Self {
-        if let Some(element) = element {
+        // The one type whose arrays are divided by semicolons: box.
+        if let Some(element) = element.filter(|&element| element != 603) {
             return Self::Array(Box::new(Self::of(element, None)));
         }
         match oid {

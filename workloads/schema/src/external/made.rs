@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use synccluster_protocol::event::TableName;
-use tokio_postgres::{Client, Error};
+use tokio_postgres::{Client, Error, Row};
 
 use super::{ROLES, mark};
 
@@ -44,9 +44,31 @@ async fn may_read(client: &Client) -> Result<bool, Error> {
 }
 
 async fn tables(client: &Client) -> Result<Vec<TableName>, Error> {
-    let rows = client.query("select relation from sync.tables order by 1", &[]).await?;
-    let names = rows.iter().map(|row| row.get::<_, String>(0));
-    Ok(names.filter_map(|name| TableName::parse(&name)).collect())
+    let statement = format!(
+        "select schema, name from ({}) ours order by 1, 2",
+        versioned(client).await?
+    );
+    let rows = client.query(&statement, &[]).await?;
+    let name = |row: &Row| TableName::new(row.get::<_, String>(0), row.get::<_, String>(1));
+    Ok(rows.iter().map(name).collect())
+}
+
+/// Selects the tables that have our columns: those that are enrolled, and those that were. A schema that an older version made has no book of these.
+async fn versioned(client: &Client) -> Result<String, Error> {
+    let has_withdrawn = "select to_regclass('sync.withdrawn') is not null";
+    let withdrawn = if client.query_one(has_withdrawn, &[]).await?.get(0) {
+        " union select relation from sync.withdrawn"
+    } else {
+        ""
+    };
+    Ok(format!(
+        "select c.oid, n.nspname::text as schema, c.relname::text as name
+           from (select relation from sync.tables{withdrawn}) t
+           join pg_namespace n on n.nspname = split_part(t.relation, '.', 1)
+           join pg_class c on c.relnamespace = n.oid and c.relname = substr(t.relation, strpos(t.relation, '.') + 1)
+           join pg_attribute a on a.attrelid = c.oid and a.attname = 'sync_version' and not a.attisdropped
+          where c.relkind in ('r', 'p')"
+    ))
 }
 
 /// Takes all of it out, and nothing else: rows, tables and the book of migrations stay. Can be stopped anywhere and run again; what is named
@@ -74,7 +96,7 @@ pub async fn remove(client: &Client, owner: &str, slot: &str) -> Result<(), Erro
                 &[],
             )
             .await?;
-        client.batch_execute(TAKE_OUT).await?;
+        client.batch_execute(&take_out(&versioned(client).await?)).await?;
     }
     client
         .batch_execute("drop publication if exists sync; drop schema if exists sync cascade")
@@ -100,17 +122,16 @@ async fn end_sessions(client: &Client, roles: &[String]) -> Result<(), Error> {
 }
 
 /// What enrolling did to tables, undone, with schema and publication, in one transaction. The functions of the triggers are in the schema.
-const TAKE_OUT: &str = "
+fn take_out(versioned: &str) -> String {
+    format!(
+        "
   do $$
   declare
     enrolled record;
     sequence record;
   begin
     for enrolled in
-      select c.oid, format('%I.%I', n.nspname, c.relname) as name
-        from sync.tables t
-        join pg_namespace n on n.nspname = split_part(t.relation, '.', 1)
-        join pg_class c on c.relnamespace = n.oid and c.relname = substr(t.relation, strpos(t.relation, '.') + 1)
+      select t.oid, format('%I.%I', t.schema, t.name) as name from ({versioned}) t
     loop
       for sequence in
         select format('%I.%I', sn.nspname, s.relname) as name
@@ -122,11 +143,12 @@ const TAKE_OUT: &str = "
       loop
         execute format('alter sequence %s increment by 1', sequence.name);
       end loop;
-      execute format('drop trigger if exists sync_stamp on %1$s; drop trigger if exists sync_bury on %1$s;
-                      drop trigger if exists sync_rekey on %1$s; drop trigger if exists sync_truncate on %1$s;
-                      alter table %1$s replica identity default;
+      execute format('alter table %1$s replica identity default;
                       alter table %1$s drop column if exists sync_version, drop column if exists sync_parent', enrolled.name);
     end loop;
     drop publication if exists sync;
+    -- With the functions of our triggers these go, too.
     drop schema sync cascade;
-  end $$;";
+  end $$;"
+    )
+}

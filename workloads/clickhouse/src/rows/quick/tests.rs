@@ -7,7 +7,10 @@ use crate::{
 };
 use proptest::prelude::*;
 use serde_json::{Value, json};
-use synccluster_protocol::event::{TableName, UNAVAILABLE_VALUE};
+use synccluster_protocol::{
+    codec::debezium::Form,
+    event::{TableName, UNAVAILABLE_VALUE},
+};
 
 fn types() -> Vec<PgType> {
     let numeric = |precision, scale| PgType::Numeric { precision, scale };
@@ -40,6 +43,7 @@ fn table() -> Table {
         sql_type: String::new(),
         not_null: place == 0,
         missing: None,
+        debezium: Form::Same,
     };
     let source = SourceTable {
         name: TableName::new("public", "t"),
@@ -111,13 +115,13 @@ fn row_text() -> impl Strategy<Value = String> {
 /// What the long way makes of it.
 fn long_way(table: &Table, after: &[u8]) -> Option<Vec<u8>> {
     let mut rows = Rows::new(String::new(), "".into());
-    rows.write_row(table, after, None).ok()?;
+    rows.write_row(table, after, None, false).ok()?;
     Some(rows.bytes)
 }
 
 fn quick_way(table: &Table, after: &[u8]) -> Option<Vec<u8>> {
     let mut rows = Rows::new(String::new(), "".into());
-    let version = row(&mut rows.bytes, table, after)?;
+    let (version, _) = row(&mut rows.bytes, table, after)?;
     rows.finish(version, false);
     Some(rows.bytes)
 }
