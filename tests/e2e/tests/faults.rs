@@ -1,8 +1,11 @@
 //! Whatever is killed in the middle of a load of writes, nothing is lost and nothing is doubled.
 
-use anyhow::Result;
-use synccluster_e2e::reach::clients;
-use synccluster_e2e::{Cluster, Load, with_cluster};
+use anyhow::{Context as _, Result, ensure};
+use k8s_openapi::api::core::v1::Secret;
+use kube::ResourceExt as _;
+use kube::api::DeleteParams;
+use synccluster_e2e::reach::{clients, full};
+use synccluster_e2e::{Cluster, Load, START, eventually, with_cluster};
 use synccluster_operator::api::Link;
 use synccluster_operator::names::Component;
 use synccluster_protocol::Site;
@@ -27,6 +30,7 @@ async fn nothing_is_lost_and_nothing_is_doubled() -> Result<()> {
             cluster.kill(component, site).await?;
             load.goes_on(20).await?;
         }
+        a_password_that_is_lost_is_replaced(cluster, &load).await?;
         a_killed_operator_finishes_the_cut_it_began(cluster, &load).await?;
         Box::pin(everything_at_once(cluster)).await?;
         load.goes_on(20).await?;
@@ -36,6 +40,34 @@ async fn nothing_is_lost_and_nothing_is_doubled() -> Result<()> {
         cluster.converged().await
     })
     .await
+}
+
+/// Somebody deletes the Secret of a role: the operator makes another, and the database takes its password.
+async fn a_password_that_is_lost_is_replaced(cluster: &Cluster, load: &Load) -> Result<()> {
+    let secrets = cluster.namespace.api::<Secret>();
+    let name = format!("{}-{ONE}-sink", cluster.name);
+    let database = async || anyhow::Ok(cluster.pod(Component::Postgres, Some(ONE)).await?.uid());
+    let (secret_before, database_before) = (secrets.get(&name).await?.uid(), database().await?);
+    secrets.delete(&name, &DeleteParams::default()).await?;
+    eventually(START, async || {
+        let secret = secrets.get_opt(&name).await?.context("it is not there")?;
+        ensure!(secret.uid() != secret_before, "it is still the old one");
+        ensure!(database().await? != database_before, "the database has not restarted");
+        Ok(())
+    })
+    .await?;
+    // It would go on with the connections it has.
+    cluster.kill(Component::Sink, Some(ONE)).await?;
+    cluster.ready().await?;
+    cluster.mark("password").await?;
+    let all = cluster.sites().await?;
+    eventually(START, async || {
+        let seen = cluster.matrix("password").await?;
+        ensure!(seen == full(&all), "{seen:?}");
+        Ok(())
+    })
+    .await?;
+    load.goes_on(20).await
 }
 
 async fn a_killed_operator_finishes_the_cut_it_began(cluster: &Cluster, load: &Load) -> Result<()> {

@@ -85,6 +85,7 @@ async fn a_transaction_of_300_000_rows_fits_into_a_connectors_memory() -> Result
     );
     let topic: BaseConsumer = ClientConfig::new()
         .set("bootstrap.servers", kafka.bootstrap())
+        .set("group.id", &cluster)
         .create()?;
     let (_, records) = topic.fetch_watermarks(&format!("{cluster}.client-1"), 0, Duration::from_secs(10))?;
     ensure!(records.unsigned_abs() == rows, "{records} records");

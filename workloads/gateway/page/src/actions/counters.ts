@@ -16,8 +16,8 @@ const SOON = 300;
 /** So often a like is sent again that nobody answered: with the same name it counts once. */
 const TRIES = 3;
 
-/** A node that is gone does not keep the others' totals waiting for longer. */
-const ANSWER = 700;
+/** A node that is gone does not keep the others' totals waiting for longer; one that is only slow is not called silent. */
+const ANSWER = 2500;
 /** In place of the ordinal of a node that nobody has told. */
 const ANY = -1;
 
