@@ -14,6 +14,7 @@ use synccluster_integration::counter::Nodes;
 use tokio::{
     io::{AsyncBufReadExt, AsyncWriteExt, BufReader},
     process::{Child, ChildStdin, Command},
+    task::JoinHandle,
     time::{sleep, timeout},
 };
 
@@ -24,6 +25,8 @@ pub struct Client {
     process: Child,
     input: Option<ChildStdin>,
     news: Arc<Mutex<Vec<(Instant, Value)>>>,
+    /// Takes in what it says, until it has said its last.
+    hears: JoinHandle<()>,
 }
 
 impl Client {
@@ -40,13 +43,18 @@ impl Client {
         let mut lines = BufReader::new(process.stdout.take().context("no output")?).lines();
         let news = Arc::new(Mutex::new(Vec::new()));
         let heard = Arc::clone(&news);
-        tokio::spawn(async move {
+        let hears = tokio::spawn(async move {
             while let Ok(Some(line)) = lines.next_line().await {
                 let document = serde_json::from_str(&line).unwrap_or(Value::String(line));
                 locked(&heard).push((Instant::now(), document));
             }
         });
-        Ok(Self { process, input, news })
+        Ok(Self {
+            process,
+            input,
+            news,
+            hears,
+        })
     }
 
     /// Types a line.
@@ -72,10 +80,12 @@ impl Client {
         usize::try_from(newest["node"].as_u64()?).ok()
     }
 
-    /// Ends the input and waits; the exit code.
+    /// Ends the input and waits until everything it has said was heard; the exit code.
     pub async fn ends(&mut self) -> Result<Option<i32>> {
         drop(self.input.take());
-        Ok(timeout(Duration::from_secs(40), self.process.wait()).await??.code())
+        let code = timeout(Duration::from_secs(40), self.process.wait()).await??.code();
+        timeout(SOON, &mut self.hears).await??;
+        Ok(code)
     }
 }
 
