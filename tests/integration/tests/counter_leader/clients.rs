@@ -26,7 +26,7 @@ pub struct Client {
     input: Option<ChildStdin>,
     news: Arc<Mutex<Vec<(Instant, Value)>>>,
     /// Takes in what it says, until it has said its last.
-    hears: JoinHandle<()>,
+    reader: JoinHandle<()>,
 }
 
 impl Client {
@@ -43,7 +43,7 @@ impl Client {
         let mut lines = BufReader::new(process.stdout.take().context("no output")?).lines();
         let news = Arc::new(Mutex::new(Vec::new()));
         let heard = Arc::clone(&news);
-        let hears = tokio::spawn(async move {
+        let reader = tokio::spawn(async move {
             while let Ok(Some(line)) = lines.next_line().await {
                 let document = serde_json::from_str(&line).unwrap_or(Value::String(line));
                 locked(&heard).push((Instant::now(), document));
@@ -53,7 +53,7 @@ impl Client {
             process,
             input,
             news,
-            hears,
+            reader,
         })
     }
 
@@ -84,7 +84,7 @@ impl Client {
     pub async fn ends(&mut self) -> Result<Option<i32>> {
         drop(self.input.take());
         let code = timeout(Duration::from_secs(40), self.process.wait()).await??.code();
-        timeout(SOON, &mut self.hears).await??;
+        timeout(SOON, &mut self.reader).await??;
         Ok(code)
     }
 }
