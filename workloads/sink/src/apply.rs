@@ -16,8 +16,8 @@ use crate::{
 /// Records applied in one go, and their bytes: as rows and parameters they are many times what they are as records.
 const PIECE: (usize, usize) = (500, 1 << 20);
 
-/// Events of tables with deferrable constraints that are kept until the commit, and the bytes of their records. Of more, swaps that are further apart are settled as they
-/// come, which leaves the same rows and a conflict in the books.
+/// Events of tables with deferrable constraints that are kept until the commit, and the bytes of their records. Of more, swaps that are
+/// further apart are settled as they come, which leaves the same rows and a conflict in the books.
 const UNCHECKED: (usize, usize) = (2000, 4 << 20);
 
 /// Why nothing was applied; all of it is tried again.
