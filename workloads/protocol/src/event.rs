@@ -86,9 +86,9 @@ pub struct Source {
 }
 
 impl Source {
-    /// Whether Debezium made the event. Its versions have four parts, `3.7.0.Final`, and ours three; some values have another form there.
+    /// Whether Debezium made the event: some values have another form there.
     pub fn is_debezium(&self) -> bool {
-        self.version.split('.').count() == 4
+        crate::codec::debezium::is_version(&self.version)
     }
 
     /// Whether the event is a row that was read while streaming went on. It says nothing about how far the stream is.
