@@ -7,16 +7,18 @@ SHELL := bash
 
 # shellcheck sources of kind/: versions, cache folder, PATH with kind, kubectl and helm.
 # With KUBECONTEXT every kubectl goes to that context of the kubeconfig in use; the tests read it themselves.
-ENV := source kind/env.sh; if [ -z "$${KUBECONTEXT:-}" ]; then export KUBECONFIG=$$CLUSTER_KUBECONFIG; \
-  else kubectl() { command kubectl --context "$$KUBECONTEXT" "$$@"; }; fi
+ENV := source kind/env.sh; context=(); if [ -z "$${KUBECONTEXT:-}" ]; then export KUBECONFIG=$$CLUSTER_KUBECONFIG; \
+  else context=(--context "$$KUBECONTEXT"); kubectl() { command kubectl "$${context[@]}" "$$@"; }; fi
 NAMESPACE ?= demo
 ROWS ?= 1000
 SEED ?= load --rows $(ROWS)
 CLUSTER ?= demo
+# Not from the environment, where others use that name.
+PORT := 5400
 SYSTEM := synccluster-system
 BINARIES := synccluster-operator synccluster-connector synccluster-sink synccluster-schema synccluster-gateway synccluster-counter synccluster-debezium synccluster-clickhouse synccluster-seeder
 
-.PHONY: help page demo test beside built-e2e unit integration chart e2e lint down clean-cache cluster binaries images install tour cut heal ports logs status generate bench-spine bench-gateway bench-analytics bench-counter bench-seeder seed dev notebooks hooks
+.PHONY: help page demo test beside built-e2e unit integration chart e2e lint down clean-cache cluster binaries images install tour cut heal ports logs status generate deny bench-spine bench-gateway bench-analytics bench-counter bench-seeder seed dev notebooks hooks
 
 ##@ Start here
 help: ## list the targets
@@ -79,6 +81,11 @@ lint: page ## formatting and clippy
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked --quiet -- -D warnings
 
+deny: ## licences and sources of all crates, as deny.toml wants them (cargo-deny)
+	@command -v cargo-deny >/dev/null || { echo "error: cargo-deny is missing: cargo install --locked cargo-deny --version 0.20.2 (some minutes)" >&2; exit 1; }
+	# Not advisories: they are a git repository at GitHub. Where that is in reach: cargo deny check advisories
+	cargo deny --locked check licenses bans sources
+
 unit: page ## unit and property tests
 	@kind/tools.sh --tests
 	tests/harness/fetch.sh
@@ -140,12 +147,24 @@ status: ## what the operator says
 	@$(ENV)
 	set -x; kubectl -n $(NAMESPACE) get synccluster $(CLUSTER) -o wide; kubectl -n $(NAMESPACE) get synccluster $(CLUSTER) -o jsonpath='{range .status.conditions[*]}{.type}{"\t"}{.status}{"\t"}{.reason}{"\t"}{.message}{"\n"}{end}'
 
-ports: ## server on localhost:5400, client i on 5431+i; ends with Ctrl-C
+ports: ## server on localhost:5400, client i on 5431+i, until Ctrl-C; PORT=6400 for 6400 and 6431+i
 	@$(ENV)
-	trap 'kill $$(jobs -p) 2>/dev/null' EXIT
-	for site in $$(kubectl -n $(NAMESPACE) get statefulset -l synccluster.dev/cluster=$(CLUSTER),app.kubernetes.io/component=postgres -o jsonpath='{range .items[*]}{.metadata.labels.synccluster\.dev/site}{"\n"}{end}'); do
-	  if [ "$$site" = server ]; then port=5400; else port=$$((5431 + $${site#client-})); fi
-	  (set -x; kubectl -n $(NAMESPACE) port-forward "service/$(CLUSTER)-$$site" "$$port:5432") &
+	trap 'kill $$(jobs -p) 2>/dev/null || true' EXIT
+	port_of() { if [ "$$1" = server ]; then echo $$(($(PORT))); else echo $$(($(PORT) + 31 + $${1#client-})); fi; }
+	sites=$$(kubectl -n $(NAMESPACE) get statefulset -l synccluster.dev/cluster=$(CLUSTER),app.kubernetes.io/component=postgres -o jsonpath='{range .items[*]}{.metadata.labels.synccluster\.dev/site}{"\n"}{end}')
+	[ -n "$$sites" ] || { echo "error: namespace $(NAMESPACE) has no sites of a SyncCluster $(CLUSTER): make ports NAMESPACE=… CLUSTER=…" >&2; exit 1; }
+	for site in $$sites; do
+	  port=$$(port_of "$$site")
+	  if (: <>"/dev/tcp/localhost/$$port") 2>/dev/null; then
+	    echo "error: port $$port of this machine, for $$site, is taken: make ports PORT=$$(($(PORT) + 1000)) takes others" >&2
+	    exit 1
+	  fi
+	done
+	for site in $$sites; do
+	  forward=(kubectl "$${context[@]}" -n $(NAMESPACE) port-forward "service/$(CLUSTER)-$$site" "$$(port_of "$$site"):5432")
+	  echo "+ $${forward[*]}" >&2
+	  # In place of its shell, so that what is killed at the end is kubectl itself.
+	  exec "$${forward[@]}" &
 	done
 	wait
 

@@ -60,7 +60,8 @@ own_image() {
 
 is_root() { [[ $(id -u) == 0 ]]; }
 on_debian() { [[ -e /etc/debian_version ]] && command -v apt-get >/dev/null; }
-running() { [[ -s $1 ]] && kill -0 "$(<"$1")" 2>/dev/null; }
+# running PID_FILE NAME: the cache outlives the machine's boots, and by then the number may be somebody else's.
+running() { [[ -s $1 && $(cat "/proc/$(<"$1")/comm" 2>/dev/null) == "$2" ]]; }
 
 # What up.sh decided last: whose engine (theirs or own) and whose images (published or made).
 MODE_FILE=$RUN/mode

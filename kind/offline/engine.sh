@@ -14,7 +14,7 @@ home=$CACHE/engine
 log=$RUN/engine.log
 
 start() {
-  if running "$pid_file"; then return; fi
+  if running "$pid_file" dockerd; then return; fi
   is_root || die "an engine of our own needs root (or start Docker yourself, and run this again)"
   say "starting a Docker engine in the network namespace '$namespace'"
   mkdir -p "$home/bin" "$home/client"
@@ -52,7 +52,7 @@ may_raise_limits() {
 }
 
 stop() {
-  if running "$pid_file"; then
+  if running "$pid_file" dockerd; then
     say "stopping the Docker engine"
     local pid tries; pid=$(<"$pid_file")
     kill "$pid"

@@ -21,15 +21,15 @@ start() {
   local port socket
   for port in "$@"; do
     socket=$RUN/forward-$port.sock
-    if ! running "$RUN/forward-$port.inside.pid"; then
+    if ! running "$RUN/forward-$port.inside.pid" socat; then
       rm -f "$socket"
       daemon "$RUN/forward-$port.inside.pid" nsenter "--net=/run/netns/$namespace" \
         socat "UNIX-LISTEN:$socket,fork,mode=600" "TCP:127.0.0.1:$port"
     fi
-    running "$RUN/forward-$port.pid" && continue
+    running "$RUN/forward-$port.pid" socat && continue
     daemon "$RUN/forward-$port.pid" socat "TCP-LISTEN:$port,bind=127.0.0.1,reuseaddr,fork,backlog=128" "UNIX-CONNECT:$socket"
     sleep 0.2
-    running "$RUN/forward-$port.pid" || die "port $port of 127.0.0.1 is taken by somebody else: $(tail -n 1 "$RUN/forward.log")"
+    kill -0 $! 2>/dev/null || die "port $port of 127.0.0.1 is taken by somebody else: $(tail -n 1 "$RUN/forward.log")"
   done
 }
 
@@ -37,7 +37,7 @@ stop() {
   local pid_file
   for pid_file in "$RUN"/forward-*.pid; do
     # The whole process group: each connection has a process of its own.
-    if running "$pid_file"; then kill -- "-$(<"$pid_file")" 2>/dev/null || true; fi
+    if running "$pid_file" socat; then kill -- "-$(<"$pid_file")" 2>/dev/null || true; fi
     rm -f "$pid_file"
   done
   rm -f "$RUN"/forward-*.sock

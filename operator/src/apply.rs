@@ -3,6 +3,11 @@
 //! A quiet cluster is not written to: what was applied is remembered by its hash and by the generation (or, for kinds without one, the
 //! resource version) it got, and applied again only when either differs. The memory is lost with the process; applying again changes nothing.
 
+mod databases;
+mod passwords;
+mod volumes;
+
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -10,26 +15,21 @@ use futures::future::BoxFuture;
 use futures::{FutureExt as _, StreamExt as _, TryFutureExt as _, TryStreamExt as _, stream};
 use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
 use k8s_openapi::api::coordination::v1::Lease;
-use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim, Secret, Service, ServiceAccount};
+use k8s_openapi::api::core::v1::{ConfigMap, Service, ServiceAccount};
 use k8s_openapi::api::networking::v1::{Ingress, NetworkPolicy};
 use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use kube::api::{
-    Api, ApiResource, DeleteParams, DynamicObject, ListParams, Patch, PatchParams, PostParams, Preconditions,
-};
+use kube::api::{Api, ApiResource, DeleteParams, DynamicObject, ListParams, Patch, PatchParams, Preconditions};
 use kube::core::GroupVersionKind;
 use kube::{Client, ResourceExt as _};
-use rand::distr::{Alphanumeric, SampleString as _};
-use serde_json::json;
 
-use crate::api::Retention;
 use crate::names::{self, CLUSTER_LABEL, MANAGER};
-use crate::plan::{self, Key, Kind, Object, Objects, secrets};
+use crate::plan::{self, Key, Kind, Object, Objects};
+use crate::rollout::{self, Rollout, Turn, Turns};
 use crate::validate::ValidatedCluster;
 
 /// Writes at once: enough to be quick, few enough to leave the API server to others.
 const CONCURRENCY: usize = 16;
-const PASSWORD_LENGTH: usize = 32;
 const SOMEBODY_ELSES: &str =
     "an object of this name exists and is not this SyncCluster's: delete it, or name the SyncCluster differently";
 
@@ -68,6 +68,8 @@ pub struct Outcome {
     pub refused: Vec<Refused>,
     /// Whether something had to be written; the pods may not show it yet.
     pub changed: bool,
+    /// Databases whose turn it is to change, and those that wait for it.
+    pub rollout: Option<Rollout>,
 }
 
 /// What is remembered of an object that was applied.
@@ -104,17 +106,25 @@ impl Applier {
         let mut outcome = Outcome::default();
         let existing = self.existing(cluster).await?;
         for kind in Kind::ALL {
+            let mut turns = Turns::default();
             if kind == Kind::StatefulSet {
                 let refused = self.create_secrets(cluster, &objects.secrets).await?;
                 outcome.refused.extend(refused);
+                turns = self.turns(cluster, objects, &existing).await?;
+                outcome.rollout = turns.rollout();
             }
+            let planned = objects.apply.iter().filter(|object| object.kind == kind);
+            let written: Vec<(Cow<'_, Object>, Turn)> = planned
+                .map(|object| {
+                    let turn = turns.of(object);
+                    (rollout::written(object, turn), turn)
+                })
+                .collect();
             let mut writes = Vec::new();
-            for object in objects.apply.iter().filter(|object| object.kind == kind) {
+            for (object, turn) in &written {
                 if self.is_due(cluster, object, &existing) {
-                    writes.push(
-                        self.apply_one(cluster, object, existing.contains_key(&object.key()))
-                            .boxed(),
-                    );
+                    let ours = existing.contains_key(&object.key());
+                    writes.push(self.apply_one(cluster, object, *turn, ours).boxed());
                 }
             }
             for (key, meta) in existing.iter().filter(|(key, _)| key.0 == kind) {
@@ -187,6 +197,7 @@ impl Applier {
         &self,
         cluster: &ValidatedCluster,
         object: &Object,
+        turn: Turn,
         ours: bool,
     ) -> Result<Option<Refused>, Error> {
         let api = self.api(object.kind, &cluster.namespace);
@@ -209,11 +220,12 @@ impl Applier {
                 return Ok(refused(SOMEBODY_ELSES.to_owned()));
             }
         }
-        let force = PatchParams::apply(MANAGER).force();
-        match api
-            .patch_metadata(&object.name, &force, &Patch::Apply(&object.body))
-            .await
-        {
+        let (params, patch) = match turn {
+            // What is left out stays as it is.
+            Turn::Waits => (by_us(), Patch::Merge(&object.body)),
+            Turn::Free | Turn::UnderWay => (PatchParams::apply(MANAGER).force(), Patch::Apply(&object.body)),
+        };
+        match api.patch_metadata(&object.name, &params, &patch).await {
             Ok(applied) => {
                 let applied = Applied {
                     hash: plan::hash(&object.body),
@@ -227,32 +239,10 @@ impl Applier {
         }
     }
 
-    /// Creates what is missing. Whoever lost a race finds the Secret there and leaves it.
-    async fn create_secrets(
-        &self,
-        cluster: &ValidatedCluster,
-        wanted: &[secrets::Wanted],
-    ) -> Result<Vec<Refused>, Error> {
-        let api: Api<DynamicObject> = Api::namespaced_with(
-            self.client.clone(),
-            &cluster.namespace,
-            &ApiResource::erase::<Secret>(&()),
-        );
-        let writes = wanted
-            .iter()
-            .map(|wanted| create_secret(&api, cluster, wanted).boxed())
-            .collect();
-        Ok(some_at_once(writes).await?.into_iter().flatten().collect())
-    }
-
     async fn remove(&self, cluster: &ValidatedCluster, key: &Key, meta: &ObjectMeta) -> Result<(), Error> {
         let (kind, name) = key;
-        let mut claims = Vec::new();
-        if *kind == Kind::StatefulSet {
-            claims = self.claims(cluster, name).await?;
-            if !self.release_volumes(cluster, name, meta, &claims).await? {
-                return Ok(());
-            }
+        if *kind == Kind::StatefulSet && !self.are_volumes_settled(cluster, name, meta).await? {
+            return Ok(());
         }
         // The UID: what was made anew under the name since it was listed must not go.
         let this = Preconditions {
@@ -266,139 +256,19 @@ impl Applier {
             Ok(_) => {}
         }
         self.memory().remove(&(of(cluster), key.clone()));
-        if *kind == Kind::StatefulSet && retention(cluster, name).1 == Retention::Delete {
-            for claim in claims {
-                self.delete_claim(cluster, &claim).await?;
-            }
-        }
         Ok(())
     }
-
-    /// The claims of a StatefulSet's pods: a client's database has one, the counter nodes one each.
-    async fn claims(&self, cluster: &ValidatedCluster, set: &str) -> Result<Vec<String>, Error> {
-        if set != names::counter(&cluster.name) {
-            return Ok(vec![claim_of(set, 0)]);
-        }
-        let sets: Api<StatefulSet> = Api::namespaced(self.client.clone(), &cluster.namespace);
-        let found = sets.get_opt(set).await;
-        let found = found.map_err(|source| failed("read", Kind::StatefulSet, set, source))?;
-        let replicas = found.and_then(|set| set.spec?.replicas).unwrap_or_default();
-        Ok((0..replicas).map(|ordinal| claim_of(set, ordinal)).collect())
-    }
-
-    /// Before the StatefulSet of a client, or that of the last counter nodes, goes: whether its volumes are free to stay. With
-    /// `whenDeleted: Delete` Kubernetes would take them along; with `whenScaled: Retain` it must not. A claim is free once the StatefulSet
-    /// controller has taken its owner reference off.
-    async fn release_volumes(
-        &self,
-        cluster: &ValidatedCluster,
-        name: &str,
-        meta: &ObjectMeta,
-        volumes: &[String],
-    ) -> Result<bool, Error> {
-        if retention(cluster, name) != (Retention::Delete, Retention::Retain) {
-            return Ok(true);
-        }
-        let retain = json!({ "spec": { "persistentVolumeClaimRetentionPolicy": { "whenDeleted": "Retain" } } });
-        let sets = self.api(Kind::StatefulSet, &cluster.namespace);
-        let manager = PatchParams {
-            field_manager: Some(MANAGER.to_owned()),
-            ..PatchParams::default()
-        };
-        match sets.patch_metadata(name, &manager, &Patch::Merge(&retain)).await {
-            Err(kube::Error::Api(status)) if status.code == 404 => return Ok(true),
-            Err(source) => return Err(failed("patch", Kind::StatefulSet, name, source)),
-            Ok(_) => {}
-        }
-        let claims: Api<PersistentVolumeClaim> = Api::namespaced(self.client.clone(), &cluster.namespace);
-        let owned = |meta: &ObjectMeta, uid: &Option<String>| {
-            meta.owner_references
-                .iter()
-                .flatten()
-                .any(|owner| Some(&owner.uid) == uid.as_ref())
-        };
-        for volume in volumes {
-            let claim = claims.get_metadata_opt(volume).await.map_err(|source| Error::Call {
-                verb: "read",
-                kind: "PersistentVolumeClaim",
-                name: volume.clone(),
-                source: Box::new(source),
-            })?;
-            if claim.is_some_and(|claim| owned(&claim.metadata, &meta.uid)) {
-                return Ok(false);
-            }
-        }
-        Ok(true)
-    }
-
-    async fn delete_claim(&self, cluster: &ValidatedCluster, claim: &str) -> Result<(), Error> {
-        let claims: Api<PersistentVolumeClaim> = Api::namespaced(self.client.clone(), &cluster.namespace);
-        match claims.delete(claim, &DeleteParams::default()).await {
-            Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
-            Err(source) => Err(Error::Call {
-                verb: "delete",
-                kind: "PersistentVolumeClaim",
-                name: claim.to_owned(),
-                source: Box::new(source),
-            }),
-            Ok(_) => Ok(()),
-        }
-    }
-}
-
-async fn create_secret(
-    api: &Api<DynamicObject>,
-    cluster: &ValidatedCluster,
-    wanted: &secrets::Wanted,
-) -> Result<Option<Refused>, Error> {
-    let call = |source| Error::Call {
-        verb: "create",
-        kind: "Secret",
-        name: wanted.name.clone(),
-        source: Box::new(source),
-    };
-    let mut random = || Alphanumeric.sample_string(&mut rand::rng(), PASSWORD_LENGTH);
-    let secret = serde_json::from_value(secrets::secret(cluster, wanted, &mut random))
-        .map_err(|e| call(kube::Error::SerdeError(e)))?;
-    let manager = PostParams {
-        field_manager: Some(MANAGER.to_owned()),
-        ..PostParams::default()
-    };
-    match api.create(&manager, &secret).await {
-        Ok(_) => return Ok(None),
-        Err(kube::Error::Api(status)) if status.is_already_exists() => {}
-        Err(source) => return Err(call(source)),
-    }
-    // Ours, made a moment ago; or of a SyncCluster whose name ends in a site: the gateway of `demo-client-1` and the gateway's role
-    // at client-1 of `demo` want the same name.
-    let ours = ListParams::default()
-        .fields(&format!("metadata.name={}", wanted.name))
-        .labels(&names::cluster_selector(&cluster.name));
-    let found = api.list_metadata(&ours).await.map_err(call)?;
-    Ok(found.items.is_empty().then(|| Refused {
-        kind: "Secret",
-        name: wanted.name.clone(),
-        message: SOMEBODY_ELSES.to_owned(),
-    }))
 }
 
 async fn some_at_once<T>(writes: Vec<BoxFuture<'_, Result<T, Error>>>) -> Result<Vec<T>, Error> {
     stream::iter(writes).buffer_unordered(CONCURRENCY).try_collect().await
 }
 
-/// The claim of a StatefulSet's pod.
-fn claim_of(set: &str, ordinal: i32) -> String {
-    format!("data-{set}-{ordinal}")
-}
-
-/// What becomes of a StatefulSet's volumes when the SyncCluster is deleted, and when it is scaled.
-fn retention(cluster: &ValidatedCluster, set: &str) -> (Retention, Retention) {
-    if set == names::counter(&cluster.name) {
-        let storage = &cluster.counter.storage;
-        (storage.when_deleted, storage.when_scaled)
-    } else {
-        let storage = &cluster.postgres.storage;
-        (storage.when_deleted, storage.when_scaled)
+/// For patches that are no server-side apply.
+fn by_us() -> PatchParams {
+    PatchParams {
+        field_manager: Some(MANAGER.to_owned()),
+        ..PatchParams::default()
     }
 }
 

@@ -116,15 +116,20 @@ fn all_in_namespace_of<K: ResourceExt>(clusters: &Store<SyncCluster>, object: &K
     beside.map(|cluster| ObjectRef::from_obj(cluster.as_ref())).collect()
 }
 
-/// The clusters that own a ConfigMap, or have their migrations or connector templates in it.
+/// The clusters that own a ConfigMap, or have their migrations, connector templates or definitions of tables in it.
 fn that_use<K: ResourceExt>(clusters: &Store<SyncCluster>, map: &K) -> Vec<ObjectRef<SyncCluster>> {
     let uses = |cluster: &SyncCluster| {
         let migrations = cluster.spec.schema.migrations.as_ref();
         let templates = cluster.spec.connector.templates.as_ref();
-        let named = migrations.is_some_and(|migrations| migrations.config_map.name == map.name_any())
-            || templates.is_some_and(|templates| templates.config_map.name == map.name_any());
+        let clickhouse = cluster.spec.analytics.clickhouse.as_ref();
+        let definitions = clickhouse.and_then(|clickhouse| clickhouse.tables.as_ref());
+        let named = [
+            migrations.map(|migrations| &migrations.config_map.name),
+            templates.map(|templates| &templates.config_map.name),
+            definitions.map(|definitions| &definitions.config_map.name),
+        ];
         cluster.namespace() == map.namespace()
-            && (named || map.labels().get(CLUSTER_LABEL) == Some(&cluster.name_any()))
+            && (named.contains(&Some(&map.name_any())) || map.labels().get(CLUSTER_LABEL) == Some(&cluster.name_any()))
     };
     let found = clusters.state().into_iter().filter(|cluster| uses(cluster));
     found.map(|cluster| ObjectRef::from_obj(cluster.as_ref())).collect()

@@ -14,6 +14,7 @@ use crate::api::SyncCluster;
 use crate::names::{CLUSTER_LABEL, COMPONENT_LABEL, Component};
 use crate::passwords;
 use crate::plan::{Kind, hash};
+use crate::validate::connector::{self, Keys};
 use crate::validate::kafka;
 
 /// Why something could not be fetched.
@@ -38,6 +39,10 @@ pub struct Dereferenced {
     pub migrations: Option<String>,
     /// The ConfigMap of connector templates; absent if the resource names none or it does not exist.
     pub templates: Option<BTreeMap<String, String>>,
+    /// What there is of the Secrets that the template names. Only which keys they have is kept: Connect reads the values by itself.
+    pub template_secrets: Keys,
+    /// The ConfigMap with definitions of ClickHouse's tables; absent if the resource names none or it does not exist.
+    pub definitions: Option<BTreeMap<String, String>>,
     /// Names of the cluster's Secrets that exist. Only their metadata is fetched: the operator does not read the passwords it made.
     pub secrets: BTreeSet<String>,
     /// UIDs of those of a site's that were made after its database.
@@ -45,7 +50,7 @@ pub struct Dereferenced {
     /// NetworkPolicies of the namespace that are not this cluster's.
     pub foreign_policies: Vec<NetworkPolicy>,
     /// What the Secret of a Kafka says that is somebody else's; absent if the resource names none or it does not exist. It is the one whose
-    /// content is fetched: the operator makes the topics.
+    /// content is kept: the operator makes the topics.
     pub kafka: kafka::Found,
     /// Whether the cluster has HTTPRoutes. Looked up only if the resource asks for one.
     pub serves_routes: bool,
@@ -63,23 +68,24 @@ pub async fn dereference(client: &Client, cluster: &SyncCluster) -> Result<Deref
         }
     };
     let name = cluster.name_any();
-    let config_map = async |name: &str| {
-        let maps: Api<ConfigMap> = Api::namespaced(client.clone(), &namespace);
-        maps.get_opt(name).await.map_err(failed("ConfigMaps"))
-    };
+    let maps: Api<ConfigMap> = Api::namespaced(client.clone(), &namespace);
     let migrations = async {
         let Some(named) = &cluster.spec.schema.migrations else {
             return Ok(None);
         };
-        let map = config_map(&named.config_map.name).await?;
+        let map = maps.get_opt(&named.config_map.name).await;
+        let map = map.map_err(failed("ConfigMaps"))?;
         Ok(map.map(|map| hash(&(map.data, map.binary_data))))
     };
     let templates = async {
-        let Some(named) = &cluster.spec.connector.templates else {
-            return Ok(None);
-        };
-        let map = config_map(&named.config_map.name).await?;
-        Ok(map.map(|map| map.data.unwrap_or_default()))
+        let found = templates(client, cluster, &maps).await;
+        found.map_err(failed("connector templates and the Secrets they name"))
+    };
+    let definitions = async {
+        let clickhouse = cluster.spec.analytics.clickhouse.as_ref();
+        let named = clickhouse.and_then(|clickhouse| clickhouse.tables.as_ref());
+        let found = text(&maps, named.map(|named| named.config_map.name.as_str())).await;
+        found.map_err(failed("ConfigMaps"))
     };
     let secrets = async {
         // The newest version: a database that restarts for a Secret made anew would restart again for an older list.
@@ -112,35 +118,37 @@ pub async fn dereference(client: &Client, cluster: &SyncCluster) -> Result<Deref
             .map_err(failed("NetworkPolicies"))
     };
     let routes = async {
-        if !cluster.spec.gateway.wants_route() {
-            return Ok(false);
-        }
-        match client.list_api_group_resources(Kind::HttpRoute.api_version()).await {
-            Ok(served) => Ok(served
-                .resources
-                .iter()
-                .any(|served| served.kind == Kind::HttpRoute.as_str())),
-            Err(kube::Error::Api(status)) if status.code == 404 => Ok(false),
-            Err(source) => Err(failed("the kinds of the Gateway API")(source)),
-        }
+        let served = serves_routes(client, cluster).await;
+        served.map_err(failed("the kinds of the Gateway API"))
     };
     let of_kafka = async {
-        let named = cluster.spec.kafka.external.as_ref();
-        let Some(name) = named.and_then(|external| external.secret.as_deref()) else {
-            return Ok(None);
-        };
-        let secrets: Api<Secret> = Api::namespaced(client.clone(), &namespace);
-        let secret = secrets.get_opt(name).await.map_err(failed("the Secret of Kafka"))?;
-        Ok(secret.map(|secret| {
-            let keys = secret.data.unwrap_or_default().into_iter();
-            Security::parse(&keys.map(|(key, value)| (key, value.0)).collect())
-        }))
+        let found = of_kafka(client, cluster, &namespace).await;
+        found.map_err(failed("the Secret of Kafka"))
     };
-    let (migrations, templates, secrets, databases, foreign_policies, serves_routes, kafka) =
-        futures::try_join!(migrations, templates, secrets, databases, policies, routes, of_kafka)?;
+    let (
+        migrations,
+        (templates, template_secrets),
+        definitions,
+        secrets,
+        databases,
+        foreign_policies,
+        serves_routes,
+        kafka,
+    ) = futures::try_join!(
+        migrations,
+        templates,
+        definitions,
+        secrets,
+        databases,
+        policies,
+        routes,
+        of_kafka
+    )?;
     Ok(Dereferenced {
         migrations,
         templates,
+        template_secrets,
+        definitions,
         secrets: secrets.iter().map(ResourceExt::name_any).collect(),
         made_anew: passwords::made_anew(
             secrets.iter().map(|secret| &secret.metadata),
@@ -150,4 +158,58 @@ pub async fn dereference(client: &Client, cluster: &SyncCluster) -> Result<Deref
         kafka,
         serves_routes,
     })
+}
+
+/// What a ConfigMap holds; nothing if none is named, or it does not exist.
+async fn text(maps: &Api<ConfigMap>, name: Option<&str>) -> kube::Result<Option<BTreeMap<String, String>>> {
+    let Some(name) = name else { return Ok(None) };
+    let map = maps.get_opt(name).await?;
+    Ok(map.map(|map| map.data.unwrap_or_default()))
+}
+
+/// The ConfigMap of connector templates, and which keys the Secrets have that it names.
+async fn templates(
+    client: &Client,
+    cluster: &SyncCluster,
+    maps: &Api<ConfigMap>,
+) -> kube::Result<(Option<BTreeMap<String, String>>, Keys)> {
+    let named = cluster.spec.connector.templates.as_ref();
+    let found = text(maps, named.map(|named| named.config_map.name.as_str())).await?;
+    let secrets: Api<Secret> = Api::namespaced(client.clone(), &cluster.namespace().unwrap_or_default());
+    let mut keys = Keys::new();
+    for name in found.as_ref().map(connector::secrets).unwrap_or_default() {
+        if let Some(secret) = secrets.get_opt(&name).await? {
+            keys.insert(name, secret.data.unwrap_or_default().into_keys().collect());
+        }
+    }
+    Ok((found, keys))
+}
+
+/// Whether the cluster has HTTPRoutes, if the resource asks for one.
+async fn serves_routes(client: &Client, cluster: &SyncCluster) -> kube::Result<bool> {
+    if !cluster.spec.gateway.wants_route() {
+        return Ok(false);
+    }
+    match client.list_api_group_resources(Kind::HttpRoute.api_version()).await {
+        Ok(served) => Ok(served
+            .resources
+            .iter()
+            .any(|served| served.kind == Kind::HttpRoute.as_str())),
+        Err(kube::Error::Api(status)) if status.code == 404 => Ok(false),
+        Err(source) => Err(source),
+    }
+}
+
+/// What the Secret of a Kafka says that is somebody else's.
+async fn of_kafka(client: &Client, cluster: &SyncCluster, namespace: &str) -> kube::Result<kafka::Found> {
+    let named = cluster.spec.kafka.external.as_ref();
+    let Some(name) = named.and_then(|external| external.secret.as_deref()) else {
+        return Ok(None);
+    };
+    let secrets: Api<Secret> = Api::namespaced(client.clone(), namespace);
+    let secret = secrets.get_opt(name).await?;
+    Ok(secret.map(|secret| {
+        let keys = secret.data.unwrap_or_default().into_iter();
+        Security::parse(&keys.map(|(key, value)| (key, value.0)).collect())
+    }))
 }

@@ -23,6 +23,7 @@ pub mod plan;
 pub mod reconcile;
 pub mod removal;
 pub mod resnapshot;
+pub mod rollout;
 pub mod serve;
 pub mod status;
 pub mod topics;

@@ -17,6 +17,12 @@ pub const ACCESS_LABEL: &str = "synccluster.dev/access";
 pub const POD_NAME_LABEL: &str = "statefulset.kubernetes.io/pod-name";
 /// Annotation of a pod with the hash of the template it was made from.
 pub const TEMPLATE_ANNOTATION: &str = "synccluster.dev/template";
+/// Annotation of a pod with the hash of the files it starts from.
+pub const CONFIG_ANNOTATION: &str = "synccluster.dev/config";
+/// Annotation of a database's pod with the hash of the Secrets that were made after it.
+pub const PASSWORDS_ANNOTATION: &str = "synccluster.dev/passwords";
+/// Annotation of a database's StatefulSet while the others wait for it; see [`crate::rollout`].
+pub const UNDER_WAY_ANNOTATION: &str = "synccluster.dev/under-way";
 /// Value of `app.kubernetes.io/managed-by`, and the field manager of server-side apply.
 pub const MANAGER: &str = "synccluster";
 /// Value of `app.kubernetes.io/name` of the operator's own pods.

@@ -307,6 +307,14 @@ pub fn validate(cluster: &SyncCluster, found: Dereferenced, settings: &Settings)
     let brokers_of_topics = spec.kafka.external.is_none().then_some(brokers);
     let generation = cluster.meta().generation.unwrap_or_default();
     let force = cluster.annotations().get(FORCE_TOPICS_ANNOTATION) == Some(&generation.to_string());
+    let named = spec.schema.tables.iter().map(|table| self::table(&table.name));
+    let tables = named.collect::<Result<Vec<_>, _>>()?;
+    let analytics = analytics::analytics(
+        &spec.analytics,
+        found.definitions.as_ref(),
+        &tables,
+        &settings.clickhouse_image,
+    )?;
     Ok(ValidatedCluster {
         name,
         namespace: cluster.namespace().ok_or(Error::Metadata("namespace"))?,
@@ -325,12 +333,7 @@ pub fn validate(cluster: &SyncCluster, found: Dereferenced, settings: &Settings)
                 hash,
             },
         },
-        tables: spec
-            .schema
-            .tables
-            .iter()
-            .map(|table| self::table(&table.name))
-            .collect::<Result<_, _>>()?,
+        tables,
         max_clock_skew: duration("sync.maxClockSkew", &spec.sync.max_clock_skew)?,
         digest_interval: duration("sync.digestInterval", &spec.sync.digest_interval)?,
         postgres: Postgres {
@@ -352,12 +355,17 @@ pub fn validate(cluster: &SyncCluster, found: Dereferenced, settings: &Settings)
             storage: spec.kafka.storage.clone(),
             topics: topics::topics(&spec.kafka.topics, brokers_of_topics, force)?,
         },
-        engine: connector::engine(&spec.connector, found.templates.as_ref(), &settings.connect_image),
+        engine: connector::engine(
+            &spec.connector,
+            found.templates.as_ref(),
+            &found.template_secrets,
+            &settings.connect_image,
+        ),
         connector_requests: connector::requests(cluster.annotations(), clients),
         counter,
         counters_before: 0,
         gateway: gateway::gateway(&spec.gateway, found.serves_routes)?,
-        analytics: analytics::analytics(&spec.analytics, &settings.clickhouse_image)?,
+        analytics,
         resnapshot: cluster
             .annotations()
             .get(RESNAPSHOT_ANNOTATION)

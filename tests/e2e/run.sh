@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Runs the e2e tests on the cluster that runs: two programs at a time, because they wait for the cluster more than they work. `page` measures
-# how fast a browser is and `counter` how soon its clients are assigned anew, so these run alone, before the others. What a program prints is
-# shown when it has ended, and kept in target/e2e.
+# how fast a browser is and `counter` how soon its clients are assigned anew, and `one_namespace` takes the operator away, so these run alone,
+# before the others. What a program prints is shown when it has ended, and kept in target/e2e.
 #
 #   tests/e2e/run.sh                   all of them
 #   tests/e2e/run.sh partition scale   these
@@ -46,7 +46,7 @@ others=()
 for name in "${names[@]}"; do prepare "$name" --build; done
 for name in "${names[@]}"; do
   case $name in
-    page | counter) one "$name" || failed=1 ;;
+    page | counter | one_namespace) one "$name" || failed=1 ;;
     *) others+=("$name") ;;
   esac
 done

@@ -25,9 +25,9 @@ pub fn concerns(cluster: &ValidatedCluster, refused: &Refused) -> bool {
 
 /// Whether ClickHouse gets what there is.
 pub fn ready(cluster: &ValidatedCluster, observed: &Observed) -> Verdict {
-    if cluster.analytics.is_none() {
+    let Some(wanted) = &cluster.analytics else {
         return Verdict::no("NoAnalytics", "spec.analytics.clickhouse is not set");
-    }
+    };
     let refused = observed.outcome.refused.iter();
     if let Some(refused) = refused.clone().find(|refused| concerns(cluster, refused)) {
         let message = format!("{} {} was refused: {}", refused.kind, refused.name, refused.message);
@@ -40,6 +40,11 @@ pub fn ready(cluster: &ValidatedCluster, observed: &Observed) -> Verdict {
         .find_map(|pod| pod.problem.as_ref())
     {
         return Verdict::no(problem.reason, problem.message.clone());
+    }
+    // What the sink says of its definitions is of the file that the kubelet brought it last.
+    let tables = wanted.tables.as_ref();
+    if let Some(problem) = tables.and_then(|tables| tables.problem.clone()) {
+        return Verdict::no("DefinitionsInvalid", problem);
     }
     let Some(said) = &observed.analytics else {
         let why = observed.unseen_analytics.as_deref().unwrap_or("it was not asked");

@@ -1,13 +1,16 @@
 //! Ready, Reconciling, Stalled, with the meaning kstatus gives them. They speak of the sites, Kafka and the counter nodes; Ready's message mentions a gateway that
 //! is not there, and no more: it must not hide that the sites are fine.
 
+use std::collections::BTreeSet;
+
 use k8s_openapi::jiff::Timestamp;
 use synccluster_protocol::Site;
 use synccluster_protocol::status::Dial;
 
 use super::{Verdict, analytics, gateway, list};
-use crate::names::{self, Component};
+use crate::names::{self, Component, UNDER_WAY_ANNOTATION};
 use crate::observe::{Observed, PodFact, Problem};
+use crate::rollout::Rollout;
 use crate::validate::{Migrations, ValidatedCluster};
 
 /// The three conditions, and how many clients are ready.
@@ -20,7 +23,13 @@ pub struct Readiness {
 
 /// Whether everything runs, and if not, whether waiting helps.
 pub fn assess(cluster: &ValidatedCluster, observed: &Observed, gateway: &Verdict, now: Timestamp) -> Readiness {
-    let runs = |pod: &&PodFact| pod.ready && pod.current && !pod.terminating;
+    let rollout = observed.outcome.rollout.as_ref();
+    // A database that waits for its turn runs as it is meant to for now.
+    let waits = |pod: &PodFact| {
+        let site = pod.site.filter(|_| pod.component == Component::Postgres);
+        site.is_some_and(|site| rollout.is_some_and(|rollout| rollout.waiting.contains(&site)))
+    };
+    let runs = |pod: &&PodFact| pod.ready && !pod.terminating && (pod.current || waits(pod));
     let has = |site: Site, component: Component| {
         observed
             .pods
@@ -66,28 +75,9 @@ pub fn assess(cluster: &ValidatedCluster, observed: &Observed, gateway: &Verdict
     let ready_clients = i32::try_from(clients).unwrap_or(i32::MAX);
 
     let problems = problems(cluster, observed, now);
+    let changing = rollout.map(|rollout| changing(cluster, rollout));
     let Some(first) = problems.first() else {
-        let (ready, reconciling) = if waiting.is_empty() {
-            let clients = several(cluster.clients.into(), "client");
-            let message = match cluster.counter.nodes.into() {
-                0 => format!("Kafka, the server and {clients} run"),
-                nodes => format!(
-                    "Kafka, the server, {clients} and {} run",
-                    several(nodes, "counter node")
-                ),
-            };
-            let message = format!("{message}{}{}", besides(gateway), aside(cluster, observed));
-            (
-                Verdict::yes("Running", message),
-                Verdict::no("Settled", "sites and Kafka are as planned"),
-            )
-        } else {
-            let message = format!("waiting for {}", list(waiting));
-            (
-                Verdict::no("Starting", message.clone()),
-                Verdict::yes("Starting", message),
-            )
-        };
+        let (ready, reconciling) = settling(cluster, observed, gateway, waiting, changing);
         return Readiness {
             ready,
             reconciling,
@@ -104,6 +94,9 @@ pub fn assess(cluster: &ValidatedCluster, observed: &Observed, gateway: &Verdict
     if problems.len() > 3 {
         message = format!("{message}; and {} more, see status.sites", problems.len() - 3);
     }
+    if let Some(changing) = changing {
+        message = format!("{message}; {changing}");
+    }
     // What is in the way may concern one site only; Ready speaks of all.
     Readiness {
         ready: Verdict::no(first.reason, message.clone()),
@@ -111,6 +104,56 @@ pub fn assess(cluster: &ValidatedCluster, observed: &Observed, gateway: &Verdict
         stalled: Verdict::yes(first.reason, message),
         ready_clients,
     }
+}
+
+/// Ready and Reconciling where nothing stands in the way.
+fn settling(
+    cluster: &ValidatedCluster,
+    observed: &Observed,
+    gateway: &Verdict,
+    waiting: Vec<String>,
+    changing: Option<String>,
+) -> (Verdict, Verdict) {
+    let awaited = (!waiting.is_empty()).then(|| format!("waiting for {}", list(waiting)));
+    let (reason, message) = match (changing, awaited) {
+        (None, None) => {
+            let clients = several(cluster.clients.into(), "client");
+            let message = match cluster.counter.nodes.into() {
+                0 => format!("Kafka, the server and {clients} run"),
+                nodes => format!(
+                    "Kafka, the server, {clients} and {} run",
+                    several(nodes, "counter node")
+                ),
+            };
+            let message = format!("{message}{}{}", besides(gateway), aside(cluster, observed));
+            return (
+                Verdict::yes("Running", message),
+                Verdict::no("Settled", "sites and Kafka are as planned"),
+            );
+        }
+        (None, Some(awaited)) => ("Starting", awaited),
+        (Some(changing), None) => ("RollingOut", changing),
+        (Some(changing), Some(awaited)) => ("RollingOut", format!("{changing}; {awaited}")),
+    };
+    (Verdict::no(reason, message.clone()), Verdict::yes(reason, message))
+}
+
+/// What is said while databases change: who waits for whom, and how to get on where that does not become ready.
+fn changing(cluster: &ValidatedCluster, rollout: &Rollout) -> String {
+    let named = |sites: &BTreeSet<Site>| {
+        let names = sites.iter().rev().map(|site| names::site(&cluster.name, *site));
+        list(names.collect())
+    };
+    let (under_way, waiting) = (named(&rollout.under_way), named(&rollout.waiting));
+    if waiting.is_empty() {
+        return format!("databases change one at a time: {under_way} now, the last");
+    }
+    format!(
+        "databases change one at a time: {under_way} now, and until it is ready {waiting} stay as they are. A change that \
+         keeps it from being ready can be corrected or taken back in spec.postgres; if something else does, the others go \
+         on without it after kubectl -n {} annotate statefulset {under_way} {UNDER_WAY_ANNOTATION}-",
+        cluster.namespace
+    )
 }
 
 /// What Ready says of the gateway.

@@ -18,6 +18,7 @@ mod gateways;
 mod kafka;
 mod looks;
 mod resnapshots;
+mod rollouts;
 mod seeder;
 mod topics;
 mod unfinished;

@@ -104,6 +104,35 @@ mod tests {
     use super::*;
 
     #[test]
+    fn what_a_secret_lacks_is_said_with_what_to_do() {
+        let external = External {
+            secret: "theirs".to_owned(),
+            port: 5432,
+            peers: Vec::new(),
+        };
+        for (problem, reason, remedy) in [
+            (
+                no_secret(&external, "shop"),
+                "ExternalSecretNotFound",
+                "Secret theirs does not exist in namespace shop: create it with host, port",
+            ),
+            (
+                bad_key(&external, &KeyError::Missing("dbname")),
+                "ExternalSecretInvalid",
+                "Secret theirs of spec.server.external: key `dbname` is missing; correct it",
+            ),
+            (
+                other_port(&external, 6432),
+                "ExternalSecretInvalid",
+                "port 6432, and pods are let out to port 5432: write one of them into both",
+            ),
+        ] {
+            assert_eq!(problem.reason, reason);
+            assert!(problem.message.contains(remedy), "{}", problem.message);
+        }
+    }
+
+    #[test]
     fn what_was_met_becomes_what_to_do() {
         for (error, reason, remedy) in [
             (

@@ -1,6 +1,7 @@
 //! How workloads come to Kafka: where it is, the way through the network, and what its Secret says if it is somebody else's.
 
 use serde_json::{Value, json};
+use synccluster_runtime::kafka::security::{PASSWORD, USERNAME};
 
 use super::connector::MOUNTS;
 use super::network::{outside, pods, tcp};
@@ -83,6 +84,21 @@ pub fn add_secret(cluster: &ValidatedCluster, component: Component, pod: &mut Va
         );
         push(&mut pod["volumes"], volume);
     }
+}
+
+/// As whom Kafka is spoken to, for a program that reads no files of ours: variables by name, which Kubernetes fills from the Secret.
+pub fn credentials(cluster: &ValidatedCluster) -> Vec<(&'static str, Value)> {
+    let external = cluster.kafka.external.as_ref();
+    let Some((secret, _)) = external.and_then(|external| external.secret.as_ref()) else {
+        return Vec::new();
+    };
+    let variable = |(name, key): (&'static str, &str)| {
+        let from = json!({ "secretKeyRef": { "name": secret, "key": key, "optional": true } });
+        (name, json!({ "name": name, "valueFrom": from }))
+    };
+    [("KAFKA_USERNAME", USERNAME), ("KAFKA_PASSWORD", PASSWORD)]
+        .map(variable)
+        .into()
 }
 
 /// Whether the object's pods would wait for a Secret that does not exist.

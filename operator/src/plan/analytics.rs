@@ -2,15 +2,13 @@
 
 use serde_json::{Value, json};
 use synccluster_protocol::Site;
+use synccluster_protocol::definitions::KEY;
 
 use super::access::way_out;
 use super::connector::{MOUNTS, USER, common_env};
 use super::{CLICKHOUSE_PORT, HTTP_PORT, Kind, Object, POSTGRES_PORT, network, object, pod};
 use crate::names::{self, Component, Role};
 use crate::validate::{Analytics, ClickHouse, ValidatedCluster};
-
-/// The key of the definitions of tables in their ConfigMap.
-const DEFINITIONS: &str = "tables.yaml";
 
 /// Deployment and NetworkPolicy.
 pub fn analytics(cluster: &ValidatedCluster, wanted: &Analytics) -> Vec<Object> {
@@ -93,12 +91,11 @@ fn template(cluster: &ValidatedCluster, wanted: &Analytics) -> Value {
         pod::site_volume(cluster, Site::Server, Role::Connector, "postgres"),
         clickhouse_volume(cluster, wanted),
     ];
-    if let Some(config_map) = &wanted.tables {
-        variables.push(("CLICKHOUSE_DEFINITIONS", format!("{MOUNTS}/tables/{DEFINITIONS}")));
+    if let Some(tables) = &wanted.tables {
+        variables.push(("CLICKHOUSE_DEFINITIONS", format!("{MOUNTS}/tables/{KEY}")));
         mounts.push(mount("tables"));
-        volumes.push(
-            json!({ "name": "tables", "configMap": { "name": config_map, "defaultMode": 0o444, "optional": true } }),
-        );
+        let config_map = json!({ "name": tables.config_map, "defaultMode": 0o444, "optional": true });
+        volumes.push(json!({ "name": "tables", "configMap": config_map }));
     }
     let mut own = pod::served();
     own.insert("command".to_owned(), json!(["synccluster-clickhouse", "run"]));

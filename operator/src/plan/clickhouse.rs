@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 
 use super::postgres::claim;
 use super::{CLICKHOUSE_PORT, Kind, Object, config_map, hash, network, object, pod};
-use crate::names::{self, ACCESS_LABEL, Component};
+use crate::names::{self, ACCESS_LABEL, CONFIG_ANNOTATION, Component};
 use crate::validate::{ClickHouse, ValidatedCluster};
 
 /// The user of the official image.
@@ -121,6 +121,6 @@ fn template(cluster: &ValidatedCluster, image: &str, resources: &Value) -> Value
         ],
     });
     let mut template = pod::template(cluster, None, Component::ClickHouse, USER, spec);
-    template["metadata"]["annotations"]["synccluster.dev/config"] = hash(&files()).into();
+    template["metadata"]["annotations"][CONFIG_ANNOTATION] = hash(&files()).into();
     template
 }

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::access::{bootstrap_servers, way_out};
+use super::access::{bootstrap_servers, credentials, way_out};
 use super::{Kind, Object, network, object, pod};
 use crate::names::{self, ACCESS_LABEL, Component};
 use crate::validate::{Console, ValidatedCluster};
@@ -33,8 +33,8 @@ pub fn console(cluster: &ValidatedCluster, wanted: &Console) -> Vec<Object> {
     ]
 }
 
-/// Out: Kafka, to which no cut applies, because it is at no site. In: pods that somebody said may. Kafka asks nobody who he is, so whoever
-/// reaches a console may do to topics whatever it can.
+/// Out: Kafka, to which no cut applies, because it is at no site. In: pods that somebody said may. Whoever reaches a console may do to topics
+/// whatever it can: our own Kafka asks nobody who he is, and of one that does the console has user and password.
 fn policy(cluster: &ValidatedCluster, wanted: &Console) -> Object {
     let name = names::console(&cluster.name);
     let spec = json!({
@@ -68,6 +68,13 @@ fn template(cluster: &ValidatedCluster, wanted: &Console) -> Value {
     ];
     // A name twice is refused by server-side apply; what somebody wrote himself counts.
     variables.extend(known.into_iter().filter(|(name, _)| !wanted.env.contains_key(*name)));
+    // First: the others may say $(KAFKA_PASSWORD), which Kubernetes replaces by what was said before it.
+    let credentials = credentials(cluster).into_iter();
+    let mut env: Vec<Value> = credentials
+        .filter(|(name, _)| !wanted.env.contains_key(*name))
+        .map(|(_, variable)| variable)
+        .collect();
+    env.extend(pod::env(&variables).as_array().cloned().unwrap_or_default());
     let resources = match &wanted.resources {
         Some(resources) => json!(resources),
         None => json!({ "requests": { "cpu": "20m", "memory": "128Mi" }, "limits": { "memory": "512Mi" } }),
@@ -76,7 +83,7 @@ fn template(cluster: &ValidatedCluster, wanted: &Console) -> Value {
         "console",
         &wanted.image,
         json!({
-            "env": pod::env(&variables),
+            "env": env,
             "ports": [{ "name": "web", "containerPort": wanted.port, "protocol": "TCP" }],
             "readinessProbe": { "tcpSocket": { "port": "web" }, "periodSeconds": 2, "timeoutSeconds": 2, "failureThreshold": 3 },
             "resources": resources,

@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 
 use super::postgres::claim;
 use super::{KAFKA_PORT, Kind, Object, config_map, hash, object, pod};
-use crate::names::{self, Component};
+use crate::names::{self, CONFIG_ANNOTATION, Component};
 use crate::validate::ValidatedCluster;
 
 const USER: u32 = 1000;
@@ -113,7 +113,7 @@ fn template(cluster: &ValidatedCluster) -> Value {
         ],
     });
     let mut template = pod::template(cluster, None, Component::Kafka, USER, spec);
-    template["metadata"]["annotations"]["synccluster.dev/config"] = hash(&files()).into();
+    template["metadata"]["annotations"][CONFIG_ANNOTATION] = hash(&files()).into();
     template
 }
 

@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 use synccluster_protocol::Site;
 
 use super::{Kind, Object, POSTGRES_PORT, config_map, hash, object, pod};
-use crate::names::{self, Component, Role};
+use crate::names::{self, CONFIG_ANNOTATION, Component, PASSWORDS_ANNOTATION, Role};
 use crate::validate::ValidatedCluster;
 
 const USER: u32 = 999;
@@ -130,9 +130,9 @@ fn template(cluster: &ValidatedCluster, site: Site) -> Value {
         ],
     });
     let mut template = pod::template(cluster, Some(site), Component::Postgres, USER, spec);
-    template["metadata"]["annotations"]["synccluster.dev/config"] = hash(&files()).into();
+    template["metadata"]["annotations"][CONFIG_ANNOTATION] = hash(&files()).into();
     if let Some(uids) = cluster.made_anew.get(&site) {
-        template["metadata"]["annotations"]["synccluster.dev/passwords"] = hash(uids).into();
+        template["metadata"]["annotations"][PASSWORDS_ANNOTATION] = hash(uids).into();
     }
     template
 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use k8s_openapi::api::core::v1::ResourceRequirements;
 use synccluster_protocol::Site;
-use synccluster_protocol::connect::{TEMPLATE_KEY, Template};
+use synccluster_protocol::connect::{SecretKey, TEMPLATE_KEY, Template};
 use synccluster_protocol::status::RequestKind;
 
 use crate::api::{self, CONNECTOR_ANNOTATIONS};
@@ -41,6 +41,9 @@ pub struct Templates {
     pub secrets: BTreeSet<String>,
 }
 
+/// Which keys Secrets have, by the Secrets' names; one that does not exist is not among them.
+pub type Keys = BTreeMap<String, BTreeSet<String>>;
+
 /// What is asked of connectors.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Request {
@@ -54,15 +57,15 @@ pub struct Request {
     pub sites: Result<BTreeSet<Site>, String>,
 }
 
-/// Reads it. `found` is the content of the ConfigMap with templates, if that exists.
-pub fn engine(spec: &api::Connector, found: Option<&BTreeMap<String, String>>, image: &str) -> Engine {
+/// Reads it. `found` is the content of the ConfigMap with templates, if that exists, and `secrets` what there is of those that it names.
+pub fn engine(spec: &api::Connector, found: Option<&BTreeMap<String, String>>, secrets: &Keys, image: &str) -> Engine {
     if spec.engine == api::Engine::Native {
         return Engine::Native;
     }
     let templates = spec
         .templates
         .as_ref()
-        .map(|named| templates(&named.config_map.name, found));
+        .map(|named| templates(&named.config_map.name, found, secrets));
     Engine::Debezium(Debezium {
         image: spec.image.clone().unwrap_or_else(|| image.to_owned()),
         templates: templates.transpose(),
@@ -70,7 +73,17 @@ pub fn engine(spec: &api::Connector, found: Option<&BTreeMap<String, String>>, i
     })
 }
 
-fn templates(config_map: &str, found: Option<&BTreeMap<String, String>>) -> Result<Templates, String> {
+/// The Secrets a template names; none while it cannot be read.
+pub fn secrets(found: &BTreeMap<String, String>) -> BTreeSet<String> {
+    let template = found.get(TEMPLATE_KEY).and_then(|text| Template::parse(text).ok());
+    names(&template.unwrap_or_default())
+}
+
+fn names(template: &Template) -> BTreeSet<String> {
+    template.secrets().into_iter().map(|secret| secret.name).collect()
+}
+
+fn templates(config_map: &str, found: Option<&BTreeMap<String, String>>, secrets: &Keys) -> Result<Templates, String> {
     let Some(data) = found else {
         return Err(format!(
             "ConfigMap {config_map} does not exist: create it with the key {TEMPLATE_KEY}, or correct spec.connector.templates"
@@ -79,12 +92,33 @@ fn templates(config_map: &str, found: Option<&BTreeMap<String, String>>) -> Resu
     let Some(text) = data.get(TEMPLATE_KEY) else {
         return Err(format!("ConfigMap {config_map} has no key {TEMPLATE_KEY}: add it"));
     };
-    let template = Template::parse(text).map_err(|wrong| format!("ConfigMap {config_map}, {TEMPLATE_KEY}: {wrong}"))?;
+    let wrong = |wrong: String| format!("ConfigMap {config_map}, {TEMPLATE_KEY}: {wrong}");
+    let template = Template::parse(text).map_err(|error| wrong(error.to_string()))?;
+    // Connectors could not begin without it, and those that run would end for it: better that they go on as they are.
+    let lacking: Vec<String> = template
+        .secrets()
+        .iter()
+        .filter_map(|secret| lacking(secret, secrets))
+        .collect();
+    if !lacking.is_empty() {
+        return Err(wrong(lacking.join("; ")));
+    }
     Ok(Templates {
         config_map: config_map.to_owned(),
         hash: hash(text),
-        secrets: template.secrets().into_iter().map(|secret| secret.name).collect(),
+        secrets: names(&template),
     })
+}
+
+/// What is not there of what a template names, and what to do.
+fn lacking(SecretKey { name, key }: &SecretKey, secrets: &Keys) -> Option<String> {
+    match secrets.get(name) {
+        None => Some(format!(
+            "Secret {name} does not exist: create it with the key {key}, or name another"
+        )),
+        Some(has) if !has.contains(key) => Some(format!("Secret {name} has no key {key}: add it, or name another")),
+        Some(_) => None,
+    }
 }
 
 /// Reads the annotations.
@@ -127,7 +161,8 @@ mod tests {
         let spec = serde_json::json!({"engine": "Debezium", "templates": {"configMap": {"name": "mine"}}});
         let spec: api::Connector = serde_json::from_value(spec).unwrap();
         let data = data.map(|text| BTreeMap::from([(TEMPLATE_KEY.to_owned(), text.to_owned())]));
-        match engine(&spec, data.as_ref(), "connect:test") {
+        let there = Keys::from([("tls".to_owned(), BTreeSet::from(["password".to_owned()]))]);
+        match engine(&spec, data.as_ref(), &there, "connect:test") {
             Engine::Debezium(debezium) => debezium.templates,
             Engine::Native => panic!("native"),
         }
@@ -145,6 +180,15 @@ mod tests {
     }
 
     #[test]
+    fn whose_keys_are_to_be_looked_at_is_in_the_template() {
+        let of = |text: &str| secrets(&BTreeMap::from([(TEMPLATE_KEY.to_owned(), text.to_owned())]));
+        let both = BTreeSet::from(["other", "tls"].map(str::to_owned));
+        assert_eq!(of("a=${secret:tls/a}\nb=${secret:other/b}\nc=${secret:tls/c}"), both);
+        assert_eq!(of("a=${secret:tls/a}\nb=${nothing}"), BTreeSet::new());
+        assert_eq!(secrets(&BTreeMap::new()), BTreeSet::new());
+    }
+
+    #[test]
     fn what_is_wrong_with_a_template_is_said_with_the_remedy() {
         let cases = [
             (None, "ConfigMap mine does not exist: create it"),
@@ -153,6 +197,14 @@ mod tests {
                 "mine, connector.properties: line 1: there is no variable ${batch}: use one of",
             ),
             (Some("slot.name=x"), "line 1: slot.name cannot be set"),
+            (
+                Some("database.sslkey=${secret:tls/key}"),
+                "mine, connector.properties: Secret tls has no key key: add it",
+            ),
+            (
+                Some("a=${secret:tls/password}\nb=${secret:other/b}\nc=${secret:tls/c}"),
+                "Secret other does not exist: create it with the key b, or name another; Secret tls has no key c",
+            ),
         ];
         for (data, expected) in cases {
             let said = debezium(data).unwrap_err();
@@ -160,7 +212,7 @@ mod tests {
         }
         let spec = serde_json::json!({"engine": "Debezium", "templates": {"configMap": {"name": "mine"}}});
         let spec: api::Connector = serde_json::from_value(spec).unwrap();
-        let Engine::Debezium(empty) = engine(&spec, Some(&BTreeMap::new()), "") else {
+        let Engine::Debezium(empty) = engine(&spec, Some(&BTreeMap::new()), &Keys::new(), "") else {
             panic!("native")
         };
         assert!(

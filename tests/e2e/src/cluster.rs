@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use futures::future::try_join_all;
-use k8s_openapi::api::core::v1::{Pod, Secret};
+use k8s_openapi::api::core::v1::Pod;
 use kube::api::{Patch, PatchParams};
 use serde_json::{Value, json};
 use synccluster_operator::api::{Partition, SyncCluster};
@@ -44,15 +44,7 @@ pub async fn with_cluster_of(
     test: impl AsyncFnOnce(&Cluster) -> Result<()>,
 ) -> Result<()> {
     with_namespace(purpose, async |namespace| {
-        let cluster = Cluster {
-            namespace: namespace.clone(),
-            name: NAME.parse()?,
-        };
-        namespace
-            .config_map(migrations(), &json!({ "V1__tables.sql": SCHEMA }))
-            .await?;
-        cluster.create_with(clients, more).await?;
-        cluster.ready().await?;
+        let cluster = Cluster::started_in(namespace, clients, more).await?;
         Box::pin(test(&cluster)).await
     })
     .await
@@ -64,6 +56,20 @@ pub fn migrations() -> &'static str {
 }
 
 impl Cluster {
+    /// One that is Ready, in this namespace.
+    pub async fn started_in(namespace: &Namespace, clients: u16, more: &Value) -> Result<Self> {
+        let cluster = Self {
+            namespace: namespace.clone(),
+            name: NAME.parse()?,
+        };
+        namespace
+            .config_map(migrations(), &json!({ "V1__tables.sql": SCHEMA }))
+            .await?;
+        cluster.create_with(clients, more).await?;
+        cluster.ready().await?;
+        Ok(cluster)
+    }
+
     /// Applies it with this many clients. Sites are compared more often than usual, so that a test waits less.
     pub async fn create(&self, clients: u16) -> Result<()> {
         self.create_with(clients, &json!({})).await
@@ -244,20 +250,35 @@ impl Cluster {
         seen.into_iter().map(parse).collect()
     }
 
+    /// An error unless the rows with this mark are exactly where they should be.
+    pub async fn is_spread(&self, mark: &str, expected: &Matrix) -> Result<()> {
+        let seen = self.matrix(mark).await?;
+        ensure!(seen == *expected, "{mark}: {seen:?} instead of {expected:?}");
+        Ok(())
+    }
+
+    /// Waits until they are.
+    pub async fn spreads(&self, mark: &str, expected: &Matrix) -> Result<()> {
+        eventually(PATIENCE, async || self.is_spread(mark, expected).await).await
+    }
+
+    /// Who the application is at a site's database, wherever that is reached.
+    pub async fn as_app(&self, site: Site) -> Result<Config> {
+        let secret = names::of_site(&self.name, site, Role::App.suffix());
+        let mut config = Config::new();
+        config
+            .user(Role::App.user())
+            .dbname("app")
+            .password(self.key_of(&secret, "password").await?);
+        Ok(config)
+    }
+
     /// A connection of the application to a site's database, through the API server.
     pub async fn app(&self, site: Site) -> Result<Client> {
-        let name = names::of_site(&self.name, site, Role::App.suffix());
-        let secret: Secret = self.namespace.api().get(&name).await?;
-        let data = secret.data.unwrap_or_default();
-        let password = &data
-            .get("password")
-            .with_context(|| format!("no password in Secret {name}"))?
-            .0;
         let pod = format!("{}-0", names::site(&self.name, site));
         let mut forward = self.namespace.api::<Pod>().portforward(&pod, &[5432]).await?;
         let stream = forward.take_stream(5432).context("no stream")?;
-        let mut config = Config::new();
-        config.user(Role::App.user()).dbname("app").password(password);
+        let config = self.as_app(site).await?;
         let (client, connection) = config.connect_raw(stream, NoTls).await?;
         tokio::spawn(async move {
             // Ends with the client; the forwarding ends with it.

@@ -24,7 +24,13 @@ pub async fn dump(namespace: &Namespace, why: &str) {
         Err(error) => eprintln!("--- SyncClusters: {error}"),
     }
     events(namespace).await;
-    match namespace.api::<Pod>().list(&all).await {
+    pods(namespace, &all).await;
+    eprintln!("=== end of {}", namespace.name);
+}
+
+/// Prints some pods alone, with their logs.
+pub async fn pods(namespace: &Namespace, which: &ListParams) {
+    match namespace.api::<Pod>().list(which).await {
         Ok(pods) => {
             for pod in pods {
                 self::pod(namespace, &pod).await;
@@ -32,7 +38,6 @@ pub async fn dump(namespace: &Namespace, why: &str) {
         }
         Err(error) => eprintln!("--- pods: {error}"),
     }
-    eprintln!("=== end of {}", namespace.name);
 }
 
 async fn events(namespace: &Namespace) {

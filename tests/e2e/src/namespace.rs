@@ -1,11 +1,9 @@
 //! A namespace for one test.
 
-use std::panic::{AssertUnwindSafe, resume_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use futures::FutureExt as _;
 use k8s_openapi::api::authentication::v1::TokenRequest;
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace as CoreNamespace, Node, Pod, ServiceAccount};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
@@ -15,6 +13,7 @@ use kube::{Client, Resource};
 use serde_json::{Value, json};
 use synccluster_operator::api::SyncCluster;
 
+use crate::always::always;
 use crate::psql::Sessions;
 use crate::{dump, wait};
 
@@ -35,17 +34,13 @@ pub struct Namespace {
 /// Runs a test in a namespace of its own. If it fails, what is there is printed. The namespace goes in either case.
 pub async fn with_namespace(purpose: &str, test: impl AsyncFnOnce(&Namespace) -> Result<()>) -> Result<()> {
     let namespace = Namespace::create(purpose).await?;
-    let outcome = AssertUnwindSafe(Box::pin(test(&namespace))).catch_unwind().await;
-    match &outcome {
-        Ok(Ok(())) => {}
-        Ok(Err(error)) => dump::dump(&namespace, &format!("{error:#}")).await,
-        Err(_) => dump::dump(&namespace, "an assertion failed").await,
-    }
-    let removed = namespace.remove().await;
-    match outcome {
-        Ok(result) => result.and(removed),
-        Err(panic) => resume_unwind(panic),
-    }
+    always(Box::pin(test(&namespace)), async |failed| {
+        if let Some(why) = failed {
+            dump::dump(&namespace, why).await;
+        }
+        namespace.remove().await
+    })
+    .await
 }
 
 /// The context of the kubeconfig that KUBECONTEXT names; without it, the current one.
@@ -53,7 +48,7 @@ pub(crate) fn context() -> Option<String> {
     std::env::var("KUBECONTEXT").ok().filter(|context| !context.is_empty())
 }
 
-async fn config() -> Result<Config> {
+pub(crate) async fn config() -> Result<Config> {
     let options = KubeConfigOptions {
         context: context(),
         ..KubeConfigOptions::default()

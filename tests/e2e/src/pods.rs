@@ -81,6 +81,14 @@ impl Cluster {
         one(&self.namespace.api(), &selector).await
     }
 
+    /// The node of Kubernetes that this pod runs on.
+    pub async fn node_of(&self, component: Component, site: Option<Site>) -> Result<String> {
+        let pod = self.pod(component, site).await?;
+        let name = pod.name_any();
+        let node = pod.spec.and_then(|spec| spec.node_name);
+        node.with_context(|| format!("{name} is on no node"))
+    }
+
     /// Deletes a pod without notice, and waits until another one is ready.
     pub async fn kill(&self, component: Component, site: Option<Site>) -> Result<()> {
         let pods = self.namespace.api();
@@ -225,10 +233,11 @@ async fn delete_now(pods: &Api<Pod>, pod: &Pod) -> Result<()> {
 
 fn replaced(killed: &Pod, now: &Pod) -> Result<()> {
     ensure!(killed.uid() != now.uid(), "{} still runs", killed.name_any());
-    let conditions = now.status.iter().flat_map(|status| status.conditions.iter().flatten());
-    let ready = conditions
-        .into_iter()
-        .any(|condition| condition.type_ == "Ready" && condition.status == "True");
-    ensure!(ready, "{} is not ready", now.name_any());
+    ensure!(is_ready(now), "{} is not ready", now.name_any());
     Ok(())
+}
+
+pub(crate) fn is_ready(pod: &Pod) -> bool {
+    let mut conditions = pod.status.iter().flat_map(|status| status.conditions.iter().flatten());
+    conditions.any(|condition| condition.type_ == "Ready" && condition.status == "True")
 }

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use synccluster_operator::api::{Link, Partition};
+use synccluster_operator::names::Component;
 use synccluster_protocol::Site;
 
 /// For every site, the sites whose rows it has.
@@ -38,15 +39,30 @@ pub fn server(link: Link) -> Partition {
     }
 }
 
-/// Who has whose rows while this partition lasts. A row goes up its site's uplink and down the reader's downlink; between two clients
-/// it passes the server, down and up again.
-pub fn expected(partition: &Partition, sites: &[Site]) -> Matrix {
-    let cut = |site: Site| match site {
+/// Whether it cuts this way between a site and Kafka.
+fn cuts(partition: &Partition, site: Site, way: Link) -> bool {
+    let named = match site {
         Site::Server => partition.server,
         Site::Client(ordinal) => partition.clients.contains(&ordinal.into()),
     };
-    let up = |site| !(cut(site) && matches!(partition.link, Link::Both | Link::Uplink));
-    let down = |site| !(cut(site) && matches!(partition.link, Link::Both | Link::Downlink));
+    named && (partition.link == Link::Both || partition.link == way)
+}
+
+/// The edges to Kafka that it cuts: a site's connector is its uplink, its sink the downlink.
+pub fn edges(partition: &Partition, sites: &[Site]) -> Vec<(Site, Component)> {
+    let ways = [(Link::Uplink, Component::Connector), (Link::Downlink, Component::Sink)];
+    let all = sites
+        .iter()
+        .flat_map(|&site| ways.map(|(way, workload)| (site, way, workload)));
+    let cut = all.filter(|&(site, way, _)| cuts(partition, site, way));
+    cut.map(|(site, _, workload)| (site, workload)).collect()
+}
+
+/// Who has whose rows while this partition lasts. A row goes up its site's uplink and down the reader's downlink; between two clients
+/// it passes the server, down and up again.
+pub fn expected(partition: &Partition, sites: &[Site]) -> Matrix {
+    let up = |site| !cuts(partition, site, Link::Uplink);
+    let down = |site| !cuts(partition, site, Link::Downlink);
     let passes_server = up(Site::Server) && down(Site::Server);
     let reaches = |from: Site, to: Site| {
         from == to || (up(from) && down(to) && (from == Site::Server || to == Site::Server || passes_server))
@@ -80,6 +96,17 @@ mod tests {
             .map(row)
             .collect::<Vec<_>>()
             .join(" ")
+    }
+
+    #[test]
+    fn a_cut_of_one_way_has_one_edge() {
+        let sites: Vec<Site> = Site::all(2).collect();
+        let (up, down) = (Component::Connector, Component::Sink);
+        let two = Site::Client(2);
+        assert_eq!(edges(&clients([2], Link::Both), &sites), [(two, up), (two, down)]);
+        assert_eq!(edges(&clients([2], Link::Uplink), &sites), [(two, up)]);
+        assert_eq!(edges(&server(Link::Downlink), &sites), [(Site::Server, down)]);
+        assert!(edges(&counters([1]), &sites).is_empty());
     }
 
     #[test]

@@ -15,6 +15,8 @@ use synccluster_protocol::Site;
 
 const EXAMPLE: &str = include_str!("../../../examples/analytics.yaml");
 const CLIENT: Site = Site::Client(1);
+/// What is wrong is said within this: a kubelet takes up to a minute and a half to bring a file.
+const SOON: Duration = Duration::from_secs(15);
 
 /// What clickhouse-client prints in its pod.
 async fn ask(cluster: &Cluster, query: &str) -> Result<String> {
@@ -96,6 +98,7 @@ async fn what_is_written_at_a_client_is_in_the_view_whatever_is_killed() -> Resu
         }
         cluster.converged().await?;
         same(cluster).await?;
+        wrong_definitions_are_said_at_once_and_stop_nothing(cluster).await?;
         notebooks_show_it(cluster).await?;
         let status = cluster.get().await?.status.and_then(|status| status.analytics).context("no status.analytics")?;
         ensure!(status.secret == "shop-clickhouse" && status.tables[0].table == "orders", "{status:?}");
@@ -160,6 +163,35 @@ async fn dashboard_shows_it(cluster: &Cluster) -> Result<()> {
         Ok(())
     })
     .await
+}
+
+/// The sink has what was right until the kubelet brings it the file; the operator need not wait for that.
+async fn wrong_definitions_are_said_at_once_and_stop_nothing(cluster: &Cluster) -> Result<()> {
+    let definitions = async |yaml: &str| {
+        let tables = json!({ "tables.yaml": yaml });
+        cluster.namespace.config_map("tables", &tables).await
+    };
+    definitions("tables: [{source: public.orders, orderBy: [id]}]").await?;
+    let named = json!({ "analytics": { "clickhouse": { "tables": { "configMap": { "name": "tables" } } } } });
+    cluster.patch(&named).await?;
+    cluster.says(START, "AnalyticsReady", "True", "Writing").await?;
+    definitions("tables: [{source: public.orders, oderBy: [id]}]").await?;
+    let wrong = cluster
+        .says(SOON, "AnalyticsReady", "False", "DefinitionsInvalid")
+        .await?;
+    ensure!(
+        wrong.contains("ConfigMap tables, tables.yaml") && wrong.contains("unknown field `oderBy`"),
+        "{wrong}"
+    );
+    cluster
+        .sql(CLIENT, "insert into orders (customer, amount) values ('dora', 4)")
+        .await?;
+    let there = "select count() from analytics.orders_current where customer = 'dora'";
+    shows(cluster, there, "1").await?;
+    definitions("tables: [{source: public.orders, orderBy: [id]}]").await?;
+    // What the sink says is of the file, and that may be as old as the kubelet likes.
+    cluster.says(START, "AnalyticsReady", "True", "Writing").await?;
+    same(cluster).await
 }
 
 /// JupyterLab lets in who has the token; its notebooks run in its pod, reach every site and Kafka, and nothing else, and change nothing.

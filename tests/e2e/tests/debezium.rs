@@ -17,6 +17,8 @@ const ONE: Site = Site::Client(1);
 const RESET: &str = "synccluster.dev/connector-reset";
 /// A worker is Java, on a machine that does other things as well.
 const WORKER: Duration = Duration::from_mins(2);
+/// What is wrong is said within this.
+const SOON: Duration = Duration::from_secs(30);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn debezium_sends_is_cut_is_asked_and_is_followed_by_the_other_engine() -> Result<()> {
@@ -25,6 +27,7 @@ async fn debezium_sends_is_cut_is_asked_and_is_followed_by_the_other_engine() ->
         cluster.mark("at first").await?;
         cluster.converged().await?;
         a_template_that_is_wrong_stops_nothing(cluster).await?;
+        a_secret_that_is_not_there_stops_nothing(cluster).await?;
         a_cut_closes_what_the_worker_holds(cluster).await?;
         every_row_is_sent_once_more(cluster).await?;
         a_reset_is_kept_until_it_is_done(cluster).await?;
@@ -46,9 +49,44 @@ async fn a_template_that_is_wrong_stops_nothing(cluster: &Cluster) -> Result<()>
         "{said}"
     );
     cluster.mark("with a wrong template").await?;
+    cluster.converged().await
+}
+
+/// Waits until the template is refused in these words.
+async fn refused(cluster: &Cluster, why: &str) -> Result<()> {
+    eventually(SOON, async || {
+        let said = cluster.says(SOON, "ConnectorsRun", "False", "TemplateRefused").await?;
+        ensure!(said.contains(why), "{said}");
+        Ok(())
+    })
+    .await
+}
+
+/// Connect refuses a batch that is no number, and so a reference that it did not follow.
+async fn a_secret_that_is_not_there_stops_nothing(cluster: &Cluster) -> Result<()> {
+    let before = cluster.lives().await?;
+    let settings = json!({ "connector.properties": "max.batch.size=${secret:tuning/batch}" });
+    cluster.namespace.config_map("settings", &settings).await?;
+    refused(cluster, "Secret tuning does not exist: create it with the key batch").await?;
+    cluster.namespace.secret("tuning", &json!({ "bach": "64" })).await?;
+    refused(cluster, "Secret tuning has no key batch: add it").await?;
+    cluster.mark("without the Secret").await?;
     cluster.converged().await?;
-    cluster.patch(&json!({ "connector": { "templates": null } })).await?;
-    cluster.says(WORKER, "ConnectorsRun", "True", "Running").await.map(drop)
+    let after = cluster.lives().await?;
+    ensure!(before == after, "{before:?} became {after:?}");
+
+    cluster.namespace.secret("tuning", &json!({ "batch": "64" })).await?;
+    eventually(WORKER, async || {
+        let after = cluster.lives().await?;
+        let connectors = after.keys().filter(|life| life.contains("-connector-"));
+        let old = connectors.filter(|life| before.contains_key(*life)).count();
+        ensure!(old == 0, "{old} connectors have the settings of before");
+        Ok(())
+    })
+    .await?;
+    cluster.says(WORKER, "ConnectorsRun", "True", "Running").await?;
+    cluster.mark("with the Secret").await?;
+    cluster.converged().await
 }
 
 async fn a_cut_closes_what_the_worker_holds(cluster: &Cluster) -> Result<()> {
@@ -123,7 +161,8 @@ async fn a_reset_is_kept_until_it_is_done(cluster: &Cluster) -> Result<()> {
 async fn the_native_engine_follows_under_load(cluster: &Cluster) -> Result<()> {
     let load = Load::start(cluster).await?;
     load.goes_on(150).await?;
-    cluster.patch(&json!({ "connector": { "engine": "Native" } })).await?;
+    let native = json!({ "connector": { "engine": "Native", "templates": null } });
+    cluster.patch(&native).await?;
     cluster.says(WORKER, "ConnectorsRun", "True", "Running").await?;
     load.goes_on(150).await?;
     let written = load.stop().await?;

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use k8s_openapi::api::core::v1::Secret;
-use kube::api::Api;
-use serde_json::json;
+use kube::api::{Api, Patch, PatchParams};
+use serde_json::{Value, json};
 use synccluster_e2e::reach::server;
 use synccluster_e2e::theirs::POSTGRES_USER;
 use synccluster_e2e::{Cluster, Namespace, PATIENCE, START, eventually, migrations, stays, with_namespace};
@@ -21,11 +21,17 @@ const GRANTS: &str = include_str!("../../../workloads/schema/sql/external.sql");
 const SCHEMA: &str = include_str!("../src/schema.sql");
 /// What is wrong is said within this.
 const SOON: Duration = Duration::from_secs(30);
+/// Its certificates: one that holds, and one whose time is over.
+const VALID: &str = "valid";
+const EXPIRED: &str = "expired";
 const START_SH: &str = r"set -e
 initdb --pgdata=/data/pg --username=postgres --encoding=UTF8 --locale=C.UTF-8 --auth=trust >/dev/null
 printf 'local all all trust\nhostssl all all all scram-sha-256\n' >/data/pg/pg_hba.conf
-exec postgres -D /data/pg -c listen_addresses='*' -c unix_socket_directories=/data -c wal_level=logical \
-  -c ssl=on -c ssl_cert_file=/theirs/tls.crt -c ssl_key_file=/theirs/tls.key
+cat >>/data/pg/postgresql.conf <<SETTINGS
+ssl_cert_file = '/theirs/valid.crt'
+ssl_key_file = '/theirs/valid.key'
+SETTINGS
+exec postgres -D /data/pg -c listen_addresses='*' -c unix_socket_directories=/data -c wal_level=logical -c ssl=on
 ";
 
 #[tokio::test(flavor = "multi_thread")]
@@ -44,6 +50,7 @@ async fn a_server_that_is_not_ours_is_used_and_left() -> Result<()> {
             what_is_wrong_is_said(&cluster, &database).await?;
             cluster.ready().await?;
             rows_go_both_ways_and_a_cut_is_a_cut(&cluster, &database).await?;
+            what_is_spoilt_stops_nothing(&cluster, &database).await?;
             a_new_password_restarts_nothing(&cluster, &database).await?;
             deleted_it_is_left(&cluster, &database).await?;
             create(&cluster, theirs).await?;
@@ -74,12 +81,15 @@ struct Database {
 impl Database {
     async fn start(namespace: &Namespace) -> Result<Self> {
         let authority = Authority::new().await?;
-        let issued = authority
-            .issue("server", &format!("DNS:{}", namespace.host("postgres")))
-            .await?;
-        let files = json!({
-            "tls.crt": fs::read_to_string(&issued.certificate)?, "tls.key": fs::read_to_string(&issued.key)?, "start.sh": START_SH,
-        });
+        let names = format!("DNS:{}", namespace.host("postgres"));
+        let mut files = json!({ "start.sh": START_SH });
+        for (name, issued) in [
+            (VALID, authority.issue(VALID, &names).await?),
+            (EXPIRED, authority.issue_expired(EXPIRED, &names).await?),
+        ] {
+            files[format!("{name}.crt")] = fs::read_to_string(&issued.certificate)?.into();
+            files[format!("{name}.key")] = fs::read_to_string(&issued.key)?.into();
+        }
         let container = json!({ "image": namespace.image("postgres").await? });
         namespace
             .server("postgres", POSTGRES_USER, &[5432], &files, &container)
@@ -117,17 +127,35 @@ impl Database {
         .await
     }
 
-    /// Writes the Secret that leads to it.
-    async fn secret(&self, cluster: &Cluster, password: &str, authority: &Authority) -> Result<()> {
-        let keys = json!({
+    /// Shows another of its certificates to who comes from now on.
+    async fn shows_certificate(&self, name: &str) -> Result<()> {
+        for (setting, extension) in [("ssl_cert_file", "crt"), ("ssl_key_file", "key")] {
+            let set = format!("alter system set {setting} = '/theirs/{name}.{extension}'");
+            self.sql("postgres", &set).await?;
+        }
+        self.sql("postgres", "select pg_reload_conf()").await.map(drop)
+    }
+
+    /// What the Secret has to say that leads to it.
+    fn keys(&self, password: &str, authority: &Authority) -> Result<Value> {
+        Ok(json!({
             "host": self.namespace.host("postgres"), "port": "5432", "dbname": "app", "username": OWNER, "password": password,
             "ca.crt": fs::read_to_string(authority.certificate())?,
-        });
-        cluster.namespace.secret(SECRET, &keys).await
+        }))
+    }
+
+    /// Writes that Secret.
+    async fn secret(&self, cluster: &Cluster, password: &str, authority: &Authority) -> Result<()> {
+        cluster.namespace.secret(SECRET, &self.keys(password, authority)?).await
     }
 }
 
 async fn what_is_wrong_is_said(cluster: &Cluster, database: &Database) -> Result<()> {
+    let mut keys = database.keys("first", &database.authority)?;
+    keys.as_object_mut().context("no keys")?.remove("dbname");
+    cluster.namespace.secret(SECRET, &keys).await?;
+    let lacking = cluster.says(SOON, "Stalled", "True", "ExternalSecretInvalid").await?;
+    ensure!(lacking.contains("key `dbname` is missing"), "{lacking}");
     database.secret(cluster, "first", &Authority::new().await?).await?;
     cluster
         .says(SOON, "Stalled", "True", "ExternalPostgresUntrusted")
@@ -146,8 +174,11 @@ async fn what_is_wrong_is_said(cluster: &Cluster, database: &Database) -> Result
     cluster.hurry_secrets().await
 }
 
+fn insert(mark: &str) -> String {
+    format!("insert into notes (mark, site) values ('{mark}', 'x')")
+}
+
 async fn rows_go_both_ways_and_a_cut_is_a_cut(cluster: &Cluster, database: &Database) -> Result<()> {
-    let insert = |mark: &str| format!("insert into notes (mark, site) values ('{mark}', 'x')");
     let marks = "select mark from notes order by 1";
     let both = ["of the client", "of the server"];
     cluster.sql(ONE, &insert("of the client")).await?;
@@ -171,6 +202,41 @@ async fn rows_go_both_ways_and_a_cut_is_a_cut(cluster: &Cluster, database: &Data
         .await?;
     let converged = cluster.says(PATIENCE, "Converged", "True", "DigestsEqual");
     converged.await.map(drop)
+}
+
+/// Rows go up and down while this is so.
+async fn rows_pass(cluster: &Cluster, database: &Database, meanwhile: &str) -> Result<()> {
+    let (up, down) = (format!("up {meanwhile}"), format!("down {meanwhile}"));
+    cluster.sql(ONE, &insert(&up)).await?;
+    database.sql("app", &insert(&down)).await?;
+    let there = |mark: &str| format!("select mark from notes where mark = '{mark}'");
+    database.shows(&there(&up), &[&up]).await?;
+    cluster.shows(ONE, &there(&down), &[&down]).await
+}
+
+/// Who is connected stays so, and what is right again is seen without a restart.
+async fn what_is_spoilt_stops_nothing(cluster: &Cluster, database: &Database) -> Result<()> {
+    let before = cluster.lives().await?;
+    let secrets: Api<Secret> = cluster.namespace.api();
+    let without = Patch::Merge(json!({ "data": { "password": null } }));
+    secrets.patch(SECRET, &PatchParams::default(), &without).await?;
+    let lacking = cluster.says(SOON, "Stalled", "True", "ExternalSecretInvalid").await?;
+    ensure!(lacking.contains("key `password` is missing"), "{lacking}");
+    rows_pass(cluster, database, "without a key").await?;
+    database.secret(cluster, "first", &database.authority).await?;
+    cluster.says(SOON, "Ready", "True", "Running").await?;
+
+    database.shows_certificate(EXPIRED).await?;
+    let expired = cluster
+        .says(SOON, "Stalled", "True", "ExternalPostgresUntrusted")
+        .await?;
+    ensure!(expired.contains("its certificate has expired: renew it"), "{expired}");
+    rows_pass(cluster, database, "with an expired certificate").await?;
+    database.shows_certificate(VALID).await?;
+    cluster.says(SOON, "Ready", "True", "Running").await?;
+    let after = cluster.lives().await?;
+    ensure!(before == after, "{before:?} became {after:?}");
+    Ok(())
 }
 
 async fn a_new_password_restarts_nothing(cluster: &Cluster, database: &Database) -> Result<()> {
@@ -227,5 +293,5 @@ async fn asked_for_it_is_removed(cluster: &Cluster, database: &Database) -> Resu
     cluster.ask_for_removal("postgres").await?;
     cluster.goes_and_says("ExternalRemoved").await?;
     database.shows(OURS, &[]).await?;
-    database.shows("select count(*) from notes", &["3"]).await
+    database.shows("select count(*) from notes", &["7"]).await
 }

@@ -1,12 +1,13 @@
 //! A cut is a cut, a heal is a heal: who reaches whom, read from the databases.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use kube::api::{DeleteParams, PostParams};
 use serde_json::json;
-use synccluster_e2e::reach::{clients, expected, full, server};
+use synccluster_e2e::reach::{clients, edges, expected, full, server};
 use synccluster_e2e::{Cluster, PATIENCE, eventually, stays, with_cluster};
 use synccluster_operator::api::{Established, FreshDial, Link, Partition};
 use synccluster_operator::names::Component;
@@ -22,6 +23,8 @@ async fn cuts_and_heals_are_true() -> Result<()> {
     with_cluster("partition", 3, async |cluster| {
         everybody_reaches_everybody(cluster, "at first").await?;
         established_connections_do_not_survive(cluster).await?;
+        sites_lie_on_several_nodes(cluster).await?;
+        let mut between_nodes = false;
         for (name, partition) in [
             ("both ways", clients([2], Link::Both)),
             ("uplinks of two", clients([1, 3], Link::Uplink)),
@@ -30,8 +33,10 @@ async fn cuts_and_heals_are_true() -> Result<()> {
             ("uplink of the server", server(Link::Uplink)),
             ("downlink of the server", server(Link::Downlink)),
         ] {
+            between_nodes |= cuts_between_nodes(cluster, &partition).await?;
             exactly_the_cut_is_cut(cluster, name, &partition).await?;
         }
+        ensure!(between_nodes, "no cut went between two nodes of Kubernetes");
         a_policy_that_voids_the_cut_is_named(cluster).await?;
         a_cut_with_heal_after_ends_by_itself(cluster).await
     })
@@ -40,13 +45,27 @@ async fn cuts_and_heals_are_true() -> Result<()> {
 
 /// Waits until everybody has the rows with this mark.
 async fn everybody_has(cluster: &Cluster, mark: &str) -> Result<()> {
-    let full = full(&cluster.sites().await?);
-    eventually(PATIENCE, async || {
-        let seen = cluster.matrix(mark).await?;
-        ensure!(seen == full, "{mark}: {seen:?}");
-        Ok(())
-    })
-    .await
+    cluster.spreads(mark, &full(&cluster.sites().await?)).await
+}
+
+async fn sites_lie_on_several_nodes(cluster: &Cluster) -> Result<()> {
+    let mut nodes = BTreeSet::new();
+    for site in cluster.sites().await? {
+        nodes.insert(cluster.node_of(Component::Postgres, Some(site)).await?);
+    }
+    ensure!(nodes.len() > 1, "all sites lie on {nodes:?}: this takes two nodes");
+    Ok(())
+}
+
+/// Whether Kafka and a workload that is cut off from it lie on two nodes of Kubernetes, so that the network between them has to cut.
+async fn cuts_between_nodes(cluster: &Cluster, partition: &Partition) -> Result<bool> {
+    let kafka = cluster.node_of(Component::Kafka, None).await?;
+    for (site, workload) in edges(partition, &cluster.sites().await?) {
+        if cluster.node_of(workload, Some(site)).await? != kafka {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 async fn everybody_reaches_everybody(cluster: &Cluster, mark: &str) -> Result<()> {
@@ -60,13 +79,8 @@ async fn exactly_the_cut_is_cut(cluster: &Cluster, mark: &str, partition: &Parti
     cluster.enforced().await?;
     cluster.mark(mark).await?;
     let expected = expected(partition, &cluster.sites().await?);
-    let exactly = async || {
-        let seen = cluster.matrix(mark).await?;
-        ensure!(seen == expected, "{mark}: {seen:?} instead of {expected:?}");
-        Ok(())
-    };
-    eventually(PATIENCE, exactly).await?;
-    stays(LONG_ENOUGH, exactly).await?;
+    cluster.spreads(mark, &expected).await?;
+    stays(LONG_ENOUGH, async || cluster.is_spread(mark, &expected).await).await?;
     cluster.enforced().await?;
     cluster.heal().await?;
     everybody_has(cluster, mark).await?;

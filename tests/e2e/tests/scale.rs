@@ -1,10 +1,17 @@
-//! Clients come, go and come back; and what two clients write while they are cut is settled everywhere alike.
+//! Clients come, go and come back; what two clients write while they are cut is settled everywhere alike; and where the databases are to be
+//! others, they become so one at a time.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use k8s_openapi::api::core::v1::PersistentVolumeClaim;
+use kube::ResourceExt as _;
+use serde_json::json;
 use synccluster_e2e::reach::clients;
-use synccluster_e2e::{Cluster, PATIENCE, eventually, with_cluster};
+use synccluster_e2e::{Cluster, OneAtATime, PATIENCE, START, eventually, stays, with_cluster};
 use synccluster_operator::api::Link;
+use synccluster_operator::names::Component;
 use synccluster_protocol::Site;
 
 const SERVER: Site = Site::Server;
@@ -12,13 +19,18 @@ const ONE: Site = Site::Client(1);
 const TWO: Site = Site::Client(2);
 const THREE: Site = Site::Client(3);
 const MARKS: &str = "select distinct mark from notes order by mark";
+/// Tells one database from another one of the same site.
+const IDENTITY: &str = "select system_identifier from pg_control_system()";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn clients_come_and_go_and_their_conflicts_are_settled() -> Result<()> {
     with_cluster("scale", 1, async |cluster| {
         new_clients_get_what_is_there(cluster).await?;
         conflicts_are_settled_everywhere_alike(cluster).await?;
-        a_client_returns_with_its_data(cluster).await
+        a_client_returns_with_its_data(cluster).await?;
+        a_change_of_the_databases_goes_site_by_site(cluster).await?;
+        a_wrong_image_costs_one_client(cluster).await?;
+        a_volume_goes_with_its_client_where_that_is_asked_for(cluster).await
     })
     .await
 }
@@ -149,10 +161,9 @@ async fn conflicts_are_settled_everywhere_alike(cluster: &Cluster) -> Result<()>
 async fn a_client_returns_with_its_data(cluster: &Cluster) -> Result<()> {
     let claims = cluster.namespace.api::<PersistentVolumeClaim>();
     let volume = format!("data-{}-client-3-0", cluster.name);
-    let database = "select system_identifier from pg_control_system()";
     let (claim, identity) = (
         claims.get(&volume).await?.metadata.uid,
-        cluster.sql(THREE, database).await?,
+        cluster.sql(THREE, IDENTITY).await?,
     );
     cluster
         .sql(THREE, "insert into notes (mark, site) values ('leaving', 'client-3')")
@@ -199,9 +210,109 @@ async fn a_client_returns_with_its_data(cluster: &Cluster) -> Result<()> {
         .shows(TWO, "select site from notes where mark = 'returned'", &["client-3"])
         .await?;
     assert_eq!(
-        cluster.sql(THREE, database).await?,
+        cluster.sql(THREE, IDENTITY).await?,
         identity,
         "the database is the one it had"
     );
+    cluster.converged().await
+}
+
+/// The identity of each database's pod.
+async fn databases(cluster: &Cluster) -> Result<BTreeMap<Site, Option<String>>> {
+    let mut databases = BTreeMap::new();
+    for site in cluster.sites().await? {
+        let pod = cluster.pod(Component::Postgres, Some(site)).await?;
+        databases.insert(site, pod.uid());
+    }
+    Ok(databases)
+}
+
+async fn a_change_of_the_databases_goes_site_by_site(cluster: &Cluster) -> Result<()> {
+    let watch = OneAtATime::start(cluster);
+    cluster
+        .patch(&json!({ "postgres": { "parameters": { "work_mem": "5MB" } } }))
+        .await?;
+    let message = cluster.says(PATIENCE, "Ready", "False", "RollingOut").await?;
+    ensure!(message.contains("shop-server stay as they are"), "{message}");
+    // The next one finds out whose turn it is.
+    cluster.kill_operator().await?;
+    eventually(START, async || {
+        let seen = cluster.everywhere("show work_mem").await?;
+        ensure!(seen.values().all(|lines| *lines == ["5MB"]), "{seen:?}");
+        Ok(())
+    })
+    .await?;
+    cluster.ready().await?;
+    assert_eq!(watch.stop().await?, [THREE, TWO, ONE, SERVER]);
+    cluster.converged().await
+}
+
+async fn a_wrong_image_costs_one_client(cluster: &Cluster) -> Result<()> {
+    let before = databases(cluster).await?;
+    let watch = OneAtATime::start(cluster);
+    let image = |image: Option<&str>| json!({ "postgres": { "image": image } });
+    cluster.patch(&image(Some("registry.invalid/none:1"))).await?;
+    let message = cluster.says(PATIENCE, "Stalled", "True", "ImageCannotBePulled").await?;
+    ensure!(
+        message.contains("shop-client-3 now")
+            && message.contains("shop-client-2,shop-client-1,shop-server stay as they are"),
+        "{message}"
+    );
+    stays(Duration::from_secs(5), async || {
+        let without = cluster.without_database().await?;
+        ensure!(without == BTreeSet::from([THREE]), "{without:?}");
+        Ok(())
+    })
+    .await?;
+    cluster
+        .sql(ONE, "insert into notes (mark, site) values ('spared', 'client-1')")
+        .await?;
+    let spared = "select site from notes where mark = 'spared'";
+    cluster.shows(TWO, spared, &["client-1"]).await?;
+
+    cluster.patch(&image(None)).await?;
+    cluster.ready().await?;
+    assert_eq!(watch.stop().await?, [THREE]);
+    let after = databases(cluster).await?;
+    for site in [SERVER, ONE, TWO] {
+        assert_eq!(after[&site], before[&site], "{site} was restarted");
+    }
+    cluster.shows(THREE, spared, &["client-1"]).await?;
+    cluster.converged().await
+}
+
+async fn a_volume_goes_with_its_client_where_that_is_asked_for(cluster: &Cluster) -> Result<()> {
+    let claims = cluster.namespace.api::<PersistentVolumeClaim>();
+    let volume = |site: Site| format!("data-{}-{site}-0", cluster.name);
+    let identity = cluster.sql(THREE, IDENTITY).await?;
+    cluster
+        .patch(&json!({ "postgres": { "storage": { "whenScaled": "Delete" } } }))
+        .await?;
+    cluster.scale(2).await?;
+    eventually(PATIENCE, async || {
+        let left = claims.get_opt(&volume(THREE)).await?;
+        ensure!(left.is_none(), "the volume is still there");
+        Ok(())
+    })
+    .await?;
+    for site in [SERVER, ONE, TWO] {
+        let claim = claims.get(&volume(site)).await?;
+        ensure!(claim.metadata.deletion_timestamp.is_none(), "{site} loses its volume");
+    }
+
+    cluster.scale(3).await?;
+    cluster.ready().await?;
+    assert_ne!(cluster.sql(THREE, IDENTITY).await?, identity, "it begins anew");
+    cluster.converged().await?;
+    // As docs/operations.md has it: its sequences do not know what its predecessor has made.
+    let after =
+        "select setval(pg_get_serial_sequence('notes', 'id'), max(id)) from notes where mod(id, 1024) = sync.node()";
+    cluster.sql(THREE, after).await?;
+    cluster
+        .sql(THREE, "insert into notes (mark, site) values ('anew', 'client-3')")
+        .await?;
+    cluster
+        .shows(TWO, "select site from notes where mark = 'anew'", &["client-3"])
+        .await?;
     cluster.converged().await
 }

@@ -97,15 +97,7 @@ impl Postgres {
         let data = folder.join("data");
         place::copy(&template, &data).await?;
         fs::write(data.join("pg_hba.conf"), EXTERNAL_HBA)?;
-        for (from, name, mode) in [
-            (&certificate.certificate, "server.crt", 0o644),
-            (&certificate.key, "server.key", 0o600),
-        ] {
-            let to = data.join(name);
-            fs::copy(from, &to)?;
-            fs::set_permissions(&to, fs::Permissions::from_mode(mode))?;
-            place::own(&to, user)?;
-        }
+        install(certificate, &data, user)?;
         let passwords = Role::ALL.map(|role| (role, role::password())).to_vec();
         let port = place::free_port()?;
         let mut postgres = Self {
@@ -136,6 +128,13 @@ impl Postgres {
             format!("create role {OWNER} login password '{password}'; alter database {DATABASE} owner to {OWNER}");
         postgres.superuser().await?.batch_execute(&script).await?;
         Ok(postgres)
+    }
+
+    /// Gives an external one another certificate, which holds for connections that are made from now on.
+    pub async fn change_certificate(&self, certificate: &Certificate) -> Result<()> {
+        install(certificate, &self.folder.join("data"), self.user)?;
+        let reload = "select pg_reload_conf()";
+        Ok(self.superuser().await?.batch_execute(reload).await?)
     }
 
     /// Runs what a superuser has to, from a script for psql with the variable `role`.
@@ -220,6 +219,20 @@ impl Postgres {
         let process = self.process.started(process);
         answering(process, &superuser(self.port, DATABASE)).await
     }
+}
+
+/// Puts a certificate and its key where Postgres looks for them, in its data.
+fn install(certificate: &Certificate, data: &Path, user: Option<Unprivileged>) -> Result<()> {
+    for (from, name, mode) in [
+        (&certificate.certificate, "server.crt", 0o644),
+        (&certificate.key, "server.key", 0o600),
+    ] {
+        let to = data.join(name);
+        fs::copy(from, &to)?;
+        fs::set_permissions(&to, fs::Permissions::from_mode(mode))?;
+        place::own(&to, user)?;
+    }
+    Ok(())
 }
 
 /// The cluster every test gets a copy of: initdb, who may connect, and an empty database `app`.

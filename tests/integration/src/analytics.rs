@@ -4,7 +4,6 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use anyhow::{Context, Result, ensure};
 use synccluster_clickhouse::{
-    definitions::Definitions,
     http,
     run::Analytics,
     verify::{self, Report},
@@ -12,6 +11,7 @@ use synccluster_clickhouse::{
 use synccluster_harness::{ClickHouse, Role, eventually};
 use synccluster_protocol::{
     Site,
+    definitions::Definitions,
     status::{AnalyticsPhase, AnalyticsStatus},
 };
 use synccluster_runtime::{

@@ -115,6 +115,11 @@ impl Engine {
         Ok(())
     }
 
+    /// The folder with a folder for each Secret that its template names.
+    pub fn secrets(&self) -> PathBuf {
+        self.folder.join("secrets")
+    }
+
     /// `/status`.
     pub fn status(&self) -> ConnectorStatus {
         self.state.status()

@@ -4,6 +4,7 @@ pub mod analytics;
 pub mod counter;
 pub mod debezium;
 mod described;
+pub mod external;
 pub mod gateway;
 pub mod http;
 pub mod sse;

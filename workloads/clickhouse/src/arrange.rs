@@ -293,11 +293,10 @@ async fn actual(clickhouse: &ClickHouse) -> Result<BTreeMap<String, Actual>, Err
 mod tests {
     use super::*;
     use crate::{
-        definitions::Definitions,
         table::{SourceColumn, SourceTable, wanted},
         types::PgType,
     };
-    use synccluster_protocol::codec::debezium::Form;
+    use synccluster_protocol::{codec::debezium::Form, definitions::Definitions};
 
     fn todos(definitions: &str) -> Table {
         let column = |name: &str, pg, not_null| SourceColumn {

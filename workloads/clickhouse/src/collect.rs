@@ -172,13 +172,12 @@ mod tests {
     use super::*;
     use crate::{
         arrange::Arranged,
-        definitions::Definitions,
         table::{SourceColumn, SourceTable, wanted},
         types::PgType,
     };
     use rdkafka::{Timestamp, message::OwnedMessage};
     use serde_json::json;
-    use synccluster_protocol::codec::debezium::Form;
+    use synccluster_protocol::{codec::debezium::Form, definitions::Definitions};
 
     fn collector() -> Collector {
         let source = SourceTable {

@@ -1,6 +1,6 @@
 //! Analytics: the server's topic to tables in ClickHouse.
 //!
-//! `catalogue` and `definitions` say what there is, `table` what there should be, `arrange` makes it so. `event`, `rows` and `encode` turn a
+//! `catalogue` and the protocol's `definitions` say what there is, `table` what there should be, `arrange` makes it so. `event`, `rows` and `encode` turn a
 //! record into the bytes of an insert, `collect` gathers them, `write` sends them, `progress` remembers how far; `session` ties them together
 //! until the link is cut or something fails. `verify` compares what came of it with Postgres.
 //! `windows` keeps the counter nodes' windows, beside the tables.
@@ -8,7 +8,6 @@
 pub mod arrange;
 pub mod catalogue;
 pub mod collect;
-pub mod definitions;
 pub mod encode;
 pub mod event;
 pub mod http;

@@ -354,13 +354,7 @@ impl Session<'_> {
         };
         let client = catalogue::connect(&self.analytics.postgres).await?;
         let sources = catalogue::tables(&client).await?;
-        let unknown = definitions.unknown(|name| sources.iter().any(|source| source.name.to_string() == name));
-        let problem = (!unknown.is_empty()).then(|| {
-            let names = unknown.join(", ");
-            format!(
-                "the definitions name {names}, and no enrolled table is called so: correct the name, or take it out"
-            )
-        });
+        let problem = definitions.unknown(|name| sources.iter().any(|source| source.name.to_string() == name));
         let outcome = self
             .arranger
             .arrange(&self.clickhouse, wanted(&sources, &definitions), &self.progress.tables)

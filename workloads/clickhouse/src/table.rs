@@ -4,11 +4,11 @@ use std::collections::{BTreeMap, HashSet};
 
 use synccluster_protocol::{
     codec::{self, debezium::Form},
+    definitions::{Definitions, TableDefinition},
     event::{PARENT_COLUMN, TableName, VERSION_COLUMN},
 };
 
 use crate::{
-    definitions::{Definitions, TableDefinition},
     encode,
     types::{ChType, PgType},
 };

@@ -10,7 +10,7 @@ use bytes::{Buf, BytesMut};
 use futures::TryStreamExt;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
-use synccluster_protocol::{codec, event::VERSION_COLUMN};
+use synccluster_protocol::{codec, definitions::Definitions, event::VERSION_COLUMN};
 use synccluster_runtime::{
     catalog,
     postgres::{self, PostgresSecret},
@@ -20,9 +20,7 @@ use tokio_postgres::{Client, SimpleQueryMessage};
 
 use crate::{
     arrange::{self, Arranged},
-    catalogue,
-    definitions::Definitions,
-    encode,
+    catalogue, encode,
     http::{self, ClickHouse},
     sql,
     table::{Table, wanted},

@@ -3,11 +3,13 @@
 use std::{path::Path, sync::Arc};
 
 use serde_json::Value;
-use synccluster_protocol::event::{TABLE_IDENTIFIER, TableName};
+use synccluster_protocol::{
+    definitions::Definitions,
+    event::{TABLE_IDENTIFIER, TableName},
+};
 
 use crate::{
     arrange::Arranged,
-    definitions::Definitions,
     sql,
     table::{SourceTable, Table},
 };

@@ -8,6 +8,7 @@
 //! transaction. A snapshot breaks off: the mark in `sync.snapshots` is missing, the slot is dropped and begun again. The other engine still
 //! reads the slot: it is waited for, since a slot has one reader. So an engine follows the other at the slot's position, and nothing is lost.
 
+pub mod hide;
 pub mod lag;
 pub mod notifications;
 pub mod request;

@@ -37,6 +37,20 @@ pub enum Error {
     Answer(#[from] serde_json::Error),
 }
 
+impl Error {
+    /// With what Connect said as this makes of it.
+    #[must_use]
+    pub fn map(self, of: impl FnOnce(&str) -> String) -> Self {
+        match self {
+            Self::Refused { status, message } => Self::Refused {
+                status,
+                message: of(&message),
+            },
+            other => other,
+        }
+    }
+}
+
 /// The worker's REST interface.
 #[derive(Clone, Copy, Debug)]
 pub struct Rest {

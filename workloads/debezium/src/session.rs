@@ -19,6 +19,7 @@ use tokio::time;
 use tokio_postgres::Client;
 
 use crate::{
+    hide::hide,
     lag::Lag,
     notifications::Notifications,
     resnapshot::Resnapshot,
@@ -126,8 +127,8 @@ pub async fn run(uplink: &Debezium, state: &State<Debezium>) -> Result<(), Error
     without_worker(uplink, state);
     if let Err(error) = &ended {
         state.explain(ConnectorPhase::Failing, error.to_string());
-        // Waiting for somebody else is no failure.
-        if !matches!(error, Error::SlotActive(_) | Error::NoTopic(_)) {
+        // Waiting for somebody else is no failure, and costs no worker.
+        if !matches!(error, Error::SlotActive(_) | Error::NoTopic(_) | Error::Secret { .. }) {
             pause_after_failure(uplink, state, &asked).await;
         }
     }
@@ -264,7 +265,8 @@ impl Session<'_> {
             self.uplink.look(self.state).await;
             time::sleep(LOOK_EVERY / 4).await;
         }
-        self.rest.start(settings).await?;
+        let started = self.rest.start(settings).await;
+        started.map_err(|error| error.map(|said| self.hide(said)))?;
         self.heard = Instant::now();
         let mut tick = time::interval(LOOK_EVERY);
         tick.set_missed_tick_behavior(time::MissedTickBehavior::Delay);
@@ -303,6 +305,9 @@ impl Session<'_> {
             // Right after its start the connector is not there yet; and a worker that collects garbage is silent for a while.
             Err(error) if self.heard.elapsed() > SILENT_FOR => return Err(error.into()),
             Err(_) => return Ok(false),
+        }
+        for said in seen.tasks.iter_mut().filter_map(|task| task.error.as_mut()) {
+            *said = self.hide(said);
         }
         let failed = |state: &str| state == "FAILED";
         let failure = seen.tasks.iter().find(|task| failed(&task.state));
@@ -344,6 +349,10 @@ impl Session<'_> {
             self.rest.restart_failed().await?;
         }
         Ok(false)
+    }
+
+    fn hide(&self, said: &str) -> String {
+        hide(said, &self.uplink.template, &self.uplink.secrets)
     }
 
     /// Marks the snapshot as sent once Kafka has its last row.

@@ -3,6 +3,7 @@
 pub mod codec;
 pub mod connect;
 pub mod convergence;
+pub mod definitions;
 pub mod event;
 pub mod lsn;
 pub mod site;

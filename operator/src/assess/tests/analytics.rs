@@ -5,7 +5,9 @@ use synccluster_protocol::status::AnalyticsPhase;
 use serde_json::json;
 
 use super::*;
+use crate::dereference::Dereferenced;
 use crate::fixture;
+use crate::validate::validate;
 
 fn cluster() -> ValidatedCluster {
     fixture::validated(fixture::with(
@@ -36,6 +38,43 @@ fn without_clickhouse_there_is_nothing_to_be_ready() {
     );
     assert_eq!(condition(&status, "AnalyticsReady").unwrap().reason, "NoAnalytics");
     assert_eq!(status.analytics, None);
+}
+
+#[test]
+fn definitions_are_judged_before_the_sink_has_them() {
+    let tables = json!({ "configMap": { "name": "mine" } });
+    let clickhouse = json!({ "clickhouse": { "managed": {}, "tables": tables } });
+    let judged = |text: Option<&str>| {
+        let found = Dereferenced {
+            definitions: text.map(|text| [("tables.yaml".to_owned(), text.to_owned())].into()),
+            ..fixture::found()
+        };
+        let resource = fixture::with("/spec/analytics", clickhouse.clone());
+        let cluster = validate(&serde_json::from_value(resource).unwrap(), found, &fixture::settings()).unwrap();
+        let status = assess(
+            &cluster,
+            &fixture::observed(&cluster),
+            &SyncClusterStatus::default(),
+            fixture::now(),
+        );
+        assert!(is(&status, "Ready", "True"), "sites do not wait for definitions");
+        status
+    };
+    for (text, part) in [
+        (None, "ConfigMap mine does not exist: create it"),
+        (
+            Some("tables: [{source: public.todos, nmae: x}]"),
+            "unknown field `nmae`",
+        ),
+        (
+            Some("tables: [{source: public.tods}]"),
+            "public.tods, and no enrolled table is called so",
+        ),
+    ] {
+        expect(&judged(text), "AnalyticsReady", "False/DefinitionsInvalid", part);
+    }
+    let right = judged(Some("tables: [{source: public.todos, name: tasks}]"));
+    expect(&right, "AnalyticsReady", "True/Writing", "");
 }
 
 #[test]

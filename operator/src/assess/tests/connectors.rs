@@ -6,7 +6,9 @@ use synccluster_protocol::status::{ConnectRequest, ConnectStatus, ConnectTask, C
 use super::*;
 use crate::api::ConnectorRequestState;
 use crate::connectors::{Step, steps};
-use crate::fixture::{set, validated, with};
+use crate::dereference::Dereferenced;
+use crate::fixture::{found, set, settings, validated, with};
+use crate::validate::validate;
 
 fn debezium(annotation: Option<&str>) -> ValidatedCluster {
     let mut resource = with("/spec/connector", json!({ "engine": "Debezium" }));
@@ -66,15 +68,24 @@ fn a_connector_that_fails_starts_or_waits_is_named_with_what_to_do() {
 #[test]
 fn a_template_that_is_wrong_is_said_and_nothing_else_stops() {
     let connector = json!({ "engine": "Debezium", "templates": { "configMap": { "name": "mine" } } });
-    let cluster = validated(with("/spec/connector", connector));
-    let status = look(&cluster, &observed(&cluster), &SyncClusterStatus::default());
-    expect(
-        &status,
-        "ConnectorsRun",
-        "False/TemplateRefused",
-        "ConfigMap mine does not exist: create it",
-    );
-    expect(&status, "Ready", "True/Running", "");
+    let judged = |template: Option<&str>, keys: &[&str], verdict: &str, message: &str| {
+        let found = Dereferenced {
+            templates: template.map(|text| [("connector.properties".to_owned(), text.to_owned())].into()),
+            template_secrets: [("tls".to_owned(), keys.iter().map(|key| (*key).to_owned()).collect())].into(),
+            ..found()
+        };
+        let resource = serde_json::from_value(with("/spec/connector", connector.clone())).unwrap();
+        let cluster = validate(&resource, found, &settings()).unwrap();
+        let status = look(&cluster, &observed(&cluster), &SyncClusterStatus::default());
+        expect(&status, "ConnectorsRun", verdict, message);
+        expect(&status, "Ready", "True/Running", "");
+    };
+    let missing = "ConfigMap mine does not exist: create it";
+    judged(None, &[], "False/TemplateRefused", missing);
+    let with_secret = Some("database.sslpassword=${secret:tls/password}");
+    let lacking = "Secret tls has no key password: add it, or name another; connectors that run go on as they are";
+    judged(with_secret, &["pass"], "False/TemplateRefused", lacking);
+    judged(with_secret, &["pass", "password"], "True/Running", "");
 }
 
 #[test]

@@ -10,8 +10,12 @@ use crate::validate::validate;
 fn debezium(template: Option<&str>) -> ValidatedCluster {
     let connector = json!({ "engine": "Debezium", "templates": { "configMap": { "name": "mine" } } });
     let cluster: SyncCluster = serde_json::from_value(with("/spec/connector", connector)).unwrap();
-    let templates = template.map(|text| BTreeMap::from([("connector.properties".to_owned(), text.to_owned())]));
-    validate(&cluster, Dereferenced { templates, ..found() }, &settings()).unwrap()
+    let found = Dereferenced {
+        templates: template.map(|text| BTreeMap::from([("connector.properties".to_owned(), text.to_owned())])),
+        template_secrets: [("site.tls".to_owned(), BTreeSet::from(["password".to_owned()]))].into(),
+        ..found()
+    };
+    validate(&cluster, found, &settings()).unwrap()
 }
 
 #[test]
@@ -93,7 +97,13 @@ fn a_changed_template_restarts_the_connectors_and_nothing_else() {
 
 #[test]
 fn a_template_that_is_missing_or_wrong_leaves_the_connectors_as_they_are() {
-    for template in [None, Some("slot.name=mine"), Some("a=${b}")] {
+    for template in [
+        None,
+        Some("slot.name=mine"),
+        Some("a=${b}"),
+        Some("a=${secret:site.tls/key}"),
+        Some("a=${secret:other/password}"),
+    ] {
         let objects = plan(&debezium(template));
         assert!(named(&objects, Kind::Deployment, "demo-client-2-connector").is_none());
         assert_eq!(objects.keep.len(), 4);

@@ -101,6 +101,36 @@ fn there_is_no_broker_of_ours_and_everybody_speaks_to_theirs() {
 }
 
 #[test]
+fn a_console_can_say_who_it_is_and_no_object_has_the_password() {
+    let mut resource = external();
+    let jaas = r#"ScramLoginModule required username="$(KAFKA_USERNAME)" password="$(KAFKA_PASSWORD)";"#;
+    set(&mut resource, "/spec/console/env", json!({ "JAAS": jaas }));
+    let env = |resource: Value| {
+        let template = templates(&plan(&given(resource)))["demo-console"].clone();
+        template["spec"]["containers"][0]["env"].as_array().unwrap().clone()
+    };
+    let variables = env(resource.clone());
+    let place = |name: &str| variables.iter().position(|variable| variable["name"] == name).unwrap();
+    for (name, key) in [("KAFKA_USERNAME", "username"), ("KAFKA_PASSWORD", "password")] {
+        let from = json!({ "secretKeyRef": { "name": "shop-kafka", "key": key, "optional": true } });
+        assert_eq!(variables[place(name)], json!({ "name": name, "valueFrom": from }));
+        assert!(
+            place(name) < place("JAAS"),
+            "Kubernetes replaces only what was said before"
+        );
+    }
+    assert_eq!(variables[place("JAAS")]["value"], jaas);
+
+    // What somebody writes himself counts, once.
+    set(&mut resource, "/spec/console/env", json!({ "KAFKA_PASSWORD": "mine" }));
+    let own: Vec<Value> = env(resource)
+        .into_iter()
+        .filter(|variable| variable["name"] == "KAFKA_PASSWORD")
+        .collect();
+    assert_eq!(own, [json!({ "name": "KAFKA_PASSWORD", "value": "mine" })]);
+}
+
+#[test]
 fn a_cut_is_the_absence_of_the_way_out() {
     let mut resource = external();
     set(&mut resource, "/spec/partition", json!({ "clients": [2] }));

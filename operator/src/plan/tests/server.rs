@@ -41,14 +41,57 @@ fn pods_of_other_sites_stay_as_they_are() {
     }
 }
 
+/// What a volume of a pod is put together from.
+fn sources(template: &Value, volume: &str) -> Vec<Value> {
+    let volumes = template["spec"]["volumes"].as_array().unwrap();
+    let found = volumes.iter().find(|found| found["name"] == volume).unwrap();
+    found["projected"]["sources"].as_array().unwrap().clone()
+}
+
+/// Those who look at the server from the side.
+fn lookers() -> Value {
+    let mut resource = external();
+    set(&mut resource, "/spec/seeder", json!({}));
+    let analytics = json!({
+        "clickhouse": { "managed": {} },
+        "superset": { "image": "superset:6" },
+        "notebooks": { "image": "notebooks:4" },
+    });
+    set(&mut resource, "/spec/analytics", analytics);
+    resource
+}
+
+#[test]
+fn who_looks_from_the_side_reads_where_it_is_from_its_owners_secret_too() {
+    let templates = templates(&plan(&validated(lookers())));
+    for (name, volume, folder, user) in [
+        ("demo-seeder", "sites", "server/", "shop-postgres"),
+        ("demo-superset", "sites", "server/", "demo-server-gateway"),
+        ("demo-notebooks", "sites", "server/", "demo-server-gateway"),
+        ("demo-analytics", "postgres", "", "demo-server-connector"),
+    ] {
+        let sources = sources(&templates[name], volume);
+        let whose = |key: &str| {
+            let path = json!(format!("{folder}{key}"));
+            let holds = |source: &&Value| {
+                let items = source["secret"]["items"].as_array().unwrap();
+                items.iter().any(|item| item["path"] == path)
+            };
+            sources.iter().find(holds).unwrap()["secret"]["name"].clone()
+        };
+        for key in ["username", "password"] {
+            assert_eq!(whose(key), user, "{name}: {key}");
+        }
+        for key in ["host", "port", "dbname", "ca.crt", "sslmode"] {
+            assert_eq!(whose(&format!("external/{key}")), "shop-postgres", "{name}: {key}");
+        }
+    }
+}
+
 #[test]
 fn the_servers_workloads_read_where_it_is_from_its_owners_secret() {
     let templates = templates(&plan(&validated(external())));
-    let sources = |of: &str, volume: &str| {
-        let volumes = templates[of]["spec"]["volumes"].as_array().unwrap();
-        let found = volumes.iter().find(|found| found["name"] == volume).unwrap();
-        found["projected"]["sources"].as_array().unwrap().clone()
-    };
+    let sources = |of: &str, volume: &str| sources(&templates[of], volume);
     let sink = sources("demo-server-sink", "postgres");
     assert_eq!(sink[0]["secret"]["name"], "demo-server-sink");
     assert_eq!(sink[1]["secret"]["name"], "shop-postgres");
@@ -96,15 +139,20 @@ fn the_servers_workloads_read_where_it_is_from_its_owners_secret() {
 
 #[test]
 fn its_workloads_are_let_out_to_it_and_the_cut_stays_a_cut() {
-    let mut resource = external();
+    let mut resource = lookers();
     set(&mut resource, "/spec/partition", json!({ "server": true }));
-    set(&mut resource, "/spec/seeder", json!({}));
     let objects = plan(&validated(resource.clone()));
     let egress = |name: &str| named(&objects, Kind::NetworkPolicy, name).unwrap()["spec"]["egress"].clone();
     let anywhere = json!([{ "ipBlock": { "cidr": "0.0.0.0/0" } }, { "ipBlock": { "cidr": "::/0" } }]);
     let out = json!({ "to": anywhere, "ports": [{ "protocol": "TCP", "port": 6432 }] });
     assert_eq!(egress("demo-server-database"), json!([out]));
-    for name in ["demo-gateway", "demo-seeder"] {
+    for name in [
+        "demo-gateway",
+        "demo-seeder",
+        "demo-analytics",
+        "demo-superset",
+        "demo-notebooks",
+    ] {
         assert!(egress(name).as_array().unwrap().contains(&out), "{name}");
     }
     for edge in ["demo-server-uplink", "demo-server-downlink"] {

@@ -1,9 +1,6 @@
 use super::*;
-use crate::{
-    definitions::Definitions,
-    table::{SourceColumn, SourceTable, wanted},
-};
-use synccluster_protocol::{codec::debezium::Form, event::TableName};
+use crate::table::{SourceColumn, SourceTable, wanted};
+use synccluster_protocol::{codec::debezium::Form, definitions::Definitions, event::TableName};
 
 fn table(columns: &[(&str, PgType, bool)]) -> Table {
     let source = SourceTable {

@@ -1,6 +1,5 @@
 use super::*;
 use crate::{
-    definitions::Definitions,
     rows::{Row, Rows},
     table::{SourceColumn, SourceTable, wanted},
     types::PgType,
@@ -9,6 +8,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 use synccluster_protocol::{
     codec::debezium::Form,
+    definitions::Definitions,
     event::{TableName, UNAVAILABLE_VALUE},
 };
 

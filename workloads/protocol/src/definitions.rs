@@ -1,7 +1,14 @@
-//! Definitions of tables: what somebody writes who wants other names, types or columns than the mapping gives.
+//! Definitions of ClickHouse's tables: what somebody writes who wants other names, types or columns than the mapping gives. The sink follows
+//! them; the operator reads them too, and says what is wrong before the file has come to the sink's pod. Pure.
+
+use std::collections::BTreeSet;
 
 use serde::Deserialize;
-use synccluster_protocol::event::TableName;
+
+use crate::event::TableName;
+
+/// The key of a ConfigMap that holds them.
+pub const KEY: &str = "tables.yaml";
 
 /// The file is not what it should be.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -56,7 +63,7 @@ impl Definitions {
     pub fn read(yaml: &str) -> Result<Self, Error> {
         let read: Option<Self> = serde_yaml::from_str(yaml).map_err(|error| Error(error.to_string()))?;
         let definitions = read.unwrap_or_default();
-        let mut seen = std::collections::BTreeSet::new();
+        let mut seen = BTreeSet::new();
         for table in &definitions.tables {
             if TableName::parse(&table.source).is_none() {
                 return Err(Error(format!(
@@ -77,10 +84,16 @@ impl Definitions {
         self.tables.iter().find(|table| table.source == name)
     }
 
-    /// Tables that are defined and do not exist.
-    pub fn unknown(&self, exists: impl Fn(&str) -> bool) -> Vec<&str> {
+    /// Which tables are defined and not enrolled, and what to do; nothing if all are.
+    pub fn unknown(&self, is_enrolled: impl Fn(&str) -> bool) -> Option<String> {
         let sources = self.tables.iter().map(|table| table.source.as_str());
-        sources.filter(|source| !exists(source)).collect()
+        let unknown: Vec<&str> = sources.filter(|source| !is_enrolled(source)).collect();
+        (!unknown.is_empty()).then(|| {
+            format!(
+                "the definitions name {}, and no enrolled table is called so: correct the name, or take it out",
+                unknown.join(", ")
+            )
+        })
     }
 }
 
@@ -109,6 +122,8 @@ mod tests {
     #[test]
     fn a_definition_of_nothing_is_found() {
         let definitions = Definitions::read("tables: [{source: public.a}, {source: public.b}]").unwrap();
-        assert_eq!(definitions.unknown(|name| name == "public.a"), ["public.b"]);
+        let said = definitions.unknown(|name| name == "public.a").unwrap();
+        assert!(said.contains("name public.b, and no enrolled table"), "{said}");
+        assert_eq!(definitions.unknown(|_| true), None);
     }
 }
