@@ -12,7 +12,7 @@ use synccluster_runtime::kafka::Security;
 
 use crate::api::SyncCluster;
 use crate::names::{CLUSTER_LABEL, COMPONENT_LABEL, Component};
-use crate::passwords;
+use crate::passwords::{self, Passwords};
 use crate::plan::{Kind, hash};
 use crate::validate::connector::{self, Keys};
 use crate::validate::kafka;
@@ -45,8 +45,8 @@ pub struct Dereferenced {
     pub definitions: Option<BTreeMap<String, String>>,
     /// Names of the cluster's Secrets that exist. Only their metadata is fetched: the operator does not read the passwords it made.
     pub secrets: BTreeSet<String>,
-    /// UIDs of those of a site's that were made after its database.
-    pub made_anew: BTreeMap<Site, BTreeSet<String>>,
+    /// What is to be written of them at the databases that are there.
+    pub passwords: BTreeMap<Site, Passwords>,
     /// NetworkPolicies of the namespace that are not this cluster's.
     pub foreign_policies: Vec<NetworkPolicy>,
     /// What the Secret of a Kafka says that is somebody else's; absent if the resource names none or it does not exist. It is the one whose
@@ -95,13 +95,11 @@ pub async fn dereference(client: &Client, cluster: &SyncCluster) -> Result<Deref
         Ok(list.items)
     };
     let databases = async {
-        // Any version will do: when one was made does not change.
-        let ours = ListParams::default()
-            .labels(&format!(
-                "{CLUSTER_LABEL}={name},{COMPONENT_LABEL}={}",
-                Component::Postgres
-            ))
-            .match_any();
+        // The newest version here, too: which Secrets a database was started with is written at its StatefulSet.
+        let ours = ListParams::default().labels(&format!(
+            "{CLUSTER_LABEL}={name},{COMPONENT_LABEL}={}",
+            Component::Postgres
+        ));
         let sets: Api<StatefulSet> = Api::namespaced(client.clone(), &namespace);
         let list = sets.list_metadata(&ours).await.map_err(failed("StatefulSets"))?;
         Ok(list.items)
@@ -150,7 +148,7 @@ pub async fn dereference(client: &Client, cluster: &SyncCluster) -> Result<Deref
         template_secrets,
         definitions,
         secrets: secrets.iter().map(ResourceExt::name_any).collect(),
-        made_anew: passwords::made_anew(
+        passwords: passwords::passwords(
             secrets.iter().map(|secret| &secret.metadata),
             databases.iter().map(|database| &database.metadata),
         ),

@@ -19,8 +19,10 @@ pub const POD_NAME_LABEL: &str = "statefulset.kubernetes.io/pod-name";
 pub const TEMPLATE_ANNOTATION: &str = "synccluster.dev/template";
 /// Annotation of a pod with the hash of the files it starts from.
 pub const CONFIG_ANNOTATION: &str = "synccluster.dev/config";
-/// Annotation of a database's pod with the hash of the Secrets that were made after it.
+/// Annotation of a database's pod and of its StatefulSet with the hash of its Secrets, from the first on that was made anew.
 pub const PASSWORDS_ANNOTATION: &str = "synccluster.dev/passwords";
+/// Annotation of a database's StatefulSet with the UIDs of its Secrets by name, as JSON; see [`crate::passwords`].
+pub const SECRETS_ANNOTATION: &str = "synccluster.dev/secrets";
 /// Annotation of a database's StatefulSet while the others wait for it; see [`crate::rollout`].
 pub const UNDER_WAY_ANNOTATION: &str = "synccluster.dev/under-way";
 /// Value of `app.kubernetes.io/managed-by`, and the field manager of server-side apply.

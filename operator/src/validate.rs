@@ -26,6 +26,7 @@ use crate::api::{
 };
 use crate::dereference::Dereferenced;
 use crate::names;
+use crate::passwords::Passwords;
 pub use analytics::{Analytics, ClickHouse};
 pub use counter::{Counter, Outside};
 pub use gateway::{Expose, Gateway};
@@ -251,8 +252,8 @@ pub struct ValidatedCluster {
     pub operator_namespace: String,
     /// Secrets that exist.
     pub secrets: BTreeSet<String>,
-    /// UIDs of those of a site's that were made after its database; see [`crate::passwords`].
-    pub made_anew: BTreeMap<Site, BTreeSet<String>>,
+    /// What is to be written of them at the databases that are there.
+    pub passwords: BTreeMap<Site, Passwords>,
     /// NetworkPolicies of others.
     pub foreign_policies: Vec<NetworkPolicy>,
 }
@@ -377,7 +378,7 @@ pub fn validate(cluster: &SyncCluster, found: Dereferenced, settings: &Settings)
         image: settings.image.clone(),
         operator_namespace: settings.operator_namespace.clone(),
         secrets: found.secrets,
-        made_anew: found.made_anew,
+        passwords: found.passwords,
         foreign_policies: found.foreign_policies,
     })
 }

@@ -27,7 +27,8 @@ pub struct Console {
     pub port: i32,
 
     /// Further variables, such as {SERVER_SERVLET_CONTEXTPATH: /console}. They go before those the operator sets. No passwords: everybody who may
-    /// read the SyncCluster reads them.
+    /// read the SyncCluster reads them. With kafka.external.secret they may say $(KAFKA_USERNAME) and $(KAFKA_PASSWORD), which Kubernetes fills in
+    /// from it.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(extend("maxProperties" = 64, "x-kubernetes-validations" = [rules::rule(
         "self.all(name, name.matches('^[A-Za-z_][A-Za-z0-9_.-]*$'))",

@@ -275,7 +275,7 @@ pub struct Postgres {
     )]))]
     pub max_slot_wal_keep_size: String,
 
-    /// Further settings of Postgres, such as {shared_buffers: 256MB}. Changing them restarts the databases.
+    /// Further settings of Postgres, such as {shared_buffers: 256MB}. Changing them restarts the databases, one site at a time.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(extend("maxProperties" = 64, "x-kubernetes-validations" = rules::reserved_parameters()))]
     pub parameters: BTreeMap<String, String>,

@@ -68,16 +68,24 @@ pub fn add_secret(cluster: &ValidatedCluster, component: Component, pod: &mut Va
         Value::Array(list) => list.push(item),
         none => *none = json!([item]),
     };
-    let env = |name: &str, value: String| json!({ "name": name, "value": value });
+    // A name twice is refused by server-side apply; a console may have it from the user, whose word counts.
+    let say = |env: &mut Value, name: &str, value: String| {
+        let is_said = env
+            .as_array()
+            .is_some_and(|said| said.iter().any(|variable| variable["name"] == name));
+        if !is_said {
+            push(env, json!({ "name": name, "value": value }));
+        }
+    };
     if !external.more_ports.is_empty() {
         let ports: Vec<String> = external.more_ports.iter().map(ToString::to_string).collect();
-        push(&mut pod["containers"][0]["env"], env("KAFKA_PORTS", ports.join(",")));
+        say(&mut pod["containers"][0]["env"], "KAFKA_PORTS", ports.join(","));
     }
     if let Some((secret, _)) = &external.secret {
         let path = format!("{MOUNTS}/{VOLUME}");
         // Not optional: what is mounted stays as it is when somebody deletes the Secret.
         let volume = super::pod::secret_volume(VOLUME, secret);
-        push(&mut pod["containers"][0]["env"], env("KAFKA_SECRET", path.clone()));
+        say(&mut pod["containers"][0]["env"], "KAFKA_SECRET", path.clone());
         push(
             &mut pod["containers"][0]["volumeMounts"],
             json!({ "name": VOLUME, "mountPath": path, "readOnly": true }),

@@ -5,6 +5,7 @@ use synccluster_protocol::Site;
 
 use super::{Kind, Object, POSTGRES_PORT, config_map, hash, object, pod};
 use crate::names::{self, CONFIG_ANNOTATION, Component, PASSWORDS_ANNOTATION, Role};
+use crate::passwords::Passwords;
 use crate::validate::ValidatedCluster;
 
 const USER: u32 = 999;
@@ -65,7 +66,12 @@ pub fn postgres(cluster: &ValidatedCluster, site: Site) -> Vec<Object> {
         "template": template(cluster, site),
         "volumeClaimTemplates": [claim],
     } });
-    vec![whole(Kind::Service, service), whole(Kind::StatefulSet, stateful_set)]
+    let mut stateful_set = whole(Kind::StatefulSet, stateful_set);
+    let passwords = cluster.passwords.get(&site);
+    for (annotation, text) in passwords.into_iter().flat_map(Passwords::annotations) {
+        stateful_set.body["metadata"]["annotations"][annotation] = text.into();
+    }
+    vec![whole(Kind::Service, service), stateful_set]
 }
 
 /// A claim for a volume called `data`.
@@ -131,8 +137,12 @@ fn template(cluster: &ValidatedCluster, site: Site) -> Value {
     });
     let mut template = pod::template(cluster, Some(site), Component::Postgres, USER, spec);
     template["metadata"]["annotations"][CONFIG_ANNOTATION] = hash(&files()).into();
-    if let Some(uids) = cluster.made_anew.get(&site) {
-        template["metadata"]["annotations"][PASSWORDS_ANNOTATION] = hash(uids).into();
+    let mark = cluster
+        .passwords
+        .get(&site)
+        .and_then(|passwords| passwords.mark.as_deref());
+    if let Some(mark) = mark {
+        template["metadata"]["annotations"][PASSWORDS_ANNOTATION] = mark.into();
     }
     template
 }

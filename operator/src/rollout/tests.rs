@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::fixture::{set, valid, validated, with};
+use crate::passwords::Passwords;
 use crate::plan::plan;
 use crate::validate::ValidatedCluster;
 
@@ -213,7 +214,11 @@ fn a_new_site_is_made_at_once() {
 fn passwords_do_not_wait_and_nothing_else_comes_with_them() {
     let anew = |resource: Value| {
         let mut cluster = validated(resource);
-        cluster.made_anew = BTreeMap::from([(ONE, ["uid".to_owned()].into())]);
+        let anew = Passwords {
+            mark: Some("anew".to_owned()),
+            ..Passwords::default()
+        };
+        cluster.passwords = BTreeMap::from([(ONE, anew)]);
         databases(&cluster)
     };
     let passwords = |world: &World| {

@@ -1,6 +1,7 @@
 //! Whatever is killed in the middle of a load of writes, nothing is lost and nothing is doubled.
 
 use anyhow::{Context as _, Result, ensure};
+use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::Secret;
 use kube::ResourceExt as _;
 use kube::api::DeleteParams;
@@ -42,8 +43,26 @@ async fn nothing_is_lost_and_nothing_is_doubled() -> Result<()> {
     .await
 }
 
-/// Somebody deletes the Secret of a role: the operator makes another, and the database takes its password.
+/// Somebody deletes the Secret of a role, and later the next: each time the operator makes another, and the database restarts once to take its
+/// password.
 async fn a_password_that_is_lost_is_replaced(cluster: &Cluster, load: &Load) -> Result<()> {
+    let sets = cluster.namespace.api::<StatefulSet>();
+    let name = format!("{}-{ONE}", cluster.name);
+    let changes = async || anyhow::Ok(sets.get(&name).await?.metadata.generation);
+    for mark in ["password", "another password"] {
+        let before = changes().await?;
+        lose_a_password(cluster, mark).await?;
+        load.goes_on(20).await?;
+        let after = changes().await?;
+        ensure!(
+            after == before.map(|before| before + 1),
+            "{mark}: not changed once, but from {before:?} to {after:?}"
+        );
+    }
+    Ok(())
+}
+
+async fn lose_a_password(cluster: &Cluster, mark: &str) -> Result<()> {
     let secrets = cluster.namespace.api::<Secret>();
     let name = format!("{}-{ONE}-sink", cluster.name);
     let database = async || anyhow::Ok(cluster.pod(Component::Postgres, Some(ONE)).await?.uid());
@@ -59,15 +78,14 @@ async fn a_password_that_is_lost_is_replaced(cluster: &Cluster, load: &Load) -> 
     // It would go on with the connections it has.
     cluster.kill(Component::Sink, Some(ONE)).await?;
     cluster.ready().await?;
-    cluster.mark("password").await?;
+    cluster.mark(mark).await?;
     let all = cluster.sites().await?;
     eventually(START, async || {
-        let seen = cluster.matrix("password").await?;
+        let seen = cluster.matrix(mark).await?;
         ensure!(seen == full(&all), "{seen:?}");
         Ok(())
     })
-    .await?;
-    load.goes_on(20).await
+    .await
 }
 
 async fn a_killed_operator_finishes_the_cut_it_began(cluster: &Cluster, load: &Load) -> Result<()> {

@@ -92,6 +92,13 @@ async fn logs_are_those_of_the_site(cluster: &Cluster) -> Result<()> {
         said.contains("error: no site is named: make logs SITE=server or make logs SITE=client-2"),
         "{said}"
     );
+    let said = cluster.make_fails("logs", &["SITE=client-3"]).await?;
+    ensure!(
+        said.contains("error: shop has no site client-3: make logs SITE=… with one of client-1 client-2 server"),
+        "{said}"
+    );
+    let said = cluster.make_fails("logs", &["SITE=server", "CLUSTER=absent"]).await?;
+    ensure!(said.contains("has no sites of a SyncCluster absent"), "{said}");
     let printed = cluster.make("logs", &["SITE=client-2"]).await?;
     let label = "logs -l synccluster.dev/cluster=shop,synccluster.dev/site=client-2";
     shows(cluster, &printed, label)?;

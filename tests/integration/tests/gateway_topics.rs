@@ -15,7 +15,7 @@ use rdkafka::{
 };
 use serde_json::{Value, json};
 use synccluster_gateway::{app::App, sites::Sites};
-use synccluster_harness::Kafka;
+use synccluster_harness::{Kafka, eventually};
 use synccluster_integration::{
     World,
     gateway::Gateway,
@@ -172,6 +172,17 @@ async fn the_changes_of_a_site_can_be_read_in_its_topic() -> Result<()> {
     );
     assert_eq!(setting("retention.ms").context("retention.ms")?["default"], true);
 
+    // Once a site has told of its tables, the rows stand beside what was sent.
+    let path = format!("/api/v1/topics/{topic}/messages");
+    eventually(SOON, async || {
+        let page = gateway.read(&path).await?;
+        let updated = messages(&page)?.iter().find(|message| message["op"] == "u");
+        let sides = &updated.context("no update")?["sides"];
+        let titles = [&sides["before"]["title"], &sides["after"]["title"]];
+        ensure!(titles == [&json!("milk"), &json!("oat milk")], "{sides}");
+        Ok(())
+    })
+    .await?;
     let all = walk(&gateway, &topic, 2, "").await?;
     let offsets: Vec<usize> = all
         .iter()

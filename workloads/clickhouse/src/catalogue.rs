@@ -3,14 +3,14 @@
 use std::collections::BTreeMap;
 
 use synccluster_protocol::{
-    codec::{
-        SESSION_SETTINGS,
-        debezium::{self, Form, TypeFacts},
-    },
+    codec::{SESSION_SETTINGS, debezium::Form},
     event::TableName,
 };
-use synccluster_runtime::postgres::{self, PostgresSecret};
-use tokio_postgres::{Client, Row};
+use synccluster_runtime::{
+    catalog,
+    postgres::{self, PostgresSecret},
+};
+use tokio_postgres::Client;
 
 use crate::{
     table::{SourceColumn, SourceTable},
@@ -18,12 +18,13 @@ use crate::{
 };
 
 /// What a rewritten table gave its old rows is in `attmissingval`, an array of one: `{5}`.
-const TABLES: &str = "select n.nspname, c.relname, s.key, a.attname, b.oid,
-        case when t.typtype = 'd' then t.typtypmod else a.atttypmod end,
-        case when b.typsubscript = 'array_subscript_handler'::regproc then e.base end,
+const TABLES: &str = "select n.nspname, c.relname, s.key, a.attname, b.oid as type_oid,
+        case when t.typtype = 'd' then t.typtypmod else a.atttypmod end as modifier,
+        case when b.typsubscript = 'array_subscript_handler'::regproc then e.base end as element_oid,
         format_type(a.atttypid, a.atttypmod), a.attnotnull,
         case when a.atthasmissing then (a.attmissingval::text::text[])[1] end,
-        b.typname, b.typtype, e.kind, case when t.typtype = 'd' then t.typndims::int2 else a.attndims::int2 end
+        b.typname as type_name, b.typtype as type_kind, e.kind as element_kind,
+        case when t.typtype = 'd' then t.typndims::int2 else a.attndims::int2 end as dimensions
    from sync.tables s
    join pg_namespace n on starts_with(s.relation, n.nspname || '.')
    join pg_class c on c.relnamespace = n.oid and s.relation = n.nspname || '.' || c.relname
@@ -63,26 +64,9 @@ pub async fn tables(client: &Client) -> Result<Vec<SourceTable>, tokio_postgres:
             sql_type: row.get(7),
             not_null: row.get(8),
             missing: row.get(9),
-            debezium: debezium_form(&row),
+            // What Debezium loses it never sends, so such a column is as any other.
+            debezium: catalog::debezium_form(&row).unwrap_or(Form::Same),
         });
     }
     Ok(tables.into_values().collect())
-}
-
-/// What Debezium loses it never sends, so such a column is as any other.
-fn debezium_form(row: &Row) -> Form {
-    let kind = |place| {
-        row.get::<_, Option<i8>>(place)
-            .map_or(' ', |kind| char::from(kind.cast_unsigned()))
-    };
-    let element: Option<u32> = row.get(6);
-    debezium::form(&TypeFacts {
-        oid: row.get(4),
-        name: row.get(10),
-        kind: kind(11),
-        modifier: row.get(5),
-        element: element.map(|oid| (oid, kind(12))),
-        dimensions: row.get(13),
-    })
-    .unwrap_or(Form::Same)
 }

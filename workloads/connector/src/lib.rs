@@ -6,6 +6,7 @@
 
 pub mod aside;
 pub mod envelope;
+pub mod installation;
 pub mod producer;
 pub mod progress;
 pub mod resnapshot;

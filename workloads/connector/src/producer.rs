@@ -18,7 +18,7 @@ use rdkafka::{
     message::{Header, OwnedHeaders},
     producer::{BaseRecord, DeliveryResult, Producer as _, ProducerContext, PurgeConfig, ThreadedProducer},
 };
-use synccluster_protocol::event::TRANSACTION_END_HEADER;
+use synccluster_protocol::event::{INSTALLATION_HEADER, Installation, TRANSACTION_END_HEADER};
 use synccluster_runtime::kafka::Kafka;
 use tokio::{sync::Notify, time};
 
@@ -162,11 +162,19 @@ pub struct Producer {
     inner: ThreadedProducer<Context>,
     acknowledged: Arc<Acknowledged>,
     topic: String,
+    /// What every record says of where it is from.
+    installation: Option<String>,
 }
 
 impl Producer {
-    /// Into this topic.
-    pub fn new(kafka: &Kafka, client_id: &str, topic: &str, alone_from: &Alone) -> Result<Self, KafkaError> {
+    /// Into this topic, out of this database.
+    pub fn new(
+        kafka: &Kafka,
+        client_id: &str,
+        topic: &str,
+        installation: Installation,
+        alone_from: &Alone,
+    ) -> Result<Self, KafkaError> {
         let mut config = kafka.producer_config(client_id)?;
         // Kafka being down is waited out: giving a record up would only mean to read it again.
         config
@@ -181,6 +189,7 @@ impl Producer {
             inner: config.create_with_context(Context(Arc::clone(&acknowledged)))?,
             acknowledged,
             topic: topic.to_owned(),
+            installation: (installation != Installation::default()).then(|| installation.to_string()),
         })
     }
 
@@ -235,6 +244,10 @@ impl Producer {
         alive: impl Fn(),
     ) -> Result<bool, Error> {
         let end_of = end_of.map(|events| events.to_string());
+        let headers = [
+            (INSTALLATION_HEADER, &self.installation),
+            (TRANSACTION_END_HEADER, &end_of),
+        ];
         let transaction = token.transaction;
         self.acknowledged.progress().sent(transaction);
         let mut token = Box::new(token);
@@ -245,13 +258,16 @@ impl Producer {
             if let Some(value) = &record.value {
                 message = message.payload(value);
             }
-            if let Some(events) = &end_of {
-                let header = Header {
-                    key: TRANSACTION_END_HEADER,
-                    value: Some(events),
-                };
-                message = message.headers(OwnedHeaders::new().insert(header));
+            let mut said = OwnedHeaders::new();
+            for (key, value) in headers {
+                if let Some(value) = value {
+                    said = said.insert(Header {
+                        key,
+                        value: Some(value),
+                    });
+                }
             }
+            message = message.headers(said);
             match self.inner.send(message) {
                 Ok(()) => return Ok(true),
                 Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), given_back)) => {

@@ -23,6 +23,7 @@ use tokio_postgres::Client;
 use crate::{
     aside::{self, Aside, retry::Retry},
     envelope::{self, Change, Open, Origin, Record},
+    installation,
     producer::{Acknowledged, Outcome, Producer},
     resnapshot::{Resnapshot, book},
     run::Uplink,
@@ -106,7 +107,8 @@ pub async fn run(uplink: &Uplink, state: &State<Uplink>) -> Result<(), Error> {
         let waiting = || state.explain(ConnectorPhase::Starting, missing.clone());
         topic::wait_for(&client, &uplink.topic, waiting).await?;
     }
-    let producer = Producer::new(&uplink.kafka, &client_id, &uplink.topic, &uplink.alone)?;
+    let installation = installation::read(&sql).await?;
+    let producer = Producer::new(&uplink.kafka, &client_id, &uplink.topic, installation, &uplink.alone)?;
     let aside = Aside::load(&sql, &uplink.topic).await?;
     state.edit().set_aside = aside.count();
     let origin = Origin {

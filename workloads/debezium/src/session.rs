@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use rdkafka::error::KafkaError;
 use synccluster_connector::{
+    installation,
     resnapshot::book,
     slot::{self, Need, PUBLICATION},
     snapshot::names,
@@ -239,6 +240,7 @@ impl Session<'_> {
             bootstrap_servers: uplink.kafka.bootstrap_servers().to_owned(),
             slot: self.slot.clone(),
             publication: PUBLICATION.to_owned(),
+            installation: installation::read(&self.sql).await?,
             snapshot: self.snapshot.clone(),
             generated: snapshot::generated(&self.sql).await?,
             postgres: folder(&uplink.postgres_folder),

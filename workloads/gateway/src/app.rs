@@ -14,7 +14,7 @@ use crate::{
     api, assets,
     counters::{self, Counters},
     extract::MAX_BODY,
-    kafka::Kafka,
+    kafka::{Kafka, Known},
     kubernetes::{self, Kubernetes},
     limit::{Limit, Shares},
     live::Live,
@@ -83,6 +83,12 @@ impl App {
             live: Live::new(rand::random()),
             stop: CancellationToken::new(),
         }
+    }
+
+    /// The enrolled tables, for who shows their rows.
+    pub fn known_tables(self: &Arc<Self>) -> Arc<Known> {
+        let app = Arc::clone(self);
+        Arc::new(move |name: &str| app.live.table(name))
     }
 
     /// The way to Kubernetes; 501 without one.

@@ -35,6 +35,31 @@ pub struct Incoming {
     pub parent: Option<Version>,
     /// It was sent before, so if it is older than what is there it lost nothing just now.
     pub resent: bool,
+    /// What its site wrote of all keys and yet did not know when it wrote this.
+    pub unseen: Unseen,
+}
+
+/// What a site wrote in a database that is not the one in which it made a write: a database may be lost, and the site begin again with an
+/// empty one. Of what it wrote in the same one a site has seen everything.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Unseen {
+    /// It has had one database.
+    #[default]
+    Nothing,
+    /// The write is of its present database; up to this version everything was written in earlier ones.
+    UpTo(Version),
+    /// The write is of an earlier database, and everything behind this version of a later one.
+    Behind(Version),
+}
+
+impl Unseen {
+    fn has(self, version: Version) -> bool {
+        match self {
+            Self::Nothing => false,
+            Self::UpTo(last) => version <= last,
+            Self::Behind(last) => version > last,
+        }
+    }
 }
 
 /// The two sides of a conflict: what is there first, what comes second.
@@ -111,8 +136,10 @@ pub fn decide(site: Site, local: Local, incoming: Incoming, now: i64) -> Decisio
     if site != Site::Server {
         return if newer { apply } else { keep };
     }
-    // A site that writes a key again has seen its own earlier write, also where compaction has taken the writes between: neither lost.
-    if current.node() == incoming.version.node() {
+    // A site that writes a key again has seen its own earlier write, also where compaction has taken the writes between: neither lost. But
+    // not one that had nothing there, neither row nor tombstone, nor what it wrote in another database.
+    let began_anew = newer && incoming.parent.is_none();
+    if current.node() == incoming.version.node() && !began_anew && !incoming.unseen.has(current) {
         return if newer { apply } else { keep };
     }
     if incoming.resent && !newer {
@@ -172,6 +199,7 @@ mod tests {
             version,
             parent,
             resent: false,
+            unseen: Unseen::Nothing,
         }
     }
 
@@ -270,6 +298,50 @@ mod tests {
             at_server(row(second), incoming(Kind::Row, first, None)),
             (Action::Keep, None)
         );
+    }
+
+    #[test]
+    fn a_site_that_had_nothing_at_the_key_has_not_seen_its_own_earlier_write() {
+        use Conflict::{DeleteUpdate, InsertInsert};
+        let (first, second) = (Version::new(1, 2), Version::new(2, 2));
+        let again = incoming(Kind::Row, second, None);
+        assert_eq!(at_server(row(first), again), (Action::Apply, Some(InsertInsert)));
+        assert_eq!(at_server(tombstone(first), again), (Action::Apply, Some(DeleteUpdate)));
+    }
+
+    #[test]
+    fn a_site_has_not_seen_what_it_wrote_in_a_database_that_it_has_no_more() {
+        use Conflict::{UpdateDelete, UpdateUpdate};
+        let [first, second, third] = [1, 2, 3].map(|micros| Version::new(micros, 2));
+        let of_present = |kind, version| Incoming {
+            unseen: Unseen::UpTo(second),
+            ..incoming(kind, version, Some(Version::new(0, 2)))
+        };
+        // Whatever the clock of the new one says.
+        for (version, action) in [(third, Action::Apply), (first, Action::Keep)] {
+            assert_eq!(
+                at_server(row(second), of_present(Kind::Row, version)),
+                (action, Some(UpdateUpdate))
+            );
+            assert_eq!(
+                at_server(row(second), of_present(Kind::Tombstone, version)),
+                (action, Some(UpdateDelete))
+            );
+        }
+        let fourth = Version::new(4, 2);
+        assert_eq!(
+            at_server(row(third), of_present(Kind::Row, fourth)),
+            (Action::Apply, None)
+        );
+        let of_earlier = Incoming {
+            unseen: Unseen::Behind(second),
+            ..incoming(Kind::Row, first, None)
+        };
+        assert_eq!(
+            at_server(row(third), of_earlier),
+            (Action::Keep, Some(Conflict::InsertInsert))
+        );
+        assert_eq!(at_server(row(second), of_earlier), (Action::Keep, None));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use proptest::prelude::*;
-use synccluster_merge::{Action, Incoming, Kind, Local, decide};
+use synccluster_merge::{Action, Incoming, Kind, Local, Unseen, decide};
 use synccluster_protocol::{Site, Version};
 
 const CLIENTS: u16 = 3;
@@ -58,16 +58,21 @@ enum Step {
     Resend {
         client: u16,
     },
+    /// The client's volume is lost, with what was not sent, and it begins with an empty database.
+    Lose {
+        client: u16,
+    },
 }
 
 fn step() -> impl Strategy<Value = Step> {
     let key = 0..KEYS;
     prop_oneof![
-        4 => (0..=CLIENTS, key.clone(), any::<u32>()).prop_map(|(site, key, value)| Step::Write { site, key, value }),
-        1 => (0..=CLIENTS, key).prop_map(|(site, key)| Step::Delete { site, key }),
-        3 => (1..=CLIENTS).prop_map(|client| Step::Uplink { client }),
-        3 => (1..=CLIENTS).prop_map(|client| Step::Downlink { client }),
-        1 => (1..=CLIENTS).prop_map(|client| Step::Resend { client }),
+        40 => (0..=CLIENTS, key.clone(), any::<u32>()).prop_map(|(site, key, value)| Step::Write { site, key, value }),
+        10 => (0..=CLIENTS, key).prop_map(|(site, key)| Step::Delete { site, key }),
+        30 => (1..=CLIENTS).prop_map(|client| Step::Uplink { client }),
+        30 => (1..=CLIENTS).prop_map(|client| Step::Downlink { client }),
+        10 => (1..=CLIENTS).prop_map(|client| Step::Resend { client }),
+        1 => (1..=CLIENTS).prop_map(|client| Step::Lose { client }),
     ]
 }
 
@@ -79,6 +84,8 @@ struct World {
     sent: Vec<Option<Event>>,
     log: Vec<Event>,
     read: Vec<usize>,
+    /// What each client does not know of what it wrote.
+    unseen: Vec<Unseen>,
 }
 
 impl World {
@@ -98,6 +105,7 @@ impl World {
             sent: vec![None; n],
             log: Vec::new(),
             read: vec![0; n],
+            unseen: vec![Unseen::Nothing; n],
         }
     }
 
@@ -137,6 +145,7 @@ impl World {
             version,
             parent,
             resent: false,
+            unseen: Unseen::Nothing,
         };
         self.emit(
             site,
@@ -164,6 +173,7 @@ impl World {
                     version,
                     parent: None,
                     resent: false,
+                    unseen: Unseen::Nothing,
                 };
                 Event { incoming, ..event }
             }
@@ -190,7 +200,8 @@ impl World {
             Step::Write { site, key, value } => self.write(site, key, Some(value)),
             Step::Delete { site, key } => self.write(site, key, None),
             Step::Uplink { client } => {
-                if let Some(event) = self.up[usize::from(client)].pop_front() {
+                if let Some(mut event) = self.up[usize::from(client)].pop_front() {
+                    event.incoming.unseen = self.unseen[usize::from(client)];
                     self.sent[usize::from(client)] = Some(event);
                     self.apply(0, event);
                 }
@@ -216,7 +227,28 @@ impl World {
                     );
                 }
             }
+            Step::Lose { client } => self.lose(client),
         }
+    }
+
+    fn lose(&mut self, client: u16) {
+        // No database begins at the microsecond of a write of another, and no version here is further ahead of the time.
+        self.now += 1000;
+        let server = &self.sites[0];
+        let versions = server
+            .rows
+            .values()
+            .map(|row| row.0)
+            .chain(server.tombstones.values().copied());
+        let newest = versions.filter(|version| version.node() == client).max();
+        let client = usize::from(client);
+        self.unseen[client] = newest.map_or(Unseen::Nothing, Unseen::UpTo);
+        self.sites[client] = Database {
+            skew: self.sites[client].skew,
+            ..Database::default()
+        };
+        self.up[client].clear();
+        (self.sent[client], self.read[client]) = (None, 0);
     }
 
     fn drain(&mut self) {

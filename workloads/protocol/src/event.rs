@@ -12,6 +12,8 @@ pub const TABLE_IDENTIFIER: &str = "__dbz__physicalTableIdentifier";
 pub const UNAVAILABLE_VALUE: &str = "__debezium_unavailable_value";
 /// Record header of the last event of a transaction: the number of events the transaction has, in decimal. Ours; Debezium's consumers ignore headers.
 pub const TRANSACTION_END_HEADER: &str = "sync.transaction.end";
+/// Record header: the [`Installation`] that sent it, in decimal. On every record, Kafka's tombstones included; where it is absent, that is 0.
+pub const INSTALLATION_HEADER: &str = "sync.installation";
 /// The column with a row's version.
 pub const VERSION_COLUMN: &str = "sync_version";
 /// The column with the version a write replaced.
@@ -20,6 +22,25 @@ pub const PARENT_COLUMN: &str = "sync_parent";
 pub const TOMBSTONES: (&str, &str) = ("sync", "tombstones");
 /// The table by which Debezium is asked for something; in the publication, and in no topic.
 pub const SIGNALS: (&str, &str) = ("sync", "debezium_signal");
+
+/// Which of the databases that a site has one after the other: when schema `sync` was made in it, microseconds since the Unix epoch. 0 is one
+/// of before there were such numbers. Positions of two installations cannot be compared, and one knows nothing of what the other wrote.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Installation(pub i64);
+
+impl std::fmt::Display for Installation {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl std::str::FromStr for Installation {
+    type Err = std::num::ParseIntError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        text.parse().map(Self)
+    }
+}
 
 /// Column values by name, in the table's order, as [`crate::codec`] writes them.
 pub type Row = Map<String, Value>;

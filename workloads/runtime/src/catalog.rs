@@ -42,10 +42,10 @@ impl CatalogTable {
     }
 }
 
-const COLUMNS: &str = "select c.oid, a.attname, format_type(a.atttypid, a.atttypmod), b.oid,
-        case when b.typsubscript = 'array_subscript_handler'::regproc then e.base end,
-        b.typname, b.typtype, case when t.typtype = 'd' then t.typtypmod else a.atttypmod end, e.kind,
-        case when t.typtype = 'd' then t.typndims::int2 else a.attndims::int2 end
+const COLUMNS: &str = "select c.oid, a.attname, format_type(a.atttypid, a.atttypmod), b.oid as type_oid,
+        case when b.typsubscript = 'array_subscript_handler'::regproc then e.base end as element_oid,
+        b.typname as type_name, b.typtype as type_kind, case when t.typtype = 'd' then t.typtypmod else a.atttypmod end as modifier,
+        e.kind as element_kind, case when t.typtype = 'd' then t.typndims::int2 else a.attndims::int2 end as dimensions
    from pg_class c
    join pg_namespace n on n.oid = c.relnamespace
    join pg_attribute a on a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped and a.attgenerated = ''
@@ -88,19 +88,21 @@ pub async fn table(client: &Client, name: &TableName) -> Result<Option<CatalogTa
     }))
 }
 
-fn debezium_form(row: &Row) -> Result<Form, Lost> {
-    let kind = |place| {
-        row.get::<_, Option<i8>>(place)
+/// How Debezium writes a column's values, if it can. Of a row that has of the column's type (of a domain its base type) `type_oid`, `type_name`
+/// and `type_kind`; `modifier` and `dimensions`; and `element_oid` and `element_kind`, NULL where it is no array.
+pub fn debezium_form(row: &Row) -> Result<Form, Lost> {
+    let kind = |name| {
+        row.get::<_, Option<i8>>(name)
             .map_or(' ', |kind| char::from(kind.cast_unsigned()))
     };
-    let element: Option<Oid> = row.get(4);
+    let element: Option<Oid> = row.get("element_oid");
     debezium::form(&TypeFacts {
-        oid: row.get(3),
-        name: row.get(5),
-        kind: kind(6),
-        modifier: row.get(7),
-        element: element.map(|oid| (oid, kind(8))),
-        dimensions: row.get(9),
+        oid: row.get("type_oid"),
+        name: row.get("type_name"),
+        kind: kind("type_kind"),
+        modifier: row.get("modifier"),
+        element: element.map(|oid| (oid, kind("element_kind"))),
+        dimensions: row.get("dimensions"),
     })
 }
 

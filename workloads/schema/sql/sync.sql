@@ -48,6 +48,20 @@ create table if not exists sync.progress (
   lsn       bigint not null default 0,
   primary key (topic, partition)
 );
+alter table sync.progress add column if not exists installation bigint not null default 0;
+alter table sync.progress add column if not exists predecessor bigint;
+comment on column sync.progress.installation is 'Which of the source''s databases the records applied last are from; lsn is a position of its WAL.';
+comment on column sync.progress.predecessor is 'The newest version that the source wrote in databases it had before, as far as it was here when the first record of this one came.';
+
+-- The databases that a source had before the one it has, as `sync.progress` had them when another followed: where a topic is read again they
+-- come once more.
+create table if not exists sync.predecessors (
+  topic        text   not null,
+  installation bigint not null,
+  lsn          bigint not null,
+  predecessor  bigint,
+  primary key (topic, installation)
+);
 
 create table if not exists sync.conflicts (
   id             bigint generated always as identity primary key,
@@ -129,6 +143,14 @@ create or replace function sync.version_node(version bigint) returns int
 create or replace function sync.now_micros() returns bigint
   language sql volatile parallel safe
   return (date_part('epoch', clock_timestamp()) * 1000000)::bigint;
+
+-- Which of the databases that a site may have one after the other this is: when this schema was made, or 0 where that was before there were
+-- such numbers. A site whose volume is lost begins again, and its positions, keys and numbers of transactions look like its predecessor's.
+create table if not exists sync.installation (made bigint primary key);
+insert into sync.installation (made)
+select case when exists (select from sync.tables) then 0 else sync.now_micros() end
+ where not exists (select from sync.installation);
+grant select on sync.installation to sync_connector;
 
 -- The version of a local write that replaces `replaced`: the wall clock, or one microsecond past what it replaces.
 create or replace function sync.next_version(replaced bigint) returns bigint
@@ -389,6 +411,39 @@ begin
   with gone as (delete from sync.parked p where p.relation = full_name returning p.topic)
   insert into sync.skipped (relation, topic, "offset") select distinct full_name, g.topic, 0 from gone g
   on conflict on constraint skipped_pkey do update set "offset" = 0;
+end $$;
+
+-- Moves a sequence of the site's past a number that it gave in a database the site has no more. By its own steps: one that is set could be set
+-- back behind what another session has just taken. A number that is further ahead than a million steps was chosen by somebody, and stays ahead.
+create or replace function sync.pass(sequence regclass, given bigint) returns void
+  language plpgsql set search_path = pg_catalog, sync
+as $$
+declare
+  reached bigint;
+begin
+  execute format('select case when is_called then last_value else last_value - 1 end from %s', sequence) into reached;
+  if (given - reached) / 1024 <= 1000000 then
+    while reached < given loop
+      reached := nextval(sequence);
+    end loop;
+  end if;
+end $$;
+
+-- The newest version of a node's that is here, in rows or tombstones; null where it has written nothing. Reads all tables.
+create or replace function sync.newest_of(node int) returns bigint
+  language plpgsql stable set search_path = pg_catalog, sync
+as $$
+declare
+  enrolled text;
+  found    bigint;
+  newest   bigint;
+begin
+  select max(t.version) into newest from sync.tombstones t where sync.version_node(t.version) = newest_of.node;
+  for enrolled in select format('%s', sync.table_of(t.relation)) from sync.tables t where sync.table_of(t.relation) is not null loop
+    execute format('select max(r.sync_version) from %s r where sync.version_node(r.sync_version) = $1', enrolled) into found using newest_of.node;
+    newest := greatest(newest, found);
+  end loop;
+  return newest;
 end $$;
 
 -- One number for all rows of all enrolled tables, whatever order they are read in, and how many rows there are. The settings are part of

@@ -2,14 +2,18 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use synccluster_protocol::{Site, event::TableName};
+use synccluster_protocol::{
+    Site,
+    event::{Installation, TableName},
+};
 
 use crate::{
-    event::{self, Event, Place},
+    event::{self, Event},
     judge::{self, Failure},
-    park,
+    park, predecessors,
     rounds::{self, Group},
     settle,
+    stand::{Course, Stand},
     target::Target,
 };
 
@@ -27,26 +31,44 @@ pub type Error = tokio_postgres::Error;
 pub struct Transaction<'a> {
     target: &'a mut Target,
     topic: &'a str,
-    /// The highest commit of the source that was applied before; what is not above it was sent twice.
-    seen: i64,
-    /// The highest commit of the source so far.
-    lsn: i64,
+    source: Site,
+    course: Course,
+    /// Whether anything of the topic was applied, before or by now.
+    begun: bool,
     /// Applied, and to be asked about before the commit.
     unchecked: Vec<Event>,
 }
 
 impl<'a> Transaction<'a> {
-    /// Begins one for what comes from `source`; `seen` is the highest of its commits that was applied before.
-    pub async fn begin(target: &'a mut Target, topic: &'a str, source: Site, seen: i64) -> Result<Self, Error> {
+    /// Begins one for what comes from `source`, whose topic stands there.
+    pub async fn begin(target: &'a mut Target, topic: &'a str, source: Site, stand: Stand) -> Result<Self, Error> {
         target.set_origin(source).await?;
         target.execute_batch("begin").await?;
         Ok(Self {
             target,
             topic,
-            seen,
-            lsn: seen,
+            source,
+            course: Course::begin(source, stand),
+            begun: stand.offset > 0,
             unchecked: Vec::new(),
         })
+    }
+
+    /// Which of the source's databases the records are from that are applied now.
+    pub fn installation(&self) -> Installation {
+        self.course.stand().installation
+    }
+
+    /// The records that follow are from this one.
+    pub async fn follow(&mut self, installation: Installation) -> Result<(), Error> {
+        let left = self.course.stand();
+        let stand = if self.begun {
+            predecessors::follow(self.target, self.topic, self.source, left, installation).await?
+        } else {
+            Stand { installation, ..left }
+        };
+        self.course.follow(stand);
+        Ok(())
     }
 
     /// Applies records; what cannot be applied is parked.
@@ -54,9 +76,13 @@ impl<'a> Transaction<'a> {
         let mut events = Vec::new();
         let mut bytes = 0;
         for raw in records {
+            self.begun = true;
             match event::parse(raw) {
-                Ok(Some(event)) => events.push(self.placed(event)),
-                Ok(None) => self.ended(raw),
+                Ok(Some(mut event)) => {
+                    self.course.place(&mut event);
+                    events.push(event);
+                }
+                Ok(None) => self.course.ended(raw),
                 Err(error) => park::park(self.target, self.topic, "", &[raw], &error.to_string()).await?,
             }
             bytes += raw.len();
@@ -100,48 +126,17 @@ impl<'a> Transaction<'a> {
         check(self.target, self.topic, &events).await
     }
 
-    fn placed(&mut self, mut event: Event) -> Event {
-        match event.place {
-            Place::At(at) => {
-                let at = position(at);
-                if event.incoming.resent {
-                    // A snapshot: the slot is a new one, perhaps of a new database, whose positions begin anew.
-                    (self.seen, self.lsn) = (at, at);
-                }
-                event.incoming.resent |= at <= self.seen;
-                self.lsn = self.lsn.max(at);
-            }
-            // Commits do not overlap: where one at or behind that end was seen, this one was.
-            Place::Behind(before) => {
-                event.incoming.resent |= before.is_some_and(|before| position(before) <= self.seen);
-            }
-        }
-        event
-    }
-
-    /// Debezium says the end of a commit where the native connector says its beginning. The last byte of a commit is not before its own
-    /// beginning, and before that of the next: so the two can be compared, and an engine can follow the other.
-    fn ended(&mut self, raw: &str) {
-        if let Some(end) = event::marker(raw).and_then(|marker| marker.commit_end()) {
-            self.lsn = self.lsn.max(position(end) - 1);
-        }
-    }
-
-    /// Stores that the topic was applied up to before `next_offset`, and commits; returns the highest commit of the source seen.
-    pub async fn commit(mut self, next_offset: i64) -> Result<i64, Error> {
+    /// Stores that the topic was applied up to before `next_offset`, and commits; returns where it stands.
+    pub async fn commit(mut self, next_offset: i64) -> Result<Stand, Error> {
         self.check().await?;
-        let progress = "insert into sync.progress as p (topic, partition, \"offset\", lsn) values ($1, 0, $2, $3)
-                        on conflict (topic, partition) do update set \"offset\" = excluded.\"offset\", lsn = excluded.lsn";
-        self.target
-            .execute(progress, &[&self.topic, &next_offset, &self.lsn])
-            .await?;
+        let stand = Stand {
+            offset: next_offset,
+            ..self.course.stand()
+        };
+        self.target.stand(self.topic, stand).await?;
         self.target.commit().await?;
-        Ok(self.lsn)
+        Ok(stand)
     }
-}
-
-fn position(lsn: u64) -> i64 {
-    i64::try_from(lsn).unwrap_or(i64::MAX)
 }
 
 /// Applies events inside a transaction; what cannot be applied is parked.

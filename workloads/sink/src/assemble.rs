@@ -3,7 +3,10 @@
 //! A transaction is complete when its last record says so (a header of ours, or Debezium's record of its end), or when another begins:
 //! compaction may have taken the last record away, but only because a later transaction wrote its key again.
 
-use synccluster_protocol::{Version, event::Transaction};
+use synccluster_protocol::{
+    Version,
+    event::{Installation, Transaction},
+};
 
 /// Bytes of records a transaction is held with; what is larger is read again while it is applied.
 pub const HELD: usize = 2 << 20;
@@ -20,6 +23,8 @@ pub struct Record {
 /// A transaction of the source, less what compaction has taken.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SourceTransaction {
+    /// Which of the source's databases it was made in.
+    pub installation: Installation,
     /// What it consists of.
     pub content: Content,
     /// Its oldest and its newest version.
@@ -57,6 +62,8 @@ impl SourceTransaction {
 pub struct Placed {
     /// Its offset.
     pub offset: i64,
+    /// Which of the source's databases it is from.
+    pub installation: Installation,
     /// Its transaction; snapshots have none, and Kafka's tombstones do not say.
     pub transaction: Option<Transaction>,
     /// It says that it is the last of its transaction.
@@ -81,7 +88,9 @@ impl Assembler {
     pub fn push(&mut self, placed: Placed, record: Option<Record>) -> Vec<SourceTransaction> {
         let mut complete = Vec::new();
         let id = placed.transaction.as_ref().map(Transaction::number);
-        let same = placed.tombstone || (self.id.is_some() && self.id.as_deref() == id);
+        // A database that begins anew gives transactions the numbers that its predecessor gave.
+        let same = self.pending.installation == placed.installation
+            && (placed.tombstone || (self.id.is_some() && self.id.as_deref() == id));
         if !same {
             complete.extend(self.take());
             self.id = id.map(str::to_owned);
@@ -96,6 +105,7 @@ impl Assembler {
         if self.first_order == 0 {
             self.first_order = order.unwrap_or_default();
         }
+        self.pending.installation = placed.installation;
         if let Some(record) = record {
             self.add(record);
         }
@@ -149,6 +159,7 @@ mod tests {
         });
         let placed = Placed {
             offset,
+            installation: Installation::default(),
             transaction,
             last,
             tombstone: false,
@@ -218,6 +229,31 @@ mod tests {
     }
 
     #[test]
+    fn a_transaction_of_another_database_with_the_same_number_is_another() {
+        let mut assembler = Assembler::default();
+        let mut push = |offset, installation| {
+            let transaction = Some(Transaction {
+                id: "7:90".to_owned(),
+                total_order: 1,
+                data_collection_order: 1,
+            });
+            let placed = Placed {
+                offset,
+                installation: Installation(installation),
+                transaction,
+                last: false,
+                tombstone: false,
+            };
+            let complete = assembler.push(placed, Some(record(offset)));
+            let seen = complete.iter().map(|t| (t.installation.0, t.next_offset));
+            seen.collect::<Vec<_>>()
+        };
+        assert!(push(5, 1).is_empty());
+        assert_eq!(push(6, 2), [(1, 6)]);
+        assert_eq!(push(7, 3), [(2, 7)]);
+    }
+
+    #[test]
     fn rows_of_a_snapshot_stand_alone() {
         let mut assembler = Assembler::default();
         assert_eq!(push(&mut assembler, 0, None, false), [(vec![0], 1)]);
@@ -229,6 +265,7 @@ mod tests {
         push(&mut assembler, 5, Some(("1:1", 1)), false);
         let tombstone = Placed {
             offset: 6,
+            installation: Installation::default(),
             transaction: None,
             last: true,
             tombstone: true,
@@ -249,6 +286,7 @@ mod tests {
         };
         let placed = Placed {
             offset,
+            installation: Installation::default(),
             transaction,
             last,
             tombstone: false,
@@ -263,6 +301,7 @@ mod tests {
             assert!(large(&mut assembler, 4 + i64::try_from(order).unwrap(), order, false).is_empty());
         }
         let left = SourceTransaction {
+            installation: Installation::default(),
             content: Content::InTopic(5),
             versions: Some((Version(5), Version(8))),
             next_offset: 9,
@@ -278,6 +317,7 @@ mod tests {
             large(&mut assembler, offset, order, false);
         }
         let left = SourceTransaction {
+            installation: Installation::default(),
             content: Content::InTopic(8),
             versions: Some((Version(8), Version(10))),
             next_offset: 11,

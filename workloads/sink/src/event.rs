@@ -1,13 +1,15 @@
 //! What a record asks for. Pure.
 
 use serde_json::Value;
-use synccluster_merge::{Incoming, Kind};
+use synccluster_merge::{Incoming, Kind, Unseen};
 use synccluster_protocol::{
     Version,
+    codec::{self, DecodeError, debezium::decode_sent},
     event::{
         Envelope, Marker, Op, PARENT_COLUMN, Row, TOMBSTONES, TableName, UNAVAILABLE_VALUE, VERSION_COLUMN, version_in,
     },
 };
+use synccluster_runtime::catalog::{CatalogTable, Column};
 
 /// A change of one key of one table.
 #[derive(Clone, Debug, PartialEq)]
@@ -95,6 +97,7 @@ pub fn parse(raw: &str) -> Result<Option<Event>, Error> {
             version,
             parent: version_in(&after, "parent"),
             resent,
+            unseen: Unseen::Nothing,
         };
         return Ok(Some(Event {
             table,
@@ -111,6 +114,7 @@ pub fn parse(raw: &str) -> Result<Option<Event>, Error> {
         version,
         parent: version_in(&after, PARENT_COLUMN),
         resent,
+        unseen: Unseen::Nothing,
     };
     after.retain(|_, value| value.as_str() != Some(UNAVAILABLE_VALUE));
     Ok(Some(Event {
@@ -129,12 +133,28 @@ impl Event {
         self.incoming.version
     }
 
-    /// The row as JSON text, for `sync.conflicts`; a tombstone has none.
-    pub fn row(&self) -> Option<String> {
-        match &self.content {
-            Content::Row(row) => serde_json::to_string(row).ok(),
-            Content::Tombstone(_) => None,
+    /// Postgres' text of one of its values; `None` is NULL.
+    pub fn text(&self, column: &Column, value: &Value) -> Result<Option<String>, DecodeError> {
+        decode_sent(self.of_debezium, &column.debezium, &column.kind, value)
+    }
+
+    /// The row as JSON text, for `sync.conflicts`; a tombstone has none. It is in the form of [`codec`], whichever engine sent it: nothing in the
+    /// books says whose form a row has, and some of Debezium's read as another value. What cannot be read stays as it came.
+    pub fn row(&self, table: &CatalogTable) -> Option<String> {
+        let Content::Row(row) = &self.content else { return None };
+        if !self.of_debezium {
+            return serde_json::to_string(row).ok();
         }
+        let ours = |name: &str, value: &Value| {
+            let column = table.column(name)?;
+            let text = self.text(column, value).ok()?;
+            Some(text.map_or(Value::Null, |text| codec::encode(&column.kind, &text)))
+        };
+        let row: Row = row
+            .iter()
+            .map(|(name, value)| (name.clone(), ours(name, value).unwrap_or_else(|| value.clone())))
+            .collect();
+        serde_json::to_string(&row).ok()
     }
 }
 
@@ -142,6 +162,7 @@ impl Event {
 mod tests {
     use super::*;
     use serde_json::json;
+    use synccluster_protocol::codec::{ColumnType, debezium::Form};
 
     fn envelope(table: [&str; 2], op: &str, after: &Value) -> Result<Option<Event>, Error> {
         let raw = json!({"before": null, "after": after, "op": op, "source": {"name": "demo.client-1", "schema": table[0], "table": table[1], "lsn": 7}});
@@ -162,6 +183,7 @@ mod tests {
             version: Version(2048),
             parent: Some(Version(1024)),
             resent: false,
+            unseen: Unseen::Nothing,
         };
         assert_eq!((event.incoming, event.place), (expected, Place::At(7)));
     }
@@ -207,6 +229,46 @@ mod tests {
         assert_eq!(parse(&of("END")), Ok(None));
         assert_eq!(marker(&of("END")).unwrap().commit_end(), Some(26_217_536));
         assert_eq!(marker(&of("BEGIN")).unwrap().commit_end(), None);
+    }
+
+    #[test]
+    fn a_row_stands_in_the_books_as_we_write_it_whoever_sent_it() {
+        let columns = [
+            ("id", ColumnType::Integer, Form::Same),
+            ("flags", ColumnType::Text, Form::Bits(3)),
+            ("due", ColumnType::Date, Form::Date),
+            ("at", ColumnType::Time, Form::Same),
+            ("price", ColumnType::Text, Form::Money),
+            ("place", ColumnType::Text, Form::Point),
+            ("words", ColumnType::Text, Form::Opaque),
+            ("share", ColumnType::Text, Form::Numeric),
+            ("photo", ColumnType::Bytes, Form::Same),
+            ("wrong", ColumnType::Text, Form::Point),
+        ];
+        let columns = columns.map(|(name, kind, form)| Column {
+            name: name.to_owned(),
+            kind,
+            sql_type: name.to_owned(),
+            debezium: Ok(form),
+        });
+        let table = CatalogTable {
+            name: TableName::new("public", "things"),
+            columns: columns.into(),
+            key: vec!["id".to_owned()],
+        };
+        let after = json!({"id": 7, "flags": "BQ==", "due": 2_146_033_979, "at": 123_456, "price": 12.5, "place": {"x": 1.5, "y": 2.0},
+            "words": "J2ZhdCcgJiAncmF0Jw==", "share": "NAN", "photo": "AP8Q", "wrong": 1, "gone": "BQ==", "sync_version": 2048});
+        let row = |version: &str| {
+            let source =
+                json!({"version": version, "name": "demo.client-1", "schema": "public", "table": "things", "lsn": 9});
+            let raw = json!({"after": after, "op": "c", "source": source}).to_string();
+            let row = parse(&raw).unwrap().unwrap().row(&table).unwrap();
+            serde_json::from_str::<Value>(&row).unwrap()
+        };
+        assert_eq!(row("0.1.0"), after);
+        let ours = json!({"id": 7, "flags": "101", "due": "infinity", "at": 123_456, "price": "12.5", "place": "(1.5,2)",
+            "words": "'fat' & 'rat'", "share": "NaN", "photo": "AP8Q", "wrong": 1, "gone": "BQ==", "sync_version": 2048});
+        assert_eq!(row("3.7.0.Final"), ours);
     }
 
     #[test]

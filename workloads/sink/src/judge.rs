@@ -8,10 +8,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 use synccluster_merge::{Action, Conflict, Decision, Local, decide};
-use synccluster_protocol::{
-    Version,
-    codec::{self, DecodeError, debezium::decode_debezium},
-};
+use synccluster_protocol::{Version, codec::DecodeError};
 use synccluster_runtime::{catalog::CatalogTable, clock::now_micros, postgres};
 use tokio_postgres::{Error, error::SqlState};
 
@@ -19,6 +16,7 @@ use crate::{
     event::{Content, Event},
     park,
     rounds::Group,
+    sequences,
     statements::{self, Keys},
     target::{Parameter, Target},
 };
@@ -145,6 +143,7 @@ async fn once<'a>(
     write(target, table, &statements::update(table, columns), columns, &updates).await?;
     let inserts = chosen(&|decision, local| decision.action == Action::Apply && local.row.is_none());
     write(target, table, &statements::insert(table, columns), columns, &inserts).await?;
+    sequences::pass(target, table, &inserts).await?;
     lost_races(target, table, &inserts).await
 }
 
@@ -251,7 +250,7 @@ async fn record(
         .await?;
     let (key, here): (String, Option<String>) = rows.first().map(|row| (row.get(0), row.get(1))).unwrap_or_default();
     let current = synccluster_merge::current(local).map_or(Version(0), |(version, _)| version);
-    let there = (event.row(), event.version());
+    let there = (event.row(table), event.version());
     let (winner, loser) = if action == Action::Apply {
         (there, (here, current))
     } else {
@@ -302,13 +301,7 @@ pub fn value_arrays(
     events: &[&Event],
 ) -> Result<Vec<Vec<Option<String>>>, DecodeError> {
     let value = |event: &Event, column: &String| match (&event.content, table.column(column)) {
-        (Content::Row(row), Some(known)) => {
-            let value = row.get(column).unwrap_or(&Value::Null);
-            match &known.debezium {
-                Ok(form) if event.of_debezium => decode_debezium(form, &known.kind, value),
-                _ => codec::decode(&known.kind, value),
-            }
-        }
+        (Content::Row(row), Some(known)) => event.text(known, row.get(column).unwrap_or(&Value::Null)),
         _ => Ok(None),
     };
     columns

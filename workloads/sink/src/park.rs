@@ -5,7 +5,7 @@ use synccluster_protocol::{ClusterName, Site, Version, event::TableName};
 use synccluster_runtime::postgres;
 
 use crate::{
-    apply, event, settle,
+    apply, event, settle, stand,
     target::{Parameter, Target},
 };
 
@@ -103,8 +103,9 @@ pub async fn retry(
     own: &str,
     which: Which,
 ) -> Result<u64, tokio_postgres::Error> {
-    let statement = "select id, topic, event from sync.parked
-                      where topic <> $3 and ($1 or asked_at is not null) order by tried_at, id limit $2";
+    let statement = "select q.id, q.topic, q.event, p.predecessor
+                       from sync.parked q left join sync.progress p on p.topic = q.topic and p.partition = 0
+                      where q.topic <> $3 and ($1 or q.asked_at is not null) order by q.tried_at, q.id limit $2";
     let rows = target
         .query(statement, &[&(which == Which::Oldest), &AT_ONCE, &own])
         .await?;
@@ -116,7 +117,8 @@ pub async fn retry(
         let source = cluster.site_of_topic(&topic).unwrap_or(Site::Server);
         target.set_origin(source).await?;
         target.execute_batch("begin").await?;
-        match attempt(target, &topic, id, &raw).await {
+        let predecessor = row.get::<_, Option<i64>>(3).map(Version);
+        match attempt(target, &topic, id, &raw, predecessor).await {
             Ok(Ok(())) => {
                 target.commit().await?;
                 continue;
@@ -142,6 +144,7 @@ async fn attempt(
     topic: &str,
     id: i64,
     raw: &Value,
+    predecessor: Option<Version>,
 ) -> Result<Result<(), String>, tokio_postgres::Error> {
     // What was no JSON was kept as a JSON string.
     let raw = raw.as_str().map_or_else(|| raw.to_string(), str::to_owned);
@@ -152,7 +155,8 @@ async fn attempt(
     if let Some(event) = event.as_ref().filter(|event| target.is_withdrawn(&event.table)) {
         // Nobody knows any more where in the topic it was.
         skipped(target, topic, &event.table, Some(0)).await?;
-    } else if let Some(event) = event {
+    } else if let Some(mut event) = event {
+        event.incoming.unseen = stand::unseen_by_parked(event.version(), predecessor);
         if let Err(reason) = apply::try_event(target, topic, &event).await? {
             return Ok(Err(reason));
         }

@@ -74,7 +74,7 @@ fn key_text(event: &Event, key: &[String]) -> String {
 mod tests {
     use super::*;
     use serde_json::json;
-    use synccluster_merge::Incoming;
+    use synccluster_merge::{Incoming, Unseen};
     use synccluster_protocol::Version;
 
     fn event(table: &str, kind: Kind, id: i64) -> Event {
@@ -87,6 +87,7 @@ mod tests {
             version: Version(1),
             parent: None,
             resent: false,
+            unseen: Unseen::Nothing,
         };
         Event {
             table: TableName::new("public", table),

@@ -22,6 +22,7 @@ use crate::{
     replay,
     run::Downlink,
     source::{Received, Source},
+    stand::Stand,
     target::Target,
 };
 
@@ -62,7 +63,7 @@ struct Session<'a> {
     state: &'a State<Downlink>,
     source: Source,
     target: Target,
-    progress: HashMap<String, (i64, i64)>,
+    progress: HashMap<String, Stand>,
     parked_at: Instant,
     parked_after: Duration,
     asked_at: Instant,
@@ -181,40 +182,44 @@ impl Session<'_> {
             .filter(|ahead| !ahead.is_zero());
         // Taken out for good: where applying fails the session ends, and the next begins at the stored progress.
         let batch: Vec<SourceTransaction> = topic.ready.drain(..take).collect();
-        let Some(next_offset) = batch.last().map(|last| last.next_offset) else {
+        if batch.is_empty() {
             return Ok(false);
-        };
-        let (source, seen) = (topic.site, topic.lsn);
+        }
+        let (source, before) = (topic.site, topic.stand);
         let mut tries = 0;
-        let lsn = loop {
-            match self.attempt(name, source, seen, &batch).await {
-                Ok(lsn) => break lsn,
+        let stand = loop {
+            match self.attempt(name, source, before, &batch).await {
+                Ok(stand) => break stand,
                 Err(Error::Postgres(error)) if postgres::is_transient(&error) && tries < TRANSIENT_TRIES => tries += 1,
                 Err(error) => return Err(error),
             }
             self.target.execute_batch("rollback").await?;
         };
         if let Some(topic) = self.source.topics.get_mut(name) {
-            (topic.offset, topic.lsn) = (next_offset, lsn);
+            topic.stand = stand;
         }
-        self.progress.insert(name.to_owned(), (next_offset, lsn));
+        self.progress.insert(name.to_owned(), stand);
         self.state.edit().transactions_applied += batch.len() as u64;
         Ok(true)
     }
 
-    /// Applies a batch in one transaction of the target; returns the highest commit seen. After an error that transaction is still open.
+    /// Applies a batch in one transaction of the target; returns where the topic stands then. After an error that transaction is still open.
     async fn attempt(
         &mut self,
         topic: &str,
         source: Site,
-        seen: i64,
+        before: Stand,
         batch: &[SourceTransaction],
-    ) -> Result<i64, Error> {
-        let mut open = Transaction::begin(&mut self.target, topic, source, seen).await?;
+    ) -> Result<Stand, Error> {
+        let mut open = Transaction::begin(&mut self.target, topic, source, before).await?;
         let mut next_offset = 0;
         let mut held = Vec::new();
         for transaction in batch {
             next_offset = transaction.next_offset;
+            if transaction.installation != open.installation() {
+                open.apply(std::mem::take(&mut held).into_iter()).await?;
+                open.follow(transaction.installation).await?;
+            }
             match &transaction.content {
                 Content::Held(records) => held.extend(records.iter().map(|record| &*record.raw)),
                 Content::InTopic(first) => {
@@ -265,12 +270,12 @@ impl Session<'_> {
         let skew = self.downlink.max_clock_skew;
         let sources = self.source.topics.iter().map(|(name, topic)| SourceStatus {
             topic: name.clone(),
-            offset: topic.offset,
+            offset: topic.stand.offset,
             end_offset: topic.end.map(|end| end.0),
             end_measured_at: topic.end.map(|end| end.1),
-            lag_records: topic
-                .end
-                .map_or(0, |(end, _)| u64::try_from(end - topic.offset).unwrap_or_default()),
+            lag_records: topic.end.map_or(0, |(end, _)| {
+                u64::try_from(end - topic.stand.offset).unwrap_or_default()
+            }),
             clock_ahead_millis: topic
                 .ahead
                 .filter(|ahead| *ahead > skew)

@@ -134,12 +134,14 @@ async fn clear(
     {
         let key = judge::key_arrays(table, Keys::Columns, &[event])?;
         let winner = (Some(newest.row.clone()), newest.version);
-        bury(target, topic, table, &key, (winner, (event.row(), event.version()))).await?;
+        let loser = (event.row(table), event.version());
+        bury(target, topic, table, &key, (winner, loser)).await?;
         return Ok(false);
     }
     for obstacle in found {
         if target.site == Site::Server {
-            let sides = ((event.row(), event.version()), (Some(obstacle.row), obstacle.version));
+            let winner = (event.row(table), event.version());
+            let sides = (winner, (Some(obstacle.row), obstacle.version));
             bury(target, topic, table, &obstacle.key, sides).await?;
         } else {
             let key = judge::parameters(&obstacle.key);

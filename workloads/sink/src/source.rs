@@ -12,7 +12,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use synccluster_protocol::{
     ClusterName, Site, Version,
-    event::{Boundary, TOMBSTONES, TRANSACTION_END_HEADER, Transaction},
+    event::{Boundary, INSTALLATION_HEADER, Installation, TOMBSTONES, TRANSACTION_END_HEADER, Transaction},
     status::Millis,
 };
 use synccluster_runtime::clock::now_millis;
@@ -20,6 +20,7 @@ use synccluster_runtime::clock::now_millis;
 use crate::{
     assemble::{Assembler, Placed, Record, SourceTransaction},
     replay,
+    stand::Stand,
 };
 
 /// How long Kafka may take to answer a question about its topics.
@@ -35,10 +36,8 @@ pub struct Topic {
     pub site: Site,
     /// Complete transactions that wait to be applied.
     pub ready: std::collections::VecDeque<SourceTransaction>,
-    /// The next offset to apply, as stored.
-    pub offset: i64,
-    /// The highest commit of the source that was applied.
-    pub lsn: i64,
+    /// Where it stands, as stored.
+    pub stand: Stand,
     /// The end of the topic when last asked.
     pub end: Option<(i64, Millis)>,
     /// Ahead of the site's clock by this much; not applied until it has passed.
@@ -73,7 +72,7 @@ impl Source {
         &mut self,
         cluster: &ClusterName,
         site: Site,
-        progress: &std::collections::HashMap<String, (i64, i64)>,
+        progress: &std::collections::HashMap<String, Stand>,
     ) -> Result<(), KafkaError> {
         let wanted = |source: &Site| match site {
             Site::Server => *source != Site::Server,
@@ -89,20 +88,19 @@ impl Source {
             if topic.partitions().is_empty() || self.topics.contains_key(name) {
                 continue;
             }
-            let (offset, lsn) = progress.get(name).copied().unwrap_or((0, 0));
-            let from = if offset > 0 {
-                Offset::Offset(offset)
+            let stand = progress.get(name).copied().unwrap_or_default();
+            let from = if stand.offset > 0 {
+                Offset::Offset(stand.offset)
             } else {
                 Offset::Beginning
             };
             new.add_partition_offset(name, 0, from)?;
-            tracing::info!(topic = name, offset, "reading");
+            tracing::info!(topic = name, offset = stand.offset, "reading");
             let ready = std::collections::VecDeque::new();
             let topic = Topic {
                 site: source,
                 ready,
-                offset,
-                lsn,
+                stand,
                 end: None,
                 ahead: None,
                 held_back: false,
@@ -196,9 +194,11 @@ pub struct Received {
 impl Received {
     /// Reads a message's place; what cannot be read is found out, and parked, when it is applied.
     pub fn read(message: &BorrowedMessage<'_>) -> Self {
-        let ended = message
-            .headers()
-            .is_some_and(|headers| headers.iter().any(|header| header.key == TRANSACTION_END_HEADER));
+        let headers = || message.headers().into_iter().flat_map(Headers::iter);
+        let ended = headers().any(|header| header.key == TRANSACTION_END_HEADER);
+        let installation = headers()
+            .find(|header| header.key == INSTALLATION_HEADER)
+            .and_then(|header| std::str::from_utf8(header.value?).ok()?.parse::<Installation>().ok());
         let raw = replay::raw(message);
         let head: Head = raw
             .as_deref()
@@ -214,6 +214,7 @@ impl Received {
             topic: message.topic().to_owned(),
             placed: Placed {
                 offset: message.offset(),
+                installation: installation.unwrap_or_default(),
                 transaction,
                 last: ended || head.status == Some(Boundary::End),
                 tombstone: raw.is_none(),

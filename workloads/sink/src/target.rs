@@ -5,14 +5,21 @@ use std::{
     sync::Arc,
 };
 
-use synccluster_protocol::{Site, codec::SESSION_SETTINGS, event::TableName};
+use synccluster_protocol::{
+    Site, Version,
+    codec::SESSION_SETTINGS,
+    event::{Installation, TableName},
+};
 use synccluster_runtime::{
     catalog::{self, CatalogTable},
     postgres::{self, PostgresSecret},
 };
 use tokio_postgres::{Client, Error, Row, Statement, types::ToSql};
 
-use crate::constraints::{self, Constraints};
+use crate::{
+    constraints::{self, Constraints},
+    stand::Stand,
+};
 
 /// A session that writes what was decided elsewhere: no trigger fires, and the site's uplink does not send it back.
 pub struct Target {
@@ -187,14 +194,27 @@ impl Target {
         Ok(self.query(statement, &[]).await?.first().is_some_and(|row| row.get(0)))
     }
 
-    /// Where the site has stored that it stands in each topic: next offset, highest commit seen.
-    pub async fn progress(&mut self) -> Result<HashMap<String, (i64, i64)>, Error> {
-        let rows = self
-            .query(
-                "select topic, \"offset\", lsn from sync.progress where partition = 0",
-                &[],
-            )
-            .await?;
-        Ok(rows.iter().map(|row| (row.get(0), (row.get(1), row.get(2)))).collect())
+    /// Where the site has stored that it stands in each topic.
+    pub async fn progress(&mut self) -> Result<HashMap<String, Stand>, Error> {
+        let statement =
+            "select topic, \"offset\", installation, lsn, predecessor from sync.progress where partition = 0";
+        let rows = self.query(statement, &[]).await?;
+        let stand = |row: &Row| Stand {
+            offset: row.get(1),
+            installation: Installation(row.get(2)),
+            lsn: row.get(3),
+            predecessor: row.get::<_, Option<i64>>(4).map(Version),
+        };
+        Ok(rows.iter().map(|row| (row.get(0), stand(row))).collect())
+    }
+
+    /// Stores where the site stands in a topic, with the transaction that is open.
+    pub async fn stand(&mut self, topic: &str, stand: Stand) -> Result<(), Error> {
+        let statement = "insert into sync.progress (topic, partition, \"offset\", installation, lsn, predecessor) values ($1, 0, $2, $3, $4, $5)
+                         on conflict (topic, partition) do update set \"offset\" = excluded.\"offset\",
+                           installation = excluded.installation, lsn = excluded.lsn, predecessor = excluded.predecessor";
+        let predecessor = stand.predecessor.map(|version| version.0);
+        let parameters: [Parameter<'_>; 5] = [&topic, &stand.offset, &stand.installation.0, &stand.lsn, &predecessor];
+        self.execute(statement, &parameters).await.map(drop)
     }
 }

@@ -122,12 +122,21 @@ fn a_console_can_say_who_it_is_and_no_object_has_the_password() {
     assert_eq!(variables[place("JAAS")]["value"], jaas);
 
     // What somebody writes himself counts, once.
-    set(&mut resource, "/spec/console/env", json!({ "KAFKA_PASSWORD": "mine" }));
-    let own: Vec<Value> = env(resource)
-        .into_iter()
-        .filter(|variable| variable["name"] == "KAFKA_PASSWORD")
+    let names: Vec<&str> = variables
+        .iter()
+        .map(|variable| variable["name"].as_str().unwrap())
         .collect();
-    assert_eq!(own, [json!({ "name": "KAFKA_PASSWORD", "value": "mine" })]);
+    for name in &names {
+        set(&mut resource, "/spec/console/env", json!({ *name: "mine" }));
+        let own: Vec<Value> = env(resource.clone())
+            .into_iter()
+            .filter(|variable| variable["name"] == *name)
+            .collect();
+        assert_eq!(own, [json!({ "name": name, "value": "mine" })]);
+    }
+    for of_the_secret in ["KAFKA_SECRET", "KAFKA_PORTS", "KAFKA_PASSWORD"] {
+        assert!(names.contains(&of_the_secret), "{of_the_secret}");
+    }
 }
 
 #[test]

@@ -74,7 +74,7 @@ async fn tail(
         place: app.tails.enter(holder)?,
         stop: app.stop.clone(),
     };
-    let events = app.kafka.tail(tail).await?;
+    let events = app.kafka.tail(tail, app.known_tables()).await?;
     let events = stream::unfold(events, |mut events| async {
         let event = event(events.recv().await?);
         Some((Ok(event), events))

@@ -100,5 +100,5 @@ async fn messages(
         key: which.key.filter(|key| !key.is_empty()),
         limit: which.limit,
     };
-    Ok(Json(app.kafka.messages(query).await?))
+    Ok(Json(app.kafka.messages(query, app.known_tables()).await?))
 }

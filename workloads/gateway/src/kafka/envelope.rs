@@ -15,11 +15,9 @@ pub struct Change {
 }
 
 impl Change {
-    /// From the value of a record, if it is an envelope; with Debezium's schema beside it or without.
+    /// From the value of a record, if it is an envelope.
     pub fn read(value: &Value) -> Option<Self> {
-        let outer = value.as_object()?;
-        let inner = outer.get("payload").and_then(Value::as_object);
-        let envelope = inner.filter(|_| outer.contains_key("schema")).unwrap_or(outer);
+        let envelope = payload(value)?;
         let op = envelope.get("op")?.as_str()?.to_owned();
         let row = |name| envelope.get(name).and_then(Value::as_object);
         Some(Self {
@@ -30,6 +28,13 @@ impl Change {
                 .map(|(before, after)| changed(before, after)),
         })
     }
+}
+
+/// The envelope, with Debezium's schema beside it or without.
+pub fn payload(value: &Value) -> Option<&Map<String, Value>> {
+    let outer = value.as_object()?;
+    let inner = outer.get("payload").and_then(Value::as_object);
+    Some(inner.filter(|_| outer.contains_key("schema")).unwrap_or(outer))
 }
 
 fn table(source: &Value) -> Option<String> {

@@ -9,6 +9,7 @@ use super::{
     Wide,
     content::{Content, Encoding},
     envelope::Change,
+    sides::{Known, Sides},
 };
 
 /// A record as Kafka gave it.
@@ -66,6 +67,9 @@ pub struct Message {
     /// Of an update: the columns that differ before and after.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub changed: Option<Vec<String>>,
+    /// Of a change event of an enrolled table: its rows as the table shows them, whichever engine sent them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sides: Option<Sides>,
 }
 
 /// A header of a message.
@@ -89,10 +93,12 @@ impl Record<'_> {
     }
 
     /// To look at, with at most so many bytes of its value.
-    pub fn show(&self, most: usize) -> Message {
+    pub fn show(&self, most: usize, tables: &Known) -> Message {
         let key = Content::of(self.key, most).safe();
         let value = Content::of(self.value, most);
         let change = Change::read(&value.value);
+        let table = change.as_ref().and_then(|change| tables(change.table.as_deref()?));
+        let sides = table.and_then(|table| Sides::read(&value.value, &table));
         let value = value.safe();
         let mut truncated = key.truncated || value.truncated;
         let headers = self.headers.iter().map(|(name, bytes)| {
@@ -122,6 +128,7 @@ impl Record<'_> {
             op,
             table,
             changed,
+            sides,
         }
     }
 }
@@ -135,9 +142,16 @@ fn time(millis: i64) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use serde_json::json;
 
     use super::*;
+    use crate::rows::{catalogue::Table, fixture};
+
+    fn nothing_known(_: &str) -> Option<Arc<Table>> {
+        None
+    }
 
     #[test]
     fn a_change_event_says_what_it_is() {
@@ -155,7 +169,7 @@ mod tests {
                 ("none".to_owned(), None),
             ],
         };
-        let shown = serde_json::to_value(record.show(10_000)).unwrap();
+        let shown = serde_json::to_value(record.show(10_000, &nothing_known)).unwrap();
         assert_eq!(shown["offset"], "42");
         assert_eq!(shown["at"], "2026-02-01T00:00:00.007Z");
         assert_eq!(shown["key"], json!({"id": 7}));
@@ -169,9 +183,18 @@ mod tests {
         assert_eq!(shown["headers"], headers);
         assert_eq!(shown["size"], 8 + value.len() + 20 + 1 + 3 + 2 + 4);
         assert_eq!(shown["tombstone"], false);
-        for absent in ["topic", "truncated"] {
+        for absent in ["topic", "truncated", "sides"] {
             assert!(shown.get(absent).is_none(), "{absent}");
         }
+        let things = Arc::new(fixture::table(&["id bigint key", "title text"]));
+        let shown = record.show(10_000, &move |name: &str| {
+            (name == "public.todos").then(|| Arc::clone(&things))
+        });
+        let after = shown.sides.unwrap().after.unwrap();
+        assert_eq!(
+            (&after["title"], &after["sync_version"]),
+            (&json!("b"), &json!("1791873402211840003"))
+        );
     }
 
     #[test]
@@ -180,7 +203,7 @@ mod tests {
             key: Some(b"k"),
             ..Record::default()
         };
-        let shown = serde_json::to_value(record.show(100)).unwrap();
+        let shown = serde_json::to_value(record.show(100, &nothing_known)).unwrap();
         let expected = json!({"partition": 0, "offset": "0", "at": null, "key": "k", "key_encoding": "text", "value": null,
             "value_encoding": null, "headers": [], "size": 1, "tombstone": true});
         assert_eq!(shown, expected);
@@ -193,7 +216,7 @@ mod tests {
             value: Some(value.as_bytes()),
             ..Record::default()
         };
-        let shown = record.show(100);
+        let shown = record.show(100, &nothing_known);
         assert!(shown.truncated && shown.op.is_none());
         assert_eq!(shown.value, json!(value[..100]));
         assert_eq!(shown.size, value.len());

@@ -1,6 +1,6 @@
 //! Topics, their messages and consumer groups, for people to look at.
 //!
-//! What is decided is pure: `position` (from which offset), `scan` (which records, and where to go on), `back` (the same from the end), `content`, `envelope` and `message`
+//! What is decided is pure: `position` (from which offset), `scan` (which records, and where to go on), `back` (the same from the end), `content`, `envelope`, `sides` and `message`
 //! (what a record says), `pace` (how many a second). What asks Kafka is thin: `topics`, `configuration`, `read`, `tail`, `groups`; every
 //! question has a client of its own that is closed with the answer, so that an idle gateway holds no memory and no connection for it.
 //! `sinks` are groups too, though Kafka knows nothing of them: they keep their progress in the database they apply to.
@@ -16,6 +16,7 @@ mod pace;
 mod position;
 mod read;
 mod scan;
+mod sides;
 mod sinks;
 mod tail;
 mod topics;
@@ -39,6 +40,7 @@ pub use groups::{Group, GroupKind, GroupLag, GroupProgress, Progress};
 pub use message::{Header, Message};
 pub use position::{BadPosition, Position};
 pub use read::{Looked, Page, Query};
+pub use sides::{Known, Sides};
 pub use sinks::Sinks;
 pub use tail::{Tail, TailEvent};
 pub use topics::{Partition, Topic, offsets};
@@ -131,9 +133,9 @@ impl Kafka {
         .await
     }
 
-    /// Messages of a partition.
-    pub async fn messages(&self, query: Query) -> Result<Page, Error> {
-        let read = move |consumer: &BaseConsumer| read::page(consumer, &query);
+    /// Messages of a partition; change events of known tables with their rows.
+    pub async fn messages(&self, query: Query, tables: Arc<Known>) -> Result<Page, Error> {
+        let read = move |consumer: &BaseConsumer| read::page(consumer, &query, tables.as_ref());
         self.ask(self.reading(CLIENT_ID)?, read).await
     }
 

@@ -17,7 +17,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::{
-    Error, Message, Wide,
+    Error, Known, Message, Wide,
     back::Backwards,
     message::Record,
     position::{Bounds, Outside, Position, Start},
@@ -89,7 +89,7 @@ impl Page {
 }
 
 /// Reads a page.
-pub(super) fn page(consumer: &BaseConsumer, query: &Query) -> Result<Page, Error> {
+pub(super) fn page(consumer: &BaseConsumer, query: &Query, tables: &Known) -> Result<Page, Error> {
     let topic = topics::find(consumer, &query.topic)?;
     let bounds = topic.bounds(query.partition)?;
     let place = (topic.name, query.partition);
@@ -111,6 +111,7 @@ pub(super) fn page(consumer: &BaseConsumer, query: &Query) -> Result<Page, Error
     })?;
     let reader = Reader {
         consumer,
+        tables,
         place,
         began: Instant::now(),
     };
@@ -122,6 +123,7 @@ pub(super) fn page(consumer: &BaseConsumer, query: &Query) -> Result<Page, Error
 
 struct Reader<'a> {
     consumer: &'a BaseConsumer,
+    tables: &'a Known,
     place: Place,
     began: Instant,
 }
@@ -199,7 +201,7 @@ impl Reader<'_> {
                 Some(Ok(message)) => {
                     let record = record(&message);
                     if scan.look(record.offset, record.key, record.size()) {
-                        take(record.show(SHOWN));
+                        take(record.show(SHOWN, self.tables));
                     }
                 }
                 Some(Err(KafkaError::PartitionEOF(_))) => scan.at_end(),

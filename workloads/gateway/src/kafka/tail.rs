@@ -1,6 +1,9 @@
 //! Follows topics from their end.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use memchr::memmem::Finder;
 use rdkafka::{
@@ -15,7 +18,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{CLIENT_ID, Error, Kafka, Message, message::Record, pace::Pace, read, topics};
+use super::{CLIENT_ID, Error, Kafka, Known, Message, message::Record, pace::Pace, read, topics};
 use crate::limit::Place;
 
 /// Messages a second that are shown.
@@ -51,7 +54,7 @@ pub enum TailEvent {
 
 impl Kafka {
     /// Begins to follow. What is written after this has returned is told.
-    pub async fn tail(&self, tail: Tail) -> Result<mpsc::Receiver<TailEvent>, Error> {
+    pub async fn tail(&self, tail: Tail, tables: Arc<Known>) -> Result<mpsc::Receiver<TailEvent>, Error> {
         let (begun, begins) = oneshot::channel();
         let (events, receiver) = mpsc::channel(WAITING);
         let mut config = self.reading(CLIENT_ID)?;
@@ -60,7 +63,7 @@ impl Kafka {
         task::spawn_blocking(move || match begin(&config, &tail.topics) {
             Ok(consumer) => {
                 if begun.send(Ok(())).is_ok() {
-                    follow(&consumer, &tail, &events);
+                    follow(&consumer, &tail, tables.as_ref(), &events);
                 }
             }
             Err(error) => drop(begun.send(Err(error))),
@@ -85,7 +88,7 @@ fn begin(config: &ClientConfig, names: &[String]) -> Result<BaseConsumer, Error>
     Ok(consumer)
 }
 
-fn follow(consumer: &BaseConsumer, tail: &Tail, events: &mpsc::Sender<TailEvent>) {
+fn follow(consumer: &BaseConsumer, tail: &Tail, tables: &Known, events: &mpsc::Sender<TailEvent>) {
     let (began, mut pace) = (Instant::now(), Pace::new(MOST));
     let filter = tail.filter.as_deref().map(Finder::new);
     while !events.is_closed() && !tail.stop.is_cancelled() {
@@ -100,7 +103,7 @@ fn follow(consumer: &BaseConsumer, tail: &Tail, events: &mpsc::Sender<TailEvent>
             Some(Ok(message)) => {
                 let record = read::record(&message);
                 if matches(filter.as_ref(), &record) && pace.admits(now) {
-                    let mut shown = record.show(SHOWN);
+                    let mut shown = record.show(SHOWN, tables);
                     shown.topic = Some(rdkafka::Message::topic(&message).to_owned());
                     if events.try_send(TailEvent::Message(Box::new(shown))).is_err() {
                         pace.lost();

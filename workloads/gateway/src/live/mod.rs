@@ -31,7 +31,7 @@ use tokio::task::JoinSet;
 use crate::{
     app::{App, Shared},
     kubernetes::{Kubernetes, Seen as Known},
-    rows::row::rfc3339,
+    rows::{catalogue::Table, row::rfc3339},
 };
 use bus::{Bus, Kind, LIMITS, News};
 use change::Change;
@@ -63,6 +63,11 @@ impl Live {
             replica,
             listening: AtomicI64::new(0),
         }
+    }
+
+    /// The enrolled table of this name, if a site has told of it.
+    pub fn table(&self, name: &str) -> Option<Arc<Table>> {
+        self.tables.get(name).map(|(_, table)| table)
     }
 
     /// What was seen of a write.

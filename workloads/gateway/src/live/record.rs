@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 use synccluster_protocol::{
     Version,
-    codec::{self, ColumnType},
+    codec::{ColumnType, debezium::is_version},
     event::{Op, TABLE_IDENTIFIER, TOMBSTONES},
 };
 
@@ -28,8 +28,8 @@ pub struct Captured {
 /// A key on the wire.
 #[derive(Clone, Debug, PartialEq)]
 pub enum RecordKey {
-    /// Of a row: as [`codec`] writes its columns.
-    Columns(Map<String, Value>),
+    /// Of a row: its columns as the engine writes them, which may be Debezium.
+    Columns(Map<String, Value>, bool),
     /// Of a tombstone: the text of Postgres' jsonb.
     Json(String),
 }
@@ -45,6 +45,8 @@ struct Envelope<'a> {
 
 #[derive(Deserialize)]
 struct Source<'a> {
+    #[serde(borrow, default)]
+    version: Cow<'a, str>,
     #[serde(borrow)]
     schema: Cow<'a, str>,
     #[serde(borrow)]
@@ -105,18 +107,15 @@ pub fn parse(key: &[u8], value: &[u8]) -> Option<Captured> {
     columns.remove(TABLE_IDENTIFIER);
     Some(Captured {
         table: format!("{}.{}", envelope.source.schema, envelope.source.table),
-        key: RecordKey::Columns(columns),
+        key: RecordKey::Columns(columns, is_version(&envelope.source.version)),
         version: Version(after.sync_version?),
         at_millis: envelope.ts_ms,
     })
 }
 
 /// The texts of a row's key, in the key's order; `None` if it is not of this table.
-pub fn columns_key(table: &Table, columns: &Map<String, Value>) -> Option<Key> {
-    let part = |column: &crate::rows::catalogue::Column| {
-        let text = codec::decode(&column.wire, columns.get(&column.name)?).ok()??;
-        Some(as_printed(&column.wire, text))
-    };
+pub fn columns_key(table: &Table, columns: &Map<String, Value>, of_debezium: bool) -> Option<Key> {
+    let part = |column: &crate::rows::catalogue::Column| column.sent(columns.get(&column.name)?, of_debezium).ok()?;
     table.key_columns().map(part).collect::<Option<_>>().map(Key)
 }
 
@@ -131,20 +130,6 @@ pub fn json_key(table: &Table, json: &str) -> Option<Key> {
         _ => None,
     };
     table.key_columns().map(part).collect::<Option<_>>().map(Key)
-}
-
-/// The codec writes six digits of a second; Postgres leaves out zeros at the end.
-fn as_printed(kind: &ColumnType, text: String) -> String {
-    let of_time = [ColumnType::Time, ColumnType::Timestamp, ColumnType::TimestampTz];
-    let Some((whole, rest)) = text.split_once('.').filter(|_| of_time.contains(kind)) else {
-        return text;
-    };
-    let digits = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
-    let (fraction, zone) = rest.split_at(digits);
-    match fraction.trim_end_matches('0') {
-        "" => format!("{whole}{zone}"),
-        fraction => format!("{whole}.{fraction}{zone}"),
-    }
 }
 
 #[cfg(test)]
@@ -170,7 +155,7 @@ mod tests {
         let captured = envelope(["public", "things"], "u", &after).unwrap();
         let expected = Captured {
             table: "public.things".into(),
-            key: RecordKey::Columns(columns(&json!({"id": 7}))),
+            key: RecordKey::Columns(columns(&json!({"id": 7})), false),
             version: Version(2048),
             at_millis: Some(9),
         };
@@ -212,10 +197,10 @@ mod tests {
         let table = fixture::table(&["id bigint key", "name text key", "yes boolean key", "day date key"]);
         let wire = columns(&json!({"id": -5, "name": "a", "yes": false, "day": 1}));
         assert_eq!(
-            columns_key(&table, &wire).unwrap().0,
+            columns_key(&table, &wire, false).unwrap().0,
             ["-5", "a", "false", "1970-01-02"]
         );
-        assert_eq!(columns_key(&table, &columns(&json!({"id": 1}))), None);
+        assert_eq!(columns_key(&table, &columns(&json!({"id": 1})), false), None);
 
         let table = fixture::table(&["id bigint key", "name text key", "yes boolean key"]);
         assert_eq!(
@@ -232,11 +217,21 @@ mod tests {
     }
 
     #[test]
-    fn a_time_has_no_zeros_at_its_end() {
-        let printed = |kind, text: &str| as_printed(&kind, text.to_owned());
-        let zoned = |text| printed(ColumnType::TimestampTz, text);
-        assert_eq!(zoned("2024-02-29 12:00:00.250000+00"), "2024-02-29 12:00:00.25+00");
-        assert_eq!(zoned("2024-02-29 12:00:00.000000+00"), "2024-02-29 12:00:00+00");
-        assert_eq!(printed(ColumnType::Text, "1.50"), "1.50");
+    fn a_key_has_that_text_whichever_engine_sent_it() {
+        let table = fixture::table(&["flags bit(3) key", "day date key"]);
+        let of_version = |version: &str, key: &Value| {
+            let source = json!({"version": version, "name": "demo.server", "schema": "public", "table": "things"});
+            let value = json!({"after": {"sync_version": 2048}, "op": "c", "source": source}).to_string();
+            match parse(key.to_string().as_bytes(), value.as_bytes()).unwrap().key {
+                RecordKey::Columns(columns, of_debezium) => columns_key(&table, &columns, of_debezium).unwrap().0,
+                RecordKey::Json(_) => panic!("no tombstone"),
+            }
+        };
+        let text = ["101", "infinity"];
+        assert_eq!(of_version("0.1.0", &json!({"flags": "101", "day": "infinity"})), text);
+        assert_eq!(
+            of_version("3.7.0.Final", &json!({"flags": "BQ==", "day": 2_146_033_979})),
+            text
+        );
     }
 }

@@ -176,7 +176,7 @@ async fn take(app: &App, begun: &News, record: &BorrowedMessage<'_>) {
 
 async fn key_of(app: &App, site: Site, table: &Table, key: &RecordKey) -> Option<Key> {
     match key {
-        RecordKey::Columns(columns) => record::columns_key(table, columns),
+        RecordKey::Columns(columns, of_debezium) => record::columns_key(table, columns, *of_debezium),
         RecordKey::Json(json) => {
             if let Some(key) = record::json_key(table, json) {
                 return Some(key);

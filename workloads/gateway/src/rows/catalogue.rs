@@ -4,10 +4,13 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 use synccluster_protocol::{
-    codec::ColumnType,
+    codec::{
+        ColumnType,
+        debezium::{Form, Lost},
+    },
     event::{PARENT_COLUMN, TableName, VERSION_COLUMN},
 };
-use synccluster_runtime::catalog::{quote, quote_table};
+use synccluster_runtime::catalog::{debezium_form, quote, quote_table};
 use tokio_postgres::{Client, Error, Row};
 
 /// How a column's values are shown.
@@ -57,6 +60,9 @@ pub struct Column {
     /// How its values travel in change events.
     #[serde(skip)]
     pub wire: ColumnType,
+    /// How Debezium writes them there, if it can.
+    #[serde(skip)]
+    pub debezium: Result<Form, Lost>,
     /// Whether its order is that of a collation, which may be another one at another site, and not of bytes.
     #[serde(skip)]
     pub collated: bool,
@@ -88,9 +94,10 @@ with locked as materialized (
     select coalesce(array_agg(relation), '{}') as tables from pg_locks where mode = 'AccessExclusiveLock' and relation is not null)
 select t.relation, t.key, n.nspname::text, c.relname::text, a.attname::text, format_type(a.atttypid, a.atttypmod), not (a.attnotnull or b.not_null),
        case when d.adrelid = any(l.tables) then 'not known while the table is locked' else pg_get_expr(d.adbin, d.adrelid) end,
-       a.attgenerated <> '', a.attidentity::text, format_type(b.root, -1), b.root,
-       case when r.typsubscript = 'array_subscript_handler'::regproc then e.root end, a.attcollation <> 0 and not coalesce(case when o.collprovider = 'd' then s.bytewise else o.collname in ('C', 'POSIX', 'ucs_basic', 'pg_c_utf8') end, false),
-       case when r.typtype = 'e' then array(select enumlabel::text from pg_enum where enumtypid = b.root order by enumsortorder) end
+       a.attgenerated <> '', a.attidentity::text, format_type(b.root, -1), b.root as type_oid,
+       case when r.typsubscript = 'array_subscript_handler'::regproc then e.root end as element_oid, a.attcollation <> 0 and not coalesce(case when o.collprovider = 'd' then s.bytewise else o.collname in ('C', 'POSIX', 'ucs_basic', 'pg_c_utf8') end, false),
+       case when r.typtype = 'e' then array(select enumlabel::text from pg_enum where enumtypid = b.root order by enumsortorder) end,
+       r.typname as type_name, r.typtype as type_kind, b.modifier, b.dimensions, e.kind as element_kind
   from sync.tables t cross join locked l
   join pg_namespace n on n.nspname = split_part(t.relation, '.', 1)
   join pg_class c on c.relnamespace = n.oid and c.relname = substr(t.relation, strpos(t.relation, '.') + 1)
@@ -101,12 +108,14 @@ select t.relation, t.key, n.nspname::text, c.relname::text, a.attname::text, for
   left join pg_attrdef d on d.adrelid = c.oid and d.adnum = a.attnum
  cross join lateral (
     with recursive chain as (
-      select oid, typtype, typbasetype, typnotnull from pg_type where oid = a.atttypid
+      select oid, typtype, typbasetype, typnotnull, typtypmod, typndims from pg_type where oid = a.atttypid
       union all
-      select p.oid, p.typtype, p.typbasetype, p.typnotnull from chain join pg_type p on p.oid = chain.typbasetype where chain.typtype = 'd')
-    select max(oid) filter (where typtype <> 'd') as root, bool_or(typnotnull) as not_null from chain) b
+      select p.oid, p.typtype, p.typbasetype, p.typnotnull, p.typtypmod, p.typndims from chain join pg_type p on p.oid = chain.typbasetype where chain.typtype = 'd')
+    select max(oid) filter (where typtype <> 'd') as root, bool_or(typnotnull) as not_null,
+           coalesce(max(typtypmod) filter (where typtype = 'd'), a.atttypmod) as modifier,
+           coalesce(max(typndims) filter (where typtype = 'd'), a.attndims)::int2 as dimensions from chain) b
   join pg_type r on r.oid = b.root
-  left join lateral (select case when i.typtype = 'd' then i.typbasetype else i.oid end as root from pg_type i where i.oid = r.typelem) e on true
+  left join lateral (select case when i.typtype = 'd' then i.typbasetype else i.oid end as root, i.typtype as kind from pg_type i where i.oid = r.typelem) e on true
  order by t.relation, a.attnum";
 
 /// Reads what is enrolled at a site.
@@ -159,6 +168,7 @@ fn column(row: &Row) -> Result<Column, Error> {
             _ => Kind::Text,
         },
         wire: ColumnType::of(root, row.try_get(12)?),
+        debezium: debezium_form(row),
         collated: row.try_get(13)?,
     })
 }

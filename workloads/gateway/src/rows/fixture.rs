@@ -1,6 +1,9 @@
 //! Tables for unit tests.
 
-use synccluster_protocol::{codec::ColumnType, event::TableName};
+use synccluster_protocol::{
+    codec::{ColumnType, debezium::Form},
+    event::TableName,
+};
 
 use super::{
     catalogue::{Column, Kind, Table},
@@ -46,8 +49,16 @@ fn column(text: &str) -> Column {
             "boolean" => ColumnType::Bool,
             "integer" | "bigint" => ColumnType::Integer,
             "date" => ColumnType::Date,
+            "date[]" => ColumnType::Array(Box::new(ColumnType::Date)),
             _ => ColumnType::Text,
         },
+        debezium: Ok(match kind {
+            "date" | "date[]" => Form::Date,
+            "money" => Form::Money,
+            "bit(3)" => Form::Bits(3),
+            "point" => Form::Point,
+            _ => Form::Same,
+        }),
         collated: kind == "text",
     }
 }

@@ -23,6 +23,7 @@ mod probe;
 pub mod read;
 pub mod reapply;
 pub mod row;
+mod sent;
 mod sql;
 pub mod values;
 mod words;

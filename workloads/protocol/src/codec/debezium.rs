@@ -166,6 +166,20 @@ pub fn decode_debezium(form: &Form, kind: &ColumnType, value: &Value) -> Result<
     text.map(Some).ok_or_else(|| wrong(kind, value))
 }
 
+/// A change event's value to Postgres' text, whichever engine sent it; `None` is NULL. What Debezium loses it never sends: of such a column there
+/// is our form alone.
+pub fn decode_sent(
+    of_debezium: bool,
+    form: &Result<Form, Lost>,
+    kind: &ColumnType,
+    value: &Value,
+) -> Result<Option<String>, DecodeError> {
+    match form {
+        Ok(form) if of_debezium => decode_debezium(form, kind, value),
+        _ => decode(kind, value),
+    }
+}
+
 /// A number as money is printed where `lc_monetary` is C or en_US; what is none stays. Another `lc_monetary` is in no record.
 pub fn money(text: &str) -> String {
     print::money(text).unwrap_or_else(|| text.to_owned())

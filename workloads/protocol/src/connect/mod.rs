@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
     ClusterName, Site,
-    event::{SIGNALS, TableName},
+    event::{Installation, SIGNALS, TableName},
 };
 
 const CONTRACT: &str = include_str!("contract.properties");
@@ -235,6 +235,8 @@ pub struct Variables {
     pub slot: String,
     /// The publication.
     pub publication: String,
+    /// Which of the site's databases it is.
+    pub installation: Installation,
     /// The tables a snapshot sends; `None` where none is needed.
     pub snapshot: Option<Vec<TableName>>,
     /// Generated columns, with their tables.
@@ -285,6 +287,7 @@ impl Variables {
                     columns.map(|(table, column)| [&*table.schema, &*table.table, &**column].map(pattern).join("\\."));
                 columns.collect::<Vec<_>>().join(",")
             }
+            "installation" => self.installation.to_string(),
             "signals" => signals().to_string(),
             "signalsPattern" => table_pattern(&signals()),
             _ => String::new(),

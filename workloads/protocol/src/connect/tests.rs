@@ -7,6 +7,7 @@ fn variables(site: Site, snapshot: Option<Vec<crate::event::TableName>>) -> Vari
         bootstrap_servers: "demo-kafka:9092".to_owned(),
         slot: "demo_client_2".to_owned(),
         publication: "sync".to_owned(),
+        installation: Installation(1_763_798_765_123_456),
         snapshot,
         generated: vec![(crate::event::TableName::new("public", "todos"), "words".to_owned())],
         postgres: "/etc/synccluster/postgres".to_owned(),
@@ -45,6 +46,7 @@ fn variables_are_filled_in() {
         "demo\\.client-2\\.sync\\.debezium_signal"
     );
     assert_eq!(of("snapshot.mode"), "no_data");
+    assert_eq!(of("transforms.installation.value.literal"), "1763798765123456");
     assert_eq!(of("column.exclude.list"), "public\\.todos\\.words");
     assert_eq!(
         of("database.password"),

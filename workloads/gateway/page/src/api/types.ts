@@ -217,6 +217,8 @@ export interface Message {
   op?: string | null;
   table?: string | null;
   changed?: string[] | null;
+  /** The rows of a change event as the table shows them, where it is known. */
+  sides?: { before: Record<string, unknown> | null; after: Record<string, unknown> | null };
 }
 
 export interface MessagePage {

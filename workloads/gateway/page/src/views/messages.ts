@@ -34,9 +34,9 @@ function cell(value: unknown): Child {
     : h("span.value", null, typeof value === "string" ? value : JSON.stringify(value));
 }
 
-/** What was there and what is, by column. */
+/** What was there and what is, by column; as the table shows it, where that is known, and else as it was sent. */
 function beforeAfter(message: Message): Child {
-  const value = fields(message.value);
+  const value = message.sides ?? fields(message.value);
   const [before, after] = [fields(value?.["before"]), fields(value?.["after"])];
   if (before === null && after === null) return null;
   const changed = (column: string, differs: boolean): boolean =>
