@@ -18,7 +18,7 @@ PORT := 5400
 SYSTEM := synccluster-system
 BINARIES := synccluster-operator synccluster-connector synccluster-sink synccluster-schema synccluster-gateway synccluster-counter synccluster-debezium synccluster-clickhouse synccluster-seeder
 
-.PHONY: help page demo test beside built-e2e unit integration chart e2e lint down clean-cache cluster binaries images install tour cut heal ports logs status generate deny bench-spine bench-gateway bench-analytics bench-counter bench-seeder seed dev notebooks hooks
+.PHONY: help page demo test beside built-for-e2e built-e2e unit integration chart e2e lint down clean-cache cluster binaries images install tour cut heal ports logs status generate deny bench-spine bench-gateway bench-analytics bench-counter bench-seeder seed dev notebooks hooks
 
 ##@ Start here
 help: ## list the targets
@@ -63,11 +63,16 @@ test: lint unit chart beside e2e ## everything: what .ci/run runs
 # What only the e2e tests need is built beside the integration tests, in the processor time that they leave.
 beside:
 	@mkdir -p target
-	chrt --idle 0 nice $(MAKE) --no-print-directory binaries built-e2e >target/beside.log 2>&1 &
+	chrt --idle 0 nice $(MAKE) --no-print-directory binaries built-for-e2e >target/beside.log 2>&1 &
 	trap 'kill $$! 2>/dev/null || true' EXIT
 	$(MAKE) --no-print-directory integration
 	wait $$! || { cat target/beside.log >&2; exit 1; }
 	trap - EXIT
+
+# With the engine and the images that do not change from day to day.
+built-for-e2e:
+	@kind/up.sh --images
+	tests/e2e/run.sh --build
 
 built-e2e:
 	@cargo test --quiet --locked --workspace --exclude synccluster-integration $(call programs,tests/e2e) --no-run
@@ -171,6 +176,9 @@ ports: ## server on localhost:5400, client i on 5431+i, until Ctrl-C; PORT=6400 
 logs: ## make logs SITE=client-2
 	@$(ENV)
 	[ -n "$(SITE)" ] || { echo "error: no site is named: make logs SITE=server or make logs SITE=client-2" >&2; exit 1; }
+	sites=$$(kubectl -n $(NAMESPACE) get pods -l synccluster.dev/cluster=$(CLUSTER),synccluster.dev/site -o jsonpath='{range .items[*]}{.metadata.labels.synccluster\.dev/site}{"\n"}{end}' | sort -Vu)
+	[ -n "$$sites" ] || { echo "error: namespace $(NAMESPACE) has no sites of a SyncCluster $(CLUSTER): make logs SITE=$(SITE) NAMESPACE=… CLUSTER=…" >&2; exit 1; }
+	grep -qxF -e "$(SITE)" <<<"$$sites" || { echo "error: $(CLUSTER) has no site $(SITE): make logs SITE=… with one of" $$sites >&2; exit 1; }
 	set -x; kubectl -n $(NAMESPACE) logs -l synccluster.dev/cluster=$(CLUSTER),synccluster.dev/site=$(SITE) --all-containers --prefix --tail=50
 
 ##@ Measure; CHECK=1 (not for bench-spine): an error where what is wanted is not reached

@@ -1,6 +1,9 @@
 #!/usr/bin/env bash
 # Brings up the kind cluster of kind.yaml and waits until its nodes are ready. Does nothing where nothing is to do.
 #
+#   kind/up.sh
+#   kind/up.sh --images   makes the engine and the node image alone, if need be: what takes long the first time
+#
 # Where a Docker engine runs, that one is used; where the published node image can be pulled, that one is used. What is missing is made
 # by kind/offline/ (root, Debian or Ubuntu). The kubeconfig is always written to the cache folder, never to ~/.kube/config.
 #
@@ -47,16 +50,23 @@ printf 'ENGINE=%s\nIMAGES=%s\n' "$ENGINE" "$IMAGES" >"$MODE_FILE"
 
 nodes_running() { [[ $(docker ps -q --filter "label=io.x-k8s.kind.cluster=$CLUSTER_NAME" | wc -l) -gt 0 ]]; }
 
+make_node_image() {
+  "$KIND_DIR/offline/base-image.sh"
+  NODE_IMAGE=$("$KIND_DIR/offline/node-image.sh" | tail -n 1)
+}
+
+if [[ ${1:-} == --images ]]; then
+  if [[ $IMAGES == made ]]; then make_node_image; fi
+  exit
+fi
+
 if kind get clusters 2>/dev/null | grep -qx "$CLUSTER_NAME"; then
   if ! nodes_running; then
     say "starting the nodes again"
     docker ps -aq --filter "label=io.x-k8s.kind.cluster=$CLUSTER_NAME" | xargs docker start >/dev/null
   fi
 else
-  if [[ $IMAGES == made ]]; then
-    "$KIND_DIR/offline/base-image.sh"
-    NODE_IMAGE=$("$KIND_DIR/offline/node-image.sh" | tail -n 1)
-  fi
+  if [[ $IMAGES == made ]]; then make_node_image; fi
   say "creating the cluster '$CLUSTER_NAME' (about a minute)"
   kind create cluster --config "$KIND_DIR/kind.yaml" --name "$CLUSTER_NAME" --image "$NODE_IMAGE" --kubeconfig "$CLUSTER_KUBECONFIG" --quiet \
     || die "kind could not create the cluster; kind/down.sh removes what is left of it"

@@ -5,12 +5,11 @@
 #
 #   tests/e2e/run.sh                   all of them
 #   tests/e2e/run.sh partition scale   these
+#   tests/e2e/run.sh --build           none: builds what takes long the first time
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 logs=$PWD/target/e2e
 mkdir -p "$logs"
-
-make --no-print-directory built-e2e
 
 # What a test needs in the cluster that no SyncCluster needs. Built before all tests, once, then cached; put into the nodes beside the other
 # program, which goes on meanwhile.
@@ -36,6 +35,9 @@ one() {
 export -f one prepare
 export logs
 
+build=
+if [[ ${1:-} == --build ]]; then build=only; shift; fi
+make --no-print-directory built-e2e
 if (($#)); then names=("$@"); else
   # The longest first, so that nobody waits for it at the end.
   mapfile -t names < <(cd tests/e2e/tests && printf '%s\n' partition.rs analytics.rs page_ten.rs debezium.rs brokers.rs *.rs | awk '!seen[$0]++' | sed 's/\.rs$//')
@@ -44,6 +46,7 @@ fi
 failed=0
 others=()
 for name in "${names[@]}"; do prepare "$name" --build; done
+[[ -z $build ]] || exit 0
 for name in "${names[@]}"; do
   case $name in
     page | counter | one_namespace) one "$name" || failed=1 ;;

@@ -1,13 +1,19 @@
-//! Many clients in one thread, who take what they are sent and look at the clock.
+//! Many clients in as many threads as there are processors, who take what they are sent and look at the clock. One thread alone would be what
+//! limits a server that uses more than one.
 
 use std::{
-    collections::HashMap,
     io::{ErrorKind, Read, Write},
     net,
+    num::NonZero,
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
+    },
+    thread,
     time::{Duration, Instant},
 };
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use mio::{Events, Interest, Poll, Token, net::TcpStream};
 
 use crate::{
@@ -19,6 +25,10 @@ use crate::{
 const WARM: Duration = Duration::from_secs(1);
 /// Nothing may take longer.
 const PATIENCE: Duration = Duration::from_secs(20);
+/// How often a thread that is sent nothing looks whether it is over.
+const LOOK: Duration = Duration::from_millis(100);
+/// More than events are on the way at once.
+const SLOTS: usize = 64;
 
 /// What to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -56,12 +66,20 @@ struct Client {
 
 /// Connects the clients and measures for as long as that.
 pub fn run(server: &Server, plan: Plan, time: Duration) -> Result<Seen> {
-    let poll = Poll::new()?;
-    let mut clients = Vec::with_capacity(plan.clients);
+    let threads = thread::available_parallelism().map_or(1, NonZero::get);
+    let mut shards = Vec::new();
+    for _ in 0..threads {
+        shards.push(Shard {
+            clients: Vec::new(),
+            poll: Poll::new()?,
+            latencies: Vec::new(),
+        });
+    }
     for number in 0..plan.clients {
         let mut stream = connect(server.web).with_context(|| format!("client {number}"))?;
+        let Shard { clients, poll, .. } = &mut shards[number % threads];
         poll.registry()
-            .register(&mut stream, Token(number), Interest::READABLE)?;
+            .register(&mut stream, Token(clients.len()), Interest::READABLE)?;
         clients.push(Client {
             stream,
             rest: Vec::new(),
@@ -69,16 +87,40 @@ pub fn run(server: &Server, plan: Plan, time: Duration) -> Result<Seen> {
     }
     let control = net::TcpStream::connect(("127.0.0.1", server.control))?;
     control.set_nodelay(true)?;
-    Load {
-        clients,
-        poll,
-        control,
+    let load = Load {
+        clients: plan.clients,
+        control: Mutex::new(control),
         began: Instant::now(),
-        sent: 0,
-        reached: HashMap::new(),
-        latencies: Vec::new(),
+        sent: AtomicU64::new(0),
+        reached: [const { AtomicUsize::new(0) }; SLOTS],
+        is_measured: AtomicBool::new(false),
+        is_over: AtomicBool::new(false),
+    };
+    ensure!(plan.window < SLOTS as u64, "fewer than {SLOTS} can be on the way");
+    for _ in 0..plan.window {
+        load.send()?;
     }
-    .measure(server, plan.window, time)
+    thread::scope(|scope| {
+        let mut running = Vec::new();
+        for shard in shards {
+            running.push(scope.spawn(|| {
+                let latencies = shard.run(&load);
+                // Nobody is left to wait for what one has missed.
+                load.is_over.store(true, Ordering::Relaxed);
+                latencies
+            }));
+        }
+        let measured = load.measure(server, time);
+        let mut latencies = Vec::new();
+        for thread in running {
+            latencies.extend(
+                thread
+                    .join()
+                    .map_err(|_| anyhow!("a thread of the clients panicked"))??,
+            );
+        }
+        measured?.seen(latencies)
+    })
 }
 
 fn connect(port: u16) -> Result<TcpStream> {
@@ -124,113 +166,159 @@ fn await_text(stream: &mut net::TcpStream, text: &str) -> Result<()> {
     }
 }
 
+/// What all threads of the clients know.
 struct Load {
-    clients: Vec<Client>,
-    poll: Poll,
-    control: net::TcpStream,
+    clients: usize,
+    control: Mutex<net::TcpStream>,
     began: Instant,
-    sent: u64,
-    /// How many clients an event has reached.
-    reached: HashMap<u64, usize>,
-    /// In microseconds, of what is measured.
-    latencies: Vec<u32>,
+    sent: AtomicU64,
+    /// How many clients an event has reached; of those on the way each has its own.
+    reached: [AtomicUsize; SLOTS],
+    is_measured: AtomicBool,
+    is_over: AtomicBool,
+}
+
+/// What was used while it was measured.
+struct Measured {
+    seconds: f64,
+    server_seconds: f64,
+    clients_seconds: f64,
+    peak_mb: f64,
 }
 
 impl Load {
-    fn measure(mut self, server: &Server, window: u64, time: Duration) -> Result<Seen> {
-        for _ in 0..window {
-            self.send()?;
-        }
-        self.turn_until(WARM)?;
-        self.latencies.clear();
-        let (before, mine, began) = (server.usage()?, usage(std::process::id())?, self.began.elapsed());
-        self.turn_until(began + time)?;
+    /// Lets the threads warm up, then measure, and ends them.
+    fn measure(&self, server: &Server, time: Duration) -> Result<Measured> {
+        self.wait(WARM);
+        let (before, mine) = (server.usage()?, usage(std::process::id())?);
+        let began = Instant::now();
+        self.is_measured.store(true, Ordering::Relaxed);
+        self.wait(time);
+        self.is_measured.store(false, Ordering::Relaxed);
+        let seconds = began.elapsed().as_secs_f64();
         let (after, mine_after) = (server.usage()?, usage(std::process::id())?);
-        let seconds = self.began.elapsed().saturating_sub(began).as_secs_f64();
-        self.latencies.sort_unstable();
-        #[expect(clippy::cast_precision_loss, reason = "some millions")]
-        let delivered = self.latencies.len() as f64;
-        ensure!(delivered > 0.0, "nothing was delivered");
-        let at = |part: usize| f64::from(self.latencies[(self.latencies.len() - 1) * part / 100]) / 1000.0;
-        Ok(Seen {
-            rate: delivered / seconds,
-            p50: at(50),
-            p99: at(99),
-            per_cpu_second: delivered / (after.cpu - before.cpu),
-            server_cores: (after.cpu - before.cpu) / seconds,
-            clients_cores: (mine_after.cpu - mine.cpu) / seconds,
+        self.is_over.store(true, Ordering::Relaxed);
+        Ok(Measured {
+            seconds,
+            server_seconds: after.cpu - before.cpu,
+            clients_seconds: mine_after.cpu - mine.cpu,
             peak_mb: after.peak_mb,
         })
+    }
+
+    /// Less long if a thread has failed.
+    fn wait(&self, time: Duration) {
+        let began = Instant::now();
+        while began.elapsed() < time && !self.is_over.load(Ordering::Relaxed) {
+            thread::sleep(LOOK.min(time.saturating_sub(began.elapsed())));
+        }
     }
 
     fn now(&self) -> u64 {
         u64::try_from(self.began.elapsed().as_nanos()).unwrap_or(u64::MAX)
     }
 
-    fn send(&mut self) -> Result<()> {
-        let line = wire::argument(self.sent, self.now()) + "\n";
-        self.sent += 1;
-        Ok(self.control.write_all(line.as_bytes())?)
+    fn send(&self) -> Result<()> {
+        let mut control = self.control.lock().unwrap_or_else(PoisonError::into_inner);
+        let number = self.sent.fetch_add(1, Ordering::Relaxed);
+        let line = wire::argument(number, self.now()) + "\n";
+        Ok(control.write_all(line.as_bytes())?)
     }
 
-    fn turn_until(&mut self, end: Duration) -> Result<()> {
-        let mut events = Events::with_capacity(1024);
-        let mut buffer = vec![0; 64 * 1024];
-        while self.began.elapsed() < end {
-            self.poll.poll(&mut events, Some(PATIENCE))?;
-            if events.is_empty() {
-                bail!("nothing came for {PATIENCE:?}; on the way were {:?}", self.reached);
-            }
-            for event in &events {
-                self.take(event.token().0, &mut buffer)?;
-            }
+    /// A client has read this event; the last one hands in the next.
+    fn reached(&self, event: u64) -> Result<()> {
+        let slot = usize::try_from(event % SLOTS as u64)?;
+        let reached = &self.reached[slot];
+        if reached.fetch_add(1, Ordering::Relaxed) + 1 == self.clients {
+            reached.store(0, Ordering::Relaxed);
+            self.send()?;
         }
         Ok(())
     }
+}
+
+impl Measured {
+    fn seen(self, mut latencies: Vec<u32>) -> Result<Seen> {
+        latencies.sort_unstable();
+        #[expect(clippy::cast_precision_loss, reason = "some millions")]
+        let delivered = latencies.len() as f64;
+        ensure!(delivered > 0.0, "nothing was delivered");
+        let at = |part: usize| f64::from(latencies[(latencies.len() - 1) * part / 100]) / 1000.0;
+        Ok(Seen {
+            rate: delivered / self.seconds,
+            p50: at(50),
+            p99: at(99),
+            per_cpu_second: delivered / self.server_seconds,
+            server_cores: self.server_seconds / self.seconds,
+            clients_cores: self.clients_seconds / self.seconds,
+            peak_mb: self.peak_mb,
+        })
+    }
+}
+
+/// The clients of one thread.
+struct Shard {
+    clients: Vec<Client>,
+    poll: Poll,
+    /// In microseconds, of what is measured.
+    latencies: Vec<u32>,
+}
+
+impl Shard {
+    fn run(mut self, load: &Load) -> Result<Vec<u32>> {
+        let mut events = Events::with_capacity(1024);
+        let mut buffer = vec![0; 64 * 1024];
+        let mut last = Instant::now();
+        while !load.is_over.load(Ordering::Relaxed) {
+            self.poll.poll(&mut events, Some(LOOK))?;
+            if events.is_empty() {
+                ensure!(last.elapsed() < PATIENCE, "nothing came for {PATIENCE:?}");
+                continue;
+            }
+            last = Instant::now();
+            for event in &events {
+                self.take(load, event.token().0, &mut buffer)?;
+            }
+        }
+        Ok(self.latencies)
+    }
 
     /// Everything that a client can read.
-    fn take(&mut self, number: usize, buffer: &mut [u8]) -> Result<()> {
+    fn take(&mut self, load: &Load, number: usize, buffer: &mut [u8]) -> Result<()> {
+        let Client { stream, rest } = &mut self.clients[number];
         loop {
-            let client = &mut self.clients[number];
-            let size = match client.stream.read(buffer) {
-                Ok(0) => bail!("client {number} was disconnected"),
+            let size = match stream.read(buffer) {
+                Ok(0) => bail!("a client was disconnected"),
                 Ok(size) => size,
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
                 Err(error) => return Err(error.into()),
             };
-            let mut rest = std::mem::take(&mut client.rest);
-            let mut data: &[u8] = if rest.is_empty() {
+            let before = std::mem::take(rest);
+            let joined;
+            let mut data = if before.is_empty() {
                 &buffer[..size]
             } else {
-                rest.extend_from_slice(&buffer[..size]);
-                &rest
+                joined = [&before, &buffer[..size]].concat();
+                &joined[..]
             };
-            let now = self.now();
+            let now = load.now();
             while let Some((text, length)) = wire::first(data) {
                 if text.starts_with(wire::EVENT) {
-                    self.delivered(text, now)?;
+                    let (event, sent) = wire::read(text).with_context(|| String::from_utf8_lossy(text).into_owned())?;
+                    if load.is_measured.load(Ordering::Relaxed) {
+                        let micros = now.saturating_sub(sent) / 1000;
+                        self.latencies.push(u32::try_from(micros).unwrap_or(u32::MAX));
+                    }
+                    load.reached(event)?;
                 } else if text == wire::PING {
-                    self.clients[number].stream.write_all(&wire::masked("3"))?;
+                    stream.write_all(&wire::masked("3"))?;
                 }
                 data = &data[length..];
             }
-            self.clients[number].rest = data.to_vec();
+            *rest = data.to_vec();
             if size < buffer.len() {
                 return Ok(());
             }
         }
-    }
-
-    fn delivered(&mut self, text: &[u8], now: u64) -> Result<()> {
-        let (event, sent) = wire::read(text).with_context(|| String::from_utf8_lossy(text).into_owned())?;
-        self.latencies
-            .push(u32::try_from(now.saturating_sub(sent) / 1000).unwrap_or(u32::MAX));
-        let reached = self.reached.entry(event).or_default();
-        *reached += 1;
-        if *reached == self.clients.len() {
-            self.reached.remove(&event);
-            self.send()?;
-        }
-        Ok(())
     }
 }

@@ -20,8 +20,8 @@ use super::{
 
 /// Members that are told something before others get their turn on this thread; half a millisecond.
 const TURN: usize = 256;
-/// Members that are worth a task of their own; more than a millisecond of writes.
-const PART: usize = 512;
+/// Members that are worth a task of their own; half a millisecond of writes.
+const PART: usize = 192;
 
 /// A client in a namespace.
 pub struct Member {
@@ -151,9 +151,10 @@ mod tests {
     fn parts_hold_every_member_once_and_are_worth_a_task() {
         let sizes = |members, processors| parts(members, processors).map(|part| part.len()).collect::<Vec<_>>();
         assert_eq!(sizes(0, 8), [0]);
-        assert_eq!(sizes(1023, 8), [1023]);
+        assert_eq!(sizes(383, 8), [383]);
+        assert_eq!(sizes(500, 8), [250, 250]);
         assert_eq!(sizes(2000, 2), [1000, 1000]);
-        assert_eq!(sizes(2000, 8), [666, 667, 667]);
+        assert_eq!(sizes(600, 8), [200, 200, 200]);
         assert_eq!(sizes(2000, 0), [2000]);
         assert_eq!(
             parts(2000, 8).flatten().collect::<Vec<_>>(),
