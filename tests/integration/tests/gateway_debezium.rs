@@ -1,7 +1,10 @@
 //! What the gateway shows of a site whose engine is Debezium: the same as of any other, though Debezium writes values otherwise.
 
+use std::sync::Arc;
+
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
+use synccluster_gateway::live;
 use synccluster_harness::{Kafka, eventually};
 use synccluster_integration::{
     Part, World,
@@ -33,6 +36,7 @@ async fn a_row_that_debezium_sent_is_shown_as_rows_are_and_wins_when_it_is_made_
     let engine = Engine::start(&world, ONE, Kafka::shared().await?.bootstrap())?;
     engine.is(ConnectorPhase::Streaming).await?;
     let gateway = Gateway::start(&world).await?;
+    tokio::spawn(live::run(Arc::clone(&gateway.app), 1));
 
     // The server hears of it when it has a later write of its own.
     world.pause(SERVER).await;

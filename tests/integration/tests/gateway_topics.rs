@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -14,7 +15,7 @@ use rdkafka::{
     producer::{BaseProducer, BaseRecord, Producer},
 };
 use serde_json::{Value, json};
-use synccluster_gateway::{app::App, sites::Sites};
+use synccluster_gateway::{app::App, live, sites::Sites};
 use synccluster_harness::{Kafka, eventually};
 use synccluster_integration::{
     World,
@@ -131,6 +132,7 @@ async fn a_key_is_looked_for_from_the_end_backwards_and_how_far_is_said() -> Res
 async fn the_changes_of_a_site_can_be_read_in_its_topic() -> Result<()> {
     let world = World::start(1, TODOS).await?;
     let gateway = Gateway::start(&world).await?;
+    tokio::spawn(live::run(Arc::clone(&gateway.app), 1));
     // What is there before is read by a snapshot, and is no insert.
     world.converged().await?;
     world
