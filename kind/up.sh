@@ -13,6 +13,7 @@
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/env.sh"
 help_if_asked "$@"
+[[ $# == 0 || $* == --images ]] || die "unknown: $*. See kind/up.sh --help"
 
 if [[ -n ${KUBECONTEXT:-} ]]; then
   for tool in kubectl helm; do command -v "$tool" >/dev/null || die "$tool is missing: install it, or run kind/tools.sh, which builds it"; done

@@ -30,8 +30,10 @@ start() {
     runtime=(--add-runtime "lean=$KIND_DIR/offline/runc-lean.sh" --default-runtime lean)
   fi
   rm -f "$pid_file"
-  # It works for all who come later: that who starts it has time is not for them.
-  setsid chrt --other 0 nice -n "-$(nice)" "${inside[@]}" dockerd --host "unix://$ENGINE_SOCKET" --pidfile "$pid_file" \
+  # It works for all who come later: that who starts it has time is not for them. Not everywhere may this be changed.
+  local normal=()
+  if chrt --other 0 true 2>/dev/null; then normal=(chrt --other 0 nice -n $((-$(nice)))); fi
+  setsid "${normal[@]}" "${inside[@]}" dockerd --host "unix://$ENGINE_SOCKET" --pidfile "$pid_file" \
     --data-root "$home/root" --exec-root "$RUN/engine" --storage-driver overlay2 --oom-score-adjust 0 \
     --bip 198.18.200.1/24 --default-address-pool base=198.18.208.0/20,size=24 --dns 198.18.200.1 \
     "${runtime[@]}" </dev/null >"$log" 2>&1 &

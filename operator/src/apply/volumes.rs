@@ -33,6 +33,10 @@ impl Applier {
             Err(kube::Error::Api(status)) if status.code == 404 => return Ok(true),
             Err(source) => return Err(failed("patch", Kind::StatefulSet, name, source)),
         };
+        // Its controller may still act by the policy that was there before.
+        if set.status.as_ref().and_then(|status| status.observed_generation) < set.metadata.generation {
+            return Ok(false);
+        }
         let claims: Api<PersistentVolumeClaim> = Api::namespaced(self.client.clone(), &cluster.namespace);
         let replicas = set.spec.and_then(|spec| spec.replicas).unwrap_or_default();
         for ordinal in 0..replicas {

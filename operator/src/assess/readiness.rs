@@ -151,8 +151,9 @@ fn changing(cluster: &ValidatedCluster, rollout: &Rollout) -> String {
     format!(
         "databases change one at a time: {under_way} now, and until it is ready {waiting} stay as they are. A change that \
          keeps it from being ready can be corrected or taken back in spec.postgres; if something else does, the others go \
-         on without it after kubectl -n {} annotate statefulset {under_way} {UNDER_WAY_ANNOTATION}-",
-        cluster.namespace
+         on without it after kubectl -n {} annotate statefulset {} {UNDER_WAY_ANNOTATION}-",
+        cluster.namespace,
+        under_way.replace(',', " ")
     )
 }
 

@@ -297,7 +297,7 @@ fn swap(server: &Server, apart: bool) -> Result<()> {
     }
     sent.notes(1..=ROWS_OF_A_LARGE_ONE / 2, None)?;
     sent.row("seats", json!({"id": 2, "seat": 10}), Some(two), false)?;
-    sent.notes(ROWS_OF_A_LARGE_ONE / 2..=ROWS_OF_A_LARGE_ONE, None)?;
+    sent.notes(ROWS_OF_A_LARGE_ONE / 2 + 1..=ROWS_OF_A_LARGE_ONE, None)?;
     sent.row("seats", json!({"id": 1, "seat": 20}), one, true)?;
     Ok(())
 }
