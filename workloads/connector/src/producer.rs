@@ -15,7 +15,7 @@ use std::{
 use rdkafka::{
     ClientContext,
     error::{KafkaError, RDKafkaErrorCode},
-    message::{Header, OwnedHeaders},
+    message::Header,
     producer::{BaseRecord, DeliveryResult, Producer as _, ProducerContext, PurgeConfig, ThreadedProducer},
 };
 use synccluster_protocol::event::{INSTALLATION_HEADER, Installation, TRANSACTION_END_HEADER};
@@ -258,16 +258,13 @@ impl Producer {
             if let Some(value) = &record.value {
                 message = message.payload(value);
             }
-            let mut said = OwnedHeaders::new();
             for (key, value) in headers {
                 if let Some(value) = value {
-                    said = said.insert(Header {
-                        key,
-                        value: Some(value),
-                    });
+                    let said = message.headers.take().unwrap_or_default();
+                    let value = Some(value);
+                    message = message.headers(said.insert(Header { key, value }));
                 }
             }
-            message = message.headers(said);
             match self.inner.send(message) {
                 Ok(()) => return Ok(true),
                 Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), given_back)) => {

@@ -13,6 +13,8 @@ pub struct Local {
     pub row: Option<Version>,
     /// The version of the tombstone.
     pub tombstone: Option<Version>,
+    /// The version that the later of the two replaced at its site.
+    pub parent: Option<Version>,
 }
 
 /// A row or a tombstone.
@@ -132,13 +134,18 @@ pub fn decide(site: Site, local: Local, incoming: Incoming, now: i64) -> Decisio
     if incoming.parent == Some(current) {
         return apply;
     }
+    // What is there was written by who had seen it.
+    if local.parent == Some(incoming.version) {
+        return keep;
+    }
     let newer = incoming.version > current;
     if site != Site::Server {
         return if newer { apply } else { keep };
     }
     // A site that writes a key again has seen its own earlier write, also where compaction has taken the writes between: neither lost. But
-    // not one that had nothing there, neither row nor tombstone, nor what it wrote in another database.
-    let began_anew = newer && incoming.parent.is_none();
+    // not one that had no row there, nor what it wrote in another database. (A tombstone it need not have seen: an insert that waits for a
+    // delete to be committed was given its version before.)
+    let began_anew = newer && incoming.parent.is_none() && there == Kind::Row;
     if current.node() == incoming.version.node() && !began_anew && !incoming.unseen.has(current) {
         return if newer { apply } else { keep };
     }
@@ -182,14 +189,14 @@ mod tests {
     fn row(version: Version) -> Local {
         Local {
             row: Some(version),
-            tombstone: None,
+            ..Local::default()
         }
     }
 
     fn tombstone(version: Version) -> Local {
         Local {
-            row: None,
             tombstone: Some(version),
+            ..Local::default()
         }
     }
 
@@ -275,6 +282,7 @@ mod tests {
         let again = Local {
             row: Some(NEW),
             tombstone: Some(MIDDLE),
+            parent: Some(MIDDLE),
         };
         assert_eq!(
             at_server(again, incoming(Kind::Tombstone, MIDDLE, Some(OLD))),
@@ -302,11 +310,28 @@ mod tests {
 
     #[test]
     fn a_site_that_had_nothing_at_the_key_has_not_seen_its_own_earlier_write() {
-        use Conflict::{DeleteUpdate, InsertInsert};
         let (first, second) = (Version::new(1, 2), Version::new(2, 2));
         let again = incoming(Kind::Row, second, None);
-        assert_eq!(at_server(row(first), again), (Action::Apply, Some(InsertInsert)));
-        assert_eq!(at_server(tombstone(first), again), (Action::Apply, Some(DeleteUpdate)));
+        assert_eq!(
+            at_server(row(first), again),
+            (Action::Apply, Some(Conflict::InsertInsert))
+        );
+        assert_eq!(at_server(tombstone(first), again), (Action::Apply, None));
+    }
+
+    #[test]
+    fn what_was_seen_by_who_wrote_what_is_there_loses_nothing_when_it_comes_again() {
+        let (first, second) = (Version::new(1, 2), Version::new(2, 0));
+        let there = Local {
+            parent: Some(first),
+            ..row(second)
+        };
+        let again = incoming(Kind::Row, first, None);
+        assert_eq!(at_server(there, again), (Action::Keep, None));
+        assert_eq!(
+            at_server(row(second), again),
+            (Action::Keep, Some(Conflict::InsertInsert))
+        );
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use proptest::prelude::*;
-use synccluster_merge::{Action, Incoming, Kind, Local, Unseen, decide};
+use synccluster_merge::{Action, Incoming, Kind, Local, Unseen, current, decide};
 use synccluster_protocol::{Site, Version};
 
 const CLIENTS: u16 = 3;
@@ -32,6 +32,7 @@ impl Database {
         Local {
             row: self.rows.get(&key).map(|row| row.0),
             tombstone: self.tombstones.get(&key).copied(),
+            parent: None,
         }
     }
 }
@@ -84,6 +85,8 @@ struct World {
     sent: Vec<Option<Event>>,
     log: Vec<Event>,
     read: Vec<usize>,
+    /// What each write replaced.
+    parents: BTreeMap<Version, Version>,
     /// What each client does not know of what it wrote.
     unseen: Vec<Unseen>,
 }
@@ -106,6 +109,7 @@ impl World {
             log: Vec::new(),
             read: vec![0; n],
             unseen: vec![Unseen::Nothing; n],
+            parents: BTreeMap::new(),
         }
     }
 
@@ -128,6 +132,7 @@ impl World {
         let replaced = database.rows.get(&key).map(|row| row.0);
         let parent = replaced.or(database.tombstones.get(&key).copied());
         let version = Version::next(clock, site, parent);
+        self.parents.extend(parent.map(|parent| (version, parent)));
         let kind = match value {
             Some(value) => {
                 database.rows.insert(key, (version, value));
@@ -164,7 +169,9 @@ impl World {
             .max(event.incoming.version.micros() - self.sites[usize::from(site)].skew);
         let clock = self.clock(site);
         let database = &mut self.sites[usize::from(site)];
-        let applied = match decide(site_of(site), database.local(event.key), event.incoming, clock).action {
+        let mut local = database.local(event.key);
+        local.parent = current(local).and_then(|(version, _)| self.parents.get(&version).copied());
+        let applied = match decide(site_of(site), local, event.incoming, clock).action {
             Action::Keep => return,
             Action::Apply => event,
             Action::Rebury(version) => {

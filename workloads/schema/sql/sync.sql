@@ -48,8 +48,12 @@ create table if not exists sync.progress (
   lsn       bigint not null default 0,
   primary key (topic, partition)
 );
-alter table sync.progress add column if not exists installation bigint not null default 0;
-alter table sync.progress add column if not exists predecessor bigint;
+-- Asked first: to alter a table waits for whoever uses it, also where there is nothing to do.
+do $$ begin
+  if not exists (select from pg_attribute where attrelid = 'sync.progress'::regclass and attname = 'predecessor') then
+    alter table sync.progress add column installation bigint not null default 0, add column predecessor bigint;
+  end if;
+end $$;
 comment on column sync.progress.installation is 'Which of the source''s databases the records applied last are from; lsn is a position of its WAL.';
 comment on column sync.progress.predecessor is 'The newest version that the source wrote in databases it had before, as far as it was here when the first record of this one came.';
 
@@ -420,9 +424,10 @@ create or replace function sync.pass(sequence regclass, given bigint) returns vo
 as $$
 declare
   reached bigint;
+  highest bigint := (select seqmax from pg_sequence where seqrelid = sequence);
 begin
   execute format('select case when is_called then last_value else last_value - 1 end from %s', sequence) into reached;
-  if (given - reached) / 1024 <= 1000000 then
+  if given <= highest and (given - reached) / 1024 <= 1000000 then
     while reached < given loop
       reached := nextval(sequence);
     end loop;

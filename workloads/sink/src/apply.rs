@@ -49,14 +49,9 @@ impl<'a> Transaction<'a> {
             topic,
             source,
             course: Course::begin(source, stand),
-            begun: stand.offset > 0,
+            begun: stand != Stand::default(),
             unchecked: Vec::new(),
         })
-    }
-
-    /// Which of the source's databases the records are from that are applied now.
-    pub fn installation(&self) -> Installation {
-        self.course.stand().installation
     }
 
     /// The records that follow are from this one.

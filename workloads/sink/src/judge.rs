@@ -193,6 +193,7 @@ async fn state(target: &mut Target, table: &CatalogTable, keys: Keys, arrays: &K
         .map(|row| Local {
             row: version(row.get(0)),
             tombstone: version(row.get(1)),
+            parent: version(row.get(2)),
         })
         .collect())
 }

@@ -1,6 +1,6 @@
 //! One session: from a usable link to its end.
 
-use std::{collections::HashMap, time::Duration};
+use std::{collections::HashMap, pin::pin, time::Duration};
 
 use futures::FutureExt;
 use rdkafka::{consumer::StreamConsumer, error::KafkaError};
@@ -38,6 +38,8 @@ const PARKED_AFTER: Duration = Duration::from_secs(2);
 const PARKED_AFTER_AT_MOST: Duration = Duration::from_mins(1);
 /// Between two looks whether somebody asked for a try.
 const ASKED_EVERY: Duration = Duration::from_secs(1);
+/// How often it is said that a look at all tables goes on.
+const LOOKING: Duration = Duration::from_secs(10);
 /// Tries of one batch against other people's locks.
 const TRANSIENT_TRIES: u32 = 5;
 
@@ -174,7 +176,11 @@ impl Session<'_> {
             };
             first || events <= BATCH
         };
-        let take = topic.ready.iter().take_while(in_time).take_while(fits).count();
+        // Where another database begins a batch does: what it has to look at does not hold up who waits for rows of the one before.
+        let installation = topic.ready.front().map(|transaction| transaction.installation);
+        let is_of_one = |transaction: &&SourceTransaction| Some(transaction.installation) == installation;
+        let ready = topic.ready.iter().take_while(is_of_one);
+        let take = ready.take_while(in_time).take_while(fits).count();
         topic.ahead = topic
             .ready
             .front()
@@ -212,14 +218,19 @@ impl Session<'_> {
         batch: &[SourceTransaction],
     ) -> Result<Stand, Error> {
         let mut open = Transaction::begin(&mut self.target, topic, source, before).await?;
+        if let Some(first) = batch.first().filter(|first| first.installation != before.installation) {
+            let mut following = pin!(open.follow(first.installation));
+            loop {
+                match time::timeout(LOOKING, &mut following).await {
+                    Ok(followed) => break followed?,
+                    Err(_) => self.state.alive(),
+                }
+            }
+        }
         let mut next_offset = 0;
         let mut held = Vec::new();
         for transaction in batch {
             next_offset = transaction.next_offset;
-            if transaction.installation != open.installation() {
-                open.apply(std::mem::take(&mut held).into_iter()).await?;
-                open.follow(transaction.installation).await?;
-            }
             match &transaction.content {
                 Content::Held(records) => held.extend(records.iter().map(|record| &*record.raw)),
                 Content::InTopic(first) => {

@@ -1,6 +1,9 @@
 //! The SQL of one table. Pure. Every value is a parameter: one array of texts a column, cast to the column's type.
 
-use synccluster_protocol::{codec::ColumnType, event::VERSION_COLUMN};
+use synccluster_protocol::{
+    codec::ColumnType,
+    event::{PARENT_COLUMN, VERSION_COLUMN},
+};
 use synccluster_runtime::catalog::{CatalogTable, Column, quote, quote_table};
 
 use crate::constraints::Constraint;
@@ -96,12 +99,15 @@ pub fn lock(table: &CatalogTable, keys: Keys) -> String {
     )
 }
 
-/// For each key, in order: the row's version, the tombstone's version. The relation's name is the parameter behind the keys.
+/// For each key, in order: the row's version, the tombstone's version, and what the later of the two replaced. The relation's name is the
+/// parameter behind the keys.
 pub fn state(table: &CatalogTable, keys: Keys) -> String {
     format!(
-        "select t.{version}, x.version from {keys} left join {table} t on {matches}
+        "select t.{version}, x.version, case when x.version > t.{version} or t.{version} is null then x.parent else t.{parent} end
+         from {keys} left join {table} t on {matches}
          left join sync.tombstones x on x.relation = ${name}::text and x.key = i.key order by i.ord",
         version = quote(VERSION_COLUMN),
+        parent = quote(PARENT_COLUMN),
         keys = keys.relation(table, 1),
         table = quote_table(&table.name),
         matches = matches(table),
