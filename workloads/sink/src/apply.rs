@@ -33,8 +33,6 @@ pub struct Transaction<'a> {
     topic: &'a str,
     source: Site,
     course: Course,
-    /// Whether anything of the topic was applied, before or by now.
-    begun: bool,
     /// Applied, and to be asked about before the commit.
     unchecked: Vec<Event>,
 }
@@ -49,18 +47,18 @@ impl<'a> Transaction<'a> {
             topic,
             source,
             course: Course::begin(source, stand),
-            begun: stand != Stand::default(),
             unchecked: Vec::new(),
         })
     }
 
-    /// The records that follow are from this one.
+    /// The records that follow are from this one. Before any is applied: what was here before is noted.
     pub async fn follow(&mut self, installation: Installation) -> Result<(), Error> {
         let left = self.course.stand();
-        let stand = if self.begun {
-            predecessors::follow(self.target, self.topic, self.source, left, installation).await?
-        } else {
+        let stand = if left == Stand::default() {
+            // Nothing of the topic was ever applied.
             Stand { installation, ..left }
+        } else {
+            predecessors::follow(self.target, self.topic, self.source, left, installation).await?
         };
         self.course.follow(stand);
         Ok(())
@@ -71,7 +69,6 @@ impl<'a> Transaction<'a> {
         let mut events = Vec::new();
         let mut bytes = 0;
         for raw in records {
-            self.begun = true;
             match event::parse(raw) {
                 Ok(Some(mut event)) => {
                     self.course.place(&mut event);
