@@ -1,10 +1,11 @@
 //! The page in a real browser: examples/todo.yaml on the cluster, and a test of `tests/page` against its gateway.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::{Context as _, Result, ensure};
 use serde::Deserialize as _;
 use serde_json::{Value, json};
+use synccluster_harness::repository;
 use tokio::process::Command;
 
 use crate::{Cluster, Forward, START, with_namespace};
@@ -48,7 +49,7 @@ impl Cluster {
     pub async fn browse(&self, test: &str) -> Result<()> {
         let (editor, viewer) = (self.web(Some("token")).await?, self.web(Some("viewer-token")).await?);
         let forward = Forward::to_gateway_of(self).await?;
-        let tests = Path::new(env!("CARGO_MANIFEST_DIR")).join("../page");
+        let tests = repository("tests/page")?;
         let screenshots = screenshots()?;
         let restart = format!(
             "kubectl ${{KUBECONTEXT:+--context \"$KUBECONTEXT\"}} --namespace {} delete pod --selector app.kubernetes.io/component=gateway --wait",
@@ -77,7 +78,7 @@ impl Cluster {
 
 /// Where CI finds the pictures: `target/screenshots`.
 fn screenshots() -> Result<PathBuf> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/screenshots");
+    let folder = repository("target/screenshots")?;
     std::fs::create_dir_all(&folder)?;
     Ok(folder)
 }

@@ -5,6 +5,7 @@ use std::net::{Ipv4Addr, TcpListener};
 use std::process::{ExitStatus, Stdio};
 
 use anyhow::{Context as _, Result, ensure};
+use synccluster_harness::repository;
 use synccluster_protocol::Site;
 use tokio::io::AsyncReadExt as _;
 use tokio::process::{Child, Command};
@@ -12,7 +13,6 @@ use tokio::time::timeout;
 
 use crate::{Cluster, PATIENCE, START};
 
-const REPOSITORY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
 /// What whoever runs the tests may have told his own `make`.
 const SETTINGS: [&str; 10] = [
     "MAKEFLAGS",
@@ -58,7 +58,7 @@ impl Cluster {
     }
 
     async fn run(&self, target: &str, variables: &[&str]) -> Result<(ExitStatus, Printed)> {
-        let ended = timeout(START, self.target(target, variables).output()).await;
+        let ended = timeout(START, self.target(target, variables)?.output()).await;
         let ended = ended.with_context(|| format!("make {target} {variables:?}: no end within {START:?}"))??;
         let printed = Printed {
             out: String::from_utf8(ended.stdout)?,
@@ -67,7 +67,7 @@ impl Cluster {
         Ok((ended.status, printed))
     }
 
-    fn target(&self, target: &str, variables: &[&str]) -> Command {
+    fn target(&self, target: &str, variables: &[&str]) -> Result<Command> {
         // Ctrl-C as on a terminal: for what is begun in the background it is ignored, and a shell does not change that.
         let mut command = Command::new("env");
         command
@@ -75,13 +75,13 @@ impl Cluster {
             .arg(format!("NAMESPACE={}", self.namespace.name))
             .arg(format!("CLUSTER={}", self.name))
             .args(variables)
-            .current_dir(REPOSITORY)
+            .current_dir(repository("")?)
             .stdin(Stdio::null())
             .kill_on_drop(true);
         for setting in SETTINGS {
             command.env_remove(setting);
         }
-        command
+        Ok(command)
     }
 }
 
@@ -103,7 +103,7 @@ impl Ports {
         let variables: Vec<&str> = told.as_deref().into_iter().collect();
         // A group of its own, which gets what a terminal would send.
         let make = cluster
-            .target("ports", &variables)
+            .target("ports", &variables)?
             .process_group(0)
             .stdout(Stdio::null())
             .stderr(Stdio::piped())

@@ -9,6 +9,7 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::api::{Api, ListParams, Patch, PatchParams};
 use kube::{Client, ResourceExt};
 use serde_json::json;
+use synccluster_harness::repository;
 use synccluster_operator::names::OPERATOR;
 use tokio::io::AsyncWriteExt as _;
 use tokio::process::Command;
@@ -18,7 +19,6 @@ use crate::always::always;
 use crate::namespace::{config, context};
 use crate::{Namespace, PATIENCE, dump, eventually};
 
-const CHART: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../charts/synccluster");
 /// Helm itself gives up sooner.
 const HELM: Duration = Duration::from_mins(5);
 
@@ -109,10 +109,11 @@ impl Usual {
         )
         .await?;
         let alone = format!("watchNamespace={},gatewayAdmissionPolicy=true", namespace.name);
+        let chart = repository("charts/synccluster")?;
         let install = [
             "install",
             &self.release,
-            CHART,
+            &chart.display().to_string(),
             "--values",
             "-",
             "--set",

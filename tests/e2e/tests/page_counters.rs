@@ -2,12 +2,12 @@
 //! a client in Python that knows the events' names and nothing else.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::process::Stdio;
 
 use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
 use synccluster_e2e::{Cluster, Forward, PATIENCE, with_the_example};
+use synccluster_harness::{repository, socketio};
 use tokio::io::{AsyncBufReadExt as _, AsyncRead, BufReader};
 use tokio::process::Command;
 use tokio::time::timeout;
@@ -25,8 +25,8 @@ async fn a_person_likes_on_the_page_and_sees_the_windows_move() -> Result<()> {
 async fn a_client_that_knows_the_names_of_events_is_told_every_like(cluster: &Cluster) -> Result<()> {
     let viewer = cluster.web(Some("viewer-token")).await?;
     let forward = Forward::to_gateway_of(cluster).await?;
-    let mut client = Command::new(synccluster_harness::socketio()?.join("venv/bin/python"))
-        .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("../socketio/counters.py"))
+    let mut client = Command::new(socketio()?.join("venv/bin/python"))
+        .arg(repository("tests/socketio/counters.py")?)
         .args(["original", &forward.url(), viewer.token().unwrap_or_default()])
         .stdin(Stdio::null())
         .stdout(Stdio::piped())

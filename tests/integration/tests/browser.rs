@@ -1,10 +1,10 @@
 //! The page in a real browser, on sites without Kubernetes: `tests/page` looks at it. The tour, which cuts and heals, is in tests/e2e.
 
-use std::{fs, path::Path, sync::Arc, time::Duration};
+use std::{fs, sync::Arc, time::Duration};
 
 use anyhow::{Context, Result, ensure};
 use synccluster_gateway::{access::Access, app::App, live};
-use synccluster_harness::Kafka;
+use synccluster_harness::{Kafka, repository};
 use synccluster_integration::{
     World,
     gateway::{Gateway, sites},
@@ -53,11 +53,10 @@ async fn browse(world: &World, test: &str) -> Result<()> {
     let gateway = Gateway::serve(app).await?;
     tokio::spawn(live::run(Arc::clone(&gateway.app), 1));
 
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-    let screenshots = root.join("target/screenshots");
+    let screenshots = repository("target/screenshots")?;
     let mut node = Command::new("node")
         .args(["--test", "--test-reporter=spec", test])
-        .current_dir(root.join("tests/page"))
+        .current_dir(repository("tests/page")?)
         .env("GATEWAY_URL", format!("http://{}", gateway.address))
         .env("GATEWAY_TOKEN", EDITOR)
         .env("GATEWAY_VIEWER_TOKEN", VIEWER)

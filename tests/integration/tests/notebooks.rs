@@ -10,7 +10,7 @@ use std::{
 
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
-use synccluster_harness::{Authority, Kafka, Postgres, Role, notebooks, superset};
+use synccluster_harness::{Authority, Kafka, Postgres, Role, notebooks, repository, superset};
 use synccluster_integration::World;
 use synccluster_protocol::Site;
 use tokio::{process::Command, time::timeout};
@@ -55,7 +55,7 @@ impl Place {
 
     /// Runs a notebook in its folder, and returns all it has shown as text. An error in one of its cells is one of this.
     async fn run(&self, name: &str) -> Result<String> {
-        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../notebooks").join(name);
+        let source = repository("notebooks")?.join(name);
         let child = Command::new(notebooks()?.join("bin/python"))
             .args(["-m", "nbconvert", "--to", "notebook", "--execute", "--stdout"])
             .arg(&source)
@@ -193,10 +193,7 @@ async fn a_notebook_makes_a_conflict_and_brings_back_what_lost() -> Result<()> {
 async fn prints(python: &Path, modules: &str, sites: &Path, program: &str) -> Result<String> {
     let output = Command::new(python)
         .args(["-c", program])
-        .env(
-            "PYTHONPATH",
-            Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(modules),
-        )
+        .env("PYTHONPATH", repository(modules)?)
         .env("PYTHONDONTWRITEBYTECODE", "1")
         .env("SYNC_SITES_DIR", sites)
         .env("SYNC_CLUSTER", "shop")

@@ -5,7 +5,7 @@ use std::{
     fs,
     net::{SocketAddr, TcpListener},
     os::unix::fs::symlink,
-    path::{Path, PathBuf},
+    path::PathBuf,
     process::Stdio,
     time::Duration,
 };
@@ -16,7 +16,7 @@ use hyper::{
     header::{AUTHORIZATION, COOKIE, HeaderName},
 };
 use serde_json::{Value, json};
-use synccluster_harness::{ClickHouse, Kafka, Role, eventually, superset};
+use synccluster_harness::{ClickHouse, Kafka, Role, eventually, repository, superset};
 use synccluster_integration::{
     World,
     analytics::Filled,
@@ -62,7 +62,7 @@ impl Superset {
         fs::write(access.join("admin-password"), PASSWORD)?;
         let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
         let run = |what: &str| {
-            let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../kind/images/superset/run.sh");
+            let script = repository("kind/images/superset/run.sh")?;
             let log = fs::File::create(folder.join(format!("{what}.log")))?;
             // The kernel ends it with this test, however that ends.
             let mut command = Command::new("setpriv");

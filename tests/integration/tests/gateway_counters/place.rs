@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeMap,
     fs,
-    path::{Path, PathBuf},
+    path::PathBuf,
     process::Stdio,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
@@ -18,7 +18,7 @@ use synccluster_gateway::{
     counters::{self, Counters},
     sites::Sites,
 };
-use synccluster_harness::{eventually, socketio};
+use synccluster_harness::{eventually, repository, socketio};
 use synccluster_integration::{
     counter::{Nodes, PATIENCE},
     gateway::Gateway,
@@ -106,7 +106,7 @@ struct Told {
 impl Client {
     pub fn run(gateway: &Gateway, scenario: &str, transports: &str) -> Result<Self> {
         let parts = socketio()?;
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../socketio/counters.py");
+        let script = repository("tests/socketio/counters.py")?;
         let mut child = Command::new(parts.join("venv/bin/python"))
             .arg(script)
             .args([scenario, &format!("http://{}", gateway.address), VIEWER, transports])

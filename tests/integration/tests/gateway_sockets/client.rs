@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    path::{Path, PathBuf},
+    path::PathBuf,
     process::{ExitStatus, Stdio},
     sync::atomic::{AtomicU32, Ordering},
     time::Duration,
@@ -15,7 +15,7 @@ use synccluster_gateway::{
     live::bus::{Kind, News},
     sites::Sites,
 };
-use synccluster_harness::socketio;
+use synccluster_harness::{repository, socketio};
 use synccluster_integration::gateway::Gateway;
 use synccluster_protocol::Site;
 use tokio::{
@@ -51,7 +51,7 @@ pub struct Client {
 impl Client {
     /// Runs a script with these arguments.
     pub fn run(who: Who, file: &str, arguments: &[&str]) -> Result<Self> {
-        let (parts, scripts) = (socketio()?, Path::new(env!("CARGO_MANIFEST_DIR")).join("../socketio"));
+        let (parts, scripts) = (socketio()?, repository("tests/socketio")?);
         let mut command = match who {
             Who::Node => {
                 let mut command = Command::new("node");

@@ -76,7 +76,7 @@ pub fn asked() -> Result<Vec<Asked>> {
         }
         asked.extend(own);
     }
-    for file in fs::read_dir(repository(DASHBOARDS))? {
+    for file in fs::read_dir(repository(DASHBOARDS)?)? {
         let path = file?.path();
         let place = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let dashboard: Value = serde_json::from_str(&fs::read_to_string(&path)?).with_context(|| place.clone())?;

@@ -6,7 +6,6 @@ mod served;
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
-    path::PathBuf,
     sync::Arc,
 };
 
@@ -18,7 +17,7 @@ use served::Served;
 use synccluster_clickhouse::run::Analytics;
 use synccluster_debezium::run::Debezium;
 use synccluster_gateway::{counters, counters::Counters, health, live};
-use synccluster_harness::{Kafka, eventually};
+use synccluster_harness::{Kafka, eventually, repository};
 use synccluster_integration::{
     PATIENCE, World,
     counter::{Nodes, like},
@@ -38,13 +37,8 @@ const NODE: &str = env!("CARGO_BIN_EXE_counter_node");
 /// What Prometheus and the chart's monitors add to every series of a pod.
 const OF_TARGETS: [&str; 5] = ["namespace", "pod", "container", "instance", "job"];
 
-/// A folder or file of the repository.
-fn repository(path: &str) -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../..").join(path)
-}
-
 fn read(path: &str) -> Result<String> {
-    fs::read_to_string(repository(path)).with_context(|| format!("reading {path}"))
+    fs::read_to_string(repository(path)?).with_context(|| format!("reading {path}"))
 }
 
 #[tokio::test(flavor = "multi_thread")]
