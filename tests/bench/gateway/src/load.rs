@@ -27,6 +27,9 @@ const WARM: Duration = Duration::from_secs(1);
 const PATIENCE: Duration = Duration::from_secs(20);
 /// How often a thread that is sent nothing looks whether it is over.
 const LOOK: Duration = Duration::from_millis(100);
+/// What comes within this is read at once. Clients that wake for every message would take from the server what they need themselves: the
+/// processors are the same.
+const GATHER: Duration = Duration::from_micros(200);
 /// More than events are on the way at once.
 const SLOTS: usize = 64;
 
@@ -279,6 +282,7 @@ impl Shard {
             for event in &events {
                 self.take(load, event.token().0, &mut buffer)?;
             }
+            thread::sleep(GATHER);
         }
         Ok(self.latencies)
     }

@@ -104,6 +104,7 @@ pub fn finish(
 ) -> Result<()> {
     let mut fanout = Vec::new();
     let (mut ratio, mut ratio_cpu, mut p99_ratio, mut peak) = (f64::MAX, f64::MAX, 0.0f64, 0.0f64);
+    let mut most: BTreeMap<(usize, bool), Most> = BTreeMap::new();
     println!(
         "clients  on the way  server           messages/s (min/median/max)    p99 ms                per CPU second              peak MB"
     );
@@ -133,7 +134,17 @@ pub fn finish(
             "clients": plan.clients, "on_the_way": plan.window, "server": kind, "messages_per_second": rate,
             "p50_ms": p50, "p99_ms": p99, "messages_per_cpu_second": per_cpu, "peak_mb": memory,
         });
-        if *kind == Kind::Gateway {
+        let delivered = Most {
+            rate: rate.median,
+            per_cpu_second: per_cpu.median,
+            p99: p99.median,
+        };
+        let is_ours = *kind == Kind::Gateway;
+        let known = most.entry((plan.clients, is_ours)).or_insert(delivered);
+        if delivered.rate > known.rate {
+            *known = delivered;
+        }
+        if is_ours {
             let best = best_peer(seen, *plan);
             if let Some(best) = &best {
                 entry["ratio_to_best_peer"] = json!(hundredth(rate.median / best.rate));
@@ -141,31 +152,28 @@ pub fn finish(
                 ratio = ratio.min(rate.median / best.rate);
                 ratio_cpu = ratio_cpu.min(per_cpu.median / best.per_cpu_second);
                 p99_ratio = p99_ratio.max(p99.median / best.p99);
-                reach(
-                    goals,
-                    *plan,
-                    rate.median / best.rate,
-                    per_cpu.median / best.per_cpu_second,
-                );
             }
             peak = peak.max(memory.max);
         }
         fanout.push(entry);
     }
-    goals.below("p99 in parts of the best peer's", p99_ratio, 1.0);
+    let most_ratio = reach(goals, &most);
+    goals.below("p99 in parts of the best peer's at the same load", p99_ratio, 1.0);
     goals.below("the gateway's peak memory in MB", peak, 64.0);
     let mut document = Map::new();
     document.insert("frame_bytes".to_owned(), json!(FRAME));
-    document.insert("ratio_to_best_peer".to_owned(), json!(hundredth(ratio)));
-    document.insert(
-        "ratio_to_best_peer_per_cpu_second".to_owned(),
-        json!(hundredth(ratio_cpu)),
-    );
-    document.insert("p99_to_best_peer".to_owned(), json!(hundredth(p99_ratio)));
+    document.insert("ratio_to_best_peer".to_owned(), json!(hundredth(most_ratio)));
+    for (of_the_same_load, number) in [
+        ("ratio_at_the_same_load", ratio),
+        ("ratio_per_cpu_second_at_the_same_load", ratio_cpu),
+        ("p99_at_the_same_load", p99_ratio),
+    ] {
+        document.insert(of_the_same_load.to_owned(), json!(hundredth(number)));
+    }
     document.insert("peak_mb".to_owned(), json!(peak));
     document.insert("fanout".to_owned(), Value::Array(fanout));
     println!(
-        "At the least {ratio:.2} times the best peer's rate and {ratio_cpu:.2} times its rate per CPU second, at {p99_ratio:.2} times its p99 or less; peak {peak:.0} MB."
+        "The most it delivers is at the least {most_ratio:.2} times the most of any peer. With as many events on the way, at the least {ratio:.2} times the best peer's rate and {ratio_cpu:.2} times its rate per CPU second, at {p99_ratio:.2} times its p99 or less; peak {peak:.0} MB."
     );
     if !listed.is_empty() {
         document.insert("rest_list_ms".to_owned(), json!(listed_millis(listed)));
@@ -177,13 +185,35 @@ pub fn finish(
     Ok(())
 }
 
-/// Twice the best peer's rate; or, where the clients are what limits, three times its rate per CPU second.
-fn reach(goals: &mut Goals, plan: Plan, ratio: f64, ratio_cpu: f64) {
-    let missed = format!(
-        "{} clients, {} on the way: {ratio:.2} times the best peer's rate and {ratio_cpu:.2} times its rate per CPU second, and 2 or 3 is wanted",
-        plan.clients, plan.window
-    );
-    goals.reach(ratio >= 2.0 || ratio_cpu >= 3.0, missed);
+/// What a server delivers with as many events on the way as it delivers most with.
+#[derive(Clone, Copy)]
+struct Most {
+    rate: f64,
+    per_cpu_second: f64,
+    p99: f64,
+}
+
+/// For each number of clients, `most` of the gateway against that of the best peer: twice its rate (or, where the clients are what limits, three
+/// times its rate per CPU second), and a lower p99. Returns the least of the ratios.
+fn reach(goals: &mut Goals, most: &BTreeMap<(usize, bool), Most>) -> f64 {
+    let mut least = f64::MAX;
+    for (&(clients, is_ours), ours) in most {
+        let Some(peer) = most.get(&(clients, false)).filter(|_| is_ours) else {
+            continue;
+        };
+        let (ratio, ratio_cpu) = (ours.rate / peer.rate, ours.per_cpu_second / peer.per_cpu_second);
+        least = least.min(ratio);
+        let missed = format!(
+            "{clients} clients: {ratio:.2} times the most that a peer delivers and {ratio_cpu:.2} times its rate per CPU second, and 2 or 3 is wanted"
+        );
+        goals.reach(ratio >= 2.0 || ratio_cpu >= 3.0, missed);
+        goals.below(
+            &format!("{clients} clients: p99 in ms where the most is delivered"),
+            ours.p99,
+            peer.p99,
+        );
+    }
+    least
 }
 
 fn hundredth(number: f64) -> f64 {

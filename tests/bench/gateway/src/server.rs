@@ -3,12 +3,12 @@
 use std::{
     fs,
     io::{BufRead, BufReader},
-    path::{Path, PathBuf},
     process::{Child, Command, Stdio},
 };
 
 use anyhow::{Context, Result, bail};
 use serde::Serialize;
+use synccluster_harness::{repository, socketio};
 
 /// Which.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -35,8 +35,8 @@ impl Kind {
     }
 
     fn command(self) -> Result<Command> {
-        let peers = Path::new(env!("CARGO_MANIFEST_DIR")).join("peers");
-        let parts = parts()?;
+        let peers = repository("tests/bench/gateway/peers")?;
+        let parts = socketio()?;
         Ok(match self {
             Self::Gateway => {
                 let mut command = Command::new(std::env::current_exe()?);
@@ -62,23 +62,6 @@ impl Kind {
             }
         })
     }
-}
-
-/// Where tests/socketio/fetch.sh puts what comes from npm and PyPI.
-fn parts() -> Result<PathBuf> {
-    let cache = match (
-        std::env::var_os("SYNCCLUSTER_CACHE"),
-        std::env::var_os("XDG_CACHE_HOME"),
-    ) {
-        (Some(cache), _) => PathBuf::from(cache),
-        (None, Some(home)) => PathBuf::from(home).join("synccluster"),
-        (None, None) => PathBuf::from(std::env::var_os("HOME").context("HOME is not set")?).join(".cache/synccluster"),
-    };
-    let parts = cache.join("parts/socketio");
-    if !parts.join("node_modules").is_dir() {
-        bail!("{} is missing; run tests/socketio/fetch.sh", parts.display());
-    }
-    Ok(parts)
 }
 
 /// A running one; it ends when this is dropped.

@@ -105,23 +105,25 @@ impl<K: Clone + Eq + Hash> Inner<K> {
 pub async fn tell(members: &Members, frames: &[&Frame]) -> Vec<Arc<Member>> {
     let blocks: Arc<[Block]> = blocks(frames).into();
     let parts = parts(members.len(), thread::available_parallelism().map_or(1, NonZero::get));
-    // Everybody has been told when this ends, so that nobody is told what comes next before this.
-    let mut others = JoinSet::new();
-    for part in parts.clone().skip(1) {
-        let (members, blocks) = (Arc::clone(members), Arc::clone(&blocks));
-        others.spawn(async move { tell_some(&members[part], &blocks).await });
+    if parts == 1 {
+        return tell_some(members, &blocks).await;
     }
-    let mut slow = match parts.clone().next() {
-        Some(first) => tell_some(&members[first], &blocks).await,
-        None => Vec::new(),
-    };
-    slow.extend(others.join_all().await.into_iter().flatten());
-    slow
+    // All of them are tasks, this one's share too: the task that was spawned last stays with this thread, and no other thread takes it.
+    let mut tasks = JoinSet::new();
+    for part in ranges(members.len(), parts) {
+        let (members, blocks) = (Arc::clone(members), Arc::clone(&blocks));
+        tasks.spawn(async move { tell_some(&members[part], &blocks).await });
+    }
+    // Everybody has been told when this ends, so that nobody is told what comes next before this.
+    tasks.join_all().await.into_iter().flatten().collect()
 }
 
-/// So many members in parts of about the same size: no more than processors, and none smaller than is worth a task.
-fn parts(members: usize, processors: usize) -> impl Iterator<Item = Range<usize>> + Clone {
-    let parts = (members / PART).clamp(1, processors.max(1));
+/// In how many parts of about the same size so many members are told: no more than processors, and none smaller than is worth a task.
+fn parts(members: usize, processors: usize) -> usize {
+    (members / PART).clamp(1, processors.max(1))
+}
+
+fn ranges(members: usize, parts: usize) -> impl Iterator<Item = Range<usize>> {
     let end = move |part: usize| members * part / parts;
     (0..parts).map(move |part| end(part)..end(part + 1))
 }
@@ -149,7 +151,8 @@ mod tests {
 
     #[test]
     fn parts_hold_every_member_once_and_are_worth_a_task() {
-        let sizes = |members, processors| parts(members, processors).map(|part| part.len()).collect::<Vec<_>>();
+        let told = |members, processors| ranges(members, parts(members, processors));
+        let sizes = |members, processors| told(members, processors).map(|part| part.len()).collect::<Vec<_>>();
         assert_eq!(sizes(0, 8), [0]);
         assert_eq!(sizes(383, 8), [383]);
         assert_eq!(sizes(500, 8), [250, 250]);
@@ -157,7 +160,7 @@ mod tests {
         assert_eq!(sizes(600, 8), [200, 200, 200]);
         assert_eq!(sizes(2000, 0), [2000]);
         assert_eq!(
-            parts(2000, 8).flatten().collect::<Vec<_>>(),
+            told(2000, 8).flatten().collect::<Vec<_>>(),
             (0..2000).collect::<Vec<_>>()
         );
     }
