@@ -151,3 +151,47 @@ async fn a_client_that_comes_back_with_an_empty_database_and_engine_debezium_los
     }
     world.wait_for(SERVER, LOST, &STREAMED).await
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_waited_when_a_database_was_lost_is_not_known_to_the_one_that_follows() -> Result<()> {
+    let mut world = World::start(1, TODOS).await?;
+    world.run(ONE, "insert into todos values (1, 'first one')").await?;
+    world.wait_for(SERVER, ROWS, &["1 first one"]).await?;
+    world.converged().await?;
+    world
+        .run(
+            SERVER,
+            "alter table todos add constraint not_yet check (title <> 'first, late')",
+        )
+        .await?;
+    world.run(ONE, "update todos set title = 'first, late'").await?;
+    world
+        .wait_for(SERVER, "select relation from sync.parked", &["public.todos"])
+        .await?;
+    world.pause(ONE).await;
+    world.sites.retain(|at| at.site != ONE);
+    world.add(ONE, &Kafka::shared().await?.bootstrap()).await?;
+    world.wait_for(ONE, ROWS, &["1 first one"]).await?;
+    // The first that the server sees of it, so what waits there was written before.
+    world.run(ONE, "update todos set title = 'second one'").await?;
+    world.wait_for(SERVER, ROWS, &["1 second one"]).await?;
+    world.wait_for(SERVER, LOST, &[]).await?;
+
+    world.run(SERVER, "alter table todos drop constraint not_yet").await?;
+    let at_once = "update sync.parked set asked_at = clock_timestamp()";
+    world
+        .at(SERVER)
+        .postgres
+        .superuser()
+        .await?
+        .batch_execute(at_once)
+        .await?;
+    world
+        .wait_for(SERVER, LOST, &["1 update/update: first, late lost"])
+        .await?;
+    world.converged().await?;
+    for site in [SERVER, ONE] {
+        world.wait_for(site, ROWS, &["1 second one"]).await?;
+    }
+    Ok(())
+}

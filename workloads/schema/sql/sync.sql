@@ -53,7 +53,11 @@ do $$ begin
   if not exists (select from pg_attribute where attrelid = 'sync.progress'::regclass and attname = 'predecessor') then
     alter table sync.progress add column installation bigint not null default 0, add column predecessor bigint;
   end if;
+  if not exists (select from pg_attribute where attrelid = 'sync.progress'::regclass and attname = 'reached') then
+    alter table sync.progress add column reached bigint not null default 0;
+  end if;
 end $$;
+comment on column sync.progress.reached is 'What is before this offset, or before "offset" where that is higher, was applied; "offset" is behind it while the topic is read again.';
 comment on column sync.progress.installation is 'Which of the source''s databases the records applied last are from; lsn is a position of its WAL.';
 comment on column sync.progress.predecessor is 'The newest version that the source wrote in databases it had before, as far as it was here when the first record of this one came.';
 
@@ -434,7 +438,7 @@ begin
   end if;
 end $$;
 
--- The newest version of a node's that is here, in rows or tombstones; null where it has written nothing. Reads all tables.
+-- The newest version of a node's that is here, in rows, tombstones or events that wait; null where it has written nothing. Reads all tables.
 create or replace function sync.newest_of(node int) returns bigint
   language plpgsql stable set search_path = pg_catalog, sync
 as $$
@@ -448,6 +452,14 @@ begin
     execute format('select max(r.sync_version) from %s r where sync.version_node(r.sync_version) = $1', enrolled) into found using newest_of.node;
     newest := greatest(newest, found);
   end loop;
+  -- What waits is judged when it gets through, and nothing but its version tells it then from a write of the database that follows. Somebody
+  -- else's record may have anything in its place.
+  select greatest(newest, max(v.version)::bigint) into newest
+    from sync.parked p
+    cross join lateral (select p.event -> 'after' -> case when p.event #>> '{source,schema}' = 'sync' and p.event #>> '{source,table}' = 'tombstones'
+                                                          then 'version' else 'sync_version' end as said) s
+    cross join lateral (select case when jsonb_typeof(s.said) = 'number' then s.said::numeric end as version) v
+   where v.version between 0 and 9223372036854775807 and mod(v.version, 1024) = newest_of.node;
   return newest;
 end $$;
 

@@ -64,17 +64,17 @@ impl<'a> Transaction<'a> {
         Ok(())
     }
 
-    /// Applies records; what cannot be applied is parked.
-    pub async fn apply<'r>(&mut self, records: impl Iterator<Item = &'r str> + Send) -> Result<(), Error> {
+    /// Applies records, each with the offset behind the last one of its transaction; what cannot be applied is parked.
+    pub async fn apply<'r>(&mut self, records: impl Iterator<Item = (i64, &'r str)> + Send) -> Result<(), Error> {
         let mut events = Vec::new();
         let mut bytes = 0;
-        for raw in records {
+        for (next, raw) in records {
             match event::parse(raw) {
                 Ok(Some(mut event)) => {
-                    self.course.place(&mut event);
+                    self.course.place(&mut event, next);
                     events.push(event);
                 }
-                Ok(None) => self.course.ended(raw),
+                Ok(None) => self.course.ended(raw, next),
                 Err(error) => park::park(self.target, self.topic, "", &[raw], &error.to_string()).await?,
             }
             bytes += raw.len();
@@ -121,9 +121,11 @@ impl<'a> Transaction<'a> {
     /// Stores that the topic was applied up to before `next_offset`, and commits; returns where it stands.
     pub async fn commit(mut self, next_offset: i64) -> Result<Stand, Error> {
         self.check().await?;
+        let course = self.course.stand();
         let stand = Stand {
             offset: next_offset,
-            ..self.course.stand()
+            reached: course.reached.max(next_offset),
+            ..course
         };
         self.target.stand(self.topic, stand).await?;
         self.target.commit().await?;

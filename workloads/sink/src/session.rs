@@ -14,6 +14,7 @@ use synccluster_runtime::{
     workload::State,
 };
 use tokio::time::{self, Instant};
+use tokio_postgres::error::SqlState;
 
 use crate::{
     apply::Transaction,
@@ -49,6 +50,13 @@ pub enum Error {
     /// The site's Postgres cannot be reached.
     #[error("cannot connect to the site's Postgres: {0}")]
     Connect(#[from] postgres::Error),
+    /// Schema `sync` is not there, or of an earlier version.
+    #[error(
+        "schema sync of this site lacks what this version needs: {}; its schema step has not run with this version: see why the init container \
+         `schema` of the site's connector is not planned or does not end; the sink goes on when it has",
+        postgres::describe(.0)
+    )]
+    Schema(tokio_postgres::Error),
     /// Postgres refused a statement.
     #[error("Postgres: {}", postgres::describe(.0))]
     Postgres(#[from] tokio_postgres::Error),
@@ -75,7 +83,7 @@ struct Session<'a> {
 /// its connection.
 pub async fn run(downlink: &Downlink, state: &State<Downlink>) -> Result<(), Error> {
     let mut target = Target::connect(&downlink.postgres, downlink.site).await?;
-    let progress = target.progress().await?;
+    let progress = target.progress().await.map_err(unread)?;
     let consumer: StreamConsumer = downlink.kafka.consumer_config(&downlink.client_id())?.create()?;
     let source = Source::new(consumer);
     let mut session = Session {
@@ -227,27 +235,27 @@ impl Session<'_> {
                 }
             }
         }
-        let mut next_offset = 0;
         let mut held = Vec::new();
         for transaction in batch {
-            next_offset = transaction.next_offset;
+            let next = transaction.next_offset;
             match &transaction.content {
-                Content::Held(records) => held.extend(records.iter().map(|record| &*record.raw)),
+                Content::Held(records) => held.extend(records.iter().map(|record| (next, &*record.raw))),
                 Content::InTopic(first) => {
-                    let mut replay = self.downlink.replay(topic, *first, next_offset)?;
+                    let mut replay = self.downlink.replay(topic, *first, next)?;
                     loop {
                         let piece = replay.piece().await?;
                         if piece.is_empty() {
                             break;
                         }
-                        open.apply(piece.iter().map(|raw| &**raw)).await?;
+                        open.apply(piece.iter().map(|raw| (next, &**raw))).await?;
                         self.state.alive();
                     }
                 }
             }
         }
         open.apply(held.into_iter()).await?;
-        Ok(open.commit(next_offset).await?)
+        let next = batch.last().map_or(before.offset, |last| last.next_offset);
+        Ok(open.commit(next).await?)
     }
 
     async fn retry_parked(&mut self) -> Result<(), Error> {
@@ -308,6 +316,16 @@ impl Session<'_> {
                 .unwrap_or_default()
                 .div_ceil(1000)
         });
+    }
+}
+
+/// Why progress could not be read, which is asked for before all else: schema `sync` is made as a whole, so what is missing there is not made yet.
+fn unread(error: tokio_postgres::Error) -> Error {
+    let missing = [SqlState::UNDEFINED_TABLE, SqlState::UNDEFINED_COLUMN];
+    if error.code().is_some_and(|code| missing.contains(code)) {
+        Error::Schema(error)
+    } else {
+        Error::Postgres(error)
     }
 }
 

@@ -119,7 +119,10 @@ impl Source {
         for (name, topic) in &mut self.topics {
             // The time before the question: what was sent after it may not be in the answer.
             let asked_at = now_millis();
-            topic.end = Some((self.consumer.fetch_watermarks(name, 0, ANSWER)?.1, asked_at));
+            let end = self.consumer.fetch_watermarks(name, 0, ANSWER)?.1;
+            // Before anything of it is received: offsets of another topic would be taken for those that were read.
+            topic.stand = topic.stand.within(end);
+            topic.end = Some((end, asked_at));
         }
         Ok(())
     }

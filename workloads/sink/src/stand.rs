@@ -2,6 +2,8 @@
 //!
 //! Positions are those of one database. A site whose volume is lost begins again with an empty one, where positions begin anew and nothing is
 //! known of what the earlier one wrote: records say by their header which it was.
+//!
+//! A topic that is read again says nothing new of where its site is: what was applied here before is known by its offset, not by its position.
 
 use synccluster_merge::Unseen;
 use synccluster_protocol::{Site, Version, event::Installation};
@@ -13,12 +15,24 @@ use crate::event::{self, Event, Place};
 pub struct Stand {
     /// The next offset to apply.
     pub offset: i64,
+    /// What is before this offset was applied here, or passed by; above `offset` while the topic is read again.
+    pub reached: i64,
     /// Which of the source's databases the record before is from.
     pub installation: Installation,
     /// The highest of its commits that was applied; 0 while only its snapshot was.
     pub lsn: i64,
     /// The newest version that the source wrote in earlier databases, if it had any.
     pub predecessor: Option<Version>,
+}
+
+impl Stand {
+    /// The same in a topic that ends at `end`: one that ends before what was applied is another of its name, or has lost records, and of what is
+    /// in it nothing is known.
+    #[must_use]
+    pub fn within(self, end: i64) -> Self {
+        let reached = if end < self.reached { 0 } else { self.reached };
+        Self { reached, ..self }
+    }
 }
 
 /// Where a topic stands while records of it are applied.
@@ -50,10 +64,15 @@ impl Course {
         (self.seen, self.stand) = (stand.lsn, stand);
     }
 
-    /// Takes an event in, and adds to it what follows from its place.
-    pub fn place(&mut self, event: &mut Event) {
+    /// Takes an event in, and adds to it what follows from its place; its transaction ends before the offset `next`.
+    pub fn place(&mut self, event: &mut Event, next: i64) {
+        let again = self.again(next);
         let incoming = &mut event.incoming;
         incoming.unseen = self.stand.predecessor.map_or(Unseen::Nothing, Unseen::UpTo);
+        if again {
+            incoming.resent = true;
+            return;
+        }
         match event.place {
             Place::At(at) => {
                 let at = position(at);
@@ -76,13 +95,26 @@ impl Course {
         }
     }
 
-    /// Takes in a record that says where a transaction ends. Debezium says the end of a commit where the native connector says its beginning.
-    /// The last byte of a commit is not before its own beginning, and before that of the next: so the two can be compared, and an engine can
-    /// follow the other.
-    pub fn ended(&mut self, raw: &str) {
+    /// Takes in a record that says where a transaction ends, which it does in the topic before the offset `next`. Debezium says the end of a
+    /// commit where the native connector says its beginning. The last byte of a commit is not before its own beginning, and before that of the
+    /// next: so the two can be compared, and an engine can follow the other.
+    pub fn ended(&mut self, raw: &str, next: i64) {
+        if self.again(next) {
+            return;
+        }
         if let Some(end) = event::marker(raw).and_then(|marker| marker.commit_end()) {
             self.stand.lsn = self.stand.lsn.max(position(end) - 1);
         }
+    }
+
+    /// Whether a transaction that ends before the offset `next` was applied here before: its positions are behind us, also those of a snapshot
+    /// and of a database that was set back since. Reading begins at the stored offset, so what ends at or before that is in a topic that was
+    /// made anew, whose offsets begin at 0, or that has lost its end.
+    fn again(&mut self, next: i64) -> bool {
+        if next <= self.stand.offset {
+            self.stand.reached = 0;
+        }
+        next <= self.stand.reached
     }
 }
 
@@ -115,13 +147,30 @@ mod tests {
     }
 
     fn was_sent_before(course: &mut Course, op: &str, node: u16, lsn: i64) -> bool {
+        let next = course.stand().reached + 1;
+        was_sent_before_as(course, op, node, lsn, next)
+    }
+
+    /// The same of an event whose transaction ends before the offset `next`.
+    fn was_sent_before_as(course: &mut Course, op: &str, node: u16, lsn: i64, next: i64) -> bool {
         let mut event = event(op, node, lsn);
-        course.place(&mut event);
+        course.place(&mut event, next);
         event.incoming.resent
     }
 
     fn at(lsn: i64) -> Course {
         let stand = Stand {
+            lsn,
+            ..Stand::default()
+        };
+        Course::begin(ONE, stand)
+    }
+
+    /// A topic of which ten records were applied, read from `offset` on.
+    fn ten_applied(offset: i64, lsn: i64) -> Course {
+        let stand = Stand {
+            offset,
+            reached: 10,
             lsn,
             ..Stand::default()
         };
@@ -161,6 +210,56 @@ mod tests {
     }
 
     #[test]
+    fn what_is_read_again_was_sent_before_and_moves_nothing() {
+        let mut course = ten_applied(0, 70);
+        let before = course.stand();
+        assert!(was_sent_before_as(&mut course, "r", 1, 50, 1), "its old snapshot");
+        assert!(was_sent_before_as(&mut course, "c", 1, 60, 2), "what follows that");
+        assert!(
+            was_sent_before_as(&mut course, "c", 1, 90, 9),
+            "of before the database was set back"
+        );
+        course.ended(r#"{"status": "END", "id": "7:95"}"#, 10);
+        assert_eq!(course.stand(), before);
+        assert!(!was_sent_before_as(&mut course, "c", 1, 80, 11));
+        assert!(was_sent_before_as(&mut course, "c", 1, 70, 12), "sent twice");
+        assert_eq!(course.stand().lsn, 80);
+    }
+
+    #[test]
+    fn an_end_of_debeziums_that_was_not_here_before_moves_the_place() {
+        let mut course = ten_applied(10, 70);
+        course.ended(r#"{"status": "END", "id": "7:95"}"#, 11);
+        assert_eq!(course.stand().lsn, 94);
+    }
+
+    #[test]
+    fn what_a_database_of_its_own_begins_with_was_sent_before_where_it_is_read_again() {
+        let mut course = ten_applied(0, 0);
+        assert!(was_sent_before_as(&mut course, "r", 1, 60, 10));
+        assert!(!was_sent_before_as(&mut course, "r", 1, 60, 11));
+    }
+
+    #[test]
+    fn in_a_topic_that_was_made_anew_nothing_was_read_before() {
+        let mut course = ten_applied(10, 70);
+        assert!(!was_sent_before_as(&mut course, "c", 1, 80, 1));
+        assert!(!was_sent_before_as(&mut course, "c", 1, 90, 2));
+        assert!(was_sent_before_as(&mut course, "c", 1, 70, 3), "known by its position");
+        assert_eq!(course.stand().reached, 0);
+        // Also while the one before is being read again.
+        let mut course = ten_applied(4, 70);
+        assert!(!was_sent_before_as(&mut course, "c", 1, 80, 1));
+    }
+
+    #[test]
+    fn a_topic_that_ends_before_what_was_applied_is_another() {
+        let stand = ten_applied(0, 70).stand();
+        assert_eq!(stand.within(10), stand);
+        assert_eq!(stand.within(9), Stand { reached: 0, ..stand });
+    }
+
+    #[test]
     fn another_database_has_positions_of_its_own_and_does_not_know_what_was_written_before() {
         let mut course = at(70);
         let last = Version::new(9, 1);
@@ -170,7 +269,7 @@ mod tests {
             ..Stand::default()
         });
         let mut first = event("c", 1, 20);
-        course.place(&mut first);
+        course.place(&mut first, 1);
         assert_eq!(
             (first.incoming.resent, first.incoming.unseen),
             (false, Unseen::UpTo(last))

@@ -149,7 +149,8 @@ impl Target {
     }
 
     /// Looks which tables are withdrawn. Whether topics have to be read again, because a table is back whose events were passed by: their
-    /// progress is set back then, and what was applied since is judged again, which changes nothing. Writes nothing where there is none.
+    /// progress is set back then, and what was applied since is judged again, which changes nothing: `reached` keeps how far that went. Writes
+    /// nothing where there is none.
     pub async fn look_at_withdrawn(&mut self) -> Result<bool, Error> {
         let rows = self.query("select relation from sync.withdrawn", &[]).await?;
         let withdrawn: HashSet<TableName> = rows.iter().filter_map(|row| TableName::parse(row.get(0))).collect();
@@ -160,7 +161,8 @@ impl Target {
         let back = "with back as (
                       delete from sync.skipped s where not exists (select from sync.withdrawn w where w.relation = s.relation)
                       returning s.topic, s.\"offset\")
-                    update sync.progress p set \"offset\" = least(p.\"offset\", b.\"offset\")
+                    update sync.progress p
+                       set \"offset\" = least(p.\"offset\", b.\"offset\"), reached = greatest(p.reached, p.\"offset\")
                       from (select topic, min(\"offset\") as \"offset\" from back group by topic) b
                      where p.topic = b.topic and p.partition = 0
                     returning p.topic, p.\"offset\"";
@@ -194,27 +196,32 @@ impl Target {
         Ok(self.query(statement, &[]).await?.first().is_some_and(|row| row.get(0)))
     }
 
-    /// Where the site has stored that it stands in each topic.
+    /// Where the site has stored that it stands in each topic. A sink of before `reached` stores the offset alone, so that can be ahead of it.
     pub async fn progress(&mut self) -> Result<HashMap<String, Stand>, Error> {
-        let statement =
-            "select topic, \"offset\", installation, lsn, predecessor from sync.progress where partition = 0";
+        let statement = "select topic, \"offset\", greatest(reached, \"offset\"), installation, lsn, predecessor
+                           from sync.progress where partition = 0";
         let rows = self.query(statement, &[]).await?;
         let stand = |row: &Row| Stand {
             offset: row.get(1),
-            installation: Installation(row.get(2)),
-            lsn: row.get(3),
-            predecessor: row.get::<_, Option<i64>>(4).map(Version),
+            reached: row.get(2),
+            installation: Installation(row.get(3)),
+            lsn: row.get(4),
+            predecessor: row.get::<_, Option<i64>>(5).map(Version),
         };
         Ok(rows.iter().map(|row| (row.get(0), stand(row))).collect())
     }
 
     /// Stores where the site stands in a topic, with the transaction that is open.
     pub async fn stand(&mut self, topic: &str, stand: Stand) -> Result<(), Error> {
-        let statement = "insert into sync.progress (topic, partition, \"offset\", installation, lsn, predecessor) values ($1, 0, $2, $3, $4, $5)
-                         on conflict (topic, partition) do update set \"offset\" = excluded.\"offset\",
+        let statement = "insert into sync.progress (topic, partition, \"offset\", reached, installation, lsn, predecessor)
+                         values ($1, 0, $2, $3, $4, $5, $6)
+                         on conflict (topic, partition) do update set \"offset\" = excluded.\"offset\", reached = excluded.reached,
                            installation = excluded.installation, lsn = excluded.lsn, predecessor = excluded.predecessor";
+        let Stand {
+            offset, reached, lsn, ..
+        } = stand;
         let predecessor = stand.predecessor.map(|version| version.0);
-        let parameters: [Parameter<'_>; 5] = [&topic, &stand.offset, &stand.installation.0, &stand.lsn, &predecessor];
+        let parameters: [Parameter<'_>; 6] = [&topic, &offset, &reached, &stand.installation.0, &lsn, &predecessor];
         self.execute(statement, &parameters).await.map(drop)
     }
 }
