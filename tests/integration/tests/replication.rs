@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use serde_json::{Value, json};
+use synccluster_harness::Kafka;
 use synccluster_integration::World;
 use synccluster_protocol::{Site, event::TableName};
 
@@ -49,7 +51,7 @@ async fn a_row_from_every_site_reaches_every_site() -> Result<()> {
 async fn rows_that_were_there_before_are_sent_by_a_snapshot() -> Result<()> {
     let schema = format!("{TODOS}; insert into todos (title) select 'row ' || n from generate_series(1, 500) n");
     let mut world = World::prepare(&schema)?;
-    let bootstrap = synccluster_harness::Kafka::shared().await?.bootstrap();
+    let bootstrap = Kafka::shared().await?.bootstrap();
     world.add(SERVER, &bootstrap).await?;
     world.write_migration("V1__schema.sql", TODOS)?;
     world.add(ONE, &bootstrap).await?;
@@ -110,9 +112,16 @@ async fn a_site_that_was_away_catches_up_and_what_it_wrote_meanwhile_arrives() -
 async fn every_type_arrives_as_it_was() -> Result<()> {
     let schema = "create type mood as enum ('sad', 'so so');
         create domain percent as numeric check (value between 0 and 100);
+        create domain tally as int;
+        create domain votes as tally;
+        create domain photo as bytea;
+        create domain portrait as photo;
+        create domain dues as date[];
+        create domain terms as dues;
         create table every (id uuid primary key, b bool, i2 int2, i4 int4, i8 int8, f4 float4, f8 float8, n numeric, n2 numeric(10, 2), p percent,
           t text, v varchar(20), c char(5), bin bytea, d date, ti time, tz timetz, ts timestamp, tsz timestamptz, iv interval, j json, jb jsonb,
           m mood, ia int[], ta text[], tsa timestamptz[], ina inet, r int4range, bi bit(3), mo mood[], pt point,
+          vo votes, po portrait, te terms, voa votes[],
           g int generated always as (i4 / 2) stored)";
     let world = World::start(2, schema).await?;
     world
@@ -121,12 +130,26 @@ async fn every_type_arrives_as_it_was() -> Result<()> {
             r#"insert into every values
             (gen_random_uuid(), true, -32768, 2147483647, -9223372036854775808, 'NaN', 'Infinity', 'NaN', 1.50, 33.3, E'tab\tnew\nline "q" \\', 'vär', 'ab',
              '\x00ff', '0044-03-15 BC', '24:00', '12:00+02', 'infinity', '0001-01-01 00:00:00+00 BC', '1 year 2 mons -3 days 04:05:06.789', '{"a": [1, 2]}',
-             '{"z": 1e3, "a": null}', 'so so', '{1,NULL,3}', '{"a b",NULL,"NULL","{\"}"}', '{"2024-01-01 00:00:00+05"}', '10.0.0.1/8', '[1,5)', '101', '{sad}', '(1.5,2)'),
+             '{"z": 1e3, "a": null}', 'so so', '{1,NULL,3}', '{"a b",NULL,"NULL","{\"}"}', '{"2024-01-01 00:00:00+05"}', '10.0.0.1/8', '[1,5)', '101', '{sad}', '(1.5,2)',
+             7, '\x00ff', '{2024-02-29,NULL}', '{1,NULL,-3}'),
             (gen_random_uuid(), null, null, null, null, 0.1, 1e-300, 1e100, null, null, '', '', '', '', 'infinity', '00:00:00.000001', '23:59:59.999999-15:59',
-             '294276-12-31 23:59:59.999999', '-infinity', '0', 'null', 'null', null, '{}', '{{a,b},{c,d}}', '[0:1]={infinity,-infinity}', null, 'empty', null, null, null)"#,
+             '294276-12-31 23:59:59.999999', '-infinity', '0', 'null', 'null', null, '{}', '{{a,b},{c,d}}', '[0:1]={infinity,-infinity}', null, 'empty', null, null, null,
+             null, '', '{infinity}', '{}')"#,
         )
         .await?;
     world.wait_for(TWO, "select count(*) from every", &["2"]).await?;
+    // A domain over a domain travels as what it is made of.
+    let sent = Kafka::shared().await?.records(&world.cluster.topic(ONE)).await?;
+    let sent: Vec<Value> = (sent.iter().filter_map(|record| record.value.as_ref()))
+        .map(|value| serde_json::from_slice(value))
+        .collect::<Result<_, _>>()?;
+    let first = sent
+        .iter()
+        .find(|value| value["after"]["b"] == true)
+        .context("no row")?;
+    let of_domains = ["vo", "po", "te", "voa"].map(|name| first["after"][name].clone());
+    let expected = [json!(7), json!("AP8="), json!([19_782, null]), json!([1, null, -3])];
+    assert_eq!(of_domains, expected);
     world
         .run(TWO, "update every set t = 'changed' where i4 is not null")
         .await?;
@@ -141,7 +164,7 @@ async fn every_type_arrives_as_it_was() -> Result<()> {
 #[tokio::test(flavor = "multi_thread")]
 async fn generated_columns_are_computed_anew_at_every_site() -> Result<()> {
     let mut world = World::prepare(TODOS)?;
-    let bootstrap = synccluster_harness::Kafka::shared().await?.bootstrap();
+    let bootstrap = Kafka::shared().await?.bootstrap();
     world.add(SERVER, &bootstrap).await?;
     let release = world.ask(SERVER, "show server_version_num").await?;
     let kind = if release[0].as_str() >= "180000" {
@@ -287,7 +310,7 @@ async fn what_a_site_cannot_apply_yet_waits_and_nothing_else_does() -> Result<()
 #[tokio::test(flavor = "multi_thread")]
 async fn a_key_that_is_deferrable_is_refused_with_the_remedy() -> Result<()> {
     let mut world = World::prepare("create table todos (id int primary key deferrable, title text)")?;
-    let bootstrap = synccluster_harness::Kafka::shared().await?.bootstrap();
+    let bootstrap = Kafka::shared().await?.bootstrap();
     let refused = world.add(SERVER, &bootstrap).await.err().context("it was enrolled")?;
     let words = format!("{refused:#}");
     anyhow::ensure!(
@@ -429,7 +452,7 @@ async fn a_site_that_is_older_than_a_column_is_equal_to_one_that_is_younger() ->
     world
         .run(SERVER, "insert into todos (title, due) values ('after', '2026-11-22')")
         .await?;
-    let bootstrap = synccluster_harness::Kafka::shared().await?.bootstrap();
+    let bootstrap = Kafka::shared().await?.bootstrap();
     world.add(TWO, &bootstrap).await?;
     let columns = "select string_agg(attname, ' ' order by attnum) from pg_attribute where attrelid = 'todos'::regclass and attnum > 0";
     assert_ne!(world.ask(ONE, columns).await?, world.ask(TWO, columns).await?);

@@ -7,7 +7,7 @@ use synccluster_protocol::{
     event::TableName,
 };
 use synccluster_runtime::{
-    catalog,
+    catalog::{TYPE_FACTS, debezium_form, roots},
     postgres::{self, PostgresSecret},
 };
 use tokio_postgres::Client;
@@ -17,22 +17,20 @@ use crate::{
     types::PgType,
 };
 
-/// What a rewritten table gave its old rows is in `attmissingval`, an array of one: `{5}`.
-const TABLES: &str = "select n.nspname, c.relname, s.key, a.attname, b.oid as type_oid,
-        case when t.typtype = 'd' then t.typtypmod else a.atttypmod end as modifier,
-        case when b.typsubscript = 'array_subscript_handler'::regproc then e.base end as element_oid,
-        format_type(a.atttypid, a.atttypmod), a.attnotnull,
-        case when a.atthasmissing then (a.attmissingval::text::text[])[1] end,
-        b.typname as type_name, b.typtype as type_kind, e.kind as element_kind,
-        case when t.typtype = 'd' then t.typndims::int2 else a.attndims::int2 end as dimensions
+/// Every column of what is enrolled. What a rewritten table gave its old rows is in `attmissingval`, an array of one: `{5}`.
+fn statement() -> String {
+    format!(
+        "select n.nspname, c.relname, s.key, a.attname, format_type(a.atttypid, a.atttypmod), a.attnotnull,
+        case when a.atthasmissing then (a.attmissingval::text::text[])[1] end, {TYPE_FACTS}
    from sync.tables s
    join pg_namespace n on starts_with(s.relation, n.nspname || '.')
    join pg_class c on c.relnamespace = n.oid and s.relation = n.nspname || '.' || c.relname
    join pg_attribute a on a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped and a.attgenerated = ''
-   join pg_type t on t.oid = a.atttypid
-   join pg_type b on b.oid = case when t.typtype = 'd' then t.typbasetype else t.oid end
-   left join lateral (select case when i.typtype = 'd' then i.typbasetype else i.oid end, i.typtype from pg_type i where i.oid = b.typelem) e(base, kind) on true
-  order by s.relation, a.attnum";
+  {}
+  order by s.relation, a.attnum",
+        roots("a.atttypid")
+    )
+}
 
 /// A connection whose text is the codec's.
 pub async fn connect(secret: &PostgresSecret) -> Result<Client, postgres::Error> {
@@ -51,7 +49,7 @@ pub async fn connect(secret: &PostgresSecret) -> Result<Client, postgres::Error>
 /// All enrolled tables, in the order of their names.
 pub async fn tables(client: &Client) -> Result<Vec<SourceTable>, tokio_postgres::Error> {
     let mut tables: BTreeMap<TableName, SourceTable> = BTreeMap::new();
-    for row in client.query(TABLES, &[]).await? {
+    for row in client.query(&statement(), &[]).await? {
         let name = TableName::new(row.get::<_, String>(0), row.get::<_, String>(1));
         let table = tables.entry(name.clone()).or_insert_with(|| SourceTable {
             name,
@@ -60,12 +58,12 @@ pub async fn tables(client: &Client) -> Result<Vec<SourceTable>, tokio_postgres:
         });
         table.columns.push(SourceColumn {
             name: row.get(3),
-            pg: PgType::of(row.get(4), row.get(5), row.get(6)),
-            sql_type: row.get(7),
-            not_null: row.get(8),
-            missing: row.get(9),
+            pg: PgType::of(row.get("type_oid"), row.get("modifier"), row.get("element_oid")),
+            sql_type: row.get(4),
+            not_null: row.get(5),
+            missing: row.get(6),
             // What Debezium loses it never sends, so such a column is as any other.
-            debezium: catalog::debezium_form(&row).unwrap_or(Form::Same),
+            debezium: debezium_form(&row).unwrap_or(Form::Same),
         });
     }
     Ok(tables.into_values().collect())

@@ -13,14 +13,14 @@ use serde::{
 };
 use serde_json::value::RawValue;
 use synccluster_protocol::{
-    codec,
-    event::{UNAVAILABLE_VALUE, VERSION_COLUMN},
+    codec::{self, unavailable::is_unavailable_json},
+    event::VERSION_COLUMN,
 };
 
 use crate::{
     encode::{self, Unfit},
     event,
-    table::Table,
+    table::{Column, Table},
     types::PgType,
 };
 
@@ -89,8 +89,9 @@ impl Rows {
             !table.differs || event::is_ours(behind)
         } else {
             self.bytes.truncate(start);
-            let ours = !table.differs || event::behind(after).is_some_and(event::is_ours);
-            ours && self.write_row(table, after, None, false).is_ok()
+            // Of a table whose values both engines write alike it may be Debezium's: then only what stands for no value tells.
+            let known = !table.differs || event::behind(after).is_some_and(event::is_ours);
+            known && self.write_row(table, after, None, !table.differs).is_ok()
         };
         if added {
             self.added(offset);
@@ -102,15 +103,7 @@ impl Rows {
 
     /// Adds the row as it is now, a JSON object that our connector wrote; what is behind it is not read.
     pub fn row(&mut self, table: &Table, after: &[u8], before: Option<&RawValue>, offset: i64) -> Result<(), Refused> {
-        let start = self.bytes.len();
-        let written = if let Some((version, _)) = quick::row(&mut self.bytes, table, after) {
-            self.finish(version, false);
-            Ok(())
-        } else {
-            self.bytes.truncate(start);
-            self.write_row(table, after, before, false)
-        };
-        self.settle(start, offset, written)
+        self.add(table, after, before, offset, false)
     }
 
     /// The same for a row that Debezium wrote.
@@ -121,11 +114,29 @@ impl Rows {
         before: Option<&RawValue>,
         offset: i64,
     ) -> Result<(), Refused> {
-        if !table.differs {
-            return self.row(table, after, before, offset);
-        }
+        self.add(table, after, before, offset, true)
+    }
+
+    fn add(
+        &mut self,
+        table: &Table,
+        after: &[u8],
+        before: Option<&RawValue>,
+        offset: i64,
+        of_debezium: bool,
+    ) -> Result<(), Refused> {
         let start = self.bytes.len();
-        let written = self.write_row(table, after, before, true);
+        let otherwise = of_debezium && table.differs;
+        let quick = (!otherwise)
+            .then(|| quick::row(&mut self.bytes, table, after))
+            .flatten();
+        let written = if let Some((version, _)) = quick {
+            self.finish(version, false);
+            Ok(())
+        } else {
+            self.bytes.truncate(start);
+            self.write_row(table, after, before, of_debezium)
+        };
         self.settle(start, offset, written)
     }
 
@@ -153,14 +164,16 @@ impl Rows {
         let mut earlier = None;
         for (place, (column, raw)) in table.columns.iter().zip(&row.values).enumerate() {
             let mut raw = raw.map(RawValue::get);
-            if raw.is_some_and(is_unavailable) {
+            if raw.is_some_and(|raw| is_unavailable_json(of_debezium, raw)) {
                 if earlier.is_none() {
                     earlier = before
                         .map(|before| Row::read(table, before.get().as_bytes()))
                         .transpose()?;
                 }
                 let value = earlier.as_ref().and_then(|row: &Row<'_>| *row.values.get(place)?);
-                raw = value.map(RawValue::get).filter(|raw| !is_unavailable(raw));
+                raw = value
+                    .map(RawValue::get)
+                    .filter(|raw| !is_unavailable_json(of_debezium, raw));
                 if raw.is_none() {
                     return Err(Refused::Unavailable(column.name.clone()));
                 }
@@ -172,7 +185,7 @@ impl Rows {
                 }
                 (Some(raw), Some(form)) if of_debezium => encode::of_debezium(raw, &column.pg, form)
                     .and_then(|raw| encode::value(&mut self.bytes, &raw, &column.pg, &column.ch)),
-                (Some(raw), _) => encode::value(&mut self.bytes, raw, &column.pg, &column.ch),
+                (Some(raw), _) => self.write_ours(raw, column),
             };
             written.map_err(|unfit| Refused::Unfit {
                 column: column.name.clone(),
@@ -181,6 +194,15 @@ impl Rows {
         }
         self.finish(version, false);
         Ok(())
+    }
+
+    fn write_ours(&mut self, raw: &str, column: &Column) -> Result<(), Unfit> {
+        let start = self.bytes.len();
+        encode::value(&mut self.bytes, raw, &column.pg, &column.ch).or_else(|unfit| {
+            let raw = from_text(raw, &column.pg).ok_or(unfit)?;
+            self.bytes.truncate(start);
+            encode::value(&mut self.bytes, &raw, &column.pg, &column.ch)
+        })
     }
 
     /// Adds the delete of a key.
@@ -229,8 +251,11 @@ impl Rows {
     }
 }
 
-fn is_unavailable(raw: &str) -> bool {
-    raw.strip_prefix('"').and_then(|raw| raw.strip_suffix('"')) == Some(UNAVAILABLE_VALUE)
+/// A value that travelled as Postgres' text, because its type was another one or not known, as it travels now.
+fn from_text(raw: &str, pg: &PgType) -> Option<String> {
+    let text: String = serde_json::from_str(raw).ok()?;
+    let now = codec::encode(&pg.wire(), &text);
+    (now != text).then(|| now.to_string())
 }
 
 /// A value of a tombstone's key, as it would travel in a row: jsonb writes times as XML Schema does and numbers as numbers.

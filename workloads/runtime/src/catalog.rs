@@ -42,18 +42,48 @@ impl CatalogTable {
     }
 }
 
-const COLUMNS: &str = "select c.oid, a.attname, format_type(a.atttypid, a.atttypmod), b.oid as type_oid,
-        case when b.typsubscript = 'array_subscript_handler'::regproc then e.base end as element_oid,
-        b.typname as type_name, b.typtype as type_kind, case when t.typtype = 'd' then t.typtypmod else a.atttypmod end as modifier,
-        e.kind as element_kind, case when t.typtype = 'd' then t.typndims::int2 else a.attndims::int2 end as dimensions
+/// SQL that follows domains, and domains over domains, to what they are made of: a part of a `from` in which `oid` is the OID of a type. It has the
+/// root in `r` (of `pg_type`); in `b` what the domains ask for: `not_null`, and `modifier` and `dimensions`, which are NULL where there is no domain; and of an
+/// array its elements' type in `i` (of `pg_type`) and the OID of their root in `e.root`.
+pub fn roots(oid: &str) -> String {
+    let chain = |oid: &str| {
+        format!(
+            "(with recursive chain as (
+       select oid, typtype, typbasetype, typnotnull, typtypmod, typndims from pg_type where oid = {oid}
+        union all
+       select p.oid, p.typtype, p.typbasetype, p.typnotnull, p.typtypmod, p.typndims from chain join pg_type p on p.oid = chain.typbasetype where chain.typtype = 'd')
+     select max(oid) filter (where typtype <> 'd') as root, bool_or(typnotnull) as not_null, max(typtypmod) filter (where typtype = 'd') as modifier,
+            max(typndims) filter (where typtype = 'd') as dimensions from chain)"
+        )
+    };
+    format!(
+        "cross join lateral {} b
+   join pg_type r on r.oid = b.root
+   left join pg_type i on i.oid = r.typelem and r.typsubscript = 'array_subscript_handler'::regproc
+  cross join lateral {} e",
+        chain(oid),
+        chain("i.oid")
+    )
+}
+
+/// SQL: what [`debezium_form`] asks of a column `a` (of `pg_attribute`), a part of a `select` whose `from` has its [`roots`]. `type_oid` and
+/// `element_oid` are what [`ColumnType::of`] asks for.
+pub const TYPE_FACTS: &str = "r.oid as type_oid, r.typname as type_name, r.typtype as type_kind,
+        coalesce(b.modifier, a.atttypmod) as modifier,
+        coalesce(b.dimensions, a.attndims)::int2 as dimensions, e.root as element_oid, i.typtype as element_kind";
+
+fn columns() -> String {
+    format!(
+        "select c.oid, a.attname, format_type(a.atttypid, a.atttypmod), {TYPE_FACTS}
    from pg_class c
    join pg_namespace n on n.oid = c.relnamespace
    join pg_attribute a on a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped and a.attgenerated = ''
-   join pg_type t on t.oid = a.atttypid
-   join pg_type b on b.oid = case when t.typtype = 'd' then t.typbasetype else t.oid end
-   left join lateral (select case when i.typtype = 'd' then i.typbasetype else i.oid end, i.typtype from pg_type i where i.oid = b.typelem) e(base, kind) on true
+  {}
   where n.nspname = $1 and c.relname = $2
-  order by a.attnum";
+  order by a.attnum",
+        roots("a.atttypid")
+    )
+}
 
 const KEY: &str = "select a.attname
    from pg_index i
@@ -64,21 +94,15 @@ const KEY: &str = "select a.attname
 const GENERATED: &str =
     "select attname from pg_attribute where attrelid = $1 and attgenerated <> '' and not attisdropped";
 
-const TYPES: &str = "select t.oid, b.oid, case when b.typsubscript = 'array_subscript_handler'::regproc then e.base end
-   from pg_type t
-   join pg_type b on b.oid = case when t.typtype = 'd' then t.typbasetype else t.oid end
-   left join lateral (select case when i.typtype = 'd' then i.typbasetype else i.oid end from pg_type i where i.oid = b.typelem) e(base) on true
-  where t.oid = any($1)";
-
 /// The table of this name, if there is one.
 pub async fn table(client: &Client, name: &TableName) -> Result<Option<CatalogTable>, Error> {
-    let rows = client.query(COLUMNS, &[&name.schema, &name.table]).await?;
+    let rows = client.query(&columns(), &[&name.schema, &name.table]).await?;
     let Some(first) = rows.first() else { return Ok(None) };
     let key = primary_key(client, first.get(0)).await?;
     let column = |row: &Row| Column {
         name: row.get(1),
         sql_type: row.get(2),
-        kind: ColumnType::of(row.get(3), row.get(4)),
+        kind: ColumnType::of(row.get("type_oid"), row.get("element_oid")),
         debezium: debezium_form(row),
     };
     Ok(Some(CatalogTable {
@@ -88,8 +112,7 @@ pub async fn table(client: &Client, name: &TableName) -> Result<Option<CatalogTa
     }))
 }
 
-/// How Debezium writes a column's values, if it can. Of a row that has of the column's type (of a domain its base type) `type_oid`, `type_name`
-/// and `type_kind`; `modifier` and `dimensions`; and `element_oid` and `element_kind`, NULL where it is no array.
+/// How Debezium writes a column's values, if it can. Of a row that has the [`TYPE_FACTS`] of the column.
 pub fn debezium_form(row: &Row) -> Result<Form, Lost> {
     let kind = |name| {
         row.get::<_, Option<i8>>(name)
@@ -124,7 +147,11 @@ pub async fn generated(client: &Client, relation: Oid) -> Result<Vec<String>, Er
 
 /// How values of these types travel.
 pub async fn types(client: &Client, oids: &[Oid]) -> Result<HashMap<Oid, ColumnType>, Error> {
-    let rows = client.query(TYPES, &[&oids]).await?;
+    let statement = format!(
+        "select t.oid, r.oid, e.root from pg_type t {} where t.oid = any($1)",
+        roots("t.oid")
+    );
+    let rows = client.query(&statement, &[&oids]).await?;
     Ok(rows
         .iter()
         .map(|row| (row.get(0), ColumnType::of(row.get(1), row.get(2))))

@@ -4,10 +4,8 @@ use serde_json::Value;
 use synccluster_merge::{Incoming, Kind, Unseen};
 use synccluster_protocol::{
     Version,
-    codec::{self, DecodeError, debezium::decode_sent},
-    event::{
-        Envelope, Marker, Op, PARENT_COLUMN, Row, TOMBSTONES, TableName, UNAVAILABLE_VALUE, VERSION_COLUMN, version_in,
-    },
+    codec::{self, DecodeError, debezium::decode_sent, unavailable::is_unavailable},
+    event::{Envelope, Marker, Op, PARENT_COLUMN, Row, TOMBSTONES, TableName, VERSION_COLUMN, version_in},
 };
 use synccluster_runtime::catalog::{CatalogTable, Column};
 
@@ -116,7 +114,7 @@ pub fn parse(raw: &str) -> Result<Option<Event>, Error> {
         resent,
         unseen: Unseen::Nothing,
     };
-    after.retain(|_, value| value.as_str() != Some(UNAVAILABLE_VALUE));
+    after.retain(|_, value| !is_unavailable(of_debezium, value));
     Ok(Some(Event {
         table: name,
         incoming,
@@ -162,7 +160,10 @@ impl Event {
 mod tests {
     use super::*;
     use serde_json::json;
-    use synccluster_protocol::codec::{ColumnType, debezium::Form};
+    use synccluster_protocol::{
+        codec::{ColumnType, debezium::Form, unavailable::UNAVAILABLE_BYTES},
+        event::UNAVAILABLE_VALUE,
+    };
 
     fn envelope(table: [&str; 2], op: &str, after: &Value) -> Result<Option<Event>, Error> {
         let raw = json!({"before": null, "after": after, "op": op, "source": {"name": "demo.client-1", "schema": table[0], "table": table[1], "lsn": 7}});
@@ -278,9 +279,19 @@ mod tests {
 
     #[test]
     fn a_placeholder_for_an_unchanged_value_never_reaches_a_table() {
-        let after = json!({"id": 1, "body": UNAVAILABLE_VALUE, "sync_version": 2048});
-        let event = envelope(["public", "todos"], "u", &after).unwrap().unwrap();
-        assert!(matches!(event.content, Content::Row(row) if !row.contains_key("body")));
+        let columns = |version: &str| {
+            let source =
+                json!({"version": version, "name": "demo.client-1", "schema": "public", "table": "todos", "lsn": 7});
+            let after = json!({"id": 1, "body": UNAVAILABLE_VALUE, "photo": UNAVAILABLE_BYTES, "tags": [UNAVAILABLE_VALUE], "sync_version": 2048});
+            let raw = json!({"after": after, "op": "u", "source": source}).to_string();
+            let Content::Row(row) = parse(&raw).unwrap().unwrap().content else {
+                panic!("no row")
+            };
+            row.keys().cloned().collect::<Vec<_>>()
+        };
+        assert_eq!(columns("3.7.0.Final"), ["id", "sync_version"]);
+        // Our own has one form: who sends another has such a value.
+        assert_eq!(columns("0.1.0"), ["id", "photo", "tags", "sync_version"]);
     }
 
     #[test]

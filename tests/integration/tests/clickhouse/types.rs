@@ -102,20 +102,23 @@ fn without_what_debezium_loses(sql: &str) -> String {
 const OTHERWISE: &str = r#"
 create type pair as (a int, b text);
 create domain percent as numeric;
+create domain portion as percent;
+create domain moment as date;
+create domain due as moment;
 create table otherwise (
   id int, flags bit(9), "day" date, span interval, fee money, at timestamp, share percent, primary key (id, flags, "day", span, fee, at, share),
   b1 bit(1), b20 bit(20), bx box, ln line, ls lseg, pa path, po polygon, cr circle, pt point, pr pair, mr int4multirange, lsn pg_lsn,
-  tsq tsquery, jp jsonpath, xx xid, days date[], n numeric)"#;
+  tsq tsquery, jp jsonpath, xx xid, days date[], n numeric, part portion, due due)"#;
 
 const OTHERWISE_ROWS: [&str; 3] = [
     r#"(1, '000000101', 'infinity', '1 year 2 mons -3 days 04:05:06.789', 1234567.89, 'infinity', 'NaN', '1', '10000000000000000001', '(1,2),(3,4)',
       '{1,2,3}', '[(1,2),(3,4)]', '[(1,2),(3,4)]', '((1,2),(3,4),(5,6))', '<(1,2),3>', '(-1,1e300)', '(1,"x y")', '{[1,3),[5,8)}', '16/B374D848',
-      'fat & cat', '$.a[*]', '7', '{2024-02-29,infinity,-infinity,NULL}', 'NaN')"#,
+      'fat & cat', '$.a[*]', '7', '{2024-02-29,infinity,-infinity,NULL}', 'NaN', 'NaN', 'infinity')"#,
     r"(2, '111111111', '-infinity', '0', -0.01, '-infinity', '-Infinity', '0', '00000000000000000000', '(0.1,-0.00001),(0,0)', '{-1,0.5,1e20}',
       '[(0,0),(0,0)]', '((1,2),(3,4))', '((1e15,1e-5),(2,3))', '<(0.30000000000000004,2),0>', '(0.1,123456789012345)', '(,)', '{}', '0/0', 'fat', '$',
-      '0', '{}', 'Infinity')",
+      '0', '{}', 'Infinity', '-Infinity', '2024-02-29')",
     r"(3, '000000000', '2024-02-29', '-1 day 00:00:01.5', 0, '1999-12-31 23:59:59.25', 33.30, null, null, null, null, null, null, null, null,
-      '(0,0)', null, null, null, null, null, null, null, 123456789012345678901234567890.10)",
+      '(0,0)', null, null, null, null, null, null, null, 123456789012345678901234567890.10, 33.30, null)",
 ];
 
 #[tokio::test(flavor = "multi_thread")]

@@ -3,9 +3,12 @@
 
 use memchr::memchr2;
 use serde_json::value::RawValue;
-use synccluster_protocol::event::{PARENT_COLUMN, VERSION_COLUMN};
+use synccluster_protocol::{
+    codec::unavailable::UNAVAILABLE_BYTES,
+    event::{PARENT_COLUMN, UNAVAILABLE_VALUE, VERSION_COLUMN},
+};
 
-use crate::{encode, rows::is_unavailable, table::Table};
+use crate::{encode, table::Table};
 
 /// Appends the row's columns as our connector writes them, and returns its version and what is behind it. After `None` what was appended is of no
 /// use.
@@ -19,7 +22,7 @@ pub(super) fn row<'a>(out: &mut Vec<u8>, table: &Table, after: &'a [u8]) -> Opti
         let raw;
         if let Some((column, behind)) = named {
             (raw, rest) = value(behind)?;
-            if is_unavailable(raw) {
+            if may_be_unavailable(raw) {
                 return None;
             }
             encode::value(out, raw, &column.pg, &column.ch).ok()?;
@@ -38,6 +41,12 @@ pub(super) fn row<'a>(out: &mut Vec<u8>, table: &Table, after: &'a [u8]) -> Opti
     };
     // A column that is missing has a value of its own.
     next.is_none().then_some((version?, behind))
+}
+
+/// Whether it may stand for a value that was not sent, whoever wrote the row. Other forms come in tables only that Debezium writes otherwise.
+fn may_be_unavailable(raw: &str) -> bool {
+    let text = raw.strip_prefix('"').and_then(|raw| raw.strip_suffix('"'));
+    text.is_some_and(|text| [UNAVAILABLE_VALUE, UNAVAILABLE_BYTES].contains(&text))
 }
 
 /// What is behind `"name":`, if that is what comes. A name that JSON writes otherwise is none.

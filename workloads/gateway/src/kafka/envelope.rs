@@ -1,7 +1,10 @@
 //! What a Debezium envelope says.
 
 use serde_json::{Map, Value};
-use synccluster_protocol::event::{PARENT_COLUMN, UNAVAILABLE_VALUE, VERSION_COLUMN};
+use synccluster_protocol::{
+    codec::{debezium::is_version, unavailable::is_unavailable},
+    event::{PARENT_COLUMN, VERSION_COLUMN},
+};
 
 /// A change, in short.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,12 +23,16 @@ impl Change {
         let envelope = payload(value)?;
         let op = envelope.get("op")?.as_str()?.to_owned();
         let row = |name| envelope.get(name).and_then(Value::as_object);
+        let version = envelope
+            .get("source")
+            .and_then(|source| source.get("version")?.as_str());
+        let of_debezium = version.is_some_and(is_version);
         Some(Self {
             op,
             table: envelope.get("source").and_then(table),
             changed: row("before")
                 .zip(row("after"))
-                .map(|(before, after)| changed(before, after)),
+                .map(|(before, after)| changed(before, after, of_debezium)),
         })
     }
 }
@@ -44,8 +51,9 @@ fn table(source: &Value) -> Option<String> {
 
 /// In the order of the row after, then what it has no more. Versions differ in every write and are left out, and so is a value that was too
 /// large to be sent again: it did not change.
-fn changed(before: &Map<String, Value>, after: &Map<String, Value>) -> Vec<String> {
-    let differs = |(name, value): &(&String, &Value)| before.get(*name) != Some(*value) && *value != UNAVAILABLE_VALUE;
+fn changed(before: &Map<String, Value>, after: &Map<String, Value>, of_debezium: bool) -> Vec<String> {
+    let differs =
+        |(name, value): &(&String, &Value)| before.get(*name) != Some(*value) && !is_unavailable(of_debezium, value);
     let now = after.iter().filter(differs).map(|(name, _)| name);
     let gone = before.keys().filter(|name| !after.contains_key(*name));
     let counts = |name: &&String| *name != VERSION_COLUMN && *name != PARENT_COLUMN;
@@ -55,6 +63,7 @@ fn changed(before: &Map<String, Value>, after: &Map<String, Value>) -> Vec<Strin
 #[cfg(test)]
 mod tests {
     use serde_json::json;
+    use synccluster_protocol::{codec::unavailable::UNAVAILABLE_BYTES, event::UNAVAILABLE_VALUE};
 
     use super::*;
 
@@ -84,8 +93,12 @@ mod tests {
         let mut update = update();
         update["before"] = json!({"id": 1, "gone": 1, "body": "long"});
         update["after"] = json!({"id": 1, "come": null, "body": UNAVAILABLE_VALUE});
-        let changed = Change::read(&update).unwrap().changed.unwrap();
-        assert_eq!(changed, ["come", "gone"]);
+        let changed = |update: &Value| Change::read(update).unwrap().changed.unwrap();
+        assert_eq!(changed(&update), ["come", "gone"]);
+        update["after"]["body"] = json!(UNAVAILABLE_BYTES);
+        assert_eq!(changed(&update), ["come", "body", "gone"]);
+        update["source"]["version"] = json!("3.7.0.Final");
+        assert_eq!(changed(&update), ["come", "gone"]);
     }
 
     #[test]

@@ -10,7 +10,7 @@ use synccluster_protocol::{
     },
     event::{PARENT_COLUMN, TableName, VERSION_COLUMN},
 };
-use synccluster_runtime::catalog::{debezium_form, quote, quote_table};
+use synccluster_runtime::catalog::{TYPE_FACTS, debezium_form, quote, quote_table, roots};
 use tokio_postgres::{Client, Error, Row};
 
 /// How a column's values are shown.
@@ -89,15 +89,16 @@ fn as_text<S: serde::Serializer>(name: &TableName, serializer: S) -> Result<S::O
 }
 
 // An expression is made readable under a lock on its table: one that is being altered must not hide all others until it is done.
-const COLUMNS: &str = "
+fn statement() -> String {
+    format!(
+        "
 with locked as materialized (
-    select coalesce(array_agg(relation), '{}') as tables from pg_locks where mode = 'AccessExclusiveLock' and relation is not null)
+    select coalesce(array_agg(relation), '{{}}') as tables from pg_locks where mode = 'AccessExclusiveLock' and relation is not null)
 select t.relation, t.key, n.nspname::text, c.relname::text, a.attname::text, format_type(a.atttypid, a.atttypmod), not (a.attnotnull or b.not_null),
        case when d.adrelid = any(l.tables) then 'not known while the table is locked' else pg_get_expr(d.adbin, d.adrelid) end,
-       a.attgenerated <> '', a.attidentity::text, format_type(b.root, -1), b.root as type_oid,
-       case when r.typsubscript = 'array_subscript_handler'::regproc then e.root end as element_oid, a.attcollation <> 0 and not coalesce(case when o.collprovider = 'd' then s.bytewise else o.collname in ('C', 'POSIX', 'ucs_basic', 'pg_c_utf8') end, false),
-       case when r.typtype = 'e' then array(select enumlabel::text from pg_enum where enumtypid = b.root order by enumsortorder) end,
-       r.typname as type_name, r.typtype as type_kind, b.modifier, b.dimensions, e.kind as element_kind
+       a.attgenerated <> '', a.attidentity::text, format_type(b.root, -1),
+       a.attcollation <> 0 and not coalesce(case when o.collprovider = 'd' then s.bytewise else o.collname in ('C', 'POSIX', 'ucs_basic', 'pg_c_utf8') end, false),
+       case when r.typtype = 'e' then array(select enumlabel::text from pg_enum where enumtypid = b.root order by enumsortorder) end, {TYPE_FACTS}
   from sync.tables t cross join locked l
   join pg_namespace n on n.nspname = split_part(t.relation, '.', 1)
   join pg_class c on c.relnamespace = n.oid and c.relname = substr(t.relation, strpos(t.relation, '.') + 1)
@@ -106,22 +107,16 @@ select t.relation, t.key, n.nspname::text, c.relname::text, a.attname::text, for
  cross join (select datlocprovider = 'b' or (datlocprovider = 'c' and datcollate in ('C', 'POSIX', 'C.UTF-8', 'C.utf8')) as bytewise
                from pg_database where datname = current_database()) s
   left join pg_attrdef d on d.adrelid = c.oid and d.adnum = a.attnum
- cross join lateral (
-    with recursive chain as (
-      select oid, typtype, typbasetype, typnotnull, typtypmod, typndims from pg_type where oid = a.atttypid
-      union all
-      select p.oid, p.typtype, p.typbasetype, p.typnotnull, p.typtypmod, p.typndims from chain join pg_type p on p.oid = chain.typbasetype where chain.typtype = 'd')
-    select max(oid) filter (where typtype <> 'd') as root, bool_or(typnotnull) as not_null,
-           coalesce(max(typtypmod) filter (where typtype = 'd'), a.atttypmod) as modifier,
-           coalesce(max(typndims) filter (where typtype = 'd'), a.attndims)::int2 as dimensions from chain) b
-  join pg_type r on r.oid = b.root
-  left join lateral (select case when i.typtype = 'd' then i.typbasetype else i.oid end as root, i.typtype as kind from pg_type i where i.oid = r.typelem) e on true
- order by t.relation, a.attnum";
+ {}
+ order by t.relation, a.attnum",
+        roots("a.atttypid")
+    )
+}
 
 /// Reads what is enrolled at a site.
 pub async fn read(client: &Client) -> Result<Catalogue, Error> {
     let mut tables = Catalogue::new();
-    for row in client.query_typed(COLUMNS, &[]).await? {
+    for row in client.query_typed(&statement(), &[]).await? {
         let key: Vec<String> = row.try_get(1)?;
         let mut column = column(&row)?;
         column.in_key = key.contains(&column.name);
@@ -145,7 +140,7 @@ fn column(row: &Row) -> Result<Column, Error> {
     } else {
         (expression, None)
     };
-    let root: u32 = row.try_get(11)?;
+    let root: u32 = row.try_get("type_oid")?;
     Ok(Column {
         name: row.try_get(4)?,
         sql_type: row.try_get(5)?,
@@ -158,7 +153,7 @@ fn column(row: &Row) -> Result<Column, Error> {
             _ => None,
         },
         in_key: false,
-        enum_values: row.try_get(14)?,
+        enum_values: row.try_get(12)?,
         cast: row.try_get(10)?,
         kind: match root {
             16 => Kind::Boolean,
@@ -167,9 +162,9 @@ fn column(row: &Row) -> Result<Column, Error> {
             114 | 3802 => Kind::Json,
             _ => Kind::Text,
         },
-        wire: ColumnType::of(root, row.try_get(12)?),
+        wire: ColumnType::of(root, row.try_get("element_oid")?),
         debezium: debezium_form(row),
-        collated: row.try_get(13)?,
+        collated: row.try_get(11)?,
     })
 }
 

@@ -5,6 +5,7 @@ use synccluster_protocol::{
     codec::{
         self, ColumnType, DecodeError,
         debezium::{self, Form, decode_sent},
+        unavailable::is_unavailable,
     },
     event::UNAVAILABLE_VALUE,
 };
@@ -25,8 +26,8 @@ impl Column {
     /// type, because the table was another one then, stays as it came.
     pub fn sent_shown(&self, value: &Value, of_debezium: bool) -> Value {
         // Too large to be sent again: no value at all.
-        if *value == UNAVAILABLE_VALUE {
-            return value.clone();
+        if is_unavailable(of_debezium, value) {
+            return UNAVAILABLE_VALUE.into();
         }
         match self.sent(value, of_debezium) {
             Ok(Some(text)) => shown(&self.wire, &codec::encode(&self.wire, &text)),
@@ -115,6 +116,12 @@ mod tests {
                 "bit(3)",
                 json!(UNAVAILABLE_VALUE),
                 json!(UNAVAILABLE_VALUE),
+                json!(UNAVAILABLE_VALUE),
+            ),
+            (
+                "text[]",
+                json!(UNAVAILABLE_VALUE),
+                json!([UNAVAILABLE_VALUE]),
                 json!(UNAVAILABLE_VALUE),
             ),
         ] {

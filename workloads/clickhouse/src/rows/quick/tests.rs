@@ -7,7 +7,7 @@ use crate::{
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use synccluster_protocol::{
-    codec::debezium::Form,
+    codec::{debezium::Form, unavailable::UNAVAILABLE_BYTES},
     definitions::Definitions,
     event::{TableName, UNAVAILABLE_VALUE},
 };
@@ -173,6 +173,7 @@ fn what_is_not_as_expected_goes_the_long_way() {
         with("7", &format!("{version},\"new\":1")),
         with("7", &format!("{version},\"c0\":8")),
         with("7", version).replace("\"c17\":null", &format!("\"c17\":\"{UNAVAILABLE_VALUE}\"")),
+        with("7", version).replace("\"c10\":null", &format!("\"c10\":\"{UNAVAILABLE_BYTES}\"")),
         with("7", version).replace("\"c17\":null", "\"c17\":\"a\nb\""),
         with("7", version).replace(",\"c17\":null", ""),
         with("7", version).replace("{\"c0\"", "{ \"c0\""),

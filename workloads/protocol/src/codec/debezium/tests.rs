@@ -119,14 +119,27 @@ fn types_that_lose_values_are_known() {
     for oid in [1266, 1562] {
         assert!(form(&facts(oid)).is_err(), "{oid}");
     }
-    for (element, dimensions) in [(1560, 1), (1186, 1), (600, 1), (23, 2)] {
-        let array = TypeFacts {
-            element: Some((element, 'b')),
+    let array = |element, dimensions| {
+        form(&TypeFacts {
+            element: Some(element),
             dimensions,
             ..facts(1)
-        };
-        assert!(form(&array).is_err(), "{element}");
+        })
+    };
+    for (element, dimensions) in [
+        ((1560, 'b'), 1),
+        ((1186, 'b'), 1),
+        ((600, 'b'), 1),
+        ((23, 'b'), 2),
+        ((23, 'd'), 1),
+        ((1082, 'd'), 1),
+        ((70_000, 'd'), 1),
+    ] {
+        assert!(array(element, dimensions).is_err(), "{element:?}");
     }
+    assert_eq!(array((23, 'b'), 1), Ok(Form::Same));
+    assert_eq!(array((70_000, 'e'), 1), Ok(Form::Same));
+    assert_eq!(array((1082, 'b'), 1), Ok(Form::Date));
     for (oid, expected) in [
         (23, Form::Same),
         (3926, Form::Same),
