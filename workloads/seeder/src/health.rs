@@ -60,10 +60,7 @@ impl Health for Seeder {
         let going = self.app.runs.going_on().into_iter();
         Status {
             sites: self.app.runs.sites.names().iter().map(ToString::to_string).collect(),
-            running: going
-                .filter(|run| matches!(run.phase, Phase::Running | Phase::Paused))
-                .map(|run| run.id)
-                .next(),
+            running: going.filter(|run| run.phase.goes_on()).map(|run| run.id).next(),
         }
     }
 

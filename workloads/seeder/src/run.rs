@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use synccluster_protocol::Site;
 use tokio::sync::watch;
 
@@ -24,7 +24,7 @@ pub enum Control {
 }
 
 /// What a run is doing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Phase {
     /// It writes.
@@ -41,8 +41,15 @@ pub enum Phase {
     Interrupted,
 }
 
+impl Phase {
+    /// Whether it has not ended.
+    pub fn goes_on(self) -> bool {
+        matches!(self, Self::Running | Self::Paused)
+    }
+}
+
 /// What a run tells.
-#[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
+#[derive(Clone, Debug, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Progress {
     /// Its name.
@@ -133,6 +140,8 @@ pub struct Run {
     control: watch::Sender<Control>,
     progress: Mutex<Progress>,
     clock: Mutex<Clock>,
+    /// How long its journal was when it ended.
+    length: Mutex<Option<u64>>,
 }
 
 /// How long it has run without its pauses.
@@ -161,6 +170,7 @@ impl Run {
                 before: Duration::ZERO,
                 since: Some(Instant::now()),
             }),
+            length: Mutex::default(),
         }
     }
 
@@ -204,14 +214,25 @@ impl Run {
         }
     }
 
-    /// It has ended.
-    pub fn ended(&self, phase: Phase, error: Option<String>) {
+    /// It has ended, with a journal of this length.
+    pub fn ended(&self, phase: Phase, error: Option<String>, length: Option<u64>) {
+        *lock(&self.length) = length;
         let mut clock = lock(&self.clock);
         clock.before = clock.now();
         clock.since = None;
         let mut progress = self.edit();
         progress.phase = phase;
         progress.error = error;
+    }
+
+    /// Whether it has not ended.
+    pub fn goes_on(&self) -> bool {
+        self.edit().phase.goes_on()
+    }
+
+    /// Whether its journal, which is of this length now, says nothing since it ended here.
+    pub fn said_all(&self, length: Option<u64>) -> bool {
+        *lock(&self.length) == length
     }
 
     /// Whether it is to end.

@@ -8,25 +8,32 @@ use std::{
 
 use synccluster_protocol::Site;
 use synccluster_runtime::clock::now_millis;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::{task::JoinSet, time};
 use tokio_util::task::TaskTracker;
 
 use crate::{
     deltas::Writing,
-    journal::{self, Begin, End, Folder, Order, Record, Writer},
+    journal::{self, Begin, End, Folder, Order, Record, Turn, Writer},
     load::{Before, Loader},
     prepare,
+    recall::recall,
     run::{Control, Phase, Progress, Run},
     sites::Sites,
     verify,
 };
 
+/// How soon a run hears what it is told from another process.
+const HEARS: Duration = Duration::from_millis(200);
+
 /// Why something cannot be done with runs.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// One at a time.
-    #[error("run {0} is going on, and two would disturb each other: wait for it, or stop it")]
+    #[error("run {0} is going on, and two would disturb each other: wait for it, or stop it (`stop {0}`)")]
     Busy(String),
+    /// One at a time, and that one has no name yet.
+    #[error("another run is being prepared, and two would disturb each other: try again in a moment")]
+    Preparing,
     /// Preparing it failed.
     #[error(transparent)]
     Prepare(#[from] prepare::Error),
@@ -47,7 +54,6 @@ pub struct Runs {
     pub sites: Sites,
     journals: Folder,
     known: Mutex<HashMap<String, Arc<Run>>>,
-    one: Arc<Semaphore>,
     tasks: TaskTracker,
 }
 
@@ -58,7 +64,6 @@ impl Runs {
             sites,
             journals,
             known: Mutex::default(),
-            one: Arc::new(Semaphore::new(1)),
             tasks: TaskTracker::new(),
         }
     }
@@ -67,21 +72,19 @@ impl Runs {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn enter(&self) -> Result<OwnedSemaphorePermit, Error> {
-        Arc::clone(&self.one).try_acquire_owned().map_err(|_| {
-            let going = |run: &Arc<Run>| matches!(run.edit().phase, Phase::Running | Phase::Paused);
-            let name = self
-                .known()
-                .iter()
-                .find(|(_, run)| going(run))
-                .map(|(id, _)| id.clone());
-            Error::Busy(name.unwrap_or_else(|| "being prepared".to_owned()))
-        })
+    /// One run at a time, in this process or another that has the same journals: two would make the same rows, and spoil each other's measures.
+    fn enter(&self) -> Result<Turn, Error> {
+        if let Some(turn) = self.journals.turn()? {
+            return Ok(turn);
+        }
+        let mut runs = self.journals.runs()?.into_iter();
+        let open = runs.rfind(|run| self.journals.is_open(run));
+        Err(open.map_or(Error::Preparing, Error::Busy))
     }
 
     /// Begins a run.
     pub async fn begin(&self, order: Order) -> Result<Arc<Run>, Error> {
-        let permit = self.enter()?;
+        let turn = self.enter()?;
         let at = now_millis();
         let create = |kind: &str, begin: Begin| -> Result<(String, Writer), journal::Error> {
             let (id, mut writer) = self.journals.create(kind)?;
@@ -96,7 +99,7 @@ impl Runs {
                 let run = self.start(Progress::new(id, order.clone(), at, Some(planned)));
                 let loading = (load.site, client, Arc::new(values), Before::default());
                 self.spawn(
-                    permit,
+                    turn,
                     Arc::clone(&run),
                     async |run, writer| load_all(loading, run, writer).await,
                     writer,
@@ -118,7 +121,7 @@ impl Runs {
                     let (end, writer) = writing.write(writer).await.map_err(|error| error.to_string())?;
                     Ok((end, writer))
                 };
-                self.spawn(permit, Arc::clone(&run), write, writer);
+                self.spawn(turn, Arc::clone(&run), write, writer);
                 Ok(run)
             }
         }
@@ -137,7 +140,9 @@ impl Runs {
                 )))
             }
             (Order::Load(load), _) => {
-                let permit = self.enter()?;
+                let turn = self.enter()?;
+                // Before others can see that it goes on: from then on it hears them.
+                self.journals.untell(id);
                 let writer = self.journals.append(id)?;
                 let Some(Record::Begin(begin)) = self.journals.read(id)?.next()? else {
                     return Err(Error::Ended(format!("run {id} had not begun; begin another")));
@@ -152,7 +157,7 @@ impl Runs {
                 ));
                 let loading = (load.site, client, Arc::new(values), before);
                 self.spawn(
-                    permit,
+                    turn,
                     Arc::clone(&run),
                     async |run, writer| load_all(loading, run, writer).await,
                     writer,
@@ -169,22 +174,31 @@ impl Runs {
         run
     }
 
-    fn spawn<W, F>(&self, permit: OwnedSemaphorePermit, run: Arc<Run>, work: W, writer: Writer)
+    fn spawn<W, F>(&self, turn: Turn, run: Arc<Run>, work: W, writer: Writer)
     where
         W: FnOnce(Arc<Run>, Writer) -> F,
         F: Future<Output = Result<(End, Writer), String>> + Send + 'static,
     {
         let working = work(Arc::clone(&run), writer);
+        let (journals, id) = (self.journals.clone(), run.edit().id.clone());
         self.tasks.spawn(async move {
-            let ended = match working.await {
-                Ok((end, mut writer)) => writer
-                    .append(&Record::Took {
-                        millis: u64::try_from(run.elapsed().as_millis()).unwrap_or(u64::MAX),
-                    })
-                    .and_then(|()| writer.append(&Record::End(end.clone())))
-                    .and_then(|()| writer.sync())
-                    .map(|()| end),
-                Err(reason) => Ok(End::Failed(reason)),
+            let mut hearing = JoinSet::new();
+            let (folder, name, told) = (journals.clone(), id.clone(), Arc::clone(&run));
+            hearing.spawn(async move { hear(&folder, &name, &told).await });
+            let worked = working.await;
+            hearing.shutdown().await;
+            let (ended, writer) = match worked {
+                Ok((end, mut writer)) => {
+                    let written = writer
+                        .append(&Record::Took {
+                            millis: u64::try_from(run.elapsed().as_millis()).unwrap_or(u64::MAX),
+                        })
+                        .and_then(|()| writer.append(&Record::End(end.clone())))
+                        .and_then(|()| writer.sync())
+                        .map(|()| end);
+                    (written, Some(writer))
+                }
+                Err(reason) => (Ok(End::Failed(reason)), None),
             };
             let (phase, error) = match ended {
                 Ok(End::Done) => (Phase::Done, None),
@@ -193,45 +207,66 @@ impl Runs {
                 Err(error) => (Phase::Failed, Some(error.to_string())),
             };
             if let Some(error) = &error {
-                tracing::warn!(run = run.edit().id, error, "run failed");
+                tracing::warn!(run = id, error, "run failed");
             } else {
-                tracing::info!(run = run.edit().id, ?phase, "run ended");
+                tracing::info!(run = id, ?phase, "run ended");
             }
-            // Whoever sees that it has ended may begin another.
-            drop(permit);
-            run.ended(phase, error);
+            journals.untell(&id);
+            let length = journals.length(&id);
+            // Whoever sees that it has ended may begin another: others see it by the journal that is let go, this process by the phase.
+            drop(turn);
+            drop(writer);
+            run.ended(phase, error, length);
         });
     }
 
     /// All runs, oldest first.
     pub fn list(&self) -> Result<Vec<Progress>, Error> {
-        self.journals.runs()?.iter().map(|id| self.get(id)).collect()
+        let all = self.journals.runs()?.into_iter();
+        all.filter_map(|id| match self.get(&id) {
+            // Its process ended before it had begun, or somebody removes it.
+            Err(Error::Journal(journal::Error::NoRun(_))) => None,
+            got => Some(got),
+        })
+        .collect()
     }
 
     /// One.
     pub fn get(&self, id: &str) -> Result<Progress, Error> {
-        if let Some(run) = self.known().get(id).cloned() {
-            return Ok(run.progress());
+        let known = self.known().get(id).cloned();
+        // One that has ended here may have gone on in another process, or may be doing so.
+        let newest =
+            |run: &Arc<Run>| run.goes_on() || (run.said_all(self.journals.length(id)) && !self.journals.is_open(id));
+        match known.filter(newest) {
+            Some(run) => Ok(run.progress()),
+            None => Ok(recall(&self.journals, id)?),
         }
-        Ok(recall(&self.journals, id)?)
     }
 
-    /// Tells a run something.
+    /// Tells a run something, wherever it goes on. In another process it hears it a moment later.
     pub fn tell(&self, id: &str, control: Control) -> Result<Progress, Error> {
-        let run = self.known().get(id).cloned();
-        let Some(run) = run.filter(|run| matches!(run.edit().phase, Phase::Running | Phase::Paused)) else {
-            let progress = self.get(id)?;
+        let known = self.known().get(id).cloned();
+        if let Some(run) = known.filter(|run| run.goes_on()) {
+            run.tell(control);
+            // It has heard it; this is for others that look whether it waits.
+            if let Err(error) = self.journals.tell(id, control) {
+                tracing::warn!(run = id, %error, "other processes do not see what the run was told");
+            }
+            return Ok(run.progress());
+        }
+        let progress = self.get(id)?;
+        if !progress.phase.goes_on() {
             return Err(Error::Ended(
-                format!("run {id} is not going on here: it is {:?}", progress.phase).to_lowercase(),
+                format!("run {id} is not going on: it is {:?}", progress.phase).to_lowercase(),
             ));
-        };
-        run.tell(control);
-        Ok(run.progress())
+        }
+        self.journals.tell(id, control)?;
+        self.get(id)
     }
 
     /// Removes a run that has ended, with its journal: what it wrote cannot be checked any more.
     pub fn remove(&self, id: &str) -> Result<(), Error> {
-        if matches!(self.get(id)?.phase, Phase::Running | Phase::Paused) {
+        if self.get(id)?.phase.goes_on() {
             return Err(Error::Ended(format!("run {id} is going on: stop it first")));
         }
         self.journals.remove(id)?;
@@ -278,67 +313,17 @@ async fn load_all(
     Ok((end, writer))
 }
 
-/// What a run came to, from its journal.
-fn recall(journals: &Folder, id: &str) -> Result<Progress, journal::Error> {
-    let mut reader = journals.read(id)?;
-    let Some(Record::Begin(begin)) = reader.next()? else {
-        return Err(journal::Error::NoRun(id.to_owned()));
-    };
-    let order: Order = serde_json::from_str(&begin.order).map_err(|_| journal::Error::NoRun(id.to_owned()))?;
-    let planned = match &order {
-        Order::Load(_) => Some(begin.rows.iter().map(|(_, count)| count).sum()),
-        Order::Deltas(deltas) => deltas.operations,
-    };
-    let mut progress = Progress::new(id.to_owned(), order, begin.at, planned);
-    let mut phase = if journals.is_open(id) {
-        Phase::Running
-    } else {
-        Phase::Interrupted
-    };
-    let mut took = Duration::ZERO;
-    let mut sent: HashMap<u64, (Site, Vec<u16>)> = HashMap::new();
-    let name = |table: u16| begin.tables.get(usize::from(table)).cloned().unwrap_or_default();
-    while let Some(record) = reader.next()? {
-        match record {
-            Record::Chunk {
-                number,
-                site,
-                table,
-                rows,
-                ..
-            } => drop(sent.insert(number, (site, vec![table; rows as usize]))),
-            Record::Batch { number, site, writes } => {
-                sent.insert(number, (site, writes.iter().map(|write| write.table).collect()));
-            }
-            Record::Loaded { number } => {
-                if let Some((site, tables)) = sent.remove(&number) {
-                    let table = tables.first().copied().unwrap_or_default();
-                    progress.acknowledge(site, &name(table), tables.len() as u64);
-                }
-            }
-            Record::Acknowledged { number, versions } => {
-                let (site, tables) = sent.remove(&number).unwrap_or((Site::Server, Vec::new()));
-                for (table, version) in tables.into_iter().zip(versions) {
-                    match version {
-                        0 => progress.missed += 1,
-                        _ => progress.acknowledge(site, &name(table), 1),
-                    }
-                }
-            }
-            Record::Undone { number } => drop(sent.remove(&number)),
-            Record::Took { millis } => took += Duration::from_millis(millis),
-            Record::End(end) => {
-                (phase, progress.error) = match end {
-                    End::Done => (Phase::Done, None),
-                    End::Stopped => (Phase::Stopped, None),
-                    End::Failed(reason) => (Phase::Failed, Some(reason)),
-                }
-            }
-            Record::Begin(_) | Record::Numbers { .. } => {}
+/// Does what a run is told from other processes, until it is to end.
+async fn hear(journals: &Folder, id: &str, run: &Run) {
+    let mut last = None;
+    while !run.stopped() {
+        // Each word once: what it was told here since counts.
+        if let Some(control) = journals.told(id)
+            && last != Some(control)
+        {
+            last = Some(control);
+            run.tell(control);
         }
+        time::sleep(HEARS).await;
     }
-    progress.unknown = sent.values().map(|(_, tables)| tables.len() as u64).sum();
-    progress.phase = phase;
-    progress.took(took);
-    Ok(progress)
 }

@@ -19,16 +19,16 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::{Place, runs};
 
-const EDITOR: &str = "editor-0123456789abcdef";
-const VIEWER: &str = "viewer-0123456789abcdef";
+pub const EDITOR: &str = "editor-0123456789abcdef";
+pub const VIEWER: &str = "viewer-0123456789abcdef";
 
-struct Server {
-    address: SocketAddr,
+pub struct Server {
+    pub address: SocketAddr,
     _stop: DropGuard,
 }
 
 impl Server {
-    async fn start(world: &World, place: &Place) -> Result<Self> {
+    pub async fn start(world: &World, place: &Place) -> Result<Self> {
         let tokens = place.0.join("access");
         std::fs::create_dir_all(&tokens)?;
         std::fs::write(tokens.join("token"), EDITOR)?;
@@ -57,11 +57,11 @@ impl Server {
         .await
     }
 
-    async fn get(&self, path: &str) -> Result<Answer> {
+    pub async fn get(&self, path: &str) -> Result<Answer> {
         self.send(VIEWER, Method::GET, path, None).await
     }
 
-    async fn post(&self, path: &str, body: Value) -> Result<Answer> {
+    pub async fn post(&self, path: &str, body: Value) -> Result<Answer> {
         self.send(EDITOR, Method::POST, path, Some(body)).await
     }
 

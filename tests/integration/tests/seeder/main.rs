@@ -1,6 +1,7 @@
 //! The seeder against real sites: what it is acknowledged is everywhere, or it says what is not.
 
 mod api;
+mod command;
 mod faults;
 mod refused;
 mod types;

@@ -81,7 +81,9 @@ pub fn router(app: Shared) -> Router {
 fn problem(error: &Error) -> Problem {
     let text = error.to_string();
     match error {
-        Error::Busy(_) => Problem::new(axum::http::StatusCode::CONFLICT, "busy", "A run is going on", text),
+        Error::Busy(_) | Error::Preparing | Error::Journal(crate::journal::Error::Busy(_)) => {
+            Problem::new(axum::http::StatusCode::CONFLICT, "busy", "A run is going on", text)
+        }
         Error::Ended(_) => Problem::new(axum::http::StatusCode::CONFLICT, "run-ended", "Not in this state", text),
         Error::Prepare(prepare::Error::Order(_)) => Problem::unprocessable("bad-order", "Cannot be done", text),
         Error::Prepare(prepare::Error::Schema(_)) => {

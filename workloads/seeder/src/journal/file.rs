@@ -4,12 +4,16 @@ use std::{
     fs::{self, File, OpenOptions},
     io::{self, BufReader, Read, Write as _},
     path::{Path, PathBuf},
+    thread,
+    time::Duration,
 };
 
 use super::Record;
 
 /// The longest record; a longer length is no length.
 const LONGEST: u32 = 256 << 20;
+/// How often a journal that somebody has locked is tried again, and what lies between: whoever looks whether it is written locks it for a moment.
+const LOOKERS: (u32, Duration) = (20, Duration::from_millis(1));
 
 /// Why a journal cannot be kept or read.
 #[derive(Debug, thiserror::Error)]
@@ -45,7 +49,7 @@ pub enum Error {
 
 /// Where journals are.
 #[derive(Clone, Debug)]
-pub struct Folder(PathBuf);
+pub struct Folder(pub(super) PathBuf);
 
 impl Folder {
     /// Made if it is not there.
@@ -81,6 +85,7 @@ impl Folder {
             let path = self.path(&run);
             match OpenOptions::new().write(true).create_new(true).open(&path) {
                 Ok(file) => {
+                    self.untell(&run);
                     let writer = Writer { file, path };
                     writer.lock(&run)?;
                     return Ok((run, writer));
@@ -95,6 +100,10 @@ impl Folder {
 
     /// Reads one from its beginning.
     pub fn read(&self, run: &str) -> Result<Reader, Error> {
+        // Names come from outside, and none leads out of the folder.
+        if !run.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-') {
+            return Err(Error::NoRun(run.to_owned()));
+        }
         let path = self.path(run);
         match File::open(&path) {
             Ok(file) => Ok(Reader {
@@ -129,8 +138,14 @@ impl Folder {
         File::open(self.path(run)).is_ok_and(|file| file.try_lock_shared().is_err())
     }
 
+    /// How long it is, in bytes; none if it is not there.
+    pub fn length(&self, run: &str) -> Option<u64> {
+        fs::metadata(self.path(run)).map(|file| file.len()).ok()
+    }
+
     /// Removes one.
     pub fn remove(&self, run: &str) -> Result<(), Error> {
+        self.untell(run);
         let path = self.path(run);
         fs::remove_file(&path).map_err(|reason| match reason.kind() {
             io::ErrorKind::NotFound => Error::NoRun(run.to_owned()),
@@ -145,7 +160,7 @@ fn number(run: &str) -> u64 {
         .unwrap_or_default()
 }
 
-fn fail(file: &Path, reason: io::Error) -> Error {
+pub(super) fn fail(file: &Path, reason: io::Error) -> Error {
     Error::File {
         file: file.to_owned(),
         reason,
@@ -162,11 +177,15 @@ pub struct Writer {
 impl Writer {
     /// Held until the file is closed, however the process ends.
     fn lock(&self, run: &str) -> Result<(), Error> {
-        match self.file.try_lock() {
-            Ok(()) => Ok(()),
-            Err(fs::TryLockError::WouldBlock) => Err(Error::Busy(run.to_owned())),
-            Err(fs::TryLockError::Error(reason)) => Err(fail(&self.path, reason)),
+        let (times, between) = LOOKERS;
+        for _ in 0..times {
+            match self.file.try_lock() {
+                Ok(()) => return Ok(()),
+                Err(fs::TryLockError::WouldBlock) => thread::sleep(between),
+                Err(fs::TryLockError::Error(reason)) => return Err(fail(&self.path, reason)),
+            }
         }
+        Err(Error::Busy(run.to_owned()))
     }
 
     /// Appends one. When this returns, it outlives the process.
@@ -293,6 +312,16 @@ mod tests {
         assert_eq!(folder.runs().unwrap(), ["load-1", "deltas-2"]);
         folder.remove("load-1").unwrap();
         assert!(matches!(folder.read("load-1"), Err(Error::NoRun(_))));
+    }
+
+    #[test]
+    fn no_name_leads_out_of_the_folder() {
+        let folder = folder();
+        fs::create_dir_all(folder.0.join("inner")).unwrap();
+        let (run, _) = folder.create("load").unwrap();
+        let inner = Folder::open(&folder.0.join("inner")).unwrap();
+        assert!(folder.read(&run).is_ok());
+        assert!(matches!(inner.read(&format!("../{run}")), Err(Error::NoRun(_))));
     }
 
     #[test]

@@ -6,6 +6,8 @@
 
 mod file;
 mod record;
+mod shared;
 
 pub use file::{Error, Folder, Reader, Writer};
 pub use record::{Begin, End, Key, KeyRange, Keys, Order, Record, Sent};
+pub use shared::Turn;

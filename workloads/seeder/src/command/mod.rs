@@ -1,28 +1,44 @@
 //! The command line.
 
-use std::{net::SocketAddr, path::PathBuf, process::ExitCode, sync::Arc, time::Duration};
+mod ask;
+mod follow;
+mod shown;
+
+use std::{io, net::SocketAddr, path::PathBuf, process::ExitCode, sync::Arc, time::Duration};
 
 use clap::{Parser, Subcommand, ValueEnum};
-use serde::Serialize;
 use synccluster_protocol::Site;
 use synccluster_runtime::{config::parse_duration, telemetry};
-use tokio::time;
 
 use crate::{
     api,
+    client::{self, RunName},
     journal::{self, Folder, Order},
     plan::{Deltas, Load, presets},
     prepare,
-    run::{Control, Phase, Progress, Run},
     runs::{self, Runs},
     serve,
     sites::Sites,
 };
+use ask::Reach;
+use shown::Shown;
 
 const EXAMPLE: &str = "Examples:\n  synccluster-seeder load --sites ./sites --rows 100000\n  \
                        synccluster-seeder deltas --sites ./sites --rate 500 --duration 1m --conflicts 10\n  \
                        synccluster-seeder preset --sites ./sites dual-writes\n  \
-                       synccluster-seeder verify --sites ./sites deltas-2 --wait 1m";
+                       synccluster-seeder verify --sites ./sites deltas-2 --wait 1m\n\n\
+                       One run at a time writes over a folder of journals. Beside a seeder that serves (--url, SEEDER_URL), from any process:\n  \
+                       synccluster-seeder runs\n  \
+                       synccluster-seeder pause deltas-2\n  \
+                       synccluster-seeder resume deltas-2\n  \
+                       synccluster-seeder stop deltas-2";
+
+const ASKING: &str = "Examples:\n  synccluster-seeder runs --json\n  \
+                      synccluster-seeder status load-1\n  \
+                      SEEDER_TOKEN_FILE=./token synccluster-seeder pause deltas-2 --url http://localhost:8090\n  \
+                      kubectl -n demo exec demo-seeder-0 -- synccluster-seeder stop deltas-2\n\n\
+                      Without a seeder that serves, over a folder of journals:\n  \
+                      synccluster-seeder stop deltas-2 --sites ./sites --journal ./seeder-journal";
 
 /// Fills the tables of a SyncCluster, keeps writing to them, and checks that nothing it was acknowledged is lost.
 #[derive(Parser)]
@@ -63,12 +79,51 @@ enum Command {
         #[arg(long)]
         duration: Option<String>,
     },
-    /// Go on with a load that was stopped, failed or was interrupted.
+    /// List the runs.
+    #[command(after_help = ASKING)]
+    Runs {
+        #[command(flatten)]
+        reach: Reach,
+    },
+    /// Show how far a run is, or what it came to.
+    #[command(after_help = ASKING)]
+    Status {
+        #[command(flatten)]
+        reach: Reach,
+        /// Its name.
+        run: RunName,
+    },
+    /// Let a run wait until it is resumed.
+    #[command(after_help = ASKING)]
+    Pause {
+        #[command(flatten)]
+        reach: Reach,
+        /// Its name.
+        run: RunName,
+    },
+    /// Go on with a run that waits, or with a load that was stopped, failed or was interrupted: that goes on where the seeder serves, with --sites here.
+    #[command(after_help = ASKING)]
     Resume {
         #[command(flatten)]
-        place: Place,
+        reach: Reach,
         /// Its name.
-        run: String,
+        run: RunName,
+    },
+    /// End a run, and wait until it has ended.
+    #[command(after_help = ASKING)]
+    Stop {
+        #[command(flatten)]
+        reach: Reach,
+        /// Its name.
+        run: RunName,
+    },
+    /// Forget a run that has ended, journal and all; the rows stay.
+    #[command(after_help = ASKING)]
+    Remove {
+        #[command(flatten)]
+        reach: Reach,
+        /// Its name.
+        run: RunName,
     },
     /// Check that every write a run was acknowledged is accounted for. Ends with 0 if all are, with 1 if some are not, with 2 if nothing can be said.
     Verify {
@@ -82,11 +137,6 @@ enum Command {
         /// For how long what is missing is looked for again.
         #[arg(long, value_parser = parse_duration, default_value = "30s")]
         wait: Duration,
-    },
-    /// List the runs.
-    Runs {
-        #[command(flatten)]
-        place: Place,
     },
     /// List the tables, and where each column's values come from.
     Tables {
@@ -116,17 +166,8 @@ struct Place {
         default_value = "seeder-journal"
     )]
     journal: PathBuf,
-    /// How results are printed.
-    #[arg(long, value_enum, default_value_t = Output::Human)]
-    output: Output,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Output {
-    /// For people.
-    Human,
-    /// For programs.
-    Json,
+    #[command(flatten)]
+    shown: Shown,
 }
 
 /// What the server is told.
@@ -177,20 +218,23 @@ enum Error {
     Tokens(#[from] synccluster_web::tokens::Error),
     #[error("there is no preset `{0}`; `presets` lists them")]
     NoPreset(String),
+    #[error(transparent)]
+    Client(#[from] client::Error),
+    #[error("cannot read the token's file {0}: {1}")]
+    TokenFile(PathBuf, io::Error),
+    #[error("{0} holds no token: it must be one line of 16 or more letters, digits and signs, without blanks")]
+    NoToken(String),
+    #[error("stopped before anything was written")]
+    NotBegun,
+    #[error(
+        "run {0} was told to stop and has not ended within a minute: a site may be away; `status {0}` shows how far it is"
+    )]
+    StillEnding(String),
 }
 
 impl Place {
     fn runs(&self) -> Result<Runs, Error> {
         Ok(Runs::new(Sites::read(&self.sites)?, Folder::open(&self.journal)?))
-    }
-
-    /// Prints one thing; people get `human`.
-    fn print(&self, value: &impl Serialize, human: impl FnOnce() -> String) {
-        match self.output {
-            // What is printed is made of texts and numbers; JSON holds it.
-            Output::Json => println!("{}", serde_json::to_string(value).unwrap_or_default()),
-            Output::Human => println!("{}", human()),
-        }
     }
 }
 
@@ -219,8 +263,8 @@ pub async fn main() -> ExitCode {
 async fn run(command: Command) -> Result<ExitCode, Error> {
     match command {
         Command::Serve(told) => return serve_runs(*told).await,
-        Command::Load { place, load } => return follow(&place, Order::Load(load)).await,
-        Command::Deltas { place, deltas } => return follow(&place, Order::Deltas(*deltas)).await,
+        Command::Load { place, load } => return follow::begin(&place, Order::Load(load)).await,
+        Command::Deltas { place, deltas } => return follow::begin(&place, Order::Deltas(*deltas)).await,
         Command::Preset {
             place,
             name,
@@ -232,32 +276,29 @@ async fn run(command: Command) -> Result<ExitCode, Error> {
             let mut deltas = preset.ok_or(Error::NoPreset(name))?.deltas;
             deltas.seed = seed.unwrap_or(deltas.seed);
             deltas.duration = duration.or(deltas.duration);
-            return follow(&place, Order::Deltas(deltas)).await;
+            return follow::begin(&place, Order::Deltas(deltas)).await;
         }
-        Command::Resume { place, run } => {
-            let runs = place.runs()?;
-            runs.resume(&run).await?;
-            return wait(&place, &runs, &run).await;
-        }
+        Command::Runs { reach } => return ask::list(&reach).await,
+        Command::Status { reach, run } => return ask::status(&reach, &run).await,
+        Command::Pause { reach, run } => return ask::pause(&reach, &run).await,
+        Command::Resume { reach, run } => return ask::resume(&reach, &run).await,
+        Command::Stop { reach, run } => return ask::stop(&reach, &run).await,
+        Command::Remove { reach, run } => return ask::remove(&reach, &run).await,
         Command::Verify { place, run, at, wait } => {
             let report = place.runs()?.verify(&run, &at, wait).await?;
-            place.print(&report, || report.to_string());
+            place.shown.print(&report, || report.to_string());
             return Ok(ExitCode::from(u8::from(!report.ok)));
-        }
-        Command::Runs { place } => {
-            let all = place.runs()?.list()?;
-            place.print(&all, || all.iter().map(line).collect::<Vec<_>>().join("\n"));
         }
         Command::Tables { place } => {
             let values = prepare::look(&Sites::read(&place.sites)?, Site::Server).await?;
             let view = api::view(&values);
-            place.print(&view, || {
+            place.shown.print(&view, || {
                 view.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
             });
         }
         Command::Presets { place } => {
             let all = presets::all(&Sites::read(&place.sites)?.names());
-            place.print(&all, || {
+            place.shown.print(&all, || {
                 all.iter()
                     .map(|preset| format!("{}: {}", preset.name, preset.about))
                     .collect::<Vec<_>>()
@@ -281,78 +322,6 @@ async fn serve_runs(told: Serve) -> Result<ExitCode, Error> {
         access,
     });
     Ok(serve::process(app, told.web_listen, told.listen).await?)
-}
-
-async fn follow(place: &Place, order: Order) -> Result<ExitCode, Error> {
-    let runs = place.runs()?;
-    let run: Arc<Run> = runs.begin(order).await?;
-    let id = run.edit().id.clone();
-    wait(place, &runs, &id).await
-}
-
-/// Shows how far a run is until it has ended; Ctrl-C and SIGTERM stop it.
-async fn wait(place: &Place, runs: &Runs, id: &str) -> Result<ExitCode, Error> {
-    let mut asked = Box::pin(synccluster_runtime::health::shutdown_requested());
-    let (mut tick, mut told) = (time::interval(Duration::from_millis(200)), 0);
-    loop {
-        tokio::select! {
-            () = &mut asked => {
-                runs.tell(id, Control::Stop).ok();
-                runs.shut_down().await;
-            }
-            _ = tick.tick() => {}
-        }
-        let progress = runs.get(id)?;
-        if !matches!(progress.phase, Phase::Running | Phase::Paused) {
-            place.print(&progress, || line(&progress));
-            return Ok(if progress.phase == Phase::Failed {
-                ExitCode::FAILURE
-            } else {
-                ExitCode::SUCCESS
-            });
-        }
-        told += 1;
-        if told % 10 == 0 && place.output == Output::Human {
-            eprintln!("{}", line(&progress));
-        }
-    }
-}
-
-/// A run in a line.
-fn line(progress: &Progress) -> String {
-    let Progress {
-        id,
-        phase,
-        acknowledged,
-        planned,
-        missed,
-        refused,
-        unknown,
-        seconds,
-        rate,
-        ..
-    } = progress;
-    let planned = planned.map(|planned| format!(" of {planned}")).unwrap_or_default();
-    let mut line = format!("{id}: {phase:?}, {acknowledged}{planned} acknowledged").to_lowercase();
-    if *seconds > 0.0 {
-        line = format!("{line} in {seconds:.1} s ({rate:.0}/s)");
-    }
-    for (count, what) in [
-        (missed, "found no row"),
-        (refused, "refused"),
-        (unknown, "without an answer"),
-    ] {
-        if *count > 0 {
-            line = format!("{line}, {count} {what}");
-        }
-    }
-    for (why, count) in &progress.refusals {
-        line = format!("{line}\n  {count} x {why}");
-    }
-    match &progress.error {
-        Some(error) => format!("{line}\n  {error}"),
-        None => line,
-    }
 }
 
 #[cfg(test)]
@@ -379,9 +348,20 @@ mod tests {
             "seeder serve --sites /s",
             "seeder serve --sites /s --access none --access-dir /a",
             "seeder deltas --sites /s --mix insert",
+            "seeder stop",
+            "seeder stop ../load-1",
+            "seeder runs --url localhost:8000",
+            "seeder runs --json --output human",
         ] {
             assert!(read(wrong).is_err(), "{wrong}");
         }
-        assert!(read("seeder serve --sites /s --access none").is_ok());
+        for right in [
+            "seeder serve --sites /s --access none",
+            "seeder runs --json",
+            "seeder status load-1 --url http://localhost:8090 --token-file /t",
+            "seeder resume --sites /s --journal /j load-1 --output json",
+        ] {
+            assert!(read(right).is_ok(), "{right}");
+        }
     }
 }

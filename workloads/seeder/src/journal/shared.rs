@@ -1,0 +1,92 @@
+//! Several processes over one folder: whose turn it is to write, and what a run is told from outside of its process.
+
+use std::{
+    fs::{self, File, OpenOptions, TryLockError},
+    path::PathBuf,
+};
+
+use super::file::{Error, Folder, fail};
+use crate::run::Control;
+
+/// What each is called in a file.
+const WORDS: [(Control, &str); 3] = [(Control::Go, "go"), (Control::Pause, "pause"), (Control::Stop, "stop")];
+
+/// Held while a run is prepared and goes on. It ends with the process, however that ends: the lock is the kernel's.
+#[derive(Debug)]
+pub struct Turn {
+    _lock: File,
+}
+
+impl Folder {
+    /// The turn to write; none while somebody else has it, in this process or in another.
+    pub fn turn(&self) -> Result<Option<Turn>, Error> {
+        let path = self.0.join("turn.lock");
+        let file = OpenOptions::new().create(true).truncate(false).write(true).open(&path);
+        let file = file.map_err(|reason| fail(&path, reason))?;
+        match file.try_lock() {
+            Ok(()) => Ok(Some(Turn { _lock: file })),
+            Err(TryLockError::WouldBlock) => Ok(None),
+            Err(TryLockError::Error(reason)) => Err(fail(&path, reason)),
+        }
+    }
+
+    fn word(&self, run: &str) -> PathBuf {
+        self.0.join(format!("{run}.told"))
+    }
+
+    /// Tells a run something, whichever process it goes on in: that one looks here. It stays until the run ends, so that others see whether it waits.
+    pub fn tell(&self, run: &str, control: Control) -> Result<(), Error> {
+        let path = self.word(run);
+        let word = WORDS.iter().find(|(known, _)| *known == control).map(|(_, word)| *word);
+        fs::write(&path, word.unwrap_or_default()).map_err(|reason| fail(&path, reason))
+    }
+
+    /// What a run was told last; none if that is nothing, or half written.
+    pub fn told(&self, run: &str) -> Option<Control> {
+        let told = fs::read_to_string(self.word(run)).ok()?;
+        WORDS
+            .iter()
+            .find(|(_, word)| *word == told)
+            .map(|(control, _)| *control)
+    }
+
+    /// Forgets what a run was told: whoever goes on with it does not hear what was meant for the one before.
+    pub fn untell(&self, run: &str) {
+        // Where there is nothing, nothing is forgotten.
+        let _ = fs::remove_file(self.word(run));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn folder(name: &str) -> Folder {
+        let path = std::env::temp_dir().join(format!("synccluster-shared-{name}-{}", std::process::id()));
+        let _ = fs::remove_dir_all(&path);
+        Folder::open(&path).unwrap()
+    }
+
+    #[test]
+    fn one_has_the_turn_until_it_lets_go() {
+        let folder = folder("turn");
+        let first = folder.turn().unwrap();
+        assert!(first.is_some() && folder.turn().unwrap().is_none());
+        drop(first);
+        assert!(folder.turn().unwrap().is_some());
+    }
+
+    #[test]
+    fn a_run_is_told_the_last_word_and_no_half_of_one() {
+        let folder = folder("told");
+        assert_eq!(folder.told("load-1"), None);
+        for (control, _) in WORDS {
+            folder.tell("load-1", control).unwrap();
+            assert_eq!((folder.told("load-1"), folder.told("load-2")), (Some(control), None));
+        }
+        fs::write(folder.word("load-1"), "pau").unwrap();
+        assert_eq!(folder.told("load-1"), None);
+        folder.untell("load-1");
+        assert!(!folder.word("load-1").exists() && folder.runs().unwrap().is_empty());
+    }
+}
