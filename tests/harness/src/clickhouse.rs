@@ -13,7 +13,8 @@ use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
 
 use crate::authority::Certificate;
-use crate::place::{self, Folder, PATIENCE};
+use crate::place::{Folder, PATIENCE};
+use crate::ports;
 use crate::process::{End, Process, Restartable};
 use crate::role::password;
 
@@ -70,9 +71,9 @@ impl ClickHouse {
             process: Restartable::default(),
             folder: Folder::new("clickhouse")?,
             password: password(),
-            port: place::free_port()?,
-            native: place::free_port()?,
-            https: place::free_port()?,
+            port: ports::free_port()?,
+            native: ports::free_port()?,
+            https: ports::free_port()?,
             megabytes,
         };
         fs::create_dir(clickhouse.folder.join("etc"))?;

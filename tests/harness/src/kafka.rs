@@ -22,6 +22,7 @@ use node::{Listener, Node, client};
 use crate::authority::Certificate;
 use crate::parts;
 use crate::place::{self, Folder};
+use crate::ports;
 use crate::process::Restartable;
 use crate::proxy::Proxy;
 use crate::role;
@@ -82,13 +83,13 @@ impl Kafka {
         .await?;
         let folder = Folder::new("kafka")?;
         place::copy(&template, &folder.join("data")).await?;
-        let (port, controller) = (place::free_port()?, place::free_port()?);
+        let (port, controller) = (ports::free_port()?, ports::free_port()?);
         let mut proxies = Vec::new();
         let mut listeners = vec![Listener::plain(port)];
         let mut secured = None;
         let mut more = String::new();
         if let Some(certificate) = certificate {
-            let (at, store) = (place::free_port()?, folder.join("store.pem"));
+            let (at, store) = (ports::free_port()?, folder.join("store.pem"));
             secured::write_store(certificate, &store)?;
             listeners.push(Listener {
                 name: "SECURED".into(),
@@ -104,7 +105,7 @@ impl Kafka {
             more = this.properties(&store);
         }
         for (number, name) in names.iter().enumerate() {
-            let behind = place::free_port()?;
+            let behind = ports::free_port()?;
             let proxy = Proxy::start(([127, 0, 0, 1], behind).into()).await?;
             listeners.push(Listener {
                 name: format!("PROXY{number}"),

@@ -18,6 +18,7 @@ mod goals;
 mod kafka;
 mod parts;
 mod place;
+mod ports;
 mod postgres;
 mod process;
 mod proxy;

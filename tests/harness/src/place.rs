@@ -1,14 +1,12 @@
 //! Where the parts come from and where a test's files lie.
 
 use std::fs;
-use std::net::TcpListener;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail, ensure};
-use rand::RngExt;
+use anyhow::{Context, Result, ensure};
 use tokio::process::Command;
 
 /// Whose processes and files these are. Postgres refuses to run as root, so root's tests run it as `nobody`
@@ -148,23 +146,6 @@ pub async fn run(command: &mut Command) -> Result<()> {
         String::from_utf8_lossy(&output.stderr)
     );
     Ok(())
-}
-
-/// A port nobody listens on, outside the range the kernel takes for outgoing connections: so it is still free
-/// when its process has been stopped for a while and comes back.
-pub fn free_port() -> Result<u16> {
-    let first_outgoing = fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range")
-        .ok()
-        .and_then(|range| range.split_whitespace().next()?.parse::<u16>().ok())
-        .filter(|first| *first > 21_000)
-        .unwrap_or(32_768);
-    for _ in 0..200 {
-        let port = rand::rng().random_range(20_000..first_outgoing);
-        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
-            return Ok(port);
-        }
-    }
-    bail!("found no free port between 20000 and {first_outgoing}")
 }
 
 /// Time a process has to come up, on a machine that builds something else meanwhile.

@@ -14,6 +14,7 @@ use tokio_postgres::{Client, Config, NoTls};
 use crate::authority::Certificate;
 use crate::parts;
 use crate::place::{self, Folder, PATIENCE, Unprivileged};
+use crate::ports;
 use crate::process::{End, Process, Restartable, wrapped};
 use crate::role::{self, Role};
 
@@ -61,7 +62,7 @@ impl Postgres {
         let folder = Folder::new("postgres")?;
         place::copy(&template, &folder.join("data")).await?;
         let passwords = Role::ALL.map(|role| (role, role::password())).to_vec();
-        let port = place::free_port()?;
+        let port = ports::free_port()?;
         for (role, password) in &passwords {
             role::write_secret(&folder.join(role.name()), *role, port, password)?;
         }
@@ -99,7 +100,7 @@ impl Postgres {
         fs::write(data.join("pg_hba.conf"), EXTERNAL_HBA)?;
         install(certificate, &data, user)?;
         let passwords = Role::ALL.map(|role| (role, role::password())).to_vec();
-        let port = place::free_port()?;
+        let port = ports::free_port()?;
         let mut postgres = Self {
             process: Restartable::default(),
             folder,
@@ -264,7 +265,7 @@ async fn initdb(binaries: &Path, user: Option<Unprivileged>, to: &Path) -> Resul
         .context("making the template of Postgres' data")?;
     fs::write(to.join("pg_hba.conf"), HBA)?;
 
-    let (port, log) = (place::free_port()?, Folder::new("initdb")?);
+    let (port, log) = (ports::free_port()?, Folder::new("initdb")?);
     let mut process = serve(binaries, user, to, &log.join("log"), port, &[])?;
     let config = superuser(port, SUPERUSER);
     answering(&mut process, &config).await?;

@@ -7,7 +7,8 @@ use anyhow::Result;
 use rustix::process::Signal;
 
 use super::node::{self, Listener, Node, PROPERTIES};
-use crate::place::{self, Folder};
+use crate::place::Folder;
+use crate::ports;
 use crate::process::Restartable;
 
 /// A broker beside the first, without a controller: while it is away its partitions have no leader. Ended and removed on drop.
@@ -24,7 +25,7 @@ impl Broker {
         let folder = Folder::new("kafka")?;
         let data = folder.join("data");
         node::format(jars, &Node::BROKER, &data).await?;
-        let port = place::free_port()?;
+        let port = ports::free_port()?;
         let properties = Node::BROKER.properties(&data, controller, &[Listener::plain(port)]);
         fs::write(folder.join(PROPERTIES), properties)?;
         let mut broker = Self {

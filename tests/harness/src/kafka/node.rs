@@ -14,6 +14,7 @@ use tokio::time::sleep;
 
 use super::REQUEST;
 use crate::place::{self, Folder, PATIENCE};
+use crate::ports;
 use crate::process::{End, Process, Restartable};
 
 /// The file of a node's folder that it is started with.
@@ -129,7 +130,7 @@ async fn archive(jars: &Path, to: &Path) -> Result<()> {
     let folder = Folder::new("classes")?;
     let data = folder.join("data");
     format(jars, &Node::CONTROLLER, &data).await?;
-    let (port, controller) = (place::free_port()?, place::free_port()?);
+    let (port, controller) = (ports::free_port()?, ports::free_port()?);
     let properties = Node::CONTROLLER.properties(&data, controller, &[Listener::plain(port)]);
     fs::write(folder.join(PROPERTIES), properties)?;
     let mut process = Restartable::default();
