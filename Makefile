@@ -99,15 +99,15 @@ unit: page ## unit and property tests
 	cargo test --locked --workspace --doc --quiet
 	# The tests of kind's stand-in network make network namespaces, which only root may.
 	[ "$$(id -u)" = 0 ] || echo "==> not root: the tests of kind/network are left out"
-	cargo test --locked --workspace --exclude synccluster-e2e --exclude synccluster-integration $(call programs,workloads/* tests/harness) $$([ "$$(id -u)" != 0 ] || echo $(call programs,kind/network))
+	cargo test --locked --workspace --exclude synccluster-e2e --exclude synccluster-integration $(call programs,workloads/merge) $$([ "$$(id -u)" != 0 ] || echo $(call programs,kind/network))
 
-integration: page tests/page/node_modules/.installed ## sites against Postgres and Kafka as plain processes
+integration: page tests/page/node_modules/.installed ## sites against Postgres and Kafka as plain processes; make integration INTEGRATION="conflicts races" for some
 	@kind/tools.sh --tests
 	tests/harness/fetch.sh
 	@tests/socketio/fetch.sh
 	@tests/harness/venv.sh notebooks notebooks/requirements.txt
 	@tests/harness/venv.sh superset kind/images/superset/requirements.txt
-	cargo test --locked --workspace --exclude synccluster-e2e $(call programs,tests/integration) -- --test-threads 2
+	tests/integration/run.sh $(INTEGRATION)
 
 chart: ## lint and render the charts
 	@kind/tools.sh
