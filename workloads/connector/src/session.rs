@@ -25,7 +25,7 @@ use crate::{
     envelope::{self, Change, Open, Origin, Record},
     installation,
     producer::{Acknowledged, Outcome, Producer},
-    resnapshot::{Resnapshot, book},
+    resnapshot::{Resnapshot, book, streamed::Streamed},
     run::Uplink,
     slot::{self, Need, PUBLICATION},
     snapshot, topic,
@@ -66,6 +66,9 @@ pub enum Error {
     /// An answer that is no position.
     #[error("Postgres answered with something that is no position of its WAL")]
     Watermark,
+    /// An answer that is no snapshot.
+    #[error("Postgres answered with something that is no snapshot")]
+    Snapshot,
 }
 
 /// The transaction whose changes are being read.
@@ -93,6 +96,7 @@ struct Session<'a> {
     /// Every commit before this is in the producer.
     position: Lsn,
     resnapshot: Resnapshot,
+    streamed: Streamed,
 }
 
 /// Streams until something fails.
@@ -129,6 +133,7 @@ pub async fn run(uplink: &Uplink, state: &State<Uplink>) -> Result<(), Error> {
         held: None,
         position: Lsn(0),
         resnapshot: Resnapshot::default(),
+        streamed: Streamed::default(),
     };
     let mut replication = ReplicationConnection::connect(&uplink.postgres, "synccluster-connector").await?;
     if slot::prepare(&session.sql, &uplink.slot).await? == Need::Snapshot {
@@ -254,7 +259,7 @@ impl Session<'_> {
         if self.resnapshot.acknowledge(&self.sql, settled).await? {
             self.tell_resnapshot();
         }
-        if self.resnapshot.read(&self.origin).await? {
+        if self.resnapshot.read(&self.origin, &self.streamed).await? {
             self.tell_resnapshot();
         }
         Ok(())
@@ -276,6 +281,7 @@ impl Session<'_> {
             Begin { commit, at, xid } => {
                 self.position = self.position.max(commit);
                 self.send_again().await?;
+                self.streamed.push(xid);
                 let number = self.acknowledged.progress().begin(now_millis());
                 self.open = Some(OpenTransaction {
                     open: Open::new(xid, commit, at),

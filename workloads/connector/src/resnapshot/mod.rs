@@ -8,12 +8,16 @@
 //! two transactions. DBLog writes watermarks into a table on both sides of the read; one message in the WAL after it is enough here, because
 //! the stream waits while the chunk is read.
 //!
+//! What a commit did is seen by others a moment after the commit is in the WAL, when its session has got a processor again: the stream may have passed it
+//! by then, and a chunk would have the row of before. So no chunk is read until all that the stream has passed is seen.
+//!
 //! A row that is sent so has the version it had, so no sink applies it twice (`merge`: a resent row that is not newer changes nothing).
 //!
 //! Crash windows: how far it is, is written down after Kafka has acknowledged a chunk. What was sent after that is sent again.
 
 pub mod book;
 pub mod chunk;
+pub mod streamed;
 pub mod window;
 
 use std::{
@@ -46,6 +50,7 @@ use crate::{
 };
 pub use book::Request;
 use chunk::{FIRST_ROWS, chunk, next_rows};
+use streamed::{Snapshot, Streamed};
 use window::Window;
 
 /// When what could not be done is tried again.
@@ -56,6 +61,8 @@ pub const AGAIN_AFTER: Duration = Duration::from_secs(10);
 pub struct Resnapshot {
     job: Option<Job>,
     stage: Stage,
+    /// Something that the stream has passed was not seen yet when a chunk was to be read.
+    unseen: bool,
 }
 
 struct Job {
@@ -132,7 +139,7 @@ impl Resnapshot {
         let stopped = Instant::now();
         Ok(Self {
             job: Some(Job { status, work, stopped }),
-            stage: Stage::Read,
+            ..Self::default()
         })
     }
 
@@ -147,9 +154,9 @@ impl Resnapshot {
         job.is_some_and(|job| job.stopped.elapsed() >= AGAIN_AFTER)
     }
 
-    /// Whether the stream's position is waited for.
+    /// Whether the stream's position is waited for, or what it has passed.
     pub fn waits(&self) -> bool {
-        matches!(self.stage, Stage::Open(..))
+        self.unseen || matches!(self.stage, Stage::Open(..))
     }
 
     /// A change of this key goes into the topic.
@@ -161,7 +168,7 @@ impl Resnapshot {
 
     /// Reads the next chunk, if one is due. The stream waits meanwhile, and no transaction is open in it. A table that cannot be read stops
     /// this and nothing else; whether it was stopped.
-    pub async fn read(&mut self, origin: &Origin) -> Result<bool, Error> {
+    pub async fn read(&mut self, origin: &Origin, streamed: &Streamed) -> Result<bool, Error> {
         let (Stage::Read, Some(job)) = (&self.stage, &mut self.job) else {
             return Ok(false);
         };
@@ -169,6 +176,10 @@ impl Resnapshot {
         let Some(portion) = work.left.last() else {
             return Ok(false);
         };
+        self.unseen = !streamed.are_seen(&snapshot_of(&work.reading).await?);
+        if self.unseen {
+            return Ok(false);
+        }
         let (rows, table_done) = match chunk(&work.reading, portion, &work.after, work.rows).await {
             Err(Error::Postgres(error)) if let Some(why) = refusal(&portion.table.name, &error) => {
                 (job.status.error, job.work, job.stopped) = (Some(why), None, Instant::now());
@@ -345,6 +356,12 @@ pub async fn connect(postgres: &PostgresSecret) -> Result<Client, Error> {
     snapshot::settle(&reading).await?;
     reading.batch_execute("set standard_conforming_strings = on").await?;
     Ok(reading)
+}
+
+/// What this session sees now.
+async fn snapshot_of(reading: &Client) -> Result<Snapshot, Error> {
+    let row = reading.query_one("select pg_current_snapshot()::text", &[]).await?;
+    Snapshot::parse(row.get(0)).ok_or(Error::Snapshot)
 }
 
 /// A position behind every commit that this session has seen.
