@@ -159,6 +159,9 @@ async fn seed_fills_the_tables(cluster: &Cluster) -> Result<()> {
     for site in cluster.sites().await? {
         cluster.shows(site, "select count(*) from items", &["25"]).await?;
     }
+    // The seeder that serves in the pod knows of the run beside it.
+    let told = cluster.make("seed", &["SEED=status load-1"]).await?;
+    ensure!(told.out.contains("load-1"), "{told:?}");
     let checked = cluster.make("seed", &["SEED=verify load-1 --wait 30s"]).await?;
     shows(
         cluster,

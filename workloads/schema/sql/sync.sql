@@ -55,6 +55,7 @@ do $$ begin
   end if;
   if not exists (select from pg_attribute where attrelid = 'sync.progress'::regclass and attname = 'reached') then
     alter table sync.progress add column reached bigint not null default 0;
+    update sync.progress set reached = "offset";
   end if;
 end $$;
 comment on column sync.progress.reached is 'What is before this offset, or before "offset" where that is higher, was applied; "offset" is behind it while the topic is read again.';

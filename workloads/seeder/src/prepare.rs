@@ -151,7 +151,13 @@ pub async fn look(sites: &Sites, site: Site) -> Result<Values, Error> {
 fn next_row(journals: &Folder) -> Result<u64, Error> {
     let mut next = 0;
     for run in journals.runs()? {
-        if let Some(Record::Begin(begin)) = journals.read(&run)?.next()? {
+        let mut reader = match journals.read(&run) {
+            Ok(reader) => reader,
+            // Somebody has removed it since.
+            Err(journal::Error::NoRun(_)) => continue,
+            Err(error) => return Err(error.into()),
+        };
+        if let Some(Record::Begin(begin)) = reader.next()? {
             let ends = begin.rows.iter().map(|(first, count)| first + count);
             next = ends.fold(next, u64::max);
         }

@@ -65,7 +65,7 @@ pub fn recall(journals: &Folder, id: &str) -> Result<Progress, journal::Error> {
     }
     progress.unknown = sent.values().map(|(_, tables)| tables.len() as u64).sum();
     (progress.phase, progress.error) = match ended {
-        _ if open && journals.told(id) == Some(Control::Pause) => (Phase::Paused, None),
+        _ if open && journals.told(id).is_some_and(|told| told.control == Control::Pause) => (Phase::Paused, None),
         _ if open => (Phase::Running, None),
         Some(End::Done) => (Phase::Done, None),
         Some(End::Stopped) => (Phase::Stopped, None),

@@ -318,11 +318,11 @@ async fn hear(journals: &Folder, id: &str, run: &Run) {
     let mut last = None;
     while !run.stopped() {
         // Each word once: what it was told here since counts.
-        if let Some(control) = journals.told(id)
-            && last != Some(control)
+        if let Some(told) = journals.told(id)
+            && last.as_ref() != Some(&told)
         {
-            last = Some(control);
-            run.tell(control);
+            run.tell(told.control);
+            last = Some(told);
         }
         time::sleep(HEARS).await;
     }

@@ -12,7 +12,7 @@ use crate::{
 /// Parked events looked at in one go.
 const AT_ONCE: i64 = 500;
 
-/// Puts events aside, with the reason; part of the transaction that passes them by.
+/// Puts events aside, with the reason; part of the transaction that passes them by. What waits already, where a topic is read again, waits once.
 pub async fn park(
     target: &mut Target,
     topic: &str,
@@ -25,7 +25,8 @@ pub async fn park(
     let record = |raw: &&str| serde_json::from_str(raw).unwrap_or_else(|_| Value::from(*raw));
     let records: Vec<Value> = raw.iter().map(record).collect();
     let statement = "insert into sync.parked (topic, relation, event, reason)
-                     select $1, $2, event, $4 from unnest($3::jsonb[]) with ordinality u(event, ord) order by ord";
+                     select $1, $2, event, $4 from unnest($3::jsonb[]) with ordinality u(event, ord)
+                      where not exists (select from sync.parked p where p.topic = $1 and p.event = u.event) order by ord";
     target
         .execute(statement, &[&topic, &relation, &records, &reason])
         .await

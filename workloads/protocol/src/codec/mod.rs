@@ -88,7 +88,11 @@ pub fn encode(kind: &ColumnType, text: &str) -> Value {
 
 fn encoded(kind: &ColumnType, text: &str) -> Option<Value> {
     Some(match kind {
-        ColumnType::Bool => Value::Bool(text == "t" || text == "true"),
+        ColumnType::Bool => match text {
+            "t" | "true" => Value::Bool(true),
+            "f" | "false" => Value::Bool(false),
+            _ => return None,
+        },
         ColumnType::Integer => text.parse::<i64>().ok()?.into(),
         ColumnType::Float => Value::Number(Number::from_f64(text.parse().ok()?)?),
         ColumnType::Text => return None,

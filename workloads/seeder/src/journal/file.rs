@@ -3,6 +3,7 @@
 use std::{
     fs::{self, File, OpenOptions},
     io::{self, BufReader, Read, Write as _},
+    os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
     thread,
     time::Duration,
@@ -67,11 +68,8 @@ impl Folder {
         let mut runs = Vec::new();
         for entry in fs::read_dir(&self.0).map_err(|reason| fail(&self.0, reason))? {
             let name = entry.map_err(|reason| fail(&self.0, reason))?.file_name();
-            runs.extend(
-                name.to_str()
-                    .and_then(|name| name.strip_suffix(".journal"))
-                    .map(str::to_owned),
-            );
+            let run = name.to_str().and_then(|name| name.strip_suffix(".journal"));
+            runs.extend(run.filter(|run| is_name(run)).map(str::to_owned));
         }
         runs.sort_by_key(|run| (number(run), run.clone()));
         Ok(runs)
@@ -101,7 +99,7 @@ impl Folder {
     /// Reads one from its beginning.
     pub fn read(&self, run: &str) -> Result<Reader, Error> {
         // Names come from outside, and none leads out of the folder.
-        if !run.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-') {
+        if !is_name(run) {
             return Err(Error::NoRun(run.to_owned()));
         }
         let path = self.path(run);
@@ -125,6 +123,16 @@ impl Folder {
             .map_err(|reason| fail(&path, reason))?;
         let writer = Writer { file, path };
         writer.lock(run)?;
+        // It may have been removed before the lock was there: what is written to a file without a name is lost.
+        let is_named = fs::metadata(&writer.path).is_ok_and(|named| {
+            writer
+                .file
+                .metadata()
+                .is_ok_and(|file| file.ino() == named.ino() && file.dev() == named.dev())
+        });
+        if !is_named {
+            return Err(Error::NoRun(run.to_owned()));
+        }
         while reader.next()?.is_some() {}
         writer
             .file
@@ -143,15 +151,25 @@ impl Folder {
         fs::metadata(self.path(run)).map(|file| file.len()).ok()
     }
 
-    /// Removes one.
+    /// Removes one that nobody writes.
     pub fn remove(&self, run: &str) -> Result<(), Error> {
-        self.untell(run);
         let path = self.path(run);
+        // Held until the file has no name: nobody goes on with it in between.
+        let held = File::open(&path).ok();
+        if held.as_ref().is_some_and(|file| file.try_lock().is_err()) {
+            return Err(Error::Busy(run.to_owned()));
+        }
+        self.untell(run);
         fs::remove_file(&path).map_err(|reason| match reason.kind() {
             io::ErrorKind::NotFound => Error::NoRun(run.to_owned()),
             _ => fail(&path, reason),
         })
     }
+}
+
+/// Whether a run can be called that; a file that is called otherwise is somebody's copy.
+fn is_name(run: &str) -> bool {
+    !run.is_empty() && run.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
 }
 
 fn number(run: &str) -> u64 {
@@ -318,6 +336,8 @@ mod tests {
     fn no_name_leads_out_of_the_folder() {
         let folder = folder();
         fs::create_dir_all(folder.0.join("inner")).unwrap();
+        fs::write(folder.0.join("load-1.old.journal"), "somebody's copy").unwrap();
+        assert!(folder.runs().unwrap().is_empty());
         let (run, _) = folder.create("load").unwrap();
         let inner = Folder::open(&folder.0.join("inner")).unwrap();
         assert!(folder.read(&run).is_ok());
@@ -346,6 +366,7 @@ mod tests {
         assert_eq!(all(&folder, &run).unwrap(), [loaded(1)]);
         let mut writer = folder.append(&run).unwrap();
         assert!(matches!(folder.append(&run), Err(Error::Busy(_))) && folder.is_open(&run));
+        assert!(matches!(folder.remove(&run), Err(Error::Busy(_))));
         writer.append(&loaded(3)).unwrap();
         drop(writer);
         assert!(!folder.is_open(&run));

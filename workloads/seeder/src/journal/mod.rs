@@ -10,4 +10,4 @@ mod shared;
 
 pub use file::{Error, Folder, Reader, Writer};
 pub use record::{Begin, End, Key, KeyRange, Keys, Order, Record, Sent};
-pub use shared::Turn;
+pub use shared::{Told, Turn};

@@ -3,6 +3,8 @@
 use std::{
     fs::{self, File, OpenOptions, TryLockError},
     path::PathBuf,
+    process,
+    time::{SystemTime, UNIX_EPOCH},
 };
 
 use super::file::{Error, Folder, fail};
@@ -15,6 +17,14 @@ const WORDS: [(Control, &str); 3] = [(Control::Go, "go"), (Control::Pause, "paus
 #[derive(Debug)]
 pub struct Turn {
     _lock: File,
+}
+
+/// What a run was told: the same word once more is not the same.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Told {
+    /// The word.
+    pub control: Control,
+    said: String,
 }
 
 impl Folder {
@@ -36,18 +46,24 @@ impl Folder {
 
     /// Tells a run something, whichever process it goes on in: that one looks here. It stays until the run ends, so that others see whether it waits.
     pub fn tell(&self, run: &str, control: Control) -> Result<(), Error> {
-        let path = self.word(run);
         let word = WORDS.iter().find(|(known, _)| *known == control).map(|(_, word)| *word);
-        fs::write(&path, word.unwrap_or_default()).map_err(|reason| fail(&path, reason))
+        // A word that is said twice is another each time. Put in place whole: whoever looks meanwhile sees the one before.
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let said = format!("{} {} {}", word.unwrap_or_default(), now.as_nanos(), process::id());
+        let (path, new) = (self.word(run), self.0.join(format!("{run}.{}.tell", process::id())));
+        fs::write(&new, said).map_err(|reason| fail(&new, reason))?;
+        fs::rename(&new, &path).map_err(|reason| fail(&path, reason))
     }
 
-    /// What a run was told last; none if that is nothing, or half written.
-    pub fn told(&self, run: &str) -> Option<Control> {
-        let told = fs::read_to_string(self.word(run)).ok()?;
-        WORDS
-            .iter()
-            .find(|(_, word)| *word == told)
-            .map(|(control, _)| *control)
+    /// What a run was told last; none if that is nothing.
+    pub fn told(&self, run: &str) -> Option<Told> {
+        let said = fs::read_to_string(self.word(run)).ok()?;
+        let word = said.split(' ').next()?;
+        let (control, _) = WORDS.iter().find(|(_, known)| *known == word)?;
+        Some(Told {
+            control: *control,
+            said,
+        })
     }
 
     /// Forgets what a run was told: whoever goes on with it does not hear what was meant for the one before.
@@ -77,15 +93,16 @@ mod tests {
     }
 
     #[test]
-    fn a_run_is_told_the_last_word_and_no_half_of_one() {
+    fn a_run_is_told_the_last_word_and_the_same_one_twice() {
         let folder = folder("told");
         assert_eq!(folder.told("load-1"), None);
         for (control, _) in WORDS {
             folder.tell("load-1", control).unwrap();
-            assert_eq!((folder.told("load-1"), folder.told("load-2")), (Some(control), None));
+            let told = folder.told("load-1").unwrap();
+            assert_eq!((told.control, folder.told("load-2")), (control, None));
+            folder.tell("load-1", control).unwrap();
+            assert_ne!(folder.told("load-1").unwrap(), told);
         }
-        fs::write(folder.word("load-1"), "pau").unwrap();
-        assert_eq!(folder.told("load-1"), None);
         folder.untell("load-1");
         assert!(!folder.word("load-1").exists() && folder.runs().unwrap().is_empty());
     }
