@@ -149,6 +149,7 @@ fn counter(cluster: &ValidatedCluster, node: u16) -> CounterStatus {
         peers: cluster.counters().filter(|other| *other != node).map(peer).collect(),
         digest: "00000000000c0de5".to_owned(),
         ids: 3,
+        doubled: 0,
         kafka: Some(link()),
         leader: Some(CounterLeaderStatus { node: 0, term: 2 }),
         clients: 0,

@@ -45,13 +45,17 @@ pub struct Counter {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub expose: Option<CounterExpose>,
 
+    /// How much the nodes keep in memory at most.
+    pub limits: CounterLimits,
+
     /// The volume of each node.
     pub storage: CounterStorage,
 
     /// The topics.
     pub topics: CounterTopics,
 
-    /// CPU and memory of each node. Leave it out for requests of 20m and 48Mi, and a limit of 256Mi.
+    /// CPU and memory of each node. Leave it out for requests of 20m and 48Mi, and a limit of memory that grows with counter.nodes, counter.limits and
+    /// the number of counter.windows, so that what they allow fits: 558Mi for three nodes by default.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "rules::resources")]
     pub resources: Option<ResourceRequirements>,
@@ -64,9 +68,43 @@ impl Default for Counter {
             windows: ["1m", "5m", "10m"].map(str::to_owned).to_vec(),
             grace: "30s".to_owned(),
             expose: None,
+            limits: CounterLimits::default(),
             storage: CounterStorage::default(),
             topics: CounterTopics::default(),
             resources: None,
+        }
+    }
+}
+
+/// How much the counter nodes keep in memory at most. Beyond, likes are refused with 507 rather than something forgotten.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct CounterLimits {
+    /// How many ids there may be over all nodes, 1 to 10000000. Likes of other ids are refused. Every node keeps each id for every node that has taken
+    /// likes of it: up to 1 KiB each, the longer it is the more.
+    #[schemars(extend("x-kubernetes-validations" = [rules::rule(
+        "self >= 1 && self <= 10000000", "counter.limits.ids must be between 1 and 10000000"
+    )]))]
+    pub ids: i32,
+
+    /// How many clients a node remembers that number their requests, <client>/<number>, 1 to 10000000; each gap in one's numbers counts as one more.
+    /// Every node keeps those of all nodes: up to 1 KiB each.
+    #[schemars(extend("x-kubernetes-validations" = [rules::rule(
+        "self >= 1 && self <= 10000000", "counter.limits.clients must be between 1 and 10000000"
+    )]))]
+    pub clients: i32,
+
+    /// For how long such a client is remembered after its last request, such as 24h: one that is sent again within that time counts once.
+    #[schemars(length(max = 16), extend("x-kubernetes-validations" = rules::duration("counter.limits.forgetClientsAfter", "24h")))]
+    pub forget_clients_after: String,
+}
+
+impl Default for CounterLimits {
+    fn default() -> Self {
+        Self {
+            ids: 50_000,
+            clients: 50_000,
+            forget_clients_after: "24h".to_owned(),
         }
     }
 }

@@ -151,6 +151,12 @@ fn on_its_way(cluster: &ValidatedCluster, observed: &Observed) -> Vec<String> {
             found.push(format!("{name}: {error}"));
             continue;
         }
+        if said.doubled > 0 {
+            found.push(format!(
+                "{name} has still to take back {} requests that another node counts too",
+                said.doubled
+            ));
+        }
         match said.published {
             None => found.push(format!("{name} does not know yet what of its log is in Kafka")),
             Some(published) if published < said.position => {

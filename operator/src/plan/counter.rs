@@ -10,10 +10,21 @@ use super::{
     pod,
 };
 use crate::names::{self, Component, POD_NAME_LABEL};
-use crate::validate::{Outside, ValidatedCluster};
+use crate::validate::{Counter, Outside, ValidatedCluster};
 
 const DATA: &str = "/var/lib/synccluster";
 const MIB: u64 = 1 << 20;
+/// The least a node's memory is limited to.
+const MEMORY: u64 = 256 * MIB;
+/// What a process takes that keeps nothing: its buffers, and those of Kafka's client.
+const PROCESS: u64 = 96 * MIB;
+/// The most an id (256 bytes) or a client (126 bytes) takes in one node's log, and every node keeps those of all: its name, its places in maps, and
+/// its name twice more while a snapshot is written.
+const NAME_IN_LOG: u64 = 1 << 10;
+/// The most the requests take in one log that are not numbered: 200,000 of 180 bytes, with the snapshot, and maps that grow by half.
+const REQUESTS_IN_LOG: u64 = 40 * MIB;
+/// The most an id takes for the windows of one size, and so much again for its name there.
+const ID_IN_WINDOWS: u64 = 256;
 /// A node that is asked to stop brings to Kafka and the others what it has, for 20 s at most, and then writes a snapshot.
 const TERMINATION_GRACE_SECONDS: u32 = 60;
 
@@ -199,6 +210,9 @@ fn env(cluster: &ValidatedCluster) -> Value {
         // Below the volume's root, where some file systems have a lost+found.
         ("COUNTER_DATA", format!("{DATA}/counter")),
         ("COUNTER_LEASE", names::counter(&cluster.name)),
+        ("COUNTER_MAX_IDS", wanted.limits.ids.to_string()),
+        ("COUNTER_MAX_CLIENTS", wanted.limits.clients.to_string()),
+        ("COUNTER_REMEMBER_CLIENTS", seconds(wanted.limits.forget_clients_after)),
         ("COUNTER_LOG_BYTES", log_bytes.to_string()),
         ("COUNTER_SEGMENT_BYTES", segment_bytes.to_string()),
         ("COUNTER_WINDOWS", wanted.windows.join(",")),
@@ -226,8 +240,17 @@ fn env(cluster: &ValidatedCluster) -> Value {
 }
 
 fn resources(cluster: &ValidatedCluster) -> Value {
-    match &cluster.counter.resources {
-        Some(resources) => json!(resources),
-        None => json!({ "requests": { "cpu": "20m", "memory": "48Mi" }, "limits": { "memory": "256Mi" } }),
+    if let Some(resources) = &cluster.counter.resources {
+        return json!(resources);
     }
+    let memory = format!("{}Mi", memory(&cluster.counter).div_ceil(MIB));
+    json!({ "requests": { "cpu": "20m", "memory": "48Mi" }, "limits": { "memory": memory } })
+}
+
+/// Bytes that what is allowed fits into: a flood of names is to end in refusals, and not in nodes that are killed one after the other.
+fn memory(wanted: &Counter) -> u64 {
+    let (ids, clients) = (u64::from(wanted.limits.ids), u64::from(wanted.limits.clients));
+    let logs = u64::from(wanted.nodes) * (NAME_IN_LOG * (ids + clients) + REQUESTS_IN_LOG);
+    let windows = ids * ID_IN_WINDOWS * (wanted.windows.len() as u64 + 1);
+    (PROCESS + logs + windows).max(MEMORY)
 }

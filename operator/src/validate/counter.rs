@@ -7,7 +7,7 @@ use k8s_openapi::api::core::v1::ResourceRequirements;
 use synccluster_protocol::ClusterName;
 
 use super::{Error, duration, range};
-use crate::api::{self, CounterNodePort, CounterStorage, MAX_COUNTER_NODES};
+use crate::api::{self, CounterLimits, CounterNodePort, CounterStorage, MAX_COUNTER_NODES};
 
 /// The longest window.
 const LONGEST: Duration = Duration::from_hours(24);
@@ -25,6 +25,8 @@ pub struct Counter {
     pub grace: Duration,
     /// The ways from outside the cluster, if there are any.
     pub outside: Option<Outside>,
+    /// How much they keep in memory at most.
+    pub limits: Limits,
     /// The volume of each.
     pub storage: CounterStorage,
     /// Bytes of that volume.
@@ -41,6 +43,17 @@ pub struct Counter {
     pub aggregations_retention: Duration,
     /// CPU and memory.
     pub resources: Option<ResourceRequirements>,
+}
+
+/// How much counter nodes keep in memory at most.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// How many ids there may be.
+    pub ids: u32,
+    /// How many clients a node remembers that number their requests.
+    pub clients: u32,
+    /// For how long, after their last one.
+    pub forget_clients_after: Duration,
 }
 
 /// Ports of every node of the cluster that lead to counter nodes.
@@ -76,6 +89,7 @@ pub fn counter(written: &api::Counter, cluster: &ClusterName) -> Result<Counter,
             .as_ref()
             .map(|expose| outside(&expose.node_port))
             .transpose()?,
+        limits: limits(&written.limits)?,
         storage: written.storage.clone(),
         volume: bytes("counter.storage.size", &written.storage.size)?,
         likes_topic: topic("counter.topics.likes", topics.likes.as_deref(), cluster, "likes")?,
@@ -94,6 +108,15 @@ pub fn counter(written: &api::Counter, cluster: &ClusterName) -> Result<Counter,
         likes_retention: duration("counter.topics.likesRetention", &topics.likes_retention)?,
         aggregations_retention: duration("counter.topics.aggregationsRetention", &topics.aggregations_retention)?,
         resources: written.resources.clone(),
+    })
+}
+
+fn limits(written: &CounterLimits) -> Result<Limits, Error> {
+    let many = |field, value| range(field, value, 1..=10_000_000, "between 1 and 10000000");
+    Ok(Limits {
+        ids: many("counter.limits.ids", written.ids)?,
+        clients: many("counter.limits.clients", written.clients)?,
+        forget_clients_after: duration("counter.limits.forgetClientsAfter", &written.forget_clients_after)?,
     })
 }
 

@@ -99,11 +99,15 @@ pub struct Run {
     /// are refused.
     #[arg(long, env = "COUNTER_REMEMBER_REQUESTS", default_value_t = 200_000)]
     pub remember_requests: usize,
-    /// How many clients a node remembers that number their requests, `<client>/<number>`; each gap in one's numbers counts as one more.
-    #[arg(long, env = "COUNTER_MAX_CLIENTS", default_value_t = 200_000)]
+    /// For how long a client is remembered that numbers its requests, `<client>/<number>`, after its last one: a request that is sent again
+    /// within it counts once.
+    #[arg(long, env = "COUNTER_REMEMBER_CLIENTS", default_value = "24h", value_parser = parse_duration)]
+    pub remember_clients: Duration,
+    /// How many of these clients a node remembers; each gap in one's numbers counts as one more.
+    #[arg(long, env = "COUNTER_MAX_CLIENTS", default_value_t = 50_000)]
     pub max_clients: usize,
-    /// How many ids there may be.
-    #[arg(long, env = "COUNTER_MAX_IDS", default_value_t = 1_000_000)]
+    /// How many ids there may be, over all nodes.
+    #[arg(long, env = "COUNTER_MAX_IDS", default_value_t = 50_000)]
     pub max_ids: usize,
     /// Bytes of a segment of the log.
     #[arg(long, env = "COUNTER_SEGMENT_BYTES", default_value_t = 16 << 20)]

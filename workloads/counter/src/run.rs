@@ -119,6 +119,7 @@ fn settings(run: &config::Run) -> Settings {
         remember: Remember {
             time: run.remember,
             count: run.remember_requests,
+            idle: run.remember_clients,
             runs: run.max_clients,
         },
         max_ids: run.max_ids,

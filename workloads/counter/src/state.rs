@@ -59,9 +59,9 @@ impl Health for State {
         let node = &self.node;
         let own = node.origin();
         let heartbeat = node.members().heartbeat(Instant::now(), clock::now());
-        let (position, digest, ids) = {
+        let (position, digest, ids, doubled) = {
             let state = node.state();
-            (state.position(own), state.digest(), state.ids())
+            (state.position(own), state.digest(), state.ids(), state.doubled().len())
         };
         CounterStatus {
             cluster: node.cluster().clone(),
@@ -74,6 +74,7 @@ impl Health for State {
             peers: self.mesh.status(),
             digest: format!("{digest:016x}"),
             ids: ids as u64,
+            doubled: doubled as u64,
             kafka: self.kafka.as_ref().map(|kafka| kafka.windows.probe().status()),
             leader: self.leader.known().map(|claim| CounterLeaderStatus {
                 node: claim.leader.0,

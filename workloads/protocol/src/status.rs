@@ -335,6 +335,10 @@ pub struct CounterStatus {
     pub digest: String,
     /// How many ids there are.
     pub ids: u64,
+    /// How many requests it counts that another node counts too, and has still to take back: totals are too high by so much on every node
+    /// that knows both.
+    #[serde(default)]
+    pub doubled: u64,
     /// Its way to Kafka; absent where it has none.
     pub kafka: Option<LinkStatus>,
     /// Whom it takes for the leader; absent while there is none.

@@ -122,6 +122,28 @@ fn topics_keep_their_partitions_while_there_are_nodes() {
 }
 
 #[test]
+fn limits_are_numbers_and_a_time() {
+    for (field, wrong) in [("ids", 0), ("ids", 10_000_001), ("clients", 0), ("clients", -1)] {
+        refused(
+            "/spec/counter",
+            json!({ "limits": { field: wrong } }),
+            &format!("counter.limits.{field} must be between 1 and 10000000"),
+        );
+    }
+    for wrong in ["", "0h", "1d", "for ever"] {
+        refused(
+            "/spec/counter",
+            json!({ "limits": { "forgetClientsAfter": wrong } }),
+            "counter.limits.forgetClientsAfter must be a whole number of seconds, minutes or hours such as 24h",
+        );
+    }
+    accepted(
+        "/spec/counter",
+        json!({ "nodes": 3, "limits": { "ids": 10_000_000, "clients": 1, "forgetClientsAfter": "90m" } }),
+    );
+}
+
+#[test]
 fn volumes_of_nodes_keep_their_size_and_class() {
     let size = |size: &str| json!({ "storage": { "size": size } });
     refused(

@@ -129,6 +129,12 @@ fn converged_takes_equal_totals_that_are_all_in_kafka() {
             "counter-2: the volume is full",
         ),
         (
+            "totals are equal, and too high",
+            spoil(|o| node(o, 2).doubled = 3),
+            "False/Draining",
+            "counter-2 has still to take back 3 requests that another node counts too",
+        ),
+        (
             "totals differ",
             spoil(|o| node(o, 2).digest = "1".to_owned()),
             "False/DigestsDiffer",

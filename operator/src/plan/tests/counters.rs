@@ -102,6 +102,9 @@ fn a_node_is_told_who_it_is_and_who_the_others_are() {
     );
     for (name, value) in [
         ("COUNTER_LEASE", "demo-counter"),
+        ("COUNTER_MAX_IDS", "50000"),
+        ("COUNTER_MAX_CLIENTS", "50000"),
+        ("COUNTER_REMEMBER_CLIENTS", "86400s"),
         ("COUNTER_LOG_BYTES", "1073741824"),
         ("COUNTER_SEGMENT_BYTES", "16777216"),
         ("COUNTER_WINDOWS", "1m,5m,10m"),
@@ -119,6 +122,32 @@ fn a_node_is_told_who_it_is_and_who_the_others_are() {
         env.values().all(|env| env.pointer("/valueFrom/secretKeyRef").is_none()),
         "it has no password"
     );
+}
+
+#[test]
+fn what_nodes_may_keep_fits_into_their_memory() {
+    let memory = |objects: &Objects| {
+        let container = &templates(objects)["demo-counter"]["spec"]["containers"][0];
+        container["resources"]["limits"]["memory"].as_str().unwrap().to_owned()
+    };
+    let by_default = plan(&validated(counting()));
+    assert_eq!(memory(&by_default), "558Mi");
+    let limits = json!({ "ids": 200_000, "clients": 100, "forgetClientsAfter": "2h" });
+    let more = with_counter("limits", limits);
+    assert_eq!(memory(&more), "998Mi");
+    let told = env(&more);
+    let told = |name: &str| told[name]["value"].as_str().unwrap().to_owned();
+    assert_eq!(
+        ["COUNTER_MAX_IDS", "COUNTER_MAX_CLIENTS", "COUNTER_REMEMBER_CLIENTS"].map(told),
+        ["200000", "100", "7200s"]
+    );
+    assert_eq!(
+        memory(&with_counter("limits", json!({ "ids": 1, "clients": 1 }))),
+        "256Mi",
+        "the least"
+    );
+    let own = with_counter("resources", json!({ "limits": { "memory": "96Mi" } }));
+    assert_eq!(memory(&own), "96Mi", "who says something else decides");
 }
 
 #[test]

@@ -246,6 +246,18 @@ async fn a_volume_put_back_to_an_older_state_is_noticed() -> Result<()> {
 }
 
 #[tokio::test]
+async fn a_client_that_was_idle_makes_room_for_another() -> Result<()> {
+    let nodes = Nodes::start(NODE, 2, &["--max-clients", "1", "--remember-clients", "3s"]).await?;
+    nodes.like(0, &like("tea", "ann/1")).await?;
+    let bob = like("tea", "bob/1");
+    let answer = nodes.ask(0, Method::POST, "/likes", Some(&bob)).await?;
+    answer.problem(507, "too-many-clients")?;
+    // The other node has to have ann's on its disk first.
+    eventually(Duration::from_secs(90), async || nodes.like(0, &bob).await).await?;
+    nodes.agree(&BTreeMap::from([("tea".to_owned(), 2)])).await
+}
+
+#[tokio::test]
 async fn what_cannot_be_counted_is_refused_with_a_problem() -> Result<()> {
     let nodes = Nodes::start(NODE, 1, &["--max-ids", "2", "--max-clients", "1"]).await?;
     let huge = "x".repeat(1 << 20);
@@ -272,9 +284,15 @@ async fn what_cannot_be_counted_is_refused_with_a_problem() -> Result<()> {
         ("/totals", json!({}), 405, "method-not-allowed"),
     ] {
         let answer = nodes.ask(0, Method::POST, path, Some(&body)).await?;
-        answer
+        let problem = answer
             .problem(status, kind)
             .with_context(|| format!("{path} {status} {kind}"))?;
+        let remedy = match kind {
+            "too-many-ids" => "raise spec.counter.limits.ids",
+            "too-many-clients" => "raise spec.counter.limits.clients",
+            _ => continue,
+        };
+        ensure!(problem["detail"].to_string().contains(remedy), "{problem}");
     }
     for path in [
         "/totals?limit=0",

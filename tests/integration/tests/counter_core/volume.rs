@@ -10,8 +10,9 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use hyper::Method;
+use synccluster_harness::eventually;
 use synccluster_integration::counter::{Nodes, like};
 use tokio::{
     io::AsyncReadExt,
@@ -49,6 +50,51 @@ async fn a_full_volume_refuses_likes_and_loses_none_that_was_acknowledged() -> R
     nodes.run(0).await?;
     nodes.agree(&expected).await?;
     nodes.like(0, &like("tea", "d/1")).await.map(drop)
+}
+
+/// Waits until nothing is wrong, the snapshot included.
+async fn well(nodes: &Nodes) -> Result<()> {
+    eventually(Duration::from_mins(1), async || {
+        let error = nodes.status(0).await?.error;
+        ensure!(error.is_none(), "{error:?}");
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_snapshot_that_cannot_be_written_is_said_and_blamed_for_a_full_log() -> Result<()> {
+    let nodes = Nodes::start(NODE, 1, &["--segment-bytes", "20000", "--log-bytes", "60000"]).await?;
+    // Where the new snapshot would be written is a folder: likes are written as before.
+    let obstacle = nodes.nodes[0].data.join("snapshot.new");
+    fs::create_dir(&obstacle)?;
+    let mut acknowledged = 0;
+    let detail = eventually(Duration::from_mins(1), async || {
+        let likes: Vec<_> = (0..97)
+            .map(|n| like("tea", &format!("c/{}", acknowledged + n)))
+            .collect();
+        let answer = nodes.ask(0, Method::POST, "/likes", Some(&likes.into())).await?;
+        if answer.status.is_success() {
+            acknowledged += 97;
+            bail!("the log is not full yet");
+        }
+        let detail = answer.problem(507, "log-full")?["detail"].to_string();
+        ensure!(detail.contains("no snapshot is written"), "{detail}");
+        Ok(detail)
+    })
+    .await?;
+    ensure!(detail.contains("check the volume"), "{detail}");
+    let error = nodes.status(0).await?.error.unwrap_or_default();
+    ensure!(error.contains("no snapshot is written"), "{error}");
+    fs::remove_dir(&obstacle)?;
+    eventually(Duration::from_mins(1), async || {
+        nodes.like(0, &like("tea", "room/1")).await
+    })
+    .await?;
+    well(&nodes).await?;
+    nodes
+        .agree(&BTreeMap::from([("tea".to_owned(), acknowledged + 1)]))
+        .await
 }
 
 /// A volume of 2 MB in a mount namespace of its own, which lasts while this does.
@@ -156,7 +202,7 @@ async fn a_volume_without_a_byte_left_refuses_likes_and_goes_on_when_there_is_ro
         nodes.like(0, &like("tea", &format!("room/{round}"))).await?;
         acknowledged += 1;
         nodes.agree(&BTreeMap::from([("tea".to_owned(), acknowledged)])).await?;
-        ensure!(nodes.status(0).await?.error.is_none());
+        well(&nodes).await?;
     }
     // An empty folder on a full volume cannot become a node's; the message says what to look at.
     nodes.kill(0).await?;

@@ -53,6 +53,7 @@ impl Alone {
             remember: Remember {
                 time: Duration::from_mins(10),
                 count: 1000,
+                idle: Duration::from_hours(24),
                 runs: 1000,
             },
             max_ids: 1000,

@@ -17,7 +17,9 @@ pub struct Remember {
     pub time: Duration,
     /// How many of these of each log at most; then the oldest is forgotten first, where every node knows it.
     pub count: usize,
-    /// How many runs of numbers the own log may have: a client whose numbers have no gap has one.
+    /// For how long a run of numbers of a client, after the newest of them became known: a client whose numbers have no gap has one run.
+    pub idle: Duration,
+    /// How many of these runs the own log may have.
     pub runs: usize,
 }
 
@@ -72,6 +74,9 @@ pub struct Requests {
     /// What was written up to here every node knows for good. What was written later is not forgotten, however old or many: a log that
     /// nobody has seen yet may count it too.
     settled: Position,
+    /// No run that is left was written up to here only.
+    #[serde(skip)]
+    swept: Position,
 }
 
 impl Requests {
@@ -124,7 +129,7 @@ impl Requests {
             Key::Numbered(client, number) => {
                 let numbers = self.numbered.entry(client).or_default();
                 self.runs -= numbers.runs();
-                numbers.insert(number);
+                numbers.insert(number, position);
                 self.runs += numbers.runs();
             }
             Key::Other(hash) => {
@@ -157,7 +162,7 @@ impl Requests {
         self.settled = settled.max(self.settled);
     }
 
-    /// Forgets what every node knows, if it was known here long ago, or where there are more than `count`.
+    /// Forgets those that are not numbered and every node knows, if they were known here long ago, or where there are more than `count`.
     pub fn forget(&mut self, long_ago: Position, count: usize) {
         while let Some(&(position, hash)) = self.order.front()
             && position <= self.settled
@@ -170,18 +175,52 @@ impl Requests {
         }
     }
 
-    /// Takes the place of what was known before of the same log. How far that is settled was found out here, and whoever has told this part
-    /// may have forgotten what is still to be compared (`wanted`) here.
-    pub fn follow<'a>(&mut self, before: &Self, wanted: impl Iterator<Item = &'a Key>) {
-        self.settled = before.settled;
-        for key in wanted {
-            if let Key::Other(hash) = key
-                && let Some(&position) = before.others.get(hash)
-                && !self.others.contains_key(hash)
-            {
-                self.others.insert(*hash, position);
-                let place = self.order.partition_point(|(other, _)| *other < position);
-                self.order.insert(place, (position, *hash));
+    /// Forgets the runs of numbers that every node knows, and of which nothing became known here after `idle_since`.
+    pub fn forget_runs(&mut self, idle_since: Position) {
+        let until = idle_since.min(self.settled);
+        // All runs are looked at, so only where some may have come to an end.
+        if until <= self.swept {
+            return;
+        }
+        self.swept = until;
+        self.numbered.retain(|_, numbers| {
+            numbers.forget(until);
+            !numbers.is_empty()
+        });
+        self.runs = self.numbered.values().map(Intervals::runs).sum();
+    }
+
+    /// They come from this node's own disk, where they reached up to `position`.
+    pub fn restored(&mut self, position: Position) {
+        for numbers in self.numbered.values_mut() {
+            numbers.date(None, position);
+        }
+    }
+
+    /// Takes the place of what was known before of the same log, and reaches up to `position`. How far that is settled was found out here,
+    /// and whoever has told this part may have forgotten what is still to be compared (`wanted`) here.
+    pub fn follow<'a>(&mut self, before: &Self, position: Position, wanted: impl Iterator<Item = &'a Key>) {
+        (self.settled, self.swept) = (before.settled, Position(0));
+        for (client, numbers) in &mut self.numbered {
+            numbers.date(before.numbered.get(client), position);
+        }
+        for key in wanted.filter(|key| before.contains(key)) {
+            match key {
+                Key::Other(hash) => {
+                    if let Some(&position) = before.others.get(hash)
+                        && !self.others.contains_key(hash)
+                    {
+                        self.others.insert(*hash, position);
+                        let place = self.order.partition_point(|(other, _)| *other < position);
+                        self.order.insert(place, (position, *hash));
+                    }
+                }
+                Key::Numbered(client, number) => {
+                    let written = before.numbered.get(client).and_then(|numbers| numbers.written(*number));
+                    if let Some(written) = written.filter(|_| !self.has(client, *number)) {
+                        self.insert(key.clone(), written);
+                    }
+                }
             }
         }
     }
@@ -199,6 +238,7 @@ impl Requests {
             others: order.iter().map(|&(position, hash)| (hash, position)).collect(),
             order,
             settled: Position(0),
+            swept: Position(0),
         }
     }
 
@@ -256,7 +296,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_are_remembered_for_ever_and_others_for_a_while_and_not_too_many() {
+    fn those_that_are_not_numbered_are_remembered_for_a_while_and_not_too_many() {
         let mut requests = requests(&["a/1", "x", "y", "z"]);
         requests.settle(Position(9));
         requests.forget(Position(0), 2);
@@ -276,6 +316,28 @@ mod tests {
     }
 
     #[test]
+    fn runs_of_numbers_are_remembered_until_every_node_knows_them_and_their_client_has_been_idle() {
+        let mut requests = requests(&["a/1", "b/1", "a/2", "a/9", "x"]);
+        requests.forget_runs(Position(4));
+        assert_eq!(requests.runs(), 3, "not every node knows them");
+        requests.settle(Position(3));
+        requests.forget_runs(Position(2));
+        assert_eq!(
+            (held(&requests, "a/1 b/1 a/2 a/9 x"), requests.runs()),
+            ("a/1 a/2 a/9 x".to_owned(), 2)
+        );
+        requests.forget_runs(Position(9));
+        assert_eq!(
+            (held(&requests, "a/1 b/1 a/2 a/9 x"), requests.runs()),
+            ("a/9 x".to_owned(), 1)
+        );
+        requests.settle(Position(9));
+        requests.forget_runs(Position(9));
+        assert_eq!((held(&requests, "a/9 x"), requests.runs()), ("x".to_owned(), 0));
+        assert!(requests.numbered.is_empty() && requests.begins_a_run(&key("a/10")));
+    }
+
+    #[test]
     fn one_that_was_taken_back_and_came_again_is_remembered_from_then_on() {
         let mut requests = requests(&["x"]);
         requests.remove(&key("x"));
@@ -288,13 +350,14 @@ mod tests {
 
     #[test]
     fn a_part_that_takes_anothers_place_keeps_what_is_still_wanted() {
-        let before = requests(&["x", "y", "z"]);
+        let before = requests(&["x", "y", "z", "a/1", "a/2", "a/3"]);
         let mut after = Requests::default();
         after.insert(key("z"), Position(3));
         after.settle(Position(3));
-        after.follow(&before, [key("x"), key("z"), key("other")].iter());
-        assert_eq!(held(&after, "x y z other"), "x z");
-        assert_eq!((after.unsettled(), after.order[0].0), (2, Position(1)));
+        let wanted = ["x", "z", "other", "a/2", "a/4"].map(key);
+        after.follow(&before, Position(6), wanted.iter());
+        assert_eq!(held(&after, "x y z other a/1 a/2 a/3 a/4"), "x z a/2");
+        assert_eq!((after.unsettled(), after.order[0].0, after.runs()), (2, Position(1), 1));
     }
 
     #[test]

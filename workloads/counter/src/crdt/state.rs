@@ -52,7 +52,11 @@ pub struct State {
     parts: BTreeMap<Origin, Part>,
     /// Requests of the own log that a lower origin counts as well, until their entries are taken back.
     doubled: HashSet<Key>,
+    /// What has been known for as long as texts, and as runs of numbers, are remembered.
     past: Past,
+    idle: Past,
+    /// How many ids all parts have together.
+    ids: usize,
 }
 
 impl State {
@@ -65,11 +69,15 @@ impl State {
             parts,
             doubled: HashSet::new(),
             past: Past::default(),
+            idle: Past::default(),
+            ids: 0,
         }
     }
 
     /// Takes in a part from this node's own snapshot, before anything else.
-    pub fn restore(&mut self, origin: Origin, part: Part) {
+    pub fn restore(&mut self, origin: Origin, mut part: Part) {
+        part.requests.restored(part.position());
+        self.ids += part.sums.keys().filter(|id| !self.knows(id)).count();
         self.parts.insert(origin, part);
     }
 
@@ -123,9 +131,9 @@ impl State {
         })
     }
 
-    /// How many ids the largest part has.
+    /// How many ids there are, in whichever parts.
     pub fn ids(&self) -> usize {
-        self.parts.values().map(Part::ids).max().unwrap_or_default()
+        self.ids
     }
 
     /// How much there is to write down: ids and requests that are not numbered, of all parts.
@@ -163,8 +171,10 @@ impl State {
         let mut part = self.parts.remove(&origin).unwrap_or_default();
         let known = part.position();
         for entry in entries.iter().skip_while(|entry| entry.position <= known) {
+            let ids = part.ids();
             match part.apply(entry) {
                 Ok(request) => {
+                    self.ids += usize::from(part.ids() > ids && !self.knows(entry.id()));
                     learned.changed.push(entry.id().clone());
                     if let Some(key) = request.filter(|key| self.doubles(origin, key)) {
                         learned.doubled |= self.doubled.insert(key);
@@ -210,8 +220,14 @@ impl State {
         let ids = part.sums.iter().filter(|(id, sums)| known.sums.get(*id) != Some(sums));
         let gone = known.sums.keys().filter(|id| !part.sums.contains_key(*id));
         let changed = ids.map(|(id, _)| id).chain(gone).cloned().collect();
+        let only = |these: &Part, those: &Part| {
+            let only = these.sums.keys().filter(|id| !those.sums.contains_key(*id));
+            only.filter(|id| !self.knows(id)).count()
+        };
+        self.ids = self.ids + only(&part, &known) - only(&known, &part);
         // One that its own node has taken back meanwhile may come along: then a lower one yet counts it, and here it is taken back rightly.
-        part.requests.follow(&known.requests, self.doubled.iter());
+        let position = part.position();
+        part.requests.follow(&known.requests, position, self.doubled.iter());
         self.parts.insert(origin, part);
         let before = self.doubled.len();
         self.find_doubled_with(origin);
@@ -246,16 +262,24 @@ impl State {
         self.doubled.retain(|key| !missing.contains(key));
     }
 
-    /// Forgets requests that are not numbered. `now` is a clock that only goes forward, and `settled` tells up to where every node knows a
-    /// log for good. While something is to be taken back nothing is forgotten: after a crash it is found again by what both logs count.
+    /// Forgets requests that every node knows, and that have been known here for long enough. No digest has what is remembered, so nodes
+    /// need not forget the same at the same time: a retry that comes when some have is the client's risk.
+    ///
+    /// `now` is a clock that only goes forward, and `settled` tells up to where every node knows a log for good. While something is to be
+    /// taken back nothing is forgotten: after a crash it is found again by what both logs count.
     pub fn forget(&mut self, now: Duration, settled: impl Fn(Origin) -> Position) {
-        let known = self.parts.iter().map(|(&origin, part)| (origin, part.position()));
-        let long_ago = self.past.note(now, self.remember.time, known);
+        let known = || self.parts.iter().map(|(&origin, part)| (origin, part.position()));
+        let long_ago = self.past.note(now, self.remember.time, known());
+        let idle_since = self.idle.note(now, self.remember.idle, known());
+        let of = |then: Option<&BTreeMap<Origin, Position>>, origin: &Origin| {
+            let position = then.and_then(|known| known.get(origin)).copied();
+            position.unwrap_or_default()
+        };
         for (origin, part) in &mut self.parts {
             part.requests.settle(settled(*origin));
             if self.doubled.is_empty() {
-                let long_ago = long_ago.and_then(|known| known.get(origin)).copied();
-                part.requests.forget(long_ago.unwrap_or_default(), self.remember.count);
+                part.requests.forget(of(long_ago, origin), self.remember.count);
+                part.requests.forget_runs(of(idle_since, origin));
             }
         }
     }

@@ -6,7 +6,7 @@ mod world;
 
 use proptest::prelude::*;
 
-use world::{REQUESTS, TIME, World};
+use world::{IDLE, REQUESTS, World};
 
 /// Something that happens. Numbers are taken modulo what there is.
 #[derive(Clone, Debug)]
@@ -59,7 +59,7 @@ fn event() -> impl Strategy<Value = Event> {
         1 => node().prop_map(|node| Event::Snapshot { node }),
         1 => node().prop_map(|node| Event::Crash { node }),
         5 => (node(), node()).prop_map(|(from, to)| Event::Say { from, to }),
-        1 => (0..2 * TIME).prop_map(|time| Event::Wait { time }),
+        1 => (0..2 * IDLE).prop_map(|time| Event::Wait { time }),
         3 => node().prop_map(|node| Event::Forget { node }),
         2 => node().prop_map(|node| Event::Truncate { node }),
     ]
@@ -80,7 +80,7 @@ fn a_request_that_two_nodes_count_is_taken_back_however_long_the_cut_lasts() {
         let likes = [0, 1].map(|node| Event::Like { node, request });
         let [before, wait] = [
             forgets.clone(),
-            [Event::Wait { time: TIME }, Event::Wait { time: TIME }],
+            [Event::Wait { time: IDLE }, Event::Wait { time: IDLE }],
         ];
         let mut world = after(2, &[&likes[..], &before, &wait, &forgets].concat());
         world.settle(None);

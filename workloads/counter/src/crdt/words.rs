@@ -181,8 +181,8 @@ text! {
     By, "by", 128
 }
 text! {
-    /// A client's name for one request: the same name again is the same request. `<client>/<number>` is remembered for ever, anything
-    /// else for a while.
+    /// A client's name for one request: the same name again is the same request. `<client>/<number>` is remembered until the client has been
+    /// idle for long, anything else for a while.
     Request, "request", 128
 }
 

@@ -202,6 +202,29 @@ fn a_snapshot_of_the_first_format_is_read() {
 }
 
 #[test]
+fn a_group_that_cannot_be_synced_is_told_to_nobody() {
+    let (folder, _) = filled(&[2]);
+    let (state, writer, log) = open_at(&folder.0).unwrap();
+    drop(writer);
+    // It takes every write, and has nothing that could be synced: the kernel refuses.
+    let device = OpenOptions::new().write(true).open("/dev/null").unwrap();
+    let (settings, last, bytes) = (Settings { segment_bytes: 300 }, Position(2), log.bytes());
+    let mut writer = Writer::new(device, settings, last, log.clone());
+    let mut group = Group::after(&state, 5);
+    let add = Add {
+        id: "tea".parse().unwrap(),
+        by: "b".parse().unwrap(),
+        n: 1,
+        request: None,
+    };
+    group.like(&state, add);
+    let error = writer.append(group.entries()).unwrap_err();
+    assert!(matches!(error, AppendError::Broken(_)), "{error}");
+    writer.tell();
+    assert_eq!((*log.end().borrow(), log.bytes()), (last, bytes));
+}
+
+#[test]
 fn a_group_that_would_not_be_read_again_is_not_written() {
     let (folder, before) = filled(&[1]);
     let (_, mut writer, log) = open_at(&folder.0).unwrap();

@@ -54,7 +54,8 @@ impl Node {
                     let likes_per_second = u32::try_from(now.saturating_sub(mem::replace(&mut last, now))).unwrap_or(u32::MAX);
                     self.members.load(Load { clients: self.clients(), likes_per_second });
                     let is_due = ticks.is_multiple_of(SNAPSHOT_EVERY)
-                        || ticks.is_multiple_of(SNAPSHOT_EARLY) && self.is_worth_a_snapshot(&written)
+                        || ticks.is_multiple_of(SNAPSHOT_EARLY)
+                            && (self.unkept().is_some() || self.is_worth_a_snapshot(&written))
                         || self.log.could_truncate(self.stable_position());
                     if is_due {
                         self.snapshot_and_truncate(&mut written).await;
@@ -110,8 +111,19 @@ impl Node {
         self.log.truncate(stable.min(covered));
     }
 
-    /// Part by part, so that likes wait for no more than one.
+    /// Whether it could be written is told in the status: without one nothing of the log may go, and nothing is taken back.
     fn snapshot(&self) -> Result<(), snapshot::Error> {
+        let written = self.write_snapshot();
+        let unkept = written
+            .as_ref()
+            .err()
+            .map(|error| format!("no snapshot is written, and without one the log stays as long as it is: {error}"));
+        *self.unkept() = unkept;
+        written
+    }
+
+    /// Part by part, so that likes wait for no more than one.
+    fn write_snapshot(&self) -> Result<(), snapshot::Error> {
         let summaries = self.state().summaries();
         let mut parts = Vec::with_capacity(summaries.len());
         for summary in summaries {

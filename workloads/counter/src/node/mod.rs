@@ -39,6 +39,8 @@ pub struct Node {
     kept: Mutex<Vec<(Origin, Position)>>,
     doubles: Notify,
     trouble: watch::Sender<Option<String>>,
+    /// Why there is no newer snapshot.
+    unkept: Mutex<Option<String>>,
     failure: watch::Sender<Option<String>>,
     acknowledged: AtomicU64,
     clients: AtomicU32,
@@ -159,7 +161,8 @@ impl Node {
 
     /// What is wrong, if anything is.
     pub fn error(&self) -> Option<String> {
-        self.failure().or_else(|| self.trouble.borrow().clone())
+        let trouble = || self.trouble.borrow().clone();
+        self.failure().or_else(trouble).or_else(|| self.unkept().clone())
     }
 
     /// Ends when the node cannot go on.
@@ -177,6 +180,11 @@ impl Node {
 
     fn kept(&self) -> MutexGuard<'_, Vec<(Origin, Position)>> {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What failed when a snapshot was written last.
+    fn unkept(&self) -> MutexGuard<'_, Option<String>> {
+        self.unkept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn learned(&self, learned: Learned) {
@@ -203,10 +211,16 @@ impl Node {
     fn log_full(&self) -> Option<Refused> {
         let bytes = self.log.bytes();
         (bytes > self.settings.log_bytes).then(|| {
-            let mut stable = self.stable();
-            stable.published(self.log.published_position());
-            let behind = stable.behind();
-            Refused::LogFull { bytes, behind }
+            let unkept = self.unkept().clone();
+            let reason = unkept.unwrap_or_else(|| {
+                let mut stable = self.stable();
+                stable.published(self.log.published_position());
+                let behind = stable.behind();
+                format!(
+                    "{behind} lacks its entries: bring that back, or remove a node that is away for good from spec.counter.nodes"
+                )
+            });
+            Refused::LogFull { bytes, reason }
         })
     }
 

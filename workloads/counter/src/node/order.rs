@@ -30,20 +30,20 @@ pub enum Refused {
     )]
     Busy,
     /// The log has grown too large.
-    #[error(
-        "the log has {bytes} bytes because {behind} lacks its entries: bring that back, or remove a node that is away for good from spec.counter.nodes"
-    )]
+    #[error("the log has {bytes} bytes because {reason}")]
     LogFull {
         /// How large it is.
         bytes: u64,
-        /// For whom it is kept.
-        behind: String,
+        /// Why it is kept, with what to do.
+        reason: String,
     },
     /// Nothing was written.
     #[error("{0}: nothing was counted; make room on the node's volume, then send the likes again")]
     VolumeFull(String),
     /// The counter keeps all ids in memory.
-    #[error("there are {0} ids, and no more are taken; like one of those")]
+    #[error(
+        "there are ids enough, {0} at most over all nodes: like one of those, or raise spec.counter.limits.ids (--max-ids)"
+    )]
     TooManyIds(usize),
     /// Requests that are not numbered are remembered until every node knows them.
     #[error(
@@ -56,10 +56,11 @@ pub enum Refused {
         /// Who lacks them.
         behind: String,
     },
-    /// Numbered requests are remembered for ever.
+    /// Numbered requests are remembered until their client has been idle for long, and every node knows them.
     #[error(
         "{0} clients number their requests as `<client>/<number>`, each gap in one's numbers counted as one more, and no more are remembered: \
-         number in a row, use another form of request, or raise --max-clients"
+         number in a row, use another form of request, raise spec.counter.limits.clients (--max-clients), or forget idle ones earlier by \
+         spec.counter.limits.forgetClientsAfter (--remember-clients); while a node is away none is forgotten"
     )]
     TooManyClients(usize),
     /// Whether it was written is not known.

@@ -34,7 +34,7 @@ pub struct Settings {
     pub nodes: Vec<Ordinal>,
     /// Folder of the log.
     pub data: PathBuf,
-    /// How requests without numbers are remembered.
+    /// How requests are remembered.
     pub remember: Remember,
     /// How many ids there may be.
     pub max_ids: usize,
@@ -88,6 +88,7 @@ impl Node {
             changes: broadcast::Sender::new(CHANGES),
             doubles: Notify::new(),
             trouble: watch::Sender::new(None),
+            unkept: Mutex::new(None),
             failure: watch::Sender::new(None),
             acknowledged: AtomicU64::new(0),
             clients: AtomicU32::new(0),

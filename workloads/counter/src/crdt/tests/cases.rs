@@ -20,6 +20,7 @@ fn state(ordinal: u16) -> State {
         Remember {
             time: Duration::from_mins(10),
             count: 10,
+            idle: Duration::from_hours(24),
             runs: 10,
         },
     )
@@ -86,6 +87,39 @@ fn ids_are_counted_before_a_new_one_is_taken_in() {
     group.like(&state, add(0));
     assert_eq!(group.has_room(&state, &[add(0)], 1), Ok(()));
     assert_eq!(group.has_room(&state, &[add(1)], 1), Err(Full::Ids));
+}
+
+#[test]
+fn ids_are_counted_over_all_logs_and_each_once() {
+    let (mut state, peer, third) = (state(0), origin(1, 1), origin(2, 1));
+    // Ids 0, 1 and 2 are those of the requests with these remainders.
+    state.apply(peer, &[entry(1, 0), entry(2, 1)]).1.unwrap();
+    state.apply(third, &[entry(1, 1), entry(2, 2)]).1.unwrap();
+    assert_eq!((state.ids(), state.part(peer).unwrap().ids()), (3, 2));
+    let mut group = Group::after(&state, 9);
+    group.like(&state, add(3));
+    let new = Add {
+        id: "new".parse().unwrap(),
+        ..add(4)
+    };
+    assert_eq!(
+        group.has_room(&state, &[add(4), add(5)], 3),
+        Ok(()),
+        "they are in other logs"
+    );
+    assert_eq!(group.has_room(&state, &[new], 3), Err(Full::Ids), "no log has so many");
+    let mut again = State::new(state.own(), state.remember());
+    for part in [peer, third] {
+        again.restore(part, state.part(part).unwrap().clone());
+    }
+    assert_eq!(again.ids(), 3);
+    // What takes another's place may lack what that had.
+    let mut teller = self::state(1);
+    teller.apply(teller.own(), &[entry(1, 1), entry(2, 1)]).1.unwrap();
+    again.merge(peer, teller.part(peer).unwrap().clone(), true);
+    assert_eq!(again.ids(), 2);
+    again.merge(peer, state.part(peer).unwrap().clone(), true);
+    assert_eq!(again.ids(), 3);
 }
 
 #[test]
@@ -186,26 +220,64 @@ fn clients_and_the_gaps_in_their_numbers_have_a_limit() {
 }
 
 #[test]
+fn clients_that_were_idle_make_room_when_every_node_knows_what_they_sent() {
+    let mut state = state(0);
+    for client in 0..10 {
+        write(&mut state, 0, &format!("{client}/1")).unwrap();
+    }
+    assert_eq!(write(&mut state, 0, "new/1").unwrap_err(), Full::Runs);
+    state.forget(Duration::ZERO, |_| Position(9));
+    write(&mut state, 0, "0/2").unwrap();
+    state.forget(Duration::from_hours(23), |_| Position(9));
+    assert_eq!(
+        write(&mut state, 0, "new/1").unwrap_err(),
+        Full::Runs,
+        "idle for less than a day"
+    );
+    state.forget(Duration::from_hours(24), |_| Position(9));
+    let counted = |client: u8, number: u8| state.counted(&format!("{client}/{number}").parse().unwrap()).is_some();
+    assert_eq!(
+        [
+            counted(0, 1),
+            counted(0, 2),
+            counted(1, 1),
+            counted(8, 1),
+            counted(9, 1)
+        ],
+        [true, true, false, false, true],
+        "who went on is remembered, and what not every node knows"
+    );
+    assert_eq!(state.held().1, 2);
+    write(&mut state, 0, "new/1").unwrap();
+}
+
+#[test]
 fn what_is_still_to_be_taken_back_is_not_forgotten() {
+    for request in ["x", "a/1"] {
+        is_taken_back_though_others_have_forgotten(request);
+    }
+}
+
+fn is_taken_back_though_others_have_forgotten(request: &str) {
     let (mut state, peer) = (state(1), origin(0, 1));
-    write(&mut state, 0, "x").unwrap();
+    write(&mut state, 0, request).unwrap();
     state.forget(Duration::ZERO, |_| Position(9));
     let entries = [Entry {
         position: Position(1),
         at: 0,
-        what: What::Add(named("x")),
+        what: What::Add(named(request)),
     }];
     let (learned, result) = state.apply(peer, &entries);
     assert_eq!((learned.doubled, result, state.doubled().len()), (true, Ok(()), 1));
-    state.forget(Duration::from_hours(1), |_| Position(9));
+    state.forget(Duration::from_hours(24), |_| Position(9));
     // Another node has forgotten it when it tells what it knows.
     let mut further = State::new(origin(2, 1), state.remember());
     further.apply(peer, &entries).1.unwrap();
     further.apply(peer, &[entry(2, 0)]).1.unwrap();
-    for hours in 0..2 {
+    for hours in [0, 24] {
         further.forget(Duration::from_hours(hours), |_| Position(9));
     }
-    assert!(further.counted(&"x".parse().unwrap()).is_none());
+    assert!(further.counted(&request.parse().unwrap()).is_none());
     state.merge(peer, further.part(peer).unwrap().clone(), false);
     let mut again = State::new(state.own(), state.remember());
     for part in [state.own(), peer] {

@@ -17,10 +17,13 @@ use crate::{
 /// How many requests clients send at a time.
 pub const REQUESTS: usize = 16;
 /// How long those are remembered that are not numbered, in seconds. An event takes one.
-pub const TIME: u64 = 50;
+const TIME: u64 = 50;
+/// The same for those that are.
+pub const IDLE: u64 = 80;
 const REMEMBER: Remember = Remember {
     time: Duration::from_secs(TIME),
     count: 1000,
+    idle: Duration::from_secs(IDLE),
     runs: 1000,
 };
 
@@ -214,19 +217,21 @@ impl World {
         }
     }
 
-    /// A request that is not numbered may be sent again while it is remembered; after that it would be another.
+    /// A request may be sent again while it is remembered; after that it would be another, of the same client.
     fn named(&mut self, request: usize) -> Add {
-        let add = add(request);
+        let (add, numbered) = (add(request), request.is_multiple_of(2));
+        let remembered = if numbered { IDLE } else { TIME };
         let (first, uses) = &mut self.names[request];
-        if *uses == 0 || self.now - *first >= TIME {
+        if *uses == 0 || self.now - *first >= remembered {
             (*first, *uses) = (self.now, *uses + 1);
         }
-        let request = match add.request.unwrap() {
-            numbered if request.is_multiple_of(2) => numbered,
-            text => format!("{text}, {uses}").parse().unwrap(),
+        let name = if numbered {
+            format!("client-{}/{}", request % 4, request / 4 + REQUESTS / 4 * (*uses - 1))
+        } else {
+            format!("request {request}, {uses}")
         };
         Add {
-            request: Some(request),
+            request: Some(name.parse().unwrap()),
             ..add
         }
     }

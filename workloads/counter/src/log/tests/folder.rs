@@ -49,6 +49,7 @@ pub fn open_at(folder: &Path) -> Result<(State, Writer, Log), OpenError> {
         Remember {
             time: Duration::from_mins(10),
             count: 100,
+            idle: Duration::from_hours(24),
             runs: 100,
         },
     );
