@@ -140,7 +140,7 @@ test("a node is cut off by a click, keeps counting, and after the heal all say t
       MINUTES,
     );
   await measured("Cut");
-  // Behind the Service they come to any node, whether it is cut or not.
+  // The gateway sends them to a node that the leader hears: the one that is cut knows less.
   for (let n = 1; n <= 30; n++)
     await api("/likes", {
       method: "POST",

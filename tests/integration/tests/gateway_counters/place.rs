@@ -65,7 +65,7 @@ impl Drop for Place {
     }
 }
 
-/// Serves this in front of the first of these nodes.
+/// Serves this in front of these nodes; it asks the first of them which there are.
 pub async fn start(mut app: App, nodes: Option<&Nodes>) -> Result<Gateway> {
     if let Some(first) = nodes.and_then(|nodes| nodes.nodes.first()) {
         let (clients, leader) = (first.clients.to_string().parse()?, first.leader.to_string().parse()?);
@@ -85,6 +85,20 @@ pub async fn serve(app: App) -> Result<Gateway> {
 pub async fn ask(gateway: &Gateway, token: &str, method: Method, path: &str, body: Option<&Value>) -> Result<Answer> {
     let bearer = format!("Bearer {token}");
     gateway.send(method, path, &[(AUTHORIZATION, &bearer)], body).await
+}
+
+/// Waits until a leader tells the gateway that all of these nodes live: where whose likes go does not change then.
+pub async fn settled(gateway: &Gateway, nodes: &Nodes) -> Result<()> {
+    eventually(PATIENCE, async || {
+        let document = ask(gateway, VIEWER, Method::GET, "/api/v1/counters", None)
+            .await?
+            .ok()?;
+        let listed = document["nodes"].as_array().context("no nodes")?;
+        let alive = listed.iter().filter(|node| node["alive"] == true).count();
+        ensure!(alive == nodes.nodes.len() && document["leader"].is_u64(), "{document}");
+        Ok(())
+    })
+    .await
 }
 
 /// A client of tests/socketio/counters.py, and what it has been told.

@@ -4,7 +4,7 @@ use axum::{
     Json,
     extract::{RawQuery, State},
 };
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::Value;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
@@ -12,17 +12,14 @@ use super::likes::{Totals, Which, path_of_totals};
 use crate::{
     app::{App, Shared},
     counters::{
-        Counters,
         node::{self, Address, Answer},
+        nodes::{self, Node},
         window::Window,
     },
     extract::Segments,
     kubernetes::Seen,
     problem::Problem,
 };
-
-/// Nodes that are asked who leads, one after another, while those that answer do not know.
-const TRIES: usize = 3;
 
 /// The routes of counter nodes.
 pub fn routes() -> OpenApiRouter<Shared> {
@@ -47,34 +44,6 @@ pub(super) struct Document {
     measured: Vec<Value>,
 }
 
-/// A counter node.
-#[derive(Debug, Deserialize, Serialize, utoipa::ToSchema)]
-pub(super) struct Node {
-    /// Its ordinal.
-    #[serde(rename = "node")]
-    ordinal: u16,
-    /// Where clients find it; null until the leader has heard it.
-    address: Option<String>,
-    /// Whether the leader hears it.
-    alive: bool,
-    /// What it has to do.
-    #[serde(default)]
-    load: Load,
-    /// Whether it leads.
-    #[serde(default)]
-    leader: bool,
-}
-
-/// What a node has to do.
-#[derive(Debug, Default, Deserialize, Serialize, utoipa::ToSchema)]
-#[serde(default)]
-pub(super) struct Load {
-    /// Clients connected to it.
-    clients: u32,
-    /// Likes acknowledged in the last second.
-    likes_per_second: u32,
-}
-
 /// The counter nodes, who leads them, and whether they know the same
 #[utoipa::path(get, path = "/api/v1/counters", tag = "counters", operation_id = "counters", responses(
     (status = 200, description = "The nodes, as far as they can be seen.", body = Document),
@@ -88,7 +57,7 @@ async fn nodes(State(app): State<Shared>) -> Result<Json<Document>, Problem> {
         ..Document::default()
     };
     document.digest = same_digest(&document.measured);
-    match known(counters).await {
+    match nodes::known(&counters.leader).await {
         Ok(nodes) => document.nodes = nodes,
         Err(why) => document.unreachable = Some(why),
     }
@@ -109,7 +78,7 @@ async fn totals_at(
     Segments(node): Segments<u16>,
     RawQuery(query): RawQuery,
 ) -> Result<Answer, Problem> {
-    let nodes = known(app.counters()?)
+    let nodes = nodes::known(&app.counters()?.leader)
         .await
         .map_err(|why| Problem::unavailable("counter-unreachable", "Counter node unreachable", why))?;
     let found = nodes.iter().find(|known| known.ordinal == node).ok_or_else(|| {
@@ -123,42 +92,6 @@ async fn totals_at(
         Problem::unavailable("counter-unreachable", "Counter node unreachable", detail)
     })?;
     Ok(node::get(&address, &path_of_totals(query)).await?)
-}
-
-/// The nodes as their leader knows them, by ordinal; or why it cannot be asked. A node that is cut off knows no leader: another may.
-async fn known(counters: &Counters) -> Result<Vec<Node>, String> {
-    let mut known = Err(String::new());
-    for _ in 0..TRIES {
-        known = ask(counters).await;
-        if known.as_ref().is_ok_and(|nodes| nodes.iter().any(|node| node.leader)) {
-            break;
-        }
-    }
-    known
-}
-
-async fn ask(counters: &Counters) -> Result<Vec<Node>, String> {
-    let answer = node::get(&counters.leader, "/nodes")
-        .await
-        .map_err(|error| error.to_string())?;
-    let said = || {
-        String::from_utf8_lossy(&answer.body)
-            .chars()
-            .take(300)
-            .collect::<String>()
-    };
-    if !answer.status.is_success() {
-        return Err(format!("{} answered {}: {}", counters.leader, answer.status, said()));
-    }
-    let mut nodes: Vec<Node> = serde_json::from_slice(&answer.body).map_err(|error| {
-        format!(
-            "{} answered what is no list of nodes ({error}): {}",
-            counters.leader,
-            said()
-        )
-    })?;
-    nodes.sort_by_key(|node| node.ordinal);
-    Ok(nodes)
 }
 
 fn measured(app: &App) -> Vec<Value> {
@@ -193,12 +126,5 @@ mod tests {
         assert_eq!(same_digest(&[one.clone(), one.clone()]).as_deref(), Some("a"));
         assert_eq!(same_digest(&[one.clone(), other]), None);
         assert_eq!(same_digest(&[one, json!({})]), None);
-    }
-
-    #[test]
-    fn what_the_leader_says_of_a_node_may_grow() {
-        let said = json!([{"node": 1, "address": "demo-counter-1.demo-counter-nodes:5002", "alive": true, "new": 7}]);
-        let nodes: Vec<Node> = serde_json::from_value(said).unwrap();
-        assert!(nodes[0].alive && !nodes[0].leader && nodes[0].ordinal == 1);
     }
 }

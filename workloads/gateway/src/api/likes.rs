@@ -5,14 +5,17 @@ use std::collections::BTreeMap;
 use axum::{
     body::Bytes,
     extract::{RawQuery, State, rejection::BytesRejection},
-    http::{HeaderMap, Method, header},
+    http::{HeaderMap, header},
 };
 use serde::{Deserialize, Serialize};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
     app::{App, Shared},
-    counters::node::{self, Answer},
+    counters::{
+        lines::Post,
+        node::{self, Answer},
+    },
     extract::too_large,
     problem::Problem,
 };
@@ -158,7 +161,10 @@ async fn pass_on(
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Answer, Problem> {
     let counters = app.counters()?;
-    let body = body.map_err(|_| too_large())?;
-    let kind = headers.get(header::CONTENT_TYPE);
-    Ok(node::ask(&counters.clients, Method::POST, path, kind, body).await?)
+    let post = Post {
+        path,
+        content_type: headers.get(header::CONTENT_TYPE),
+        body: body.map_err(|_| too_large())?,
+    };
+    Ok(counters.like(&post).await?)
 }

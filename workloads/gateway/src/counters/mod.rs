@@ -1,10 +1,16 @@
-//! The counter nodes: what they count is asked of them (`node`), and what their windows count is read from Kafka (`read`) into a bounded
-//! memory (`book`), from which Socket.IO and the page are told. `window`, `aggregation` and `book` are pure.
+//! The counter nodes: which there are (`nodes`) and what they count is asked of them (`node`), and likes go to the one that is their client's
+//! (`send`, `lines`). What their windows count is read from Kafka (`read`) into a bounded memory (`book`), from which Socket.IO and the page
+//! are told. `window`, `aggregation`, `book`, `named` and `roster` are pure.
 
 pub mod aggregation;
 pub mod book;
+pub mod lines;
+mod named;
 pub mod node;
+pub mod nodes;
 mod read;
+mod roster;
+mod send;
 pub mod window;
 
 use std::{
@@ -19,7 +25,9 @@ use tokio::sync::watch;
 use crate::{app::Shared, problem::Problem};
 use aggregation::Aggregation;
 use book::Book;
+use lines::Lines;
 use node::Address;
+use roster::Roster;
 use window::{Counted, Window};
 
 /// What the memory of windows may take.
@@ -31,7 +39,7 @@ const LEADER_PORT: u16 = 5001;
 
 /// The counter nodes of a cluster.
 pub struct Counters {
-    /// Any of them, for clients.
+    /// Any of them, for who asks for totals; for likes while it is not known which there are.
     pub clients: Address,
     /// Any of them, for who asks about the nodes.
     pub leader: Address,
@@ -39,6 +47,11 @@ pub struct Counters {
     topics: String,
     /// The windows that are counted, of those that are known here.
     windows: BTreeSet<Window>,
+    /// Which of them likes go to.
+    roster: Mutex<Roster>,
+    /// Held by who asks which there are.
+    asking: tokio::sync::Mutex<()>,
+    lines: Lines,
     book: Mutex<Book>,
     changed: watch::Sender<u64>,
 }
@@ -51,6 +64,9 @@ impl Counters {
             clients,
             topics: format!("{cluster}.aggregations-"),
             windows: Window::ALL.into(),
+            roster: Mutex::default(),
+            asking: tokio::sync::Mutex::default(),
+            lines: Lines::default(),
             book: Mutex::new(Book::new(BOOK_BYTES)),
             changed: watch::Sender::new(0),
         }

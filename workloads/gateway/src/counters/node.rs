@@ -1,27 +1,27 @@
-//! One request to a counter node, on a connection of its own: behind a Service each may find another node, and one that has just died is not
-//! asked twice.
+//! One question to a counter node, on a connection of its own: behind a Service each may find another node, and one that has just died is not
+//! asked twice. Likes go over `lines`.
 
 use std::{fmt, str::FromStr, time::Duration};
 
 use axum::{
     body::Body,
-    http::{HeaderValue, Method, Request, StatusCode, header},
+    http::{HeaderValue, Request, StatusCode, header},
     response::{IntoResponse, Response},
 };
 use bytes::Bytes;
-use http_body_util::{BodyExt, Full, Limited};
-use hyper::client::conn::http1;
+use http_body_util::{BodyExt, Empty, Limited};
+use hyper::{body::Incoming, client::conn::http1};
 use hyper_util::rt::TokioIo;
 use tokio::{net::TcpStream, time};
 
 use crate::problem::{Problem, ProblemKind};
 
 /// How long a connection may take: a node that is gone does not answer at all.
-const CONNECT: Duration = Duration::from_secs(1);
+pub(super) const CONNECT: Duration = Duration::from_secs(1);
 /// Connections that are tried, one after another.
 const TRIES: usize = 3;
 /// How long an answer may take.
-const ANSWER: Duration = Duration::from_secs(10);
+pub(super) const ANSWER: Duration = Duration::from_secs(10);
 /// The largest answer: a thousand totals of the longest ids at many nodes.
 const LARGEST: usize = 4 << 20;
 
@@ -87,13 +87,35 @@ pub struct Answer {
     pub body: Bytes,
 }
 
+impl Answer {
+    /// What came, when it has come to its end; or why it has not.
+    pub(super) async fn whole(response: hyper::Response<Incoming>) -> Result<Self, String> {
+        let (head, body) = response.into_parts();
+        let body = Limited::new(body, LARGEST)
+            .collect()
+            .await
+            .map_err(|error| error.to_string())?;
+        Ok(Self {
+            status: head.status,
+            content_type: head.headers.get(header::CONTENT_TYPE).cloned(),
+            body: body.to_bytes(),
+        })
+    }
+
+    /// The `type` of the problem document it is; absent where it is none.
+    pub fn problem(&self) -> Option<String> {
+        if self.status.is_success() {
+            return None;
+        }
+        let document: serde_json::Value = serde_json::from_slice(&self.body).ok()?;
+        document["type"].as_str().map(str::to_owned)
+    }
+}
+
 impl IntoResponse for Answer {
     /// As it is; a problem is counted as the gateway's own are.
     fn into_response(self) -> Response {
-        let kind = (!self.status.is_success()).then(|| {
-            let document: Option<serde_json::Value> = serde_json::from_slice(&self.body).ok();
-            document.and_then(|document| document["type"].as_str().map(str::to_owned))
-        });
+        let kind = self.problem();
         let mut response = (self.status, Body::from(self.body)).into_response();
         if let Some(content_type) = self.content_type {
             response.headers_mut().insert(header::CONTENT_TYPE, content_type);
@@ -103,7 +125,7 @@ impl IntoResponse for Answer {
                 .headers_mut()
                 .insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
         }
-        if let Some(kind) = kind.flatten() {
+        if let Some(kind) = kind {
             response.extensions_mut().insert(ProblemKind(kind));
         }
         response
@@ -115,7 +137,7 @@ impl IntoResponse for Answer {
 pub enum Unreachable {
     /// Nobody was there.
     #[error("cannot connect to {0}: {1}")]
-    Connect(String, std::io::Error),
+    Connect(String, String),
     /// Somebody was, and did not answer.
     #[error("{0} did not answer: {1}")]
     Answer(String, String),
@@ -135,28 +157,12 @@ impl From<Unreachable> for Problem {
 
 /// GET of JSON; tried again while nobody is there.
 pub async fn get(address: &Address, path: &str) -> Result<Answer, Unreachable> {
-    ask(address, Method::GET, path, None, Bytes::new()).await
-}
-
-/// Any request.
-pub async fn ask(
-    address: &Address,
-    method: Method,
-    path: &str,
-    content_type: Option<&HeaderValue>,
-    body: Bytes,
-) -> Result<Answer, Unreachable> {
     let stream = connect(address).await?;
     let silent = |error: String| Unreachable::Answer(address.to_string(), error);
-    let mut request = Request::builder()
-        .method(method)
+    let request = Request::builder()
         .uri(path)
-        .header(header::HOST, address.to_string());
-    if let Some(content_type) = content_type {
-        request = request.header(header::CONTENT_TYPE, content_type);
-    }
-    let request = request
-        .body(Full::new(body))
+        .header(header::HOST, address.to_string())
+        .body(Empty::<Bytes>::new())
         .map_err(|error| silent(error.to_string()))?;
     let answer = async {
         let (mut sender, connection) = http1::handshake(TokioIo::new(stream))
@@ -165,20 +171,8 @@ pub async fn ask(
         // It ends with the sender.
         let connection = tokio::spawn(connection);
         let _end = scopeguard::guard(connection, |connection| connection.abort());
-        let (head, body) = sender
-            .send_request(request)
-            .await
-            .map_err(|error| error.to_string())?
-            .into_parts();
-        let body = Limited::new(body, LARGEST)
-            .collect()
-            .await
-            .map_err(|error| error.to_string())?;
-        Ok(Answer {
-            status: head.status,
-            content_type: head.headers.get(header::CONTENT_TYPE).cloned(),
-            body: body.to_bytes(),
-        })
+        let response = sender.send_request(request).await.map_err(|error| error.to_string())?;
+        Answer::whole(response).await
     };
     let answered = time::timeout(ANSWER, answer).await;
     answered
@@ -199,7 +193,7 @@ async fn connect(address: &Address) -> Result<TcpStream, Unreachable> {
             Err(_) => failed = std::io::ErrorKind::TimedOut.into(),
         }
     }
-    Err(Unreachable::Connect(address.to_string(), failed))
+    Err(Unreachable::Connect(address.to_string(), failed.to_string()))
 }
 
 impl Address {
