@@ -1,8 +1,7 @@
 #!/usr/bin/env bash
 # Runs the programs that need real Postgres and Kafka: several at a time, because each ends with one test that the others of it do not wait for,
-# and most wait for something more than they work. These run alone, before the others: `counter_leader`
-# measures how soon clients are assigned anew, and `debezium` expects what Debezium keeps only where processors are free (docs/engines.md). What a
-# program prints is shown when it has failed, and kept in target/integration.
+# and most wait for something more than they work. `counter_leader` measures how soon clients are assigned anew, so it runs alone, before the
+# others. What a program prints is shown when it has failed, and kept in target/integration.
 #
 #   tests/integration/run.sh                     all of them
 #   tests/integration/run.sh conflicts returned  these
@@ -26,7 +25,7 @@ export logs
 if (($#)); then names=("$@"); else
   # The longest first, so that nobody waits for it at the end.
   mapfile -t names < <({
-    printf '%s\n' large counter_windows browser gateway_rows clickhouse external_kafka gateway_live races
+    printf '%s\n' large counter_windows debezium browser gateway_rows clickhouse external_kafka gateway_live races
     for path in tests/integration/tests/* tests/harness/tests/*.rs workloads/{connector,sink}/tests/*.rs; do basename "$path" .rs; done
   } | awk '!seen[$0]++')
 fi
@@ -35,7 +34,7 @@ failed=0
 others=()
 for name in "${names[@]}"; do
   case $name in
-    counter_leader | debezium) one "$name" || failed=1 ;;
+    counter_leader) one "$name" || failed=1 ;;
     *) others+=("$name") ;;
   esac
 done

@@ -265,7 +265,7 @@ async fn every_row_is_sent_once_more_under_load_and_after_the_worker_is_gone() -
     ensure!(load.await?? > 0);
     ensure!(after.began_at == part.began_at && after.done_at.is_some(), "{after:?}");
     both_sites_are_equal(&world).await?;
-    the_newest_record_of_each_key_is_its_row(&world, before, after.rows).await?;
+    each_row_is_in_the_topic_and_its_last_record_is_of_the_stream_or_a_chunk(&world, before, after.rows).await?;
     one_table_is_sent_and_one_that_is_not_there_is_said(&world, &engine).await?;
     for site in [SERVER, ONE] {
         assert_eq!(world.ask(site, "select count(*) from sync.conflicts").await?, ["0"]);
@@ -293,10 +293,15 @@ async fn both_sites_are_equal(world: &World) -> Result<()> {
     Ok(())
 }
 
-/// Though many were read while they changed; and no transaction is torn. `before` records came before the rows that were sent once more.
-async fn the_newest_record_of_each_key_is_its_row(world: &World, before: usize, sent: u64) -> Result<()> {
+/// Though many were read while they changed; and no transaction is torn. `before` records came before the rows that were sent once more. A chunk may
+/// lack a commit that the stream has passed already (docs/engines.md): then a record of the chunk stands behind the newer one, which no site takes.
+async fn each_row_is_in_the_topic_and_its_last_record_is_of_the_stream_or_a_chunk(
+    world: &World,
+    before: usize,
+    sent: u64,
+) -> Result<()> {
     let records = Kafka::shared().await?.records(&world.cluster.topic(SERVER)).await?;
-    let (mut newest, mut incremental, mut open) = (HashMap::new(), 0_u64, None);
+    let (mut last, mut newest, mut incremental, mut open) = (HashMap::new(), HashMap::new(), 0_u64, None);
     for record in records.iter().skip(before) {
         let Some(value) = &record.value else { continue };
         let value: Value = serde_json::from_slice(value)?;
@@ -312,7 +317,8 @@ async fn the_newest_record_of_each_key_is_its_row(world: &World, before: usize, 
             Some(_) => open = None,
             None => {}
         }
-        if value.pointer("/source/snapshot") == Some(&Value::from("incremental")) {
+        let of_chunk = value.pointer("/source/snapshot") == Some(&Value::from("incremental"));
+        if of_chunk {
             ensure!(value["op"] == "r", "{value}");
             incremental += 1;
         } else if let Some(id) = value.pointer("/transaction/id").and_then(Value::as_str) {
@@ -324,21 +330,34 @@ async fn the_newest_record_of_each_key_is_its_row(world: &World, before: usize, 
                 .and_then(Value::as_str)
                 .unwrap_or_default()
                 .to_owned();
-            newest.insert((table, value.pointer("/after/id").and_then(Value::as_i64)), version);
+            let key = (table, value.pointer("/after/id").and_then(Value::as_i64));
+            let known = newest.entry(key.clone()).or_insert(version);
+            *known = version.max(*known);
+            last.insert(key, (version, of_chunk));
         }
     }
     ensure!(incremental >= sent, "{incremental} of {sent}");
+    let (mut rows_of_all, mut overtaken) = (0_u64, 0_u64);
     for table in ["todos", "notes"] {
         for row in rows(world, SERVER, table).await? {
             let (id, version) = row.split_once(' ').context("no version")?;
             let key = (table.to_owned(), Some(id.parse()?));
+            let version = version.parse()?;
+            let (newest, last) = (newest.get(&key), last.get(&key));
+            ensure!(newest == Some(&version), "{row} of {table}: {newest:?}");
             ensure!(
-                newest.get(&key) == Some(&version.parse()?),
-                "{row} of {table}: {:?}",
-                newest.get(&key)
+                last.is_some_and(|(last, of_chunk)| *last == version || *of_chunk),
+                "{row} of {table}: {last:?}"
             );
+            rows_of_all += 1;
+            overtaken += u64::from(last.is_some_and(|(last, _)| *last != version));
         }
     }
+    println!("{overtaken} of {rows_of_all} rows have an older record of a chunk behind their newest");
+    ensure!(
+        overtaken * 100 <= rows_of_all,
+        "{overtaken} of {rows_of_all} rows were overtaken"
+    );
     Ok(())
 }
 
