@@ -328,6 +328,7 @@ mod tests {
         let (second, _) = folder.create("deltas").unwrap();
         assert_eq!((run.as_str(), second.as_str()), ("load-1", "deltas-2"));
         assert_eq!(folder.runs().unwrap(), ["load-1", "deltas-2"]);
+        drop(writer);
         folder.remove("load-1").unwrap();
         assert!(matches!(folder.read("load-1"), Err(Error::NoRun(_))));
     }
