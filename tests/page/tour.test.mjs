@@ -216,8 +216,30 @@ test("the write that lost is kept, with both sides", async () => {
   await accessible(page, "conflicts");
 });
 
+test("a loser is not made again over what was written since, before somebody has seen that", async () => {
+  await api(`/sites/server/tables/${TABLE}/rows/${key}`, {
+    method: "PATCH",
+    body: { values: { title: `${RUN} rice milk` } },
+  });
+  await conflict().getByRole("button", { name: "Re-apply the loser" }).click();
+  const dialog = page.getByRole("dialog");
+  await dialog.getByText("This row was changed meanwhile").waitFor();
+  assert.match(
+    await dialog.locator("tbody").textContent(),
+    new RegExp(`${RUN} oat milk.*${RUN} rice milk`),
+  );
+  await accessible(page, "a conflict that was overtaken");
+  await dialog.getByRole("button", { name: "Keep what is there" }).click();
+  const { values } = await api(`/sites/server/tables/${TABLE}/rows/${key}`);
+  assert.equal(values.title, `${RUN} rice milk`);
+});
+
 test("the loser is made again, as a new write that travels", async () => {
   await conflict().getByRole("button", { name: "Re-apply the loser" }).click();
+  await page
+    .getByRole("dialog")
+    .getByRole("button", { name: "Re-apply all the same" })
+    .click();
   await conflict().getByText("written again as a new change").waitFor();
   await picture(page, "08-reapplied");
   await notLoadedAgain();
@@ -333,6 +355,39 @@ test("an uplink, a downlink and a time are cut with one click each, and whom it 
   await page.getByLabel("Cut", { exact: true }).selectOption("");
   await link("client-2").getByRole("button", { name: /^Both/ }).click();
   await cutAs([2], "Both", null);
+});
+
+/** Somebody else asks for this while what the page asks for is on its way. */
+const meanwhile = (body) =>
+  page.route(
+    "**/api/v1/partition",
+    async (route) => {
+      await api("/partition", { method: "PUT", body });
+      await route.continue();
+    },
+    { times: 1 },
+  );
+
+test("of two who choose at the same moment neither undoes what the other did", async () => {
+  const both = (site) => link(site).getByRole("button", { name: /^Both/ });
+  const pressed = (site) =>
+    eventually(
+      `${site} is shown as cut`,
+      async () => (await both(site).getAttribute("aria-pressed")) === "true",
+    );
+  await meanwhile({ clients: [2, 3] });
+  await both("client-1").click();
+  await cutAs([1, 2, 3], "Both", null);
+  await pressed("client-3");
+
+  await meanwhile({ clients: [1, 2, 3], server: true });
+  await page.getByRole("button", { name: "Heal all" }).click();
+  const problem = page.locator(".connections .problem");
+  await problem.waitFor();
+  assert.match(await problem.textContent(), /now concern server too/);
+  assert.equal((await asked()).server, true);
+
+  await pressed("server");
   await page.getByRole("button", { name: "Heal all" }).click();
   await word("Converged");
 });

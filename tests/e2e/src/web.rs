@@ -99,6 +99,17 @@ impl Cluster {
 impl Web<'_> {
     /// Status and body of an answer; a body that is no JSON is text.
     pub async fn send(&self, method: Method, path: &str, body: Option<&Value>) -> Result<(StatusCode, Value)> {
+        self.send_with(method, path, body, None).await
+    }
+
+    /// The same with a further header.
+    pub async fn send_with(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+        header: Option<(&str, &str)>,
+    ) -> Result<(StatusCode, Value)> {
         let pod = self.cluster.pod(self.component, None).await?.name_any();
         let token = self.token.as_deref();
         let question = Question {
@@ -107,7 +118,7 @@ impl Web<'_> {
             token,
             body,
         };
-        self.cluster.ask(&pod, WEB, question).await
+        self.cluster.ask_with(&pod, WEB, question, header).await
     }
 
     /// The token that is shown, if one is.
@@ -131,22 +142,31 @@ impl Visitor<'_> {
 
     /// What `host:port` answers to a request of its own, if it is JSON; with a body it is a POST.
     pub async fn asks(&self, address: &str, path: &str, body: Option<&Value>) -> Result<Value> {
-        let (host, port) = address
-            .rsplit_once(':')
-            .with_context(|| format!("{address} has no port"))?;
         let (method, body) = match body {
             Some(body) => ("POST", body.to_string()),
             None => ("GET", String::new()),
         };
-        let request = format!(
-            "{method} {path} HTTP/1.0\r\nHost: {address}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
-            body.len()
-        );
+        let headers = format!("Content-Type: application/json\r\nContent-Length: {}", body.len());
+        self.exchange(address, &format!("{method} {path}"), &headers, &body)
+            .await
+    }
+
+    /// The same to a GET with a header of its choice.
+    pub async fn asks_with(&self, address: &str, path: &str, (name, value): (&str, &str)) -> Result<Value> {
+        self.exchange(address, &format!("GET {path}"), &format!("{name}: {value}"), "")
+            .await
+    }
+
+    async fn exchange(&self, address: &str, what: &str, headers: &str, body: &str) -> Result<Value> {
+        let (host, port) = address
+            .rsplit_once(':')
+            .with_context(|| format!("{address} has no port"))?;
+        let request = format!("{what} HTTP/1.0\r\nHost: {address}\r\n{headers}\r\n\r\n{body}");
         let dial = r#"exec 3<>"/dev/tcp/$0/$1" && printf %s "$2" >&3 && cat <&3"#;
         let command = ["timeout", "5", "bash", "-c", dial, host, port, &request];
         let said = self.cluster.exec(&self.name, "visitor", &command).await?;
         let body = said.split_once("\r\n\r\n").map(|(_, body)| body);
-        serde_json::from_str(body.unwrap_or_default()).with_context(|| format!("{method} {path} at {address}: {said}"))
+        serde_json::from_str(body.unwrap_or_default()).with_context(|| format!("{what} at {address}: {said}"))
     }
 
     /// Whether a connection of its own to this port gets through.

@@ -1,15 +1,17 @@
 //! The gateway is reached by whom the spec says, shows every site, and cuts and heals for those who may; its account can do no more than that.
 
+#[path = "gateway/rights.rs"]
+mod rights;
+
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, ensure};
 use hyper::{Method, StatusCode};
-use k8s_openapi::api::core::v1::{Pod, Secret};
-use kube::api::{Api, ListParams, LogParams, Patch, PatchParams};
-use kube::{Client, ResourceExt as _};
+use k8s_openapi::api::core::v1::Secret;
+use kube::ResourceExt as _;
+use kube::api::ListParams;
 use serde_json::{Value, json};
-use synccluster_e2e::{Cluster, PATIENCE, START, eventually, stays, with_cluster};
-use synccluster_operator::api::SyncCluster;
+use synccluster_e2e::{Cluster, PATIENCE, START, Visitor, eventually, stays, with_cluster};
 use synccluster_operator::names::{self, ACCESS_LABEL, Component};
 
 /// What a blocked dial takes, several times.
@@ -20,12 +22,15 @@ const PARTITION: &str = "/api/v1/partition";
 async fn people_reach_it_and_it_reaches_every_site() -> Result<()> {
     with_cluster("gateway", 2, async |cluster| {
         it_is_ready_and_says_where(cluster).await?;
-        only_pods_with_the_label_reach_it(cluster).await?;
+        let (insider, outsider) = only_pods_with_the_label_reach_it(cluster).await?;
         an_editor_cuts_and_heals_and_a_viewer_looks(cluster).await?;
+        of_two_who_cut_at_the_same_moment_the_second_is_told(cluster).await?;
+        rights::logs_are_those_of_its_own_pods(cluster, &outsider).await?;
         what_it_tells_of_kubernetes_has_no_secret(cluster).await?;
-        its_account_changes_the_partition_and_nothing_else(cluster).await?;
+        rights::its_account_changes_the_partition_and_nothing_else(cluster).await?;
         one_that_goes_comes_back(cluster).await?;
         exposed_it_is_reached_from_anywhere(cluster).await?;
+        rights::only_the_proxy_says_who_somebody_is(cluster, &insider, &outsider).await?;
         without_replicas_there_is_none(cluster).await
     })
     .await
@@ -46,7 +51,8 @@ async fn it_is_ready_and_says_where(cluster: &Cluster) -> Result<()> {
     .await
 }
 
-async fn only_pods_with_the_label_reach_it(cluster: &Cluster) -> Result<()> {
+/// Who reaches it, and who does not.
+async fn only_pods_with_the_label_reach_it(cluster: &Cluster) -> Result<(Visitor<'_>, Visitor<'_>)> {
     let (host, port) = (names::gateway(&cluster.name), 80);
     let insider = cluster.visitor("insider", &json!({ ACCESS_LABEL: host })).await?;
     let outsider = cluster.visitor("outsider", &json!({ "app": "outsider" })).await?;
@@ -74,7 +80,7 @@ async fn only_pods_with_the_label_reach_it(cluster: &Cluster) -> Result<()> {
     let pod = cluster.pod(Component::Gateway, None).await?;
     let ip = pod.status.and_then(|status| status.pod_ip).context("no address")?;
     ensure!(!insider.reaches(&ip, 8080).await?, "metrics are for the operator alone");
-    Ok(())
+    Ok((insider, outsider))
 }
 
 async fn an_editor_cuts_and_heals_and_a_viewer_looks(cluster: &Cluster) -> Result<()> {
@@ -131,6 +137,52 @@ async fn an_editor_cuts_and_heals_and_a_viewer_looks(cluster: &Cluster) -> Resul
         Ok(())
     })
     .await
+}
+
+/// A cut is not healed by one of somebody who had not seen it.
+async fn of_two_who_cut_at_the_same_moment_the_second_is_told(cluster: &Cluster) -> Result<()> {
+    let editor = cluster.web(Some("token")).await?;
+    let seen = editor.get(PARTITION).await?;
+    assert_eq!(seen["partition"], Value::Null, "{seen}");
+    let tag = |said: &Value| format!("\"{}\"", said["version"].as_str().unwrap_or_default());
+    let only_if = async |method: Method, body: Option<Value>, tag: &str| {
+        let header = Some(("if-match", tag));
+        editor.send_with(method, PARTITION, body.as_ref(), header).await
+    };
+    let asked = async || cluster.get().await.map(|found| found.spec.partition);
+
+    let both_saw = tag(&seen);
+    let (one, two) = tokio::try_join!(
+        only_if(Method::PUT, Some(json!({ "clients": [1] })), &both_saw),
+        only_if(Method::PUT, Some(json!({ "clients": [2] })), &both_saw),
+    )?;
+    let (client, first, second) = if one.0 == StatusCode::OK {
+        (1, one, two)
+    } else {
+        (2, two, one)
+    };
+    assert_eq!(first.0, StatusCode::OK, "{}", first.1);
+    let too_late = only_if(Method::DELETE, None, &both_saw).await?;
+    for (status, problem) in [second, too_late] {
+        assert_eq!(status, StatusCode::PRECONDITION_FAILED, "{problem}");
+        assert_eq!(problem["type"], "urn:synccluster:problem:changed-since", "{problem}");
+        assert_eq!(problem["current"]["clients"], json!([client]), "{problem}");
+        assert_eq!(problem["version"], first.1["version"], "{problem}");
+    }
+    assert_eq!(asked().await?.context("nobody is cut")?.clients, [client]);
+
+    // What the operator states meanwhile is no other partition.
+    eventually(PATIENCE, async || {
+        let status = cluster.get().await?.status.unwrap_or_default();
+        ensure!(status.partition.is_some(), "the operator has not seen the cut");
+        Ok(())
+    })
+    .await?;
+    let (status, healed) = only_if(Method::DELETE, None, &tag(&first.1)).await?;
+    assert_eq!(status, StatusCode::OK, "{healed}");
+    assert_eq!(healed["version"], seen["version"], "{healed}");
+    assert!(asked().await?.is_none(), "{healed}");
+    Ok(())
 }
 
 /// Not in a document, and not in the log of any container.
@@ -194,76 +246,6 @@ fn every_site_answers(sites: &Value, count: usize) -> Result<()> {
     let sites = sites.as_array().context("no list of sites")?;
     let reachable = sites.iter().filter(|site| site["reachable"] == true).count();
     ensure!((sites.len(), reachable) == (count, count), "{sites:?}");
-    Ok(())
-}
-
-async fn its_account_changes_the_partition_and_nothing_else(cluster: &Cluster) -> Result<()> {
-    let (name, namespace) = (cluster.name.as_str(), &cluster.namespace.name);
-    let client = cluster.namespace.as_account(&names::gateway(&cluster.name)).await?;
-    let clusters: Api<SyncCluster> = Api::namespaced(client.clone(), namespace);
-    let patch = async |body: Value| {
-        let without_effect = PatchParams::default().dry_run();
-        clusters
-            .patch(name, &without_effect, &Patch::Merge(body))
-            .await
-            .map(drop)
-    };
-    patch(json!({ "spec": { "partition": { "clients": [1] } } }))
-        .await
-        .context("cutting a client")?;
-    for (body, message) in [
-        (
-            json!({ "spec": { "clients": 3 } }),
-            "changes spec.partition and no other field of its spec",
-        ),
-        (
-            json!({ "spec": { "partition": { "clients": [1] }, "paused": true } }),
-            "changes spec.partition and no other field of its spec",
-        ),
-        (
-            json!({ "metadata": { "finalizers": ["example.com/mine"] } }),
-            "not its labels, annotations, finalizers or owners",
-        ),
-    ] {
-        match patch(body.clone()).await {
-            Err(kube::Error::Api(status)) => {
-                assert!(
-                    status.code == 403 && status.message.contains(message),
-                    "{body}: {}",
-                    status.message
-                );
-            }
-            other => bail!("{body}: {other:?}"),
-        }
-    }
-    what_it_sees_is_no_more_than_it_shows(cluster, client).await
-}
-
-async fn what_it_sees_is_no_more_than_it_shows(cluster: &Cluster, client: Client) -> Result<()> {
-    let namespace = &cluster.namespace.name;
-    let pods: Api<Pod> = Api::namespaced(client.clone(), namespace);
-    let connector = cluster.pod(Component::Connector, Some("client-1".parse()?)).await?;
-    let few = LogParams {
-        tail_lines: Some(1),
-        ..LogParams::default()
-    };
-    pods.logs(&connector.name_any(), &few).await.context("reading a log")?;
-    let secrets: Api<Secret> = Api::namespaced(client.clone(), namespace);
-    let clusters: Api<SyncCluster> = Api::namespaced(client, namespace);
-    let listed = clusters
-        .list(&ListParams::default().fields("metadata.name=shop"))
-        .await?;
-    assert_eq!(listed.items.len(), 1);
-    for refused in [
-        secrets.get("shop-server-app").await.map(drop),
-        clusters.list(&ListParams::default()).await.map(drop),
-        clusters.get("another").await.map(drop),
-    ] {
-        assert!(
-            matches!(&refused, Err(kube::Error::Api(status)) if status.code == 403),
-            "{refused:?}"
-        );
-    }
     Ok(())
 }
 

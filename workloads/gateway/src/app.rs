@@ -16,14 +16,17 @@ use crate::{
     extract::MAX_BODY,
     kafka::{Kafka, Known},
     kubernetes::{self, Kubernetes},
-    limit::{Limit, Shares},
+    limit::Shares,
     live::Live,
     metrics::Metrics,
     problem::Problem,
     rows::Catalogues,
     sites::Sites,
-    sockets,
+    sockets::{self, seats::Seats},
 };
+
+/// Connections from one address. All who come by a proxy have its address, so it is more than all sessions of Socket.IO need.
+const ONE_ADDRESS: usize = 12_288;
 
 /// What requests share.
 pub struct App {
@@ -43,14 +46,14 @@ pub struct App {
     pub kubernetes: Option<Kubernetes>,
     /// What is counted.
     pub metrics: Metrics,
-    /// Connections of the web port.
-    pub connections: Limit,
+    /// Connections of the web port, by the address they come from.
+    pub connections: Shares,
     /// Live tails of topics.
     pub tails: Shares,
     /// Streams of server-sent events.
     pub events: Shares,
     /// Socket.IO sessions.
-    pub sockets: Limit,
+    pub sockets: Seats,
     /// The counter nodes, if the cluster has some.
     pub counters: Option<Counters>,
     /// What happens at the sites, as it happens.
@@ -75,10 +78,10 @@ impl App {
             kafka: Kafka::new(brokers.clone()),
             brokers,
             metrics: Metrics::default(),
-            connections: Limit::new("connections", 16_384),
+            connections: Shares::new("connections", 16_384, ONE_ADDRESS),
             tails: Shares::new("live tails", 16, 8),
             events: Shares::new("streams of events", 512, 64),
-            sockets: Limit::new("Socket.IO sessions", sockets::MOST),
+            sockets: Seats::new(&sockets::MOST),
             counters: None,
             live: Live::new(rand::random()),
             stop: CancellationToken::new(),

@@ -25,8 +25,9 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
+    access::Holder,
     app::{self, Shared},
-    limit::{Limit, Pass},
+    limit::{Place, Shares},
     linger::Lingering,
     problem::Problem,
 };
@@ -43,6 +44,8 @@ const UNACKNOWLEDGED_MILLIS: u32 = 30_000;
 const GRACE: Duration = Duration::from_secs(5);
 /// Connections beyond the limit that are told so; what is beyond these, too, is closed without a word, which costs nothing.
 const TURNED_AWAY: usize = 256;
+/// Of these, from one address.
+const TURNED_AWAY_OF_ONE: usize = 192;
 /// How often the tokens are looked at. Kubernetes takes up to a minute to bring a changed Secret here.
 const REFRESH: Duration = Duration::from_secs(2);
 
@@ -64,7 +67,7 @@ pub fn bind(listen: SocketAddr) -> io::Result<TcpListener> {
 /// Serves until `app.stop` is cancelled and the connections have ended.
 pub async fn serve(app: Shared, listener: TcpListener) {
     let router = app::router(app.clone());
-    let turned_away = Limit::new("connections beyond the limit", TURNED_AWAY);
+    let turned_away = Shares::new("connections beyond the limit", TURNED_AWAY, TURNED_AWAY_OF_ONE);
     let tasks = TaskTracker::new();
     tasks.spawn(refresh(app.clone()));
     loop {
@@ -74,12 +77,16 @@ pub async fn serve(app: Shared, listener: TcpListener) {
         };
         match accepted {
             Ok((stream, peer)) => {
-                let admitted = match app.connections.enter() {
-                    Ok(pass) => Some((router.clone(), pass)),
-                    Err(problem) => turned_away.enter().ok().map(|pass| (refusing(problem), pass)),
+                let holder = Holder::of(None, Some(peer));
+                let admitted = match app.connections.enter(holder.clone()) {
+                    Ok(place) => Some((router.clone(), place)),
+                    Err(problem) => {
+                        let place = turned_away.enter(holder).ok();
+                        place.map(|place| (refusing(problem), place))
+                    }
                 };
-                if let Some((router, pass)) = admitted {
-                    tasks.spawn(connection(router, stream, peer, app.stop.clone(), pass));
+                if let Some((router, place)) = admitted {
+                    tasks.spawn(connection(router, stream, peer, app.stop.clone(), place));
                 }
             }
             Err(error) => {
@@ -99,8 +106,8 @@ fn refusing(problem: Problem) -> Router {
     Router::new().fallback(async || ([(CONNECTION, "close")], problem))
 }
 
-async fn connection(router: Router, stream: TcpStream, peer: SocketAddr, stop: CancellationToken, pass: Pass) {
-    let _pass = pass;
+async fn connection(router: Router, stream: TcpStream, peer: SocketAddr, stop: CancellationToken, place: Place) {
+    let _place = place;
     let _ = stream.set_nodelay(true);
     let _ = set_tcp_user_timeout(&stream, UNACKNOWLEDGED_MILLIS);
     // Until its first byte a connection has neither a buffer nor what it takes to serve it: thousands of silent ones are cheap.

@@ -8,7 +8,7 @@ use std::{
 use anyhow::{Context, Result, ensure};
 use hyper::{Method, header::AUTHORIZATION};
 use serde_json::json;
-use synccluster_gateway::{access::Access, app::App, limit::Limit, serve::allow_many_connections, sites::Sites};
+use synccluster_gateway::{access::Access, app::App, limit::Shares, serve::allow_many_connections, sites::Sites};
 use synccluster_harness::eventually;
 use synccluster_integration::{
     PATIENCE, World,
@@ -180,7 +180,7 @@ async fn a_request_that_is_no_http_breaks_nothing() -> Result<()> {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_connection_beyond_the_limit_is_told_so_and_the_others_go_on() -> Result<()> {
     let mut app = App::new("demo".parse()?, Sites::new([].into()), "localhost:1".to_owned());
-    app.connections = Limit::new("connections", 2);
+    app.connections = Shares::new("connections", 2, 3);
     let gateway = Gateway::serve(app).await?;
     let taken = async |wanted: usize| {
         eventually(PATIENCE, async || {

@@ -119,10 +119,9 @@ async fn a_commit_is_told_in_a_moment() -> Result<()> {
     }
     writing.await??;
     took.sort_unstable();
-    println!(
-        "a commit is told within {} µs (median), {} µs (p99)",
-        took[50], took[98]
-    );
-    assert!(took[50] < 250_000, "{took:?}");
+    // Of fewer than 100 it is the worst but one, too.
+    let (of, median, p99) = (took.len(), took[took.len() / 2], took[took.len() * 99 / 100 - 1]);
+    println!("of {of} commits, each is told within {median} µs (median), {p99} µs (p99)");
+    assert!(median < 250_000 && p99 < 250_000, "of {of}: {took:?}");
     Ok(())
 }

@@ -1,9 +1,13 @@
 //! What lost, and what waits.
 
 use anyhow::{Context, Result, ensure};
+use hyper::{
+    Method,
+    header::{HeaderName, IF_MATCH, IF_NONE_MATCH},
+};
 use serde_json::{Value, json};
 use synccluster_harness::{Role, eventually};
-use synccluster_integration::{PATIENCE, World, gateway::Gateway};
+use synccluster_integration::{PATIENCE, World, gateway::Gateway, http::Answer};
 use synccluster_protocol::Site;
 
 use crate::{ONE, SERVER, TODOS, TWO, apart, rows_at};
@@ -42,21 +46,30 @@ async fn met(schema: &str, seed: &str, first: &str, second: &str) -> Result<(Wor
 }
 
 /// The only conflict in the server's books.
-async fn the_conflict(gateway: &Gateway) -> Result<Value> {
+pub async fn the_conflict(gateway: &Gateway) -> Result<Value> {
     let page = gateway.read(&format!("{CONFLICTS}?site=server")).await?;
     let conflicts = page["conflicts"].as_array().context("conflicts")?;
     ensure!(conflicts.len() == 1, "{page}");
     Ok(conflicts[0].clone())
 }
 
-async fn reapply(gateway: &Gateway, conflict: &Value) -> Result<synccluster_integration::http::Answer> {
+async fn reapply(gateway: &Gateway, conflict: &Value) -> Result<Answer> {
+    reapply_only(gateway, conflict, &[]).await
+}
+
+/// The same with a precondition.
+pub async fn reapply_only(gateway: &Gateway, conflict: &Value, only: &[(HeaderName, &str)]) -> Result<Answer> {
     let (site, id) = (
         conflict["site"].as_str().unwrap_or_default(),
         conflict["id"].as_str().unwrap_or_default(),
     );
-    gateway
-        .post(&format!("/api/v1/sites/{site}/conflicts/{id}/reapply"), &Value::Null)
-        .await
+    let path = format!("/api/v1/sites/{site}/conflicts/{id}/reapply");
+    gateway.send(Method::POST, &path, only, None).await
+}
+
+/// What an `If-Match` says of a row.
+pub fn tag(row: &Value) -> Result<String> {
+    Ok(format!("\"{}\"", row["version"].as_str().context("no version")?))
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -87,7 +100,11 @@ async fn a_losing_row_is_shown_as_rows_are_and_wins_when_it_is_made_again() -> R
     );
 
     assert_eq!(conflict["reapply_obstacle"], Value::Null);
-    let again = reapply(&gateway, &conflict).await?.ok()?;
+    // The winner is what is there: who has seen it overwrites nothing else.
+    let won = format!("\"{}\"", conflict["winner_version"].as_str().context("no version")?);
+    let again = reapply_only(&gateway, &conflict, &[(IF_MATCH, won.as_str())])
+        .await?
+        .ok()?;
     assert_eq!((&again["row"]["values"], &again["left_out"]), (&lost, &json!([])));
     assert_eq!(again["row"]["parent"], conflict["winner_version"]);
     for site in Site::all(2) {
@@ -156,22 +173,29 @@ async fn a_losing_delete_deletes_when_it_is_made_again_and_a_losing_row_comes_ba
         (&conflict["winner"], &conflict["loser"]["title"]),
         (&Value::Null, &json!("lost"))
     );
-    assert_eq!(
-        reapply(&gateway, &conflict).await?.ok()?["row"]["values"]["title"],
-        "lost"
-    );
+    // It was deleted, and is not there.
+    let again = reapply_only(&gateway, &conflict, &[(IF_NONE_MATCH, "*")]).await?.ok()?;
+    assert_eq!(again["row"]["values"]["title"], "lost");
     world.wait_for(TWO, "select title from todos", &["lost"]).await?;
     Ok(())
 }
 
-/// A conflict as it stands in the books of a site.
+/// A conflict as it stands in the books of a site; `null` has lost where that was a delete.
 async fn write_down(world: &World, site: Site, relation: &str, key: &Value, loser: &str) -> Result<()> {
     let admin = world.at(site).postgres.connect(Role::Admin).await?;
     let statement =
         "insert into sync.conflicts (relation, key, kind, policy, winner, winner_version, loser, loser_version, topic)
-                     values ($1, $2, 'update/update', 'LastWriterWins', null, 2, $3::text::jsonb, 1, 't.client-1')";
+                     values ($1, $2, 'update/update', 'LastWriterWins', null, 2, nullif($3::text::jsonb, 'null'), 1, 't.client-1')";
     admin.execute(statement, &[&relation, key, &loser]).await?;
     Ok(())
+}
+
+/// The server's books with this conflict alone, as they show it.
+pub async fn booked(world: &World, gateway: &Gateway, relation: &str, key: &Value, loser: &Value) -> Result<Value> {
+    let admin = world.at(SERVER).postgres.connect(Role::Admin).await?;
+    admin.batch_execute("delete from sync.conflicts").await?;
+    write_down(world, SERVER, relation, key, &loser.to_string()).await?;
+    the_conflict(gateway).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -197,20 +221,15 @@ async fn a_losing_row_fits_the_table_as_it_is_now_or_says_why_not() -> Result<()
     );
 
     // Again over the row that is there now, then with a value that is too long, against a constraint, and without a table.
+    let loser = json!({"id": 7, "title": "over", "seen": 3});
+    let conflict = booked(&world, &gateway, "public.things", &key, &loser).await?;
+    let over = reapply_only(&gateway, &conflict, &[(IF_MATCH, tag(&again["row"])?.as_str())])
+        .await?
+        .ok()?;
     let next = async |relation: &str, key: Value, loser: Value| {
-        world.run(SERVER, "select 1").await?;
-        let admin = world.at(SERVER).postgres.connect(Role::Admin).await?;
-        admin.batch_execute("delete from sync.conflicts").await?;
-        write_down(&world, SERVER, relation, &key, &loser.to_string()).await?;
-        reapply(&gateway, &the_conflict(&gateway).await?).await
+        let conflict = booked(&world, &gateway, relation, &key, &loser).await?;
+        reapply(&gateway, &conflict).await
     };
-    let over = next(
-        "public.things",
-        json!({"id": 7}),
-        json!({"id": 7, "title": "over", "seen": 3}),
-    )
-    .await?
-    .ok()?;
     assert_eq!(
         (&over["row"]["values"]["title"], &over["row"]["values"]["code"]),
         (&json!("over"), &json!("a"))

@@ -3,6 +3,7 @@
 mod books;
 mod compare;
 mod listing;
+mod reapply;
 mod types;
 mod writes;
 

@@ -3,21 +3,23 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use hyper::Method;
-use synccluster_gateway::limit::Limit;
+use hyper::{Method, header::AUTHORIZATION};
+use synccluster_gateway::sockets::seats::{Most, Seats};
 use synccluster_harness::eventually;
-use synccluster_integration::gateway::Gateway;
+use synccluster_integration::{gateway::Gateway, http::Answer};
 use tokio::{
     io::AsyncReadExt,
     time::{Instant, sleep},
 };
 
 use crate::{
-    client::{Client, Place, Who, change},
-    raw::Raw,
+    client::{Client, Place, TOKEN, Who, change},
+    raw::{HERE, Raw},
 };
 
 const OPEN: &str = "/socket.io/?EIO=4&transport=polling";
+/// Another address of this machine.
+const ELSEWHERE: [u8; 4] = [127, 0, 0, 2];
 
 /// There are so many, within so many seconds.
 async fn sessions(gateway: &Gateway, wanted: usize, within: u64) -> Result<()> {
@@ -33,7 +35,12 @@ async fn sessions(gateway: &Gateway, wanted: usize, within: u64) -> Result<()> {
 async fn beyond_the_limit_a_session_is_refused_with_a_problem_until_another_ends() -> Result<()> {
     let place = Place::new()?;
     let mut app = place.app()?;
-    app.sockets = Limit::new("Socket.IO sessions", 2);
+    app.sockets = Seats::new(&Most {
+        all: 2,
+        caller: 2,
+        unknown: 2,
+        address: 2,
+    });
     let gateway = Gateway::serve(app).await?;
     let first = Raw::subscribed(&gateway).await?;
     let polling = gateway.get(OPEN).await?.text();
@@ -55,6 +62,71 @@ async fn beyond_the_limit_a_session_is_refused_with_a_problem_until_another_ends
         .await?;
     assert_eq!(answer.status, 400);
     Ok(())
+}
+
+/// A session that is opened with the token, from [`HERE`].
+async fn open_with_token(gateway: &Gateway) -> Result<Answer> {
+    let bearer = format!("Bearer {TOKEN}");
+    gateway.send(Method::GET, OPEN, &[(AUTHORIZATION, &bearer)], None).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sessions_without_a_token_leave_theirs_to_those_that_have_one() -> Result<()> {
+    let place = Place::new()?;
+    let mut app = place.app()?;
+    app.sockets = Seats::new(&Most {
+        all: 10,
+        caller: 10,
+        unknown: 3,
+        address: 2,
+    });
+    let gateway = Gateway::serve(app).await?;
+    let mut first = Raw::opened(&gateway, HERE).await?;
+    let _second = Raw::opened(&gateway, HERE).await?;
+    let problem = gateway.get(OPEN).await?.problem(429, "share-taken")?;
+    let told = problem["detail"].as_str().context("detail")?;
+    assert!(
+        told.starts_with("127.0.0.1 has 2 Socket.IO sessions that have shown no token yet")
+            && told.contains("`Authorization: Bearer <token>`"),
+        "{told}"
+    );
+    let _third = Raw::opened(&gateway, ELSEWHERE).await?;
+    let mut beyond = Raw::asked(&gateway, ELSEWHERE).await?;
+    beyond.hears("urn:synccluster:problem:limit-reached").await?;
+    assert_eq!(open_with_token(&gateway).await?.status, 200);
+    first.shows_token("40/sites,{").await?;
+    let _fourth = Raw::opened(&gateway, HERE).await?;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_has_the_viewers_token_has_a_share_of_the_sessions_and_leaves_the_rest() -> Result<()> {
+    let place = Place::new()?;
+    let mut app = place.app()?;
+    app.sockets = Seats::new(&Most {
+        all: 10,
+        caller: 2,
+        unknown: 5,
+        address: 5,
+    });
+    let gateway = Gateway::serve(app).await?;
+    let first = Raw::connected(&gateway, HERE).await?;
+    let _second = Raw::connected(&gateway, HERE).await?;
+    let told = "viewer at 127.0.0.1 has 2 Socket.IO sessions open";
+    let problem = open_with_token(&gateway).await?.problem(429, "share-taken")?;
+    let detail = problem["detail"].as_str().context("detail")?;
+    assert!(detail.starts_with(told) && detail.contains("close one"), "{detail}");
+    // Who shows it later is told so there.
+    let mut third = Raw::opened(&gateway, HERE).await?;
+    third.shows_token(&format!("44/sites,{{\"message\":\"{told}")).await?;
+    let _other = Raw::connected(&gateway, ELSEWHERE).await?;
+    drop(first);
+    eventually(Duration::from_secs(10), async || {
+        let opened = open_with_token(&gateway).await?;
+        ensure!(opened.status == 200, "{}", opened.text());
+        Ok(())
+    })
+    .await
 }
 
 #[tokio::test(flavor = "multi_thread")]

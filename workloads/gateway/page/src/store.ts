@@ -74,6 +74,7 @@ export type Dialog =
       readonly mine: Record<string, Cell>;
       readonly current: Row;
     }
+  | { readonly kind: "overtaken"; readonly conflict: Conflict; readonly current: Row | null }
   | { readonly kind: "insert"; readonly site: SiteName; readonly saving: boolean; readonly problem?: Problem }
   | { readonly kind: "delete"; readonly site: SiteName; readonly row: Row };
 
@@ -107,7 +108,8 @@ export interface State {
   readonly partition: {
     readonly busy: boolean;
     readonly value?: Partition | null;
-    readonly kubectl?: string;
+    /** Of the value. */
+    readonly version?: string;
     readonly problem?: Problem;
   };
   /** For the next cut: how long, null for until it is healed by hand. */

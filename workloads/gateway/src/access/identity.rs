@@ -52,6 +52,7 @@ impl Identity {
             name: name.to_owned(),
             role,
             means: Means::Proxy,
+            session: None,
         })
     }
 }

@@ -17,9 +17,10 @@ use synccluster_protocol::ClusterName;
 use synccluster_runtime::clock::now_millis;
 use tokio::time;
 
-pub use holder::Holder;
+pub use holder::{Holder, peer};
 pub use identity::Identity;
 pub use origin::Origin;
+pub use session::SessionId;
 use synccluster_web::tokens;
 pub use synccluster_web::tokens::{Error, Role, Token, Tokens};
 
@@ -57,6 +58,8 @@ pub struct Caller {
     pub role: Role,
     /// How he showed it.
     pub means: Means,
+    /// The session he asks with, if it is one that is told from others.
+    pub session: Option<SessionId>,
 }
 
 /// What is known about who may do what.
@@ -215,10 +218,11 @@ impl Access {
         }
         let caller = self.by_token(token)?;
         let expires = now_millis() / 1000 + SESSION_SECONDS;
+        let id = SessionId::new(rand::random());
         let tokens = self.tokens.as_ref().map(tokens::Files::now).unwrap_or_default();
         let value = tokens
             .of(caller.role)
-            .map(|key| session::seal(key, &self.cluster, caller.role, expires))
+            .map(|key| session::seal(key, &self.cluster, caller.role, expires, id))
             .unwrap_or_default();
         Ok(session::cookie(
             &self.cluster,
@@ -236,8 +240,11 @@ impl Access {
     fn session(&self, headers: &HeaderMap, now: i64) -> Option<Caller> {
         let tokens = self.tokens.as_ref()?.now();
         let value = session::find(&self.cluster, headers)?;
-        let role = session::open(&tokens, &self.cluster, value, now)?;
-        Some(known(role, Means::Session))
+        let session = session::open(&tokens, &self.cluster, value, now)?;
+        Some(Caller {
+            session: session.id,
+            ..known(session.role, Means::Session)
+        })
     }
 }
 
@@ -280,6 +287,7 @@ fn anybody() -> Caller {
         name: "anybody".to_owned(),
         role: Role::Editor,
         means: Means::Open,
+        session: None,
     }
 }
 
@@ -292,6 +300,7 @@ fn known(role: Role, means: Means) -> Caller {
         name: name.to_owned(),
         role,
         means,
+        session: None,
     }
 }
 

@@ -2,11 +2,16 @@
 
 use std::collections::BTreeMap;
 
-use axum::{Json, extract::State};
+use axum::{
+    Json,
+    extract::State,
+    http::{HeaderMap, header::IF_NONE_MATCH},
+};
 use serde::{Deserialize, Serialize};
 use synccluster_protocol::Site;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
+use super::rows::only_if;
 use crate::{
     app::Shared,
     extract::{Params, Segments},
@@ -15,7 +20,7 @@ use crate::{
         books::{self, Wanted},
         conflicts::Conflict,
         read,
-        reapply::{self, Reapplied, Reapply},
+        reapply::{self, Only, Reapplied, Reapply},
     },
 };
 
@@ -75,25 +80,32 @@ async fn list(State(app): State<Shared>, Params(query): Params<Query>) -> Result
     }))
 }
 
-/// Makes a losing write again, as a new write at its site.
+/// Makes a losing write again, as a new write at its site. Without a precondition it overwrites whatever is there.
 #[utoipa::path(post, path = "/api/v1/sites/{site}/conflicts/{id}/reapply", tag = "books", params(
     ("site" = String, Path, example = "server"),
     ("id" = String, Path, example = "7"),
+    ("If-Match" = Option<String>, Header, description = "The ETag of the row that was looked at: nothing is written if the row is another one by now, or gone."),
+    ("If-None-Match" = Option<String>, Header, description = "`*`, where there was no row: nothing is written if there is one by now.", example = "*"),
 ), responses(
     (status = 200, description = "It was made again.", body = Reapplied),
+    (status = 400, description = "A precondition that is none.", body = Problem, content_type = "application/problem+json"),
     (status = 404, description = "No such site, conflict or table.", body = Problem, content_type = "application/problem+json"),
     (status = 409, description = "Made again already, or against a constraint.", body = Problem, content_type = "application/problem+json"),
+    (status = 412, description = "Changed since it was looked at; `current` is the row as it is now, or null.", body = Problem, content_type = "application/problem+json"),
     (status = 422, description = "A value does not fit the table any more.", body = Problem, content_type = "application/problem+json"),
     (status = 503, description = "The site cannot be reached, or takes too long.", body = Problem, content_type = "application/problem+json"),
 ))]
 async fn reapply(
     State(app): State<Shared>,
     Segments((site, id)): Segments<(String, String)>,
+    headers: HeaderMap,
 ) -> Result<Json<Reapplied>, Problem> {
+    let if_none_match = headers.get(IF_NONE_MATCH).map(|value| value.to_str().unwrap_or("?"));
+    let only = Only::read(only_if(&headers)?, if_none_match)?;
     let site = app.sites.find(&site)?;
     let (id, table) = reapply::table_of(&app, site, &id).await?;
     app.catalogues
-        .work(&app.sites, site, &table, &Reapply { id })
+        .work(&app.sites, site, &table, &Reapply { id, only })
         .await
         .map(Json)
 }

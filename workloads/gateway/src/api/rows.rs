@@ -194,7 +194,8 @@ async fn work<W: Work>(app: &Shared, site: &str, table: &str, work: &W) -> Resul
     app.catalogues.work(&app.sites, site, table, work).await
 }
 
-fn only_if(headers: &HeaderMap) -> Result<Option<Precondition>, Problem> {
+/// A request's `If-Match`.
+pub fn only_if(headers: &HeaderMap) -> Result<Option<Precondition>, Problem> {
     // Bytes that are no text are no version either.
     write::if_match(headers.get(IF_MATCH).map(|value| value.to_str().unwrap_or("?")))
 }

@@ -4,7 +4,10 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition as Stated, Time};
 use serde::Serialize;
 use serde_json::Value;
 
-use super::resource::{Partition, Status, SyncCluster};
+use super::{
+    partition::version,
+    resource::{Partition, Status, SyncCluster},
+};
 
 /// The cluster as a whole.
 #[derive(Clone, Debug, PartialEq, Serialize, utoipa::ToSchema)]
@@ -29,6 +32,8 @@ pub struct Cluster {
     pub counters: Vec<Value>,
     /// Who is to be cut off; null: nobody.
     pub partition: Option<Partition>,
+    /// The partition's entity tag without its quotes, for the `If-Match` of a change of it.
+    pub partition_version: String,
     /// Since when and until when; null while nobody is cut off.
     pub cut: Option<Cut>,
     /// Whether the sites are the same, in a word.
@@ -114,6 +119,7 @@ impl Cluster {
             sites: status.sites,
             counters: status.counters,
             partition: spec.partition.clone(),
+            partition_version: version(spec.partition.as_ref()),
             cut: status.partition.as_ref().map(|partition| Cut {
                 since: text(partition.since.as_ref()),
                 enforced_at: text(partition.enforced_at.as_ref()),
@@ -334,6 +340,8 @@ mod tests {
         let document = serde_json::to_value(cluster(&partition, &status, &[])).unwrap();
         let expected = json!({"clients": [2], "server": false, "counters": [], "link": "Uplink", "heal_after": "5m"});
         assert_eq!(document["partition"], expected);
+        let healed = cluster(&Value::Null, &status, &[]).partition_version;
+        assert!(healed != document["partition_version"], "{healed}");
         assert_eq!(document["sites"][0]["uplink"]["lagBytes"], 5);
         assert_eq!(document["sites"][0]["new"], true);
         assert_eq!(document["cut"]["heal_at"], THEN);

@@ -2,6 +2,7 @@
 
 pub mod cluster;
 pub mod logs;
+pub mod partition;
 pub mod pods;
 pub mod resource;
 pub mod site;
@@ -12,22 +13,15 @@ use axum::http::StatusCode;
 use futures::StreamExt;
 use kube::{
     Api, Client,
-    api::{Patch, PatchParams},
     runtime::{WatchStreamExt, watcher},
 };
-use serde_json::{Value, json};
 use synccluster_protocol::ClusterName;
 use tokio::{sync::watch, time};
 use tokio_util::sync::CancellationToken;
 
-use self::{
-    cluster::Cluster,
-    resource::{Partition, SyncCluster},
-};
+use self::{cluster::Cluster, resource::SyncCluster};
 use crate::problem::Problem;
 
-/// Who changes `spec.partition`, as `metadata.managedFields` shows it.
-const MANAGER: &str = "synccluster-gateway";
 /// How long the API server may take for an answer.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -93,44 +87,9 @@ impl Kubernetes {
         }
     }
 
-    /// Replaces `spec.partition`, or removes it, and returns what the API server holds then.
-    pub async fn partition(&self, wanted: Option<&Partition>) -> Result<Option<Partition>, Problem> {
-        let params = PatchParams {
-            field_manager: Some(MANAGER.to_owned()),
-            ..PatchParams::default()
-        };
-        let (api, patch) = (self.resources(), Patch::Merge(patch(wanted)));
-        let patched = within(
-            api.patch(self.cluster.as_str(), &params, &patch),
-            "spec.partition cannot be set",
-        );
-        Ok(patched.await?.spec.partition)
-    }
-
-    /// What people would type for the same.
-    pub fn kubectl(&self, wanted: Option<&Partition>) -> String {
-        let (namespace, cluster, patch) = (&self.namespace, &self.cluster, patch(wanted));
-        // Nothing in it needs more than quotes: numbers, words of ours, and a duration the API server has accepted.
-        format!("kubectl -n {namespace} patch synccluster {cluster} --type merge -p '{patch}'")
-    }
-
     fn resources(&self) -> Api<SyncCluster> {
         Api::namespaced_with(self.client.clone(), &self.namespace, &resource::api_resource())
     }
-}
-
-/// The merge patch that leaves exactly this. A merge keeps what is not named, so what is not wanted is named too.
-fn patch(wanted: Option<&Partition>) -> Value {
-    let partition = wanted.map(|wanted| {
-        json!({
-            "clients": wanted.clients,
-            "server": wanted.server,
-            "counters": wanted.counters,
-            "link": wanted.link,
-            "healAfter": wanted.heal_after,
-        })
-    });
-    json!({ "spec": { "partition": partition } })
 }
 
 /// Watches as long as the process lasts; a watch that fails begins again.
@@ -215,22 +174,6 @@ mod tests {
     use kube::core::Status;
 
     use super::*;
-    use crate::kubernetes::resource::Link;
-
-    #[test]
-    fn the_patch_leaves_nothing_of_an_earlier_partition() {
-        let wanted = Partition {
-            clients: vec![2],
-            server: false,
-            counters: vec![],
-            link: Link::Uplink,
-            heal_after: None,
-        };
-        let expected =
-            r#"{"spec":{"partition":{"clients":[2],"server":false,"counters":[],"link":"Uplink","healAfter":null}}}"#;
-        assert_eq!(patch(Some(&wanted)).to_string(), expected);
-        assert_eq!(patch(None).to_string(), r#"{"spec":{"partition":null}}"#);
-    }
 
     #[test]
     fn what_kubernetes_refuses_is_told_in_its_words() {

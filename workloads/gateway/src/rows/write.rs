@@ -144,6 +144,11 @@ fn value(sql: &mut Sql, (column, text): &Assignment<'_>) -> String {
 fn only(sql: &mut Sql, table: &Table, key: &Key, only_if: Option<&Precondition>) {
     let condition = key.condition(sql, table, "t");
     sql.push(" where ").push(&condition);
+    in_version(sql, only_if);
+}
+
+/// The further condition that `t` is in a version that is asked for.
+pub fn in_version(sql: &mut Sql, only_if: Option<&Precondition>) {
     if let Some(Some(versions)) = only_if {
         let versions = sql.numbers(versions.clone());
         sql.add(format_args!(" and t.{} = any({versions})", quote(VERSION_COLUMN)));
@@ -159,21 +164,22 @@ async fn not_written(client: &Object, table: &Table, key: &Key, only_if: Option<
     match (current, only_if) {
         (None, None) => gone(table, key).into(),
         (Some(_), None | Some(None)) => taken_away(table).into(),
-        (current, Some(_)) => {
-            let detail = match &current {
-                Some(row) => format!(
-                    "the row is another one since it was read: version {} by {} at {}; look at `current`, and write again with its ETag",
-                    row.version, row.written_at_site, row.written_at
-                ),
-                None => "the row was deleted since it was read".to_owned(),
-            };
-            let current = current.map_or(Value::Null, |row| row.json());
-            let status = StatusCode::PRECONDITION_FAILED;
-            Problem::new(status, "changed-since", "Changed since", detail)
-                .with("current", current)
-                .into()
-        }
+        (current, Some(_)) => changed_since(current.as_ref()).into(),
     }
+}
+
+/// 412: what is there now is not what was read.
+pub fn changed_since(current: Option<&Row>) -> Problem {
+    let detail = match current {
+        Some(row) => format!(
+            "the row is another one since it was read: version {} by {} at {}; look at `current`, and write again with its ETag",
+            row.version, row.written_at_site, row.written_at
+        ),
+        None => "the row was deleted since it was read".to_owned(),
+    };
+    let status = StatusCode::PRECONDITION_FAILED;
+    Problem::new(status, "changed-since", "Changed since", detail)
+        .with("current", current.map_or(Value::Null, Row::json))
 }
 
 /// 422: a trigger made nothing of it.

@@ -21,7 +21,7 @@ use tokio::{
 
 use super::{
     frame::Frame,
-    guests::{Credentials, Present, Refused, admit_to_counts, ask_again, connected, farewell, reply},
+    guests::{Credentials, Present, Refused, admit_to_counts, ask_again, connected, farewell, reply, seat},
     rooms::{self, Member, Members, Rooms},
     session::{Session, Sessions},
     wishes::{Interest, Together, Wishes},
@@ -73,6 +73,7 @@ pub fn open(io: &SocketIo, app: &Shared, sessions: &Arc<Sessions>, dropped: metr
         move |socket: SocketRef, TryData(credentials): TryData<Credentials>| {
             let caller = socket.req_parts().extensions.get::<Caller>();
             let admitted = admit_to_counts(&app.access, caller, credentials.unwrap_or_default());
+            let admitted = admitted.and_then(|caller| seat(&socket, &caller));
             // Here and not once it is connected: a client that is quick asks before what comes after that has run.
             if admitted.is_ok() {
                 let desk = Desk {
@@ -83,7 +84,7 @@ pub fn open(io: &SocketIo, app: &Shared, sessions: &Arc<Sessions>, dropped: metr
                 };
                 welcome(&socket, &desk, &listeners, Arc::new(Present::new(&there)));
             }
-            async { admitted.map(drop).map_err(|problem| Refused(problem.detail)) }
+            async { admitted.map_err(|problem| Refused(problem.detail)) }
         }
     };
     io.ns(NAMESPACE, (async || {}).with(admitted));

@@ -23,9 +23,15 @@ use tungstenite::handshake::derive_accept_key;
 
 use super::{
     line::{Line, Wire},
+    seats::Seats,
     session::Sessions,
 };
-use crate::{access::Caller, limit::Limit, metrics::Value, problem::Problem, serve::Connection};
+use crate::{
+    access::{self, Caller},
+    metrics::Value,
+    problem::Problem,
+    serve::Connection,
+};
 
 /// How long HTTP may take to give a connection away after its answer.
 const HANDOVER: Duration = Duration::from_secs(10);
@@ -35,8 +41,8 @@ const HANDOVER: Duration = Duration::from_secs(10);
 pub struct Entrance {
     /// The Socket.IO server.
     pub service: SocketIoService<Nowhere>,
-    /// Sessions at once.
-    pub limit: Limit,
+    /// The places of sessions.
+    pub seats: Seats,
     /// Those that began by polling.
     pub sessions: Arc<Sessions>,
     /// Counts the clients that were too slow.
@@ -90,11 +96,12 @@ impl Wish {
 pub async fn enter(State(entrance): State<Entrance>, mut request: Request) -> Response {
     let wish = Wish::of(request.uri());
     let upgrade = request.extensions_mut().remove::<OnUpgrade>();
+    let peer = access::peer(request.extensions());
     let mut request = slim(request);
     if wish.opens && request.method() == Method::GET {
         // The session keeps the request that opened it, and with it its place.
-        match entrance.limit.enter() {
-            Ok(pass) => request.extensions_mut().insert(Arc::new(pass)),
+        match entrance.seats.enter(request.extensions().get(), peer) {
+            Ok(seat) => request.extensions_mut().insert(Arc::new(seat)),
             Err(problem) => return problem.into_response(),
         };
     }

@@ -10,7 +10,10 @@ use socketioxide::{
 };
 use tokio::time;
 
-use super::session::{Session, Sessions};
+use super::{
+    seats::Seat,
+    session::{Session, Sessions},
+};
 use crate::{
     access::{Access, Caller, Means},
     app::Shared,
@@ -59,6 +62,12 @@ pub fn admit_to_counts(access: &Access, caller: Option<&Caller>, credentials: Cr
         Some(reader) if credentials.token.is_none() && caller.is_none() => Ok(reader),
         _ => admit(access, caller, credentials),
     }
+}
+
+/// The session is his who was let in first, to whichever namespace; 429 while he has as many as one caller may have.
+pub fn seat(socket: &SocketRef, caller: &Caller) -> Result<(), Problem> {
+    let seat = socket.req_parts().extensions.get::<Arc<Seat>>();
+    seat.map_or(Ok(()), |seat| seat.give(caller))
 }
 
 /// A client, as it is counted.

@@ -2,8 +2,9 @@
 //!
 //! socketioxide speaks the protocol. What is special here is how an event for many goes out: it is made once ([`frame`]), clients that asked
 //! for the same share a room ([`rooms`]), and each of them gets it by one write on its connection ([`line`]), past the server's queues.
-//! [`entrance`] takes websockets over from HTTP for that, [`session`] knows how a client is reached. Each replica serves its own clients from
-//! its own bus, which hears what the others learnt; so any number of replicas can stand behind a Service that keeps a session at one of them.
+//! [`entrance`] takes websockets over from HTTP for that, [`session`] knows how a client is reached, [`seats`] whose a session is. Each
+//! replica serves its own clients from its own bus, which hears what the others learnt; so any number of replicas can stand behind a Service
+//! that keeps a session at one of them.
 //!
 //! A namespace is a file: [`sites`], [`counters`]. A further one opens itself in [`router`] likewise, with rooms of its own; [`guests`] lets
 //! clients in and out of all of them.
@@ -15,6 +16,7 @@ mod guests;
 mod interest;
 mod line;
 mod rooms;
+pub mod seats;
 mod session;
 pub mod sites;
 mod wishes;
@@ -26,12 +28,18 @@ use socketioxide::{ParserConfig, SocketIo};
 
 use crate::{app::Shared, extract::MAX_BODY};
 use entrance::{Entrance, Nowhere, enter};
+use seats::Most;
 use session::Sessions;
 
 /// Where it is.
 pub const PATH: &str = "/socket.io/";
-/// Sessions at once.
-pub const MOST: usize = 10_000;
+/// Sessions at once. One that is nobody's yet is somebody's a moment later, or over within ten seconds.
+pub const MOST: Most = Most {
+    all: 10_000,
+    caller: 5_000,
+    unknown: 1_200,
+    address: 900,
+};
 
 /// How long a client may take to connect to a namespace.
 const CONNECT: Duration = Duration::from_secs(10);
@@ -61,7 +69,7 @@ pub fn router(app: &Shared) -> Router<Shared> {
     counters::open(&io, app, &sessions, dropped.clone());
     let entrance = Entrance {
         service,
-        limit: app.sockets.clone(),
+        seats: app.sockets.clone(),
         sessions,
         dropped,
         stop: app.stop.clone(),

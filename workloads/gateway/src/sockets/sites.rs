@@ -13,7 +13,7 @@ use synccluster_protocol::Site;
 
 use super::{
     frame::Frame,
-    guests::{Credentials, Present, Refused, admit, ask_again, connected, farewell, reply},
+    guests::{Credentials, Present, Refused, admit, ask_again, connected, farewell, reply, seat},
     interest::{Asked, Interest, MOST_NAMED},
     rooms::{self, Member, Rooms},
     session::{Session, Sessions},
@@ -38,11 +38,12 @@ pub fn open(io: &SocketIo, app: &Shared, sessions: &Arc<Sessions>, dropped: metr
         move |socket: SocketRef, TryData(credentials): TryData<Credentials>| {
             let caller = socket.req_parts().extensions.get::<Caller>();
             let admitted = admit(&app.access, caller, credentials.unwrap_or_default());
+            let admitted = admitted.and_then(|caller| seat(&socket, &caller));
             // Here and not once it is connected: a client that is quick asks before what comes after that has run.
             if admitted.is_ok() {
                 welcome(&app, &socket, &sessions, &listeners, Arc::new(Present::new(&there)));
             }
-            async { admitted.map(drop).map_err(|problem| Refused(problem.detail)) }
+            async { admitted.map_err(|problem| Refused(problem.detail)) }
         }
     };
     io.ns(NAMESPACE, (async || {}).with(admitted));

@@ -54,6 +54,7 @@ export interface Options {
   method?: "GET" | "POST" | "PUT" | "PATCH" | "DELETE";
   body?: unknown;
   ifMatch?: string;
+  ifNoneMatch?: "*";
   signal?: AbortSignal;
 }
 
@@ -66,6 +67,7 @@ export async function send(path: string, options: Options = {}): Promise<Respons
     init.body = JSON.stringify(options.body);
   }
   if (options.ifMatch !== undefined) headers["If-Match"] = `"${options.ifMatch}"`;
+  if (options.ifNoneMatch !== undefined) headers["If-None-Match"] = options.ifNoneMatch;
   let response: Response;
   try {
     response = await fetch(`/api/v1${path}`, init);

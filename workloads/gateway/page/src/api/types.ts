@@ -74,6 +74,8 @@ export interface Cluster {
   /** The entries of status.counters, named counter-0, counter-1, … */
   counters: Pick<SiteStatus, "name" | "connectivity" | "digest" | "problem">[];
   partition: Partition | null;
+  /** Of the partition; absent outside Kubernetes. */
+  partition_version?: string;
   /** Absent while nobody is cut off. */
   cut: { since: string | null; enforced_at: string | null; heal_at: string | null } | null;
   convergence: Convergence;
@@ -81,6 +83,7 @@ export interface Cluster {
 
 export interface PartitionAnswer {
   partition: Partition | null;
+  version: string;
   kubectl: string;
 }
 

@@ -1,6 +1,17 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { alsoChanged, CONNECTED, cutOf, isCut, isHealed, kubectl, withCounter, withSite } from "./kubectl.ts";
+import {
+  alsoChanged,
+  CONNECTED,
+  type Cut,
+  cutOf,
+  isCut,
+  isHealed,
+  kubectl,
+  others,
+  withCounter,
+  withSite,
+} from "./kubectl.ts";
 
 test("the command names every field, since a merge patch keeps what it does not name", () => {
   assert.equal(
@@ -61,4 +72,37 @@ test("a counter node is cut beside sites, and healed alone", () => {
   assert.deepEqual([one.counters, one.clients, one.healAfter], [[2], [1], "30s"]);
   const alone = withCounter(CONNECTED, 1, true, null);
   assert.ok(!isHealed(alone) && isHealed(withCounter(alone, 1, false, null)));
+});
+
+test("a change is made on top of somebody else's where it concerns the same sites", () => {
+  const one = withSite(CONNECTED, "client-1", "Both", null);
+  const cutTwo = (cut: Cut) => withSite(cut, "client-2", "Both", null);
+  const healTwo = (cut: Cut) => withSite(cut, "client-2", null, null);
+  assert.deepEqual(others(cutTwo, CONNECTED, one), []);
+  assert.deepEqual(cutTwo(one).clients, [1, 2]);
+  assert.deepEqual(others(healTwo, cutTwo(CONNECTED), cutTwo(one)), []);
+  assert.deepEqual(healTwo(cutTwo(one)).clients, [1]);
+  const cutNode = (cut: Cut) => withCounter(cut, 0, true, null);
+  assert.deepEqual(others(cutNode, CONNECTED, one), []);
+  assert.deepEqual(others(cutTwo, CONNECTED, cutTwo(CONNECTED)), []);
+});
+
+test("a change that would concern somebody else by now is not made", () => {
+  const two = withSite(CONNECTED, "client-2", "Both", null);
+  const both = withSite(two, "client-1", "Both", null);
+  assert.deepEqual(
+    others(() => CONNECTED, two, both),
+    ["client-1"],
+  );
+  assert.deepEqual(
+    others(() => CONNECTED, both, two),
+    [],
+  );
+  const uplink = (cut: Cut) => withSite(cut, "client-2", "Uplink", null);
+  assert.deepEqual(others(uplink, two, both), ["client-1"]);
+  const forAWhile = withSite(CONNECTED, "client-1", "Both", "5m");
+  assert.deepEqual(
+    others((cut) => withSite(cut, "client-2", "Both", null), CONNECTED, forAWhile),
+    ["client-1"],
+  );
 });

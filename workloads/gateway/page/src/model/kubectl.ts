@@ -62,6 +62,31 @@ export function alsoChanged(before: Cut, after: Cut): readonly string[] {
   ];
 }
 
+/** What a click does to the cut that is there. */
+export type Change = (cut: Cut) => Cut;
+
+const names = (cut: Cut): readonly string[] => [
+  ...(cut.server ? ["server"] : []),
+  ...cut.clients.map((client) => `client-${client}`),
+  ...cut.counters.map((node) => `counter-${node}`),
+];
+
+/** Whom a change concerns: who joins the cut, who leaves it, and who is cut another way. */
+function concerned(before: Cut, after: Cut): readonly string[] {
+  const [was, is] = [names(before), names(after)];
+  return [
+    ...was.filter((name) => !is.includes(name)),
+    ...is.filter((name) => !was.includes(name)),
+    ...alsoChanged(before, after),
+  ];
+}
+
+/** Whom a change concerns now, though it did not when it was chosen. */
+export function others(change: Change, seen: Cut, now: Cut): readonly string[] {
+  const meant = concerned(seen, change(seen));
+  return concerned(now, change(now)).filter((name) => !meant.includes(name));
+}
+
 /** The cut with this counter node added, or taken away. */
 export function withCounter(cut: Cut, node: number, off: boolean, healAfter: string | null): Cut {
   const counters = cut.counters.filter((other) => other !== node);

@@ -3,9 +3,10 @@ import { test } from "node:test";
 import type { Change, Row } from "../api/types.ts";
 import { appeared, changed } from "./align.ts";
 import { CONNECTED } from "./kubectl.ts";
-import { hopTitle, marks, spoken, Trail } from "./trail.ts";
+import { everywhere, hopTitle, marks, settled, spoken, Trail } from "./trail.ts";
 
 const SITES = ["server", "client-1", "client-2"];
+const ALL = { sites: SITES.length, of: SITES.length };
 const VERSION = String((1795221267123456n << 10n) | 1n);
 const AT = "2026-11-21T00:34:27.200000Z";
 const row: Row = {
@@ -59,9 +60,28 @@ test("the marks follow a version from where it was written to every site", () =>
   aligned = changed(aligned, change("server", true), SITES);
   const now = marks(aligned, SITES, {}, trail, CONNECTED);
   assert.equal(now.find((mark) => mark.hop === "applied" && mark.site === "server")?.at, AT);
-  assert.equal(spoken(now), "written at client-1, in Kafka, pending at client-2");
+  assert.equal(spoken(now, ALL), "written at client-1, in Kafka, pending at client-2");
   aligned = changed(aligned, change("client-2", true), SITES);
-  assert.equal(spoken(marks(aligned, SITES, {}, trail, CONNECTED)), "written at client-1, settled at every site");
+  const there = marks(aligned, SITES, {}, trail, CONNECTED);
+  assert.equal(spoken(there, ALL), "written at client-1, settled at every site");
+  assert.deepEqual([settled(now, ALL), settled(there, ALL)], [false, true]);
+});
+
+test("of sites that are not shown nothing is said", () => {
+  const chosen = ["server", "client-1"];
+  const aligned = changed(appeared(change("client-1", false), chosen), change("server", true), chosen);
+  const all = marks(aligned, chosen, {}, new Trail(), CONNECTED);
+  assert.ok(all.every(({ state }) => state === "done"));
+  const shown = { sites: 2, of: 3 };
+  assert.equal(spoken(all, shown), "written at client-1, settled at the sites shown (2 of 3)");
+  assert.equal(settled(all, shown), false);
+  // How many there are is not known yet.
+  assert.equal(everywhere({ sites: 2, of: undefined }), "at the sites shown (2)");
+  assert.equal(settled(all, { sites: 2, of: undefined }), false);
+  assert.equal(settled(all, { sites: 2, of: 2 }), true);
+  // A site that was removed meanwhile may still be among the rows.
+  assert.equal(everywhere({ sites: 3, of: 2 }), "at every site");
+  assert.equal(settled([], ALL), false);
 });
 
 test("what another site holds has been in Kafka, though no event said so", () => {
@@ -86,7 +106,7 @@ test("without events the hops between are unknown, not pending; so is a site tha
     "applied@server:pending",
     "applied@client-2:unknown",
   ]);
-  assert.equal(spoken(all), "written at client-1, not seen in Kafka, pending at server, not known at client-2");
+  assert.equal(spoken(all, ALL), "written at client-1, not seen in Kafka, pending at server, not known at client-2");
 });
 
 test("a way that was asked for tells what no event told", () => {
@@ -137,9 +157,9 @@ test("a hop whose link is cut is told from one that waits", () => {
   assert.deepEqual(cut({ server: true, link: "Downlink" }), ["applied@server"]);
   const there = changed(aligned, change("server", true), SITES);
   const all = marks(there, SITES, {}, trail, { ...CONNECTED, clients: [1, 2] });
-  assert.equal(spoken(all), "written at client-1, in Kafka, pending at client-2 (cut)");
+  assert.equal(spoken(all, ALL), "written at client-1, in Kafka, pending at client-2 (cut)");
   assert.equal(
-    spoken(marks(aligned, SITES, {}, trail, { ...CONNECTED, clients: [1] })),
+    spoken(marks(aligned, SITES, {}, trail, { ...CONNECTED, clients: [1] }), ALL),
     "written at client-1, cut from Kafka, pending at server, client-2",
   );
 });

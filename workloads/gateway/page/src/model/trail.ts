@@ -109,6 +109,25 @@ export function marks(
   return [local, between("captured", inKafka.state === "done"), inKafka, ...applied];
 }
 
+/** How many sites are compared, of how many there are; undefined while that is not known. */
+export interface Shown {
+  readonly sites: number;
+  readonly of: number | undefined;
+}
+
+const isAll = ({ sites, of }: Shown): boolean => of !== undefined && sites >= of;
+
+/** Where something holds of which only the sites that are shown are known. */
+export function everywhere(shown: Shown): string {
+  if (isAll(shown)) return "at every site";
+  return `at the sites shown (${shown.sites}${shown.of === undefined ? "" : ` of ${shown.of}`})`;
+}
+
+/** Whether every site has the version: not to be said while some are not shown. */
+export function settled(all: readonly Mark[], shown: Shown): boolean {
+  return isAll(shown) && all.length > 0 && all.every(({ state }) => state === "done");
+}
+
 export function hopTitle(mark: { readonly hop: HopName; readonly site: SiteName }): string {
   const titles: Record<HopName, string> = {
     local: `written at ${mark.site}`,
@@ -120,7 +139,7 @@ export function hopTitle(mark: { readonly hop: HopName; readonly site: SiteName 
 }
 
 /** The marks in one sentence, for those who do not see them. */
-export function spoken(all: readonly Mark[]): string {
+export function spoken(all: readonly Mark[], shown: Shown): string {
   const [local] = all;
   if (local === undefined) return "way unknown";
   const at = (state: Mark["state"]): string =>
@@ -129,7 +148,7 @@ export function spoken(all: readonly Mark[]): string {
       .map(({ site, cut }) => (cut ? `${site} (cut)` : site))
       .join(", ");
   const [pending, unknown] = [at("pending"), at("unknown")];
-  if (pending === "" && unknown === "") return `written at ${local.site}, settled at every site`;
+  if (pending === "" && unknown === "") return `written at ${local.site}, settled ${everywhere(shown)}`;
   const inKafka = all.find((mark) => mark.hop === "in_kafka");
   const words = {
     done: "in Kafka",

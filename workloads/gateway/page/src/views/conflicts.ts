@@ -15,7 +15,7 @@ import { away, parkedPanel } from "./parked.ts";
 const id = (conflict: { site: string; id: string }): string => `${conflict.site}:${conflict.id}`;
 const keyText = (key: Conflict["key"]): string => Object.values(key).map(String).join(" · ");
 
-function cell(value: unknown): Child {
+export function cell(value: unknown): Child {
   if (value === undefined) return h("em.null", null, "not there");
   if (value === null) return h("em.null", null, "null");
   return h("span.value", null, typeof value === "object" ? JSON.stringify(value) : String(value));

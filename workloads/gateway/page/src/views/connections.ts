@@ -48,7 +48,7 @@ function site(state: State, found: SiteLinks): VNode {
         "aria-label": `${label}: ${does} ${found.site}${too}`,
         title: mayEdit() ? `${does} (${found.site})${too}` : READ_ONLY,
         disabled: !mayEdit() || state.partition.busy,
-        onclick: () => void applyCut(after),
+        onclick: () => void applyCut((of) => withSite(of, found.site, link, state.healAfter)),
       },
       label,
     );
@@ -165,7 +165,7 @@ export function connections(state: State): Child {
         icon: "link",
         edits: true,
         disabled: isHealed(cut) || state.partition.busy,
-        onclick: () => applyCut(CONNECTED),
+        onclick: () => applyCut(() => CONNECTED),
       }),
     ),
     mayEdit() ? null : h("p.reason", null, READ_ONLY),

@@ -40,7 +40,7 @@ function cutting(ordinal: number, state: State): Child {
     edits: true,
     disabled: state.partition.busy,
     "aria-label": off ? `Connect node ${ordinal}` : `Cut off node ${ordinal}`,
-    onclick: () => void applyCut(withCounter(cut, ordinal, !off, state.healAfter)),
+    onclick: () => void applyCut((of) => withCounter(of, ordinal, !off, state.healAfter)),
   });
 }
 
@@ -213,6 +213,7 @@ export function countersView(state: State): Child {
       { key: "counters", "aria-labelledby": "counters" },
       h("header", null, h("h2", { id: "counters" }, "Counters"), agreed(state)),
       problemBox(problem ?? state.totals.problem, () => live.again()),
+      problemBox(state.partition.problem),
       value === undefined || value.nodes.length === 0
         ? null
         : h(

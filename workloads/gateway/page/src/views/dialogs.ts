@@ -1,21 +1,56 @@
-//! Questions: somebody else changed the row; what to insert; whether to delete.
+//! Questions: somebody else changed the row, or what a conflict left of it; what to insert; whether to delete.
 
+import { reapply } from "../actions/conflicts.ts";
 import { insert, removeNow, setValues } from "../actions/edit.ts";
 import { table } from "../actions/rows.ts";
-import type { Cell, Column, Values } from "../api/types.ts";
+import type { Cell, Column, Row, Values } from "../api/types.ts";
 import { button, closeModal, field, modal, problemBox, select, version } from "../dom/parts.ts";
 import { type Child, h, type VNode } from "../dom/vdom.ts";
 import { shownKey } from "../model/key.ts";
+import { asFound } from "../model/precondition.ts";
 import { choices, insertable, isLong, isText, makesItself, typed } from "../model/shape.ts";
-import { type Dialog, set, type State } from "../store.ts";
+import { sides } from "../model/sides.ts";
+import { type Dialog, drawNow, set, type State } from "../store.ts";
 import { shown } from "./cell.ts";
+import { cell } from "./conflicts.ts";
 
 type Of<K extends Dialog["kind"]> = Extract<Dialog, { kind: K }>;
 const closed = (): void => set({ dialog: null });
 
+/** Takes the dialog out at once: what comes of the write may open it again before the next frame. */
+function answered(): void {
+  closeModal();
+  closed();
+  drawNow();
+}
+
+/** Columns with what would be written, and what is there now. */
+function beside(mine: string, lines: readonly (readonly [string, Child, Child])[]): VNode {
+  return h(
+    "table.plain",
+    null,
+    h(
+      "thead",
+      null,
+      h(
+        "tr",
+        null,
+        ["Column", mine, "There now"].map((name) => h("th", { key: name, scope: "col" }, name)),
+      ),
+    ),
+    h(
+      "tbody",
+      null,
+      lines.map(([column, value, now]) =>
+        h("tr", { key: column }, h("th", { scope: "row" }, column), h("td", null, value), h("td", null, now)),
+      ),
+    ),
+  );
+}
+
 function changedSince({ site, keyPath, mine, current }: Of<"changed-since">): VNode {
   const write = (): void => {
-    closeModal();
+    answered();
     void setValues(site, current, mine as Record<string, Cell>);
   };
   return modal(
@@ -29,38 +64,53 @@ function changedSince({ site, keyPath, mine, current }: Of<"changed-since">): VN
       version(current.version),
       ". Which value shall it have?",
     ),
-    h(
-      "table.plain",
-      null,
-      h(
-        "thead",
-        null,
-        h(
-          "tr",
-          null,
-          h("th", { scope: "col" }, "Column"),
-          h("th", { scope: "col" }, "Yours"),
-          h("th", { scope: "col" }, "There now"),
-        ),
-      ),
-      h(
-        "tbody",
-        null,
-        Object.entries(mine).map(([name, value]) =>
-          h(
-            "tr",
-            { key: name },
-            h("th", { scope: "row" }, name),
-            h("td", null, shown(value)),
-            h("td", null, shown(current.values[name])),
-          ),
-        ),
-      ),
+    beside(
+      "Yours",
+      Object.entries(mine).map(([name, value]) => [name, shown(value), shown(current.values[name])]),
     ),
     h(
       "div.actions",
       null,
       button("Write mine", { tone: "primary", edits: true, onclick: write }),
+      button("Keep what is there", { onclick: closeModal }),
+    ),
+  );
+}
+
+/** What became of the row since the conflict, and what the loser would make of it. */
+function sinceDecided(current: Row | null, loser: Record<string, unknown> | null): Child {
+  const again = loser === null ? "Shall it be deleted all the same?" : "Shall the losing values replace it?";
+  if (current !== null) return [" was written again ", version(current.version), `. ${again}`];
+  return loser === null
+    ? " was deleted meanwhile, as the losing write wanted. Shall the conflict be marked as re-applied?"
+    : " was deleted meanwhile. Shall the losing values make it again?";
+}
+
+function overtaken({ conflict, current }: Of<"overtaken">): VNode {
+  const { site, table: name, key, loser } = conflict;
+  const write = (): void => {
+    answered();
+    void reapply(conflict, asFound(current));
+  };
+  return modal(
+    "changed",
+    "This row was changed meanwhile",
+    closed,
+    h(
+      "p",
+      null,
+      `Row ${Object.values(key).map(String).join(", ")} of ${name} at ${site}`,
+      " is not what the conflict shows: it",
+      sinceDecided(current, loser),
+    ),
+    beside(
+      "Lost",
+      sides(current?.values ?? null, loser).map((side) => [side.column, cell(side.loser), cell(side.winner)]),
+    ),
+    h(
+      "div.actions",
+      null,
+      button("Re-apply all the same", { tone: "primary", edits: true, onclick: write }),
       button("Keep what is there", { onclick: closeModal }),
     ),
   );
@@ -180,5 +230,6 @@ export function dialogs(state: State): Child {
   const { dialog } = state;
   if (dialog === null) return null;
   if (dialog.kind === "changed-since") return changedSince(dialog);
+  if (dialog.kind === "overtaken") return overtaken(dialog);
   return dialog.kind === "insert" ? insertForm(dialog, state) : deleteForm(dialog);
 }

@@ -3,7 +3,7 @@
 
 import { trail } from "../actions/rows.ts";
 import { clock } from "../model/time.ts";
-import { hopTitle, type Mark, marks, spoken } from "../model/trail.ts";
+import { hopTitle, type Mark, marks, settled, type Shown, spoken } from "../model/trail.ts";
 import { cutOf } from "../model/kubectl.ts";
 import type { LiveRow } from "../model/align.ts";
 import { aloud } from "../dom/parts.ts";
@@ -30,12 +30,10 @@ function mark(each: Mark): VNode {
   );
 }
 
+export const sitesShown = ({ grid, sites }: State): Shown => ({ sites: grid.sites.length, of: sites.value?.length });
+
 export function strip(row: LiveRow, state: State): VNode {
+  const sites = sitesShown(state);
   const all = marks(row, state.grid.sites, state.grid.unreachable, trail, cutOf(state.cluster.value?.partition));
-  return h(
-    "span.strip",
-    { "data-settled": String(all.every(({ state: each }) => each === "done")) },
-    all.map(mark),
-    aloud(spoken(all)),
-  );
+  return h("span.strip", { "data-settled": String(settled(all, sites)) }, all.map(mark), aloud(spoken(all, sites)));
 }

@@ -7,9 +7,11 @@ import { button, empty, field, loading, problemBox, select } from "../dom/parts.
 import { type Child, h, type VNode } from "../dom/vdom.ts";
 import { understood } from "../model/filter.ts";
 import { type Checklist, checklist, isText } from "../model/shape.ts";
+import { everywhere } from "../model/trail.ts";
 import { set, type State } from "../store.ts";
 import { connections } from "./connections.ts";
 import { grid } from "./grid.ts";
+import { sitesShown } from "./marks.ts";
 import { rowDetails } from "./row.ts";
 import { topology } from "./topology.ts";
 
@@ -149,7 +151,7 @@ function paging(state: State): Child {
       { role: "status" },
       `${rows.length} ${rows.length === 1 ? "row" : "rows"}${next === null ? "" : " of more"}, `,
       uneven === 0
-        ? `all the same at every site${away.length === 0 ? "" : " that could be asked"}`
+        ? `all the same ${everywhere(sitesShown(state))}${away.length === 0 ? "" : " that could be asked"}`
         : `${uneven} ${uneven === 1 ? "differs" : "differ"}`,
     ),
     away.length === 0
