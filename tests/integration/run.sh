@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Runs the programs that need real Postgres and Kafka: several at a time, because each ends with one test that the others of it do not wait for,
-# and most wait for something more than they work. `counter_leader` measures how soon clients are assigned anew, so it runs alone, before the
+# Runs the programs that need real Postgres and Kafka: two at a time, because at the end of each its longest test runs alone, and most
+# tests wait for something more than they work. `counter_leader` measures how soon clients are assigned anew, so it runs alone, before the
 # others. What a program prints is shown when it has failed, and kept in target/integration.
 #
 #   tests/integration/run.sh                     all of them

@@ -147,8 +147,8 @@ pub fn finish(
         if is_ours {
             let best = best_peer(seen, *plan);
             if let Some(best) = &best {
-                entry["ratio_to_best_peer"] = json!(hundredth(rate.median / best.rate));
-                entry["ratio_per_cpu_second"] = json!(hundredth(per_cpu.median / best.per_cpu_second));
+                entry["ratio_at_the_same_load"] = json!(hundredth(rate.median / best.rate));
+                entry["ratio_per_cpu_second_at_the_same_load"] = json!(hundredth(per_cpu.median / best.per_cpu_second));
                 ratio = ratio.min(rate.median / best.rate);
                 ratio_cpu = ratio_cpu.min(per_cpu.median / best.per_cpu_second);
                 p99_ratio = p99_ratio.max(p99.median / best.p99);
