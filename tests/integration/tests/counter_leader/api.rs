@@ -6,6 +6,7 @@ use std::{
     net::SocketAddr,
     path::PathBuf,
     sync::{Arc, Mutex, MutexGuard},
+    time::Duration,
 };
 
 use anyhow::Result;
@@ -18,9 +19,12 @@ use axum::{
 };
 use serde_json::{Value, json};
 use synccluster_harness::{Link, Proxy};
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, time::sleep};
 
 use super::locked;
+
+/// Later than any node waits for an answer.
+const LATE: Duration = Duration::from_secs(1);
 
 /// What it has.
 #[derive(Default)]
@@ -28,6 +32,7 @@ pub struct Objects {
     leases: BTreeMap<String, Value>,
     version: u64,
     made: bool,
+    lose: bool,
     /// Conflicts it has answered.
     pub conflicts: usize,
     /// Every holder and term that was written, in order.
@@ -99,6 +104,16 @@ impl Api {
         objects.store(name, lease);
     }
 
+    /// The next write comes to nothing, and has no answer in time.
+    pub fn lose_a_write(&self) {
+        self.objects().lose = true;
+    }
+
+    /// The write that was to be lost was.
+    pub fn has_lost_it(&self) -> bool {
+        !self.objects().lose
+    }
+
     /// Somebody deletes it.
     pub fn delete(&self, name: &str) {
         self.objects().leases.remove(name);
@@ -162,6 +177,10 @@ async fn replace(
     Path((_, name)): Path<(String, String)>,
     Json(lease): Json<Value>,
 ) -> Response {
+    if std::mem::take(&mut locked(&shared).lose) {
+        sleep(LATE).await;
+        return refused(StatusCode::GATEWAY_TIMEOUT, "Timeout");
+    }
     let mut objects = locked(&shared);
     let Some(current) = objects.leases.get(&name) else {
         return refused(StatusCode::NOT_FOUND, "NotFound");

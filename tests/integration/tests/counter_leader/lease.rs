@@ -91,6 +91,25 @@ async fn a_conflict_is_no_loss_when_somebody_else_only_touched_the_lease() -> Re
 }
 
 #[tokio::test]
+async fn what_others_wrote_into_the_lease_stays_when_a_write_is_lost_before_it_is_given_back() -> Result<()> {
+    let (api, mut nodes) = start(3).await?;
+    let (first, _, _) = next_leader(&nodes, &[0, 1, 2], 1).await?;
+    api.label(LEASE);
+    sleep(Duration::from_secs(1)).await;
+    api.lose_a_write();
+    eventually(SOON, async || {
+        ensure!(api.has_lost_it(), "the leader has not renewed");
+        Ok(())
+    })
+    .await?;
+    // While it waits for the answer.
+    nodes.stop(first).await?;
+    let lease = api.lease(LEASE);
+    ensure!(lease["metadata"]["labels"]["owner"] == "somebody", "{lease}");
+    check_terms(&api)
+}
+
+#[tokio::test]
 async fn a_leader_that_cannot_renew_stops_before_another_begins() -> Result<()> {
     let (api, nodes) = start(3).await?;
     let (first, term, _) = next_leader(&nodes, &[0, 1, 2], 1).await?;

@@ -63,7 +63,8 @@ impl Lease {
     }
 
     async fn write(&self, write: &Write) -> (Outcome, Option<String>) {
-        let last = locked(&self.last).take().filter(|_| write.over.is_some());
+        // It stays, whatever becomes of this write: one whose answer is lost may be followed by one that gives the Lease back, unread.
+        let last = locked(&self.last).clone().filter(|_| write.over.is_some());
         let object = object(last.unwrap_or_default(), &self.name, write);
         let params = PostParams::default();
         let writing = async {
