@@ -26,13 +26,22 @@ use super::locked;
 /// Later than any node waits for an answer.
 const LATE: Duration = Duration::from_secs(1);
 
+/// What becomes of a write that has no answer in time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lost {
+    /// It comes to nothing.
+    Write,
+    /// It is done.
+    Answer,
+}
+
 /// What it has.
 #[derive(Default)]
 pub struct Objects {
     leases: BTreeMap<String, Value>,
     version: u64,
     made: bool,
-    lose: bool,
+    lose: Option<Lost>,
     /// Conflicts it has answered.
     pub conflicts: usize,
     /// Every holder and term that was written, in order.
@@ -104,14 +113,14 @@ impl Api {
         objects.store(name, lease);
     }
 
-    /// The next write comes to nothing, and has no answer in time.
-    pub fn lose_a_write(&self) {
-        self.objects().lose = true;
+    /// The next write has no answer in time.
+    pub fn lose(&self, lost: Lost) {
+        self.objects().lose = Some(lost);
     }
 
-    /// The write that was to be lost was.
+    /// What was to be lost was.
     pub fn has_lost_it(&self) -> bool {
-        !self.objects().lose
+        self.objects().lose.is_none()
     }
 
     /// Somebody deletes it.
@@ -177,12 +186,20 @@ async fn replace(
     Path((_, name)): Path<(String, String)>,
     Json(lease): Json<Value>,
 ) -> Response {
-    if std::mem::take(&mut locked(&shared).lose) {
+    let lost = locked(&shared).lose.take();
+    let answer = if lost == Some(Lost::Write) {
+        refused(StatusCode::GATEWAY_TIMEOUT, "Timeout")
+    } else {
+        replaced(&mut locked(&shared), &name, lease)
+    };
+    if lost.is_some() {
         sleep(LATE).await;
-        return refused(StatusCode::GATEWAY_TIMEOUT, "Timeout");
     }
-    let mut objects = locked(&shared);
-    let Some(current) = objects.leases.get(&name) else {
+    answer
+}
+
+fn replaced(objects: &mut Objects, name: &str, lease: Value) -> Response {
+    let Some(current) = objects.leases.get(name) else {
         return refused(StatusCode::NOT_FOUND, "NotFound");
     };
     if !valid(&lease) {
@@ -194,7 +211,7 @@ async fn replace(
         objects.conflicts += 1;
         return refused(StatusCode::CONFLICT, "Conflict");
     }
-    objects.store(&name, lease)
+    objects.store(name, lease)
 }
 
 /// As `ValidateLeaseSpec` has it.

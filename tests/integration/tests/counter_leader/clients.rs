@@ -197,3 +197,43 @@ async fn a_client_leaves_a_node_that_hangs() -> Result<()> {
     ensure!(client.ends().await? == Some(0));
     nodes.agree(&BTreeMap::from([("tea".to_owned(), 1)])).await
 }
+
+#[tokio::test]
+async fn of_two_nodes_the_one_that_lives_takes_clients_though_nobody_assigns() -> Result<()> {
+    let mut nodes = Nodes::start(NODE, 2, &[]).await?;
+    next_leader(&nodes, &[0, 1], 1).await?;
+    let mut ann = Client::start(&leaders(&nodes), "ann", &[])?;
+    let first = eventually(SOON, async || ann.node().context("not connected")).await?;
+    let left = 1 - first;
+    nodes.kill(first).await?;
+    ann.types("like").await?;
+    eventually(SOON, async || {
+        let answer = nodes.ask_leader(left, "/assign?client=bob").await?;
+        answer.problem(503, "no-leader").map(drop)
+    })
+    .await?;
+    // Who comes now was never sent anywhere.
+    let mut bob = Client::start(&leaders(&nodes), "bob", &[])?;
+    bob.types("like").await?;
+    for client in [&ann, &bob] {
+        eventually(Duration::from_secs(15), async || {
+            ensure!(client.node() == Some(left), "{:?}", client.node());
+            ensure!(client.said("ack").len() == 1, "not acknowledged");
+            Ok(())
+        })
+        .await?;
+    }
+    let remarks = bob.said("note");
+    let expected = format!("node {left} lives and takes likes");
+    ensure!(
+        remarks
+            .iter()
+            .any(|(_, note)| note.as_str().is_some_and(|note| note.ends_with(&expected))),
+        "{remarks:?}"
+    );
+    nodes.run(first).await?;
+    for client in [&mut ann, &mut bob] {
+        ensure!(client.ends().await? == Some(0));
+    }
+    nodes.agree(&BTreeMap::from([("tea".to_owned(), 2)])).await
+}

@@ -7,7 +7,11 @@ use synccluster_harness::{Link, eventually};
 use synccluster_integration::counter::Nodes;
 use tokio::time::sleep;
 
-use super::{NODE, SOON, api::Api, leader, next_leader};
+use super::{
+    NODE, SOON,
+    api::{Api, Lost},
+    leader,
+};
 
 const LEASE: &str = "demo-counter";
 
@@ -26,6 +30,19 @@ fn others(node: usize) -> Vec<usize> {
     (0..3).filter(|other| *other != node).collect()
 }
 
+/// As `super::next_leader`; where there is none in time, what the API and the nodes say of it.
+async fn next_leader(api: &Api, nodes: &Nodes, asked: &[usize], term: u64) -> Result<(usize, u64, Duration)> {
+    super::next_leader(nodes, asked, term).await.with_context(|| {
+        let lease = api.lease(LEASE);
+        let said: Vec<String> = asked.iter().map(|node| nodes.said(*node)).collect();
+        format!(
+            "held were {:?}; the Lease is {lease}; the nodes {asked:?} said\n{}",
+            api.objects().held,
+            said.join("\n")
+        )
+    })
+}
+
 /// Terms only grow, and each has one holder.
 fn check_terms(api: &Api) -> Result<()> {
     let objects = api.objects();
@@ -38,7 +55,7 @@ fn check_terms(api: &Api) -> Result<()> {
 #[tokio::test]
 async fn the_holder_of_the_lease_leads_and_when_it_is_killed_another_within_three_seconds() -> Result<()> {
     let (api, mut nodes) = start(3).await?;
-    let (first, term, _) = next_leader(&nodes, &[0, 1, 2], 1).await?;
+    let (first, term, _) = next_leader(&api, &nodes, &[0, 1, 2], 1).await?;
     let spec = api.lease(LEASE)["spec"].clone();
     ensure!(spec["holderIdentity"] == format!("{LEASE}-{first}"), "{spec}");
     ensure!(
@@ -55,7 +72,7 @@ async fn the_holder_of_the_lease_leads_and_when_it_is_killed_another_within_thre
         .await?;
     }
     nodes.kill(first).await?;
-    let (second, next, took) = next_leader(&nodes, &others(first), term + 1).await?;
+    let (second, next, took) = next_leader(&api, &nodes, &others(first), term + 1).await?;
     println!("another holder after {took:?}");
     ensure!(
         took < SOON && second != first && next == term + 1,
@@ -65,7 +82,7 @@ async fn the_holder_of_the_lease_leads_and_when_it_is_killed_another_within_thre
     // One that is asked to stop gives it back, and nobody waits.
     let begin = Instant::now();
     nodes.stop(second).await?;
-    next_leader(&nodes, &others(second), next + 1).await?;
+    next_leader(&api, &nodes, &others(second), next + 1).await?;
     println!("another holder after the Lease was given back: {:?}", begin.elapsed());
     ensure!(begin.elapsed() < Duration::from_millis(1800), "{:?}", begin.elapsed());
     check_terms(&api)
@@ -74,7 +91,7 @@ async fn the_holder_of_the_lease_leads_and_when_it_is_killed_another_within_thre
 #[tokio::test]
 async fn a_conflict_is_no_loss_when_somebody_else_only_touched_the_lease() -> Result<()> {
     let (api, nodes) = start(3).await?;
-    let (first, term, _) = next_leader(&nodes, &[0, 1, 2], 1).await?;
+    let (first, term, _) = next_leader(&api, &nodes, &[0, 1, 2], 1).await?;
     let before = api.objects().conflicts;
     for _ in 0..5 {
         api.label(LEASE);
@@ -90,29 +107,42 @@ async fn a_conflict_is_no_loss_when_somebody_else_only_touched_the_lease() -> Re
     check_terms(&api)
 }
 
-#[tokio::test]
-async fn what_others_wrote_into_the_lease_stays_when_a_write_is_lost_before_it_is_given_back() -> Result<()> {
-    let (api, mut nodes) = start(3).await?;
-    let (first, _, _) = next_leader(&nodes, &[0, 1, 2], 1).await?;
+/// Stops the leader while it waits for the answer to a renewal, which is lost; how the Lease is then, and in which term it was led.
+async fn stopped_while_a_renewal_is_lost(api: &Api, nodes: &mut Nodes, lost: Lost) -> Result<u64> {
+    let (first, term, _) = next_leader(api, nodes, &[0, 1, 2], 1).await?;
     api.label(LEASE);
     sleep(Duration::from_secs(1)).await;
-    api.lose_a_write();
+    api.lose(lost);
     eventually(SOON, async || {
         ensure!(api.has_lost_it(), "the leader has not renewed");
         Ok(())
     })
     .await?;
-    // While it waits for the answer.
     nodes.stop(first).await?;
     let lease = api.lease(LEASE);
     ensure!(lease["metadata"]["labels"]["owner"] == "somebody", "{lease}");
-    check_terms(&api)
+    let (held, back) = (&api.objects().held, (None, i64::try_from(term)?));
+    ensure!(held.contains(&back), "not given back: {held:?}");
+    Ok(term)
+}
+
+#[tokio::test]
+async fn whatever_was_lost_before_the_lease_is_given_back_it_is_and_what_others_wrote_into_it_stays() -> Result<()> {
+    for lost in [Lost::Write, Lost::Answer] {
+        let (api, mut nodes) = start(3).await?;
+        let term = stopped_while_a_renewal_is_lost(&api, &mut nodes, lost)
+            .await
+            .with_context(|| format!("{lost:?}"))?;
+        next_leader(&api, &nodes, &[0, 1, 2], term + 1).await?;
+        check_terms(&api)?;
+    }
+    Ok(())
 }
 
 #[tokio::test]
 async fn a_leader_that_cannot_renew_stops_before_another_begins() -> Result<()> {
     let (api, nodes) = start(3).await?;
-    let (first, term, _) = next_leader(&nodes, &[0, 1, 2], 1).await?;
+    let (first, term, _) = next_leader(&api, &nodes, &[0, 1, 2], 1).await?;
     let (mut highest, mut assigned) = (term, Vec::new());
     for round in 0..120 {
         match round {
@@ -146,7 +176,7 @@ async fn a_leader_that_cannot_renew_stops_before_another_begins() -> Result<()> 
 #[tokio::test]
 async fn without_the_api_nobody_assigns_and_a_lease_that_was_deleted_comes_back_in_a_higher_term() -> Result<()> {
     let (api, nodes) = start(3).await?;
-    let (_, term, _) = next_leader(&nodes, &[0, 1, 2], 1).await?;
+    let (_, term, _) = next_leader(&api, &nodes, &[0, 1, 2], 1).await?;
     for node in 0..3 {
         api.cut(node, Link::Blocked).await?;
     }
@@ -163,18 +193,18 @@ async fn without_the_api_nobody_assigns_and_a_lease_that_was_deleted_comes_back_
     for node in 0..3 {
         api.cut(node, Link::Open).await?;
     }
-    let (_, again, _) = next_leader(&nodes, &[0, 1, 2], term).await?;
+    let (_, again, _) = next_leader(&api, &nodes, &[0, 1, 2], term).await?;
     api.delete(LEASE);
-    next_leader(&nodes, &[0, 1, 2], again + 1).await?;
+    next_leader(&api, &nodes, &[0, 1, 2], again + 1).await?;
     check_terms(&api)
 }
 
 #[tokio::test]
 async fn a_leader_that_is_cut_from_the_nodes_but_not_from_the_api_makes_room_for_another() -> Result<()> {
     let (api, nodes) = start(3).await?;
-    let (first, term, _) = next_leader(&nodes, &[0, 1, 2], 1).await?;
+    let (first, term, _) = next_leader(&api, &nodes, &[0, 1, 2], 1).await?;
     nodes.cut(first, Link::Blocked).await?;
-    let (second, next, took) = next_leader(&nodes, &others(first), term + 1).await?;
+    let (second, next, took) = next_leader(&api, &nodes, &others(first), term + 1).await?;
     println!("another holder {took:?} after the leader was cut off");
     ensure!(took < SOON && second != first, "{second} after {took:?}");
     sleep(Duration::from_secs(2)).await;
@@ -197,9 +227,9 @@ async fn of_two_nodes_the_one_that_is_left_leads() -> Result<()> {
     let api = Api::start(2).await?;
     api.make(LEASE);
     let (api, mut nodes) = started(api, 2).await?;
-    let (first, term, _) = next_leader(&nodes, &[0, 1], 1).await?;
+    let (first, term, _) = next_leader(&api, &nodes, &[0, 1], 1).await?;
     nodes.kill(first).await?;
-    let (_, _, took) = next_leader(&nodes, &[1 - first], term + 1).await?;
+    let (_, _, took) = next_leader(&api, &nodes, &[1 - first], term + 1).await?;
     println!("the one of two that was left leads after {took:?}");
     ensure!(took < SOON, "{took:?}");
     check_terms(&api)

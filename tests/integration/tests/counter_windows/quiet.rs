@@ -42,11 +42,11 @@ fn all_over(settings: &Settings) -> Result<Counted> {
         .collect())
 }
 
-/// How often each window was said to be final, by topic and key.
+/// How often each window was said to be final, by topic and key, other than for what is late alone.
 fn finals(settings: &Settings) -> Result<BTreeMap<(String, String, i64), usize>> {
     let mut finals = BTreeMap::new();
     for topic in &settings.topics.aggregations {
-        let is_final = |value: &Value| value["final"] == true;
+        let is_final = |value: &Value| value["final"] == true && value["late_only"] != true;
         for value in values(settings, topic)?.into_iter().flatten().filter(is_final) {
             let id = value["id"].as_str().context("id")?.to_owned();
             let start = value["window_start"].as_i64().context("window_start")?;
@@ -170,6 +170,8 @@ async fn a_partition_is_not_quiet_while_a_transaction_may_have_likes_for_it() ->
     // What comes now comes late, as if another had come before.
     blocking(&settings, move |to| send(to, &[like(0, at)])).await?;
     says((2, 1, true)).await?;
+    let finals = blocking(&settings, finals).await?;
+    ensure!(finals.values().all(|times| *times == 1), "{finals:?}");
     worker.stop().await
 }
 

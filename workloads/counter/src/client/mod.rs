@@ -272,6 +272,7 @@ impl Client {
                 self.said = Some(reason.clone());
                 self.show(&News::Disconnected { reason })
             }
+            Event::Note(note) => self.show(&News::Note(note)),
             Event::Said(text) => match self.book.told(&text) {
                 Some(news) => self.show(&news),
                 None => Ok(()),

@@ -93,7 +93,9 @@ pub async fn run(leader: &Leader, lease: &Lease, stop: CancellationToken) {
     let elector = &lease.elector;
     let (mut said, mut claimed) = (None, None);
     while !stop.is_cancelled() {
-        let next = locked(elector).next(clock::now(), leader.highest(), leader.hears_majority());
+        // What is decided counts from here, should this process stand still before it asks.
+        let now = clock::now();
+        let next = locked(elector).next(now, leader.highest(), leader.hears_majority());
         let mut error = None;
         let wait = match next {
             Step::Wait(wait) => wait,
@@ -108,9 +110,8 @@ pub async fn run(leader: &Leader, lease: &Lease, stop: CancellationToken) {
                 }
             },
             Step::Write(write) => {
-                let sent = clock::now();
                 let (outcome, failed) = lease.write(&write).await;
-                locked(elector).wrote(write, sent, outcome);
+                locked(elector).wrote(write, now, outcome);
                 let wait = if failed.is_some() { RETRY } else { Duration::ZERO };
                 error = failed;
                 wait
@@ -141,9 +142,25 @@ pub async fn run(leader: &Leader, lease: &Lease, stop: CancellationToken) {
     leader.members.claim(None, Instant::now());
     let resigned = locked(elector).resign();
     if let Some(write) = resigned {
-        let (outcome, _) = lease.write(&write).await;
-        tracing::info!(?outcome, "gave the Lease back");
+        give_back(lease, write).await;
     }
+    // A renewal whose answer was lost has made another version of it, or what gave it back has had no answer.
+    if locked(elector).owes()
+        && let Ok(record) = lease.read().await
+    {
+        locked(elector).looked(record, clock::now());
+        let left = locked(elector).give_back();
+        if let Some(write) = left {
+            give_back(lease, write).await;
+        }
+    }
+}
+
+async fn give_back(lease: &Lease, write: Write) {
+    let sent = clock::now();
+    let (outcome, _) = lease.write(&write).await;
+    tracing::info!(?outcome, "gave the Lease back");
+    locked(&lease.elector).wrote(write, sent, outcome);
 }
 
 fn record(object: Object) -> Record {

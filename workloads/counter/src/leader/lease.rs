@@ -23,6 +23,9 @@ pub const LOOK: Duration = Duration::from_millis(250);
 pub const ALONE: Duration = Duration::from_millis(500);
 /// A holder that hears no majority offers the Lease to others so often.
 const OFFER: Duration = Duration::from_secs(10);
+/// Between two looks that both find no Lease, less than this: no Lease that lived for twice [`LEASE`] was made and deleted meanwhile, as a look
+/// that has no answer within 700 ms is none.
+const UNSEEN: Duration = Duration::from_secs(1);
 /// A Lease that somebody made longer is respected up to this.
 const LONGEST: Duration = Duration::from_mins(1);
 
@@ -117,6 +120,8 @@ pub struct Elector {
     stale: bool,
     /// A majority of the nodes is heard.
     majority: bool,
+    /// The term that it has given back, until that is known to be written: a renewal whose answer was lost may have come before.
+    resigned: Option<u64>,
 }
 
 impl Elector {
@@ -128,6 +133,7 @@ impl Elector {
             held: None,
             stale: true,
             majority: false,
+            resigned: None,
         }
     }
 
@@ -167,6 +173,9 @@ impl Elector {
         if self.stale {
             return Step::Look;
         }
+        if let Some(write) = self.give_back() {
+            return Step::Write(write);
+        }
         let patience = if majority { Duration::ZERO } else { ALONE };
         let free_at = |seen: &Seen| seen.free_at(known) + patience;
         let until = |due: Duration| Step::Wait(due.saturating_sub(now));
@@ -174,6 +183,8 @@ impl Elector {
             (Some(held), _) if now < held.due => until(held.due),
             (Some(held), _) => self.write(Some(held.version.clone()), held.term),
             (None, None) => Step::Look,
+            // A write over a Lease says which; that there is none may have been long ago.
+            (None, Some(seen)) if seen.record.is_none() && now >= seen.looked + UNSEEN => Step::Look,
             (None, Some(seen)) if now >= free_at(seen) => {
                 let record = seen.record.as_ref();
                 let term = record.map_or(0, |record| record.term).max(known).saturating_add(1);
@@ -198,7 +209,9 @@ impl Elector {
         }
         self.held = None;
         match &mut self.seen {
-            Some(seen) if seen.record == record => seen.looked = now,
+            Some(seen) if seen.record == record && (record.is_some() || now < seen.looked + UNSEEN) => {
+                seen.looked = now;
+            }
             seen => {
                 *seen = Some(Seen {
                     record,
@@ -217,6 +230,9 @@ impl Elector {
             Outcome::Written(version) => {
                 // What was given back is to be seen as free.
                 self.stale = write.holder.is_none();
+                // Where the Lease was missing before this node made it and is missing again, it had a holder since.
+                self.seen = None;
+                self.resigned = None;
                 self.held = write.holder.map(|_| Held {
                     term: write.term,
                     alone: alone(sent),
@@ -225,7 +241,11 @@ impl Elector {
                     due: sent + RENEW,
                 });
             }
-            Outcome::Unknown | Outcome::Conflict => self.stale = true,
+            Outcome::Unknown | Outcome::Conflict => {
+                self.stale = true;
+                // Somebody has made it.
+                self.seen = self.seen.take().filter(|seen| seen.record.is_some());
+            }
         }
     }
 
@@ -233,10 +253,27 @@ impl Elector {
     pub fn resign(&mut self) -> Option<Write> {
         let held = self.held.take()?;
         self.stale = true;
+        self.resigned = Some(held.term);
         Some(Write {
             over: Some(held.version),
             holder: None,
             term: held.term,
+        })
+    }
+
+    /// Whether it has given back what may be in its name yet.
+    pub fn owes(&self) -> bool {
+        self.resigned.is_some()
+    }
+
+    /// What is to be written where the Lease, as it was read last, is still this node's, which has given it back: others would wait for nobody.
+    pub fn give_back(&self) -> Option<Write> {
+        let record = self.seen.as_ref()?.record.as_ref()?;
+        let is_left = record.holder.as_ref() == Some(&self.own) && self.resigned == Some(record.term);
+        (is_left && self.held.is_none()).then(|| Write {
+            over: Some(record.version.clone()),
+            holder: None,
+            term: record.term,
         })
     }
 

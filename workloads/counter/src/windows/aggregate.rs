@@ -19,6 +19,8 @@ pub struct Aggregate<'a> {
     pub late: i64,
     /// Whether the window is closed.
     pub is_final: bool,
+    /// Whether nothing but late events is new: that the window is closed was said before.
+    pub late_only: bool,
 }
 
 /// A value as it is read back.
@@ -31,6 +33,8 @@ pub struct Emitted<'a> {
     late: i64,
     updated_at: i64,
     r#final: bool,
+    #[serde(default)]
+    late_only: bool,
 }
 
 impl<'a> Emitted<'a> {
@@ -53,6 +57,7 @@ impl<'a> Emitted<'a> {
             count: self.count,
             late: self.late,
             is_final: self.r#final,
+            late_only: self.late_only,
         }
     }
 }

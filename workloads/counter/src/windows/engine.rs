@@ -178,7 +178,8 @@ impl Engine {
         });
     }
 
-    /// Hands out every window that changed since the last time, and the ones that are over now once more as final.
+    /// Hands out every window that changed since the last time, and the ones that are over now once more as final. What comes late for one of
+    /// those is handed out as final again, and as late only: of an id and a window, at most one is final and not that.
     /// `ends` has, for each size, an offset that nothing emitted now can lie before, and `now` is the wall clock. Returns the checkpoint that
     /// belongs to it; `out` gets its time, too.
     pub fn emit(&mut self, ends: &[i64], now: i64, mut out: impl FnMut(&Aggregate<'_>, i64)) -> Checkpoint {
@@ -188,7 +189,7 @@ impl Engine {
         for (index, (series, end)) in self.series.iter_mut().zip(ends).enumerate() {
             for (start, window) in &mut series.windows {
                 let over = start + series.size.millis() <= closed_until;
-                window.emit(*end, over, |name, cell| {
+                window.emit(*end, over, |name, cell, late_only| {
                     self.tail[index] = *end;
                     let aggregate = Aggregate {
                         size: index,
@@ -197,6 +198,7 @@ impl Engine {
                         count: cell.count,
                         late: cell.late,
                         is_final: over,
+                        late_only,
                     };
                     out(&aggregate, self.at);
                 });

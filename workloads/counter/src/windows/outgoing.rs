@@ -19,6 +19,8 @@ struct Value<'a> {
     late: i64,
     updated_at: i64,
     r#final: bool,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    late_only: bool,
 }
 
 /// Records that go out with one transaction, in one piece of memory that is used again.
@@ -48,6 +50,7 @@ impl Outgoing {
             count,
             late,
             is_final,
+            late_only,
             ..
         } = aggregate;
         self.write(&Key {
@@ -63,6 +66,7 @@ impl Outgoing {
             late,
             updated_at: at,
             r#final: is_final,
+            late_only,
         };
         self.write(&value);
         self.records.push((aggregate.size, key_end, self.bytes.len()));
@@ -107,12 +111,16 @@ mod tests {
             count: -3,
             late: 2,
             is_final: true,
+            late_only: false,
         };
+        let late = Aggregate { late_only: true, ..one };
         let mut outgoing = Outgoing::default();
         outgoing.push(&one, minute, 99);
         outgoing.push(&Aggregate { id: "b", ..one }, minute, 99);
+        outgoing.push(&late, minute, 99);
         let records: Vec<_> = outgoing.records().collect();
         assert_eq!(Emitted::read(records[0].2).unwrap().aggregate(0), one);
+        assert_eq!(Emitted::read(records[2].2).unwrap().aggregate(0), late);
         assert_eq!(records[1].1, br#"{"id":"b","window_start":60000}"#);
         assert_eq!(
             std::str::from_utf8(records[1].2).unwrap(),

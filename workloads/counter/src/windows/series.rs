@@ -58,7 +58,11 @@ impl Series {
 
     /// Counts `n`.
     pub fn add(&mut self, names: &mut Names, start: i64, name: Name, n: i64, late: bool) {
-        let window = self.windows.entry(start).or_default();
+        // One that begins with what is late was never open.
+        let window = self.windows.entry(start).or_insert_with(|| Window {
+            is_final: late,
+            ..Window::default()
+        });
         let cell = window.cells.entry(name).or_insert_with(|| {
             names.retain(name);
             Cell::default()
@@ -119,8 +123,10 @@ impl Series {
 }
 
 impl Window {
-    /// Hands out what changed, or everything when the window is `over` and was not said to be, or was not emitted for long.
-    pub fn emit(&mut self, end: i64, over: bool, mut out: impl FnMut(Name, &Cell)) {
+    /// Hands out what changed, or everything when the window is `over` and was not said to be, or was not emitted for long. Told with each is
+    /// whether the window was said to be over before: then nothing but what is late is new.
+    pub fn emit(&mut self, end: i64, over: bool, mut out: impl FnMut(Name, &Cell, bool)) {
+        let late_only = self.is_final;
         let since = *self.since.get_or_insert(end);
         let refresh = !over && end.saturating_sub(since) > REFRESH_AFTER;
         if refresh {
@@ -129,14 +135,14 @@ impl Window {
         if refresh || over != self.is_final {
             for (name, cell) in &mut self.cells {
                 cell.changed = false;
-                out(*name, cell);
+                out(*name, cell, late_only);
             }
             self.changed.clear();
         }
         for name in self.changed.drain(..) {
             if let Some(cell) = self.cells.get_mut(&name) {
                 cell.changed = false;
-                out(name, cell);
+                out(name, cell, late_only);
             }
         }
         self.is_final = over;

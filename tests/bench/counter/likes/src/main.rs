@@ -59,23 +59,23 @@ async fn main() -> Result<()> {
         binary.display()
     );
     let binary = binary.to_str().context("a path that is no text")?;
-    let (mut rounds, mut number, mut passed_over) = (Vec::new(), 0, 0);
-    while rounds.len() < args.rounds {
-        number += 1;
-        let round = round(&args, binary).await?;
+    let (mut rounds, mut said, mut passed_over) = (Vec::new(), 0, 0);
+    while said < args.rounds {
+        let (number, round) = (rounds.len() + 1, round(&args, binary).await?);
         if round.says_something() {
+            said += 1;
             eprintln!("round {number}: {round}");
-            rounds.push(round);
-            continue;
+        } else {
+            passed_over += 1;
+            eprintln!("round {number}: {round}; passed over, the disk alone is too slow");
         }
-        passed_over += 1;
-        eprintln!("round {number}: {round}; passed over, the disk alone is too slow");
+        rounds.push(round);
         ensure!(
             passed_over <= args.rounds * PASSED_OVER,
             "{passed_over} rounds during which the disk alone took too long: this machine cannot say how fast a node is"
         );
     }
-    report::finish(&args, &rounds, passed_over)
+    report::finish(&args, &rounds)
 }
 
 async fn round(args: &Args, binary: &str) -> Result<report::Round> {

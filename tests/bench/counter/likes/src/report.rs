@@ -48,6 +48,10 @@ impl Latency {
             max: at(100),
         }
     }
+
+    fn document(&self) -> Value {
+        json!({"p50_ms": tenth(self.p50), "p99_ms": tenth(self.p99), "max_ms": tenth(self.max)})
+    }
 }
 
 impl Round {
@@ -67,6 +71,15 @@ impl Round {
     pub fn says_something(&self) -> bool {
         self.disk.p99 < DISK
     }
+
+    /// All it found. What is passed over is marked, and counts nowhere; who reads the file may judge that himself.
+    fn document(&self) -> Value {
+        json!({
+            "passed_over": !self.says_something(), "likes_per_second": tenth(self.likes_per_second),
+            "latency": self.acknowledged.document(), "visible": self.visible.document(), "disk": self.disk.document(),
+            "peak_mb": tenth(self.peak_mb),
+        })
+    }
 }
 
 impl fmt::Display for Round {
@@ -79,10 +92,13 @@ impl fmt::Display for Round {
     }
 }
 
-/// Prints min/median/max and writes them; with `--check` it is an error where a median does not reach what is wanted.
-pub fn finish(args: &Args, rounds: &[Round], passed_over: usize) -> Result<()> {
+/// Prints min/median/max of the rounds that say something and writes them, and each round by itself; with `--check` it is an error where a
+/// median does not reach what is wanted.
+pub fn finish(args: &Args, all: &[Round]) -> Result<()> {
+    let rounds: Vec<_> = all.iter().filter(|round| round.says_something()).collect();
+    let passed_over = all.len() - rounds.len();
     let line = |what: &str, of: fn(&Round) -> f64| {
-        let sorted = sorted(rounds.iter().map(of));
+        let sorted = sorted(rounds.iter().map(|round| of(round)));
         let at = |place: usize| sorted.get(place).copied().unwrap_or_default();
         let (min, median, max) = (
             at(0),
@@ -127,6 +143,7 @@ pub fn finish(args: &Args, rounds: &[Round], passed_over: usize) -> Result<()> {
     let document = json!({
         "rounds": rounds.len(), "likes_per_second": most.1, "latency": of_rate(rate, &acknowledged), "visible": of_rate(seen, &visible),
         "disk": disk, "rounds_passed_over": passed_over, "peak_mb": peak.1,
+        "each_round": all.iter().map(Round::document).collect::<Vec<_>>(),
     });
     fs::create_dir_all(FOLDER)?;
     fs::write(FILE, serde_json::to_string_pretty(&document)? + "\n")?;

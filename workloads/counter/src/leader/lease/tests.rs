@@ -94,6 +94,38 @@ fn what_the_former_process_held_is_waited_for_and_what_was_given_back_is_not() {
 }
 
 #[test]
+fn what_a_lost_answer_left_in_its_name_is_given_back_all_the_same() {
+    let mut elector = Elector::new("n-0".to_owned());
+    elector.looked(Some(record("", 3, 5)), MS(0));
+    take(&mut elector, MS(0));
+    let Step::Write(renew) = elector.next(MS(500), 0, true) else {
+        panic!()
+    };
+    elector.wrote(renew, MS(500), Outcome::Unknown);
+    // It was written, and so the version that is given back is an old one.
+    let back = elector.resign().unwrap();
+    elector.wrote(back, MS(600), Outcome::Conflict);
+    assert_eq!(
+        (elector.next(MS(600), 0, true), elector.give_back()),
+        (Step::Look, None)
+    );
+    elector.looked(Some(record("n-0", 4, 10)), MS(700));
+    let Step::Write(back) = elector.next(MS(700), 0, true) else {
+        panic!()
+    };
+    assert_eq!(
+        (back.over.as_deref(), back.holder.as_deref(), back.term),
+        (Some("10"), None, 4)
+    );
+    elector.wrote(back, MS(700), Outcome::Written("11".to_owned()));
+    elector.looked(Some(record("", 4, 11)), MS(710));
+    assert_eq!(elector.give_back(), None);
+    let mut next_process = Elector::new("n-0".to_owned());
+    next_process.looked(Some(record("n-0", 4, 10)), MS(0));
+    assert_eq!(next_process.give_back(), None, "it has given nothing back");
+}
+
+#[test]
 fn a_holder_that_hears_no_majority_gives_it_back_and_takes_it_only_if_nobody_else_does() {
     let mut elector = Elector::new("n-0".to_owned());
     elector.looked(Some(record("", 3, 5)), MS(0));
@@ -129,8 +161,10 @@ fn a_holder_that_hears_no_majority_gives_it_back_and_takes_it_only_if_nobody_els
 fn a_deleted_lease_is_made_anew_in_a_higher_term_after_its_holder_has_stopped() {
     let mut elector = Elector::new("n-1".to_owned());
     elector.looked(Some(record("n-0", 7, 5)), MS(0));
-    elector.looked(None, MS(250));
-    assert_eq!(elector.next(MS(2249), 7, true), Step::Look);
+    for at in [250, 1200, 2100] {
+        elector.looked(None, MS(at));
+    }
+    assert_eq!(elector.next(MS(2249), 7, true), Step::Wait(MS(1)));
     let write = take(&mut Elector { ..elector.clone() }, MS(2250));
     assert_eq!((write.over, write.term), (None, 1));
     let mut empty = elector.clone();
@@ -141,6 +175,35 @@ fn a_deleted_lease_is_made_anew_in_a_higher_term_after_its_holder_has_stopped() 
         panic!()
     };
     assert_eq!(write.term, 8);
+}
+
+#[test]
+fn who_made_the_lease_waits_like_all_others_when_it_is_deleted_under_him() {
+    let mut elector = Elector::new("n-0".to_owned());
+    elector.looked(None, MS(0));
+    elector.looked(None, MS(900));
+    elector.looked(None, MS(1800));
+    assert_eq!(take(&mut elector, MS(2000)).over, None);
+    // It cannot renew, and another has taken over in the next term before the Lease was deleted: that one leads yet.
+    let Step::Write(renew) = elector.next(MS(2500), 1, true) else {
+        panic!()
+    };
+    elector.wrote(renew, MS(2500), Outcome::Unknown);
+    elector.looked(None, MS(6000));
+    assert_eq!(elector.next(MS(6000), 1, true), Step::Wait(LOOK));
+    elector.looked(None, MS(7900));
+    assert_eq!(
+        elector.next(MS(8149), 1, true),
+        Step::Wait(MS(1)),
+        "nobody knows what was between the looks"
+    );
+    for at in [8150, 9000, 9899] {
+        elector.looked(None, MS(at));
+    }
+    let Step::Write(write) = elector.next(MS(9900), 2, true) else {
+        panic!()
+    };
+    assert_eq!((write.over, write.term), (None, 3));
 }
 
 /// Something that happens to nodes that share a Lease.
@@ -162,11 +225,13 @@ enum Event {
     Restarts(usize),
     /// A node gives back what it holds.
     Resigns(usize),
+    /// Somebody deletes the Lease; not twice within a moment.
+    Deleted,
 }
 
 enum Underway {
     Asked(Step, Duration),
-    Looked(Option<Record>),
+    Looked(Option<Record>, Duration),
     Wrote(Write, Duration, Outcome),
 }
 
@@ -185,6 +250,8 @@ struct World {
     nodes: Vec<Node>,
     late: Vec<Write>,
     led: BTreeMap<u64, usize>,
+    made: Duration,
+    deleted: bool,
 }
 
 impl World {
@@ -203,6 +270,8 @@ impl World {
             nodes: percents.iter().enumerate().map(node).collect(),
             late: Vec::new(),
             led: BTreeMap::new(),
+            made: Duration::ZERO,
+            deleted: false,
         }
     }
 
@@ -216,6 +285,9 @@ impl World {
         }
         self.versions += 1;
         let holder = write.holder.clone().unwrap_or_default();
+        if self.lease.is_none() {
+            self.made = self.now;
+        }
         self.lease = Some(record(&holder, write.term, self.versions));
         Outcome::Written(self.versions.to_string())
     }
@@ -225,15 +297,18 @@ impl World {
             Event::Passes(millis) => self.now += MS(millis),
             Event::Acts(node, majority) => {
                 let now = self.clock(node);
+                // The Lease knows the term; where it was deleted, the nodes have told one another.
+                let highest = self.led.last_key_value().map_or(0, |(term, _)| *term);
+                let known = if self.deleted { highest } else { 0 };
                 let node = &mut self.nodes[node];
                 if node.underway.is_none() {
-                    let step = node.elector.next(now, 0, majority);
+                    let step = node.elector.next(now, known, majority);
                     node.underway = (!matches!(step, Step::Wait(_))).then_some(Underway::Asked(step, now));
                 }
             }
             Event::Arrives(node) => match self.nodes[node].underway.take() {
-                Some(Underway::Asked(Step::Look, _)) => {
-                    self.nodes[node].underway = Some(Underway::Looked(self.lease.clone()));
+                Some(Underway::Asked(Step::Look, sent)) => {
+                    self.nodes[node].underway = Some(Underway::Looked(self.lease.clone(), sent));
                 }
                 Some(Underway::Asked(Step::Write(write), sent)) => {
                     let outcome = self.write(&write);
@@ -245,7 +320,9 @@ impl World {
                 let now = self.clock(node);
                 let node = &mut self.nodes[node];
                 match node.underway.take() {
-                    Some(Underway::Looked(record)) => node.elector.looked(record, now),
+                    // An answer that is late is none.
+                    Some(Underway::Looked(record, sent)) if now <= sent + MS(700) => node.elector.looked(record, now),
+                    Some(Underway::Looked(..)) => {}
                     Some(Underway::Wrote(write, sent, outcome)) => node.elector.wrote(write, sent, outcome),
                     other => node.underway = other,
                 }
@@ -280,6 +357,11 @@ impl World {
                     self.late.push(write);
                 }
             }
+            Event::Deleted if self.now >= self.made + LEASE * 2 => {
+                self.deleted |= self.lease.is_some();
+                self.lease = None;
+            }
+            Event::Deleted => {}
         }
     }
 
@@ -308,6 +390,7 @@ fn event() -> impl Strategy<Value = Event> {
         1 => node.clone().prop_map(Event::Late),
         1 => node.clone().prop_map(Event::Restarts),
         1 => node.prop_map(Event::Resigns),
+        1 => Just(Event::Deleted),
     ]
 }
 

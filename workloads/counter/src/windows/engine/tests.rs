@@ -47,6 +47,8 @@ struct World {
     /// Where stream time was told to go, and before which event.
     advances: Vec<(usize, i64)>,
     topics: Vec<Vec<(i64, Key, Counted)>>,
+    /// How often each was said to be final, other than for what is late alone.
+    finals: BTreeMap<Key, usize>,
     stored: Option<(usize, Checkpoint)>,
     engine: Engine,
     gap: i64,
@@ -58,6 +60,7 @@ impl World {
             events: Vec::new(),
             advances: Vec::new(),
             topics: rules.sizes.iter().map(|_| Vec::new()).collect(),
+            finals: BTreeMap::new(),
             stored: None,
             engine: Engine::new(rules.clone()),
             rules,
@@ -92,13 +95,13 @@ impl World {
         }
         let ends = self.ends();
         let mut next = ends.clone();
-        let topics = &mut self.topics;
+        let (topics, finals) = (&mut self.topics, &mut self.finals);
         let checkpoint = self.engine.emit(&ends, 0, |out, _| {
-            topics[out.size].push((
-                next[out.size],
-                (out.size, out.id.to_owned(), out.start),
-                (out.count, out.late, out.is_final),
-            ));
+            let key = (out.size, out.id.to_owned(), out.start);
+            if out.is_final && !out.late_only {
+                *finals.entry(key.clone()).or_default() += 1;
+            }
+            topics[out.size].push((next[out.size], key, (out.count, out.late, out.is_final)));
             next[out.size] += 1;
         });
         self.stored = Some((self.events.len(), checkpoint));
@@ -156,10 +159,11 @@ fn aggregate(key: &Key, (count, late, is_final): Counted) -> Aggregate<'_> {
         count,
         late,
         is_final,
+        late_only: false,
     }
 }
 
-/// Every event looked at once, windows by window, with nothing forgotten.
+/// Every event looked at once, windows by window, with nothing forgotten; and the windows of which something came in time.
 fn recount(
     World {
         rules,
@@ -167,7 +171,8 @@ fn recount(
         advances,
         ..
     }: &World,
-) -> BTreeMap<Key, Counted> {
+) -> (BTreeMap<Key, Counted>, BTreeSet<Key>) {
+    let mut in_time = BTreeSet::new();
     let mut counted: BTreeMap<Key, Counted> = BTreeMap::new();
     let mut closed = i64::MIN;
     let advanced = |before| {
@@ -186,6 +191,7 @@ fn recount(
                 cell.1 += event.n;
             } else {
                 cell.0 += event.n;
+                in_time.insert((index, event.id.clone(), start));
             }
         }
     }
@@ -193,7 +199,7 @@ fn recount(
     for ((index, _, start), cell) in &mut counted {
         cell.2 = *start + rules.sizes.iter().nth(*index).unwrap().millis() <= closed;
     }
-    counted
+    (counted, in_time)
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
@@ -246,7 +252,13 @@ proptest! {
             }
         }
         world.commit();
-        prop_assert_eq!(world.emitted(), recount(&world));
+        let (wanted, in_time) = recount(&world);
+        prop_assert_eq!(&world.emitted(), &wanted);
+        // Said once, whatever comes late and whoever is killed.
+        prop_assert!(world.finals.values().all(|times| *times == 1), "{:?}", world.finals);
+        for key in in_time.iter().filter(|key| wanted[*key].2) {
+            prop_assert!(world.finals.contains_key(key), "{:?} was never said to be final", key);
+        }
         // Once final, final for good.
         let mut over = BTreeSet::new();
         for (_, key, counted) in world.topics.iter().flatten() {
@@ -297,7 +309,9 @@ fn where_nothing_comes_any_more_a_window_is_final_once() {
     world.event(event(2000, over));
     world.event(event(over, over));
     world.commit();
-    assert_eq!(world.emitted()[&(0, "a".to_owned(), 0)], (1, 1, true));
+    let key = (0, "a".to_owned(), 0);
+    assert_eq!(world.emitted()[&key], (1, 1, true));
+    assert_eq!(world.finals[&key], 1, "nothing but what is late is new");
     assert_eq!(world.engine.stream_time(), Some(over));
 }
 
