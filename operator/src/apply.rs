@@ -5,6 +5,7 @@
 
 mod databases;
 mod passwords;
+mod taken;
 mod volumes;
 
 use std::borrow::Cow;
@@ -23,10 +24,11 @@ use kube::api::{Api, ApiResource, DeleteParams, DynamicObject, ListParams, Patch
 use kube::core::GroupVersionKind;
 use kube::{Client, ResourceExt as _};
 
-use crate::names::{self, CLUSTER_LABEL, MANAGER};
+use crate::names::{self, MANAGER};
 use crate::plan::{self, Key, Kind, Object, Objects};
 use crate::rollout::{self, Rollout, Turn, Turns};
 use crate::validate::ValidatedCluster;
+use taken::Holder;
 
 /// Writes at once: enough to be quick, few enough to leave the API server to others.
 const CONCURRENCY: usize = 16;
@@ -76,6 +78,8 @@ pub struct Outcome {
 #[derive(Clone, PartialEq, Eq)]
 struct Applied {
     hash: String,
+    /// One that was made anew under the name is another, whatever its version.
+    uid: Option<String>,
     version: Option<String>,
 }
 
@@ -123,8 +127,7 @@ impl Applier {
             let mut writes = Vec::new();
             for (object, turn) in &written {
                 if self.is_due(cluster, object, &existing) {
-                    let ours = existing.contains_key(&object.key());
-                    writes.push(self.apply_one(cluster, object, *turn, ours).boxed());
+                    writes.push(self.apply_one(cluster, object, *turn, &existing).boxed());
                 }
             }
             for (key, meta) in existing.iter().filter(|(key, _)| key.0 == kind) {
@@ -188,6 +191,7 @@ impl Applier {
     fn is_due(&self, cluster: &ValidatedCluster, object: &Object, existing: &BTreeMap<Key, ObjectMeta>) -> bool {
         let now = existing.get(&object.key()).map(|meta| Applied {
             hash: plan::hash(&object.body),
+            uid: meta.uid.clone(),
             version: version(object.kind, meta),
         });
         now.is_none() || self.memory().get(&(of(cluster), object.key())) != now.as_ref()
@@ -198,7 +202,7 @@ impl Applier {
         cluster: &ValidatedCluster,
         object: &Object,
         turn: Turn,
-        ours: bool,
+        existing: &BTreeMap<Key, ObjectMeta>,
     ) -> Result<Option<Refused>, Error> {
         let api = self.api(object.kind, &cluster.namespace);
         let refused = |message: String| {
@@ -208,16 +212,11 @@ impl Applier {
                 message,
             })
         };
-        if !ours {
-            let there = api
-                .get_metadata_opt(&object.name)
-                .await
-                .map_err(|e| failed("read", object.kind, &object.name, e))?;
-            // An object made a moment ago may be missing from the list; one without the label is somebody else's.
-            if there.is_some_and(|there| {
-                there.labels().get(CLUSTER_LABEL).map(String::as_str) != Some(cluster.name.as_str())
-            }) {
-                return Ok(refused(SOMEBODY_ELSES.to_owned()));
+        if !existing.contains_key(&object.key()) {
+            match self.holder(cluster, object, existing).await? {
+                Holder::Nobody => {}
+                Holder::Lost(there) => return self.take_back(cluster, object, &there).await.map(|()| None),
+                Holder::Another => return Ok(refused(SOMEBODY_ELSES.to_owned())),
             }
         }
         let (params, patch) = match turn {
@@ -229,6 +228,7 @@ impl Applier {
             Ok(applied) => {
                 let applied = Applied {
                     hash: plan::hash(&object.body),
+                    uid: applied.metadata.uid.clone(),
                     version: version(object.kind, &applied.metadata),
                 };
                 self.memory().insert((of(cluster), object.key()), applied);

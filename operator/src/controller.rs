@@ -14,6 +14,7 @@ use kube::runtime::{Controller, controller, watcher};
 use kube::{Client, Resource, ResourceExt};
 
 use crate::api::SyncCluster;
+use crate::client::WATCH;
 use crate::metrics::Metrics;
 use crate::names::{CLUSTER_LABEL, MANAGER};
 use crate::reconcile::{Context, failed, reconcile};
@@ -21,11 +22,9 @@ use crate::reconcile::{Context, failed, reconcile};
 /// Watches until the process is told to end. `namespace` absent: all of them.
 pub async fn run(context: Arc<Context>, namespace: Option<String>) {
     let client = &context.client;
-    let managed = watcher::Config::default().labels(&format!("app.kubernetes.io/managed-by={MANAGER}"));
-    let controller = Controller::new(
-        api::<SyncCluster>(client, namespace.as_deref()),
-        watcher::Config::default(),
-    );
+    let all = watcher::Config::default().timeout(WATCH);
+    let managed = all.clone().labels(&format!("app.kubernetes.io/managed-by={MANAGER}"));
+    let controller = Controller::new(api::<SyncCluster>(client, namespace.as_deref()), all.clone());
     let store = controller.store();
     tokio::spawn(say_when_ready(
         api::<SyncCluster>(client, namespace.as_deref()),
@@ -56,12 +55,12 @@ pub async fn run(context: Arc<Context>, namespace: Option<String>) {
         )
         .watches(
             api::<PartialObjectMeta<NetworkPolicy>>(client, namespace.as_deref()),
-            watcher::Config::default(),
+            all.clone(),
             move |policy| all_in_namespace_of(&for_policies, &policy),
         )
         .watches(
             api::<PartialObjectMeta<ConfigMap>>(client, namespace.as_deref()),
-            watcher::Config::default(),
+            all,
             move |map| that_use(&for_maps, &map),
         );
     let looks = controller

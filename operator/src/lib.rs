@@ -9,6 +9,7 @@
 pub mod api;
 pub mod apply;
 pub mod assess;
+pub mod client;
 pub mod connectors;
 pub mod controller;
 pub mod dereference;
@@ -28,6 +29,7 @@ pub mod serve;
 pub mod status;
 pub mod topics;
 pub mod validate;
+pub mod whose;
 
 #[cfg(test)]
 mod fixture;

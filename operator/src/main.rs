@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand};
-use kube::Client;
+use kube::Config;
+use synccluster_operator::client;
 use synccluster_operator::metrics::Metrics;
 use synccluster_operator::reconcile::Context;
 use synccluster_operator::validate::Settings;
@@ -77,9 +78,10 @@ async fn main() -> anyhow::Result<()> {
 async fn operate(run: Run) -> anyhow::Result<()> {
     let filter = tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "info".into());
     tracing_subscriber::fmt().json().with_env_filter(filter).init();
-    let client = Client::try_default()
+    let config = Config::infer()
         .await
         .context("cannot find a Kubernetes cluster: run in a pod, or set KUBECONFIG")?;
+    let client = client::new(config).context("cannot speak to the Kubernetes cluster that was found")?;
     let settings = Settings {
         operator_namespace: client.default_namespace().to_owned(),
         image: run.image,

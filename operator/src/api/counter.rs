@@ -162,11 +162,13 @@ pub struct CounterTopics {
     )]))]
     pub partitions: i32,
 
-    /// How long likes are kept, from when the topic is made.
+    /// How long the topic of the likes keeps them. Changed while everything runs; a shorter time that takes away likes which are not counted yet is
+    /// refused (TopicsAsWanted).
     #[schemars(length(max = 16), extend("x-kubernetes-validations" = rules::duration("counter.topics.likesRetention", "168h")))]
     pub likes_retention: String,
 
-    /// How long a window is kept, from when the topic is made.
+    /// How long the topics of aggregations keep a window. Longer than the longest of counter.windows and counter.grace together. Changed while
+    /// everything runs.
     #[schemars(length(max = 16), extend("x-kubernetes-validations" = rules::duration("counter.topics.aggregationsRetention", "720h")))]
     pub aggregations_retention: String,
 }

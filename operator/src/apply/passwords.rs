@@ -2,13 +2,14 @@
 
 use futures::FutureExt as _;
 use k8s_openapi::api::core::v1::Secret;
-use kube::api::{Api, ApiResource, DynamicObject, ListParams, PostParams};
+use kube::api::{Api, ApiResource, DynamicObject, Patch, PostParams};
 use rand::distr::{Alphanumeric, SampleString as _};
 
-use super::{Applier, Error, Refused, SOMEBODY_ELSES, some_at_once};
-use crate::names::{self, MANAGER};
-use crate::plan::secrets;
+use super::{Applier, Error, Refused, SOMEBODY_ELSES, by_us, some_at_once};
+use crate::names::MANAGER;
+use crate::plan::secrets::{self, Opens};
 use crate::validate::ValidatedCluster;
+use crate::whose;
 
 const PASSWORD_LENGTH: usize = 32;
 
@@ -44,8 +45,9 @@ async fn create_secret(
         source: Box::new(source),
     };
     let mut random = || Alphanumeric.sample_string(&mut rand::rng(), PASSWORD_LENGTH);
-    let secret = serde_json::from_value(secrets::secret(cluster, wanted, &mut random))
-        .map_err(|e| call(kube::Error::SerdeError(e)))?;
+    let planned = secrets::secret(cluster, wanted, &mut random);
+    let secret: DynamicObject =
+        serde_json::from_value(planned.clone()).map_err(|e| call(kube::Error::SerdeError(e)))?;
     let manager = PostParams {
         field_manager: Some(MANAGER.to_owned()),
         ..PostParams::default()
@@ -55,15 +57,70 @@ async fn create_secret(
         Err(kube::Error::Api(status)) if status.is_already_exists() => {}
         Err(source) => return Err(call(source)),
     }
-    // Ours, made a moment ago; or of a SyncCluster whose name ends in a site: the gateway of `demo-client-1` and the gateway's role
-    // at client-1 of `demo` want the same name.
-    let ours = ListParams::default()
-        .fields(&format!("metadata.name={}", wanted.name))
-        .labels(&names::cluster_selector(&cluster.name));
-    let found = api.list_metadata(&ours).await.map_err(call)?;
-    Ok(found.items.is_empty().then(|| Refused {
-        kind: "Secret",
-        name: wanted.name.clone(),
-        message: SOMEBODY_ELSES.to_owned(),
-    }))
+    // Ours, made a moment ago, or without its label; or of a SyncCluster whose name ends in a site: the gateway of `demo-client-1` and the
+    // gateway's role at client-1 of `demo` want the same name.
+    let found = api.get_metadata_opt(&wanted.name).await.map_err(call)?;
+    // It has gone meanwhile: the next look makes it.
+    let Some(there) = found.map(|found| found.metadata) else {
+        return Ok(None);
+    };
+    if !whose::is_ours(cluster, &there, known(cluster, wanted)) {
+        return Ok(Some(Refused {
+            kind: "Secret",
+            name: wanted.name.clone(),
+            message: SOMEBODY_ELSES.to_owned(),
+        }));
+    }
+    if !whose::is_labelled(cluster, &there) {
+        let back = whose::taken_back(&planned, &there);
+        match api.patch_metadata(&wanted.name, &by_us(), &Patch::Merge(&back)).await {
+            Err(kube::Error::Api(status)) if [404, 409].contains(&status.code) => {}
+            Err(source) => return Err(call(source)),
+            Ok(_) => {
+                let (namespace, name) = (&cluster.namespace, &wanted.name);
+                tracing::warn!(namespace, cluster = %cluster.name, kind = "Secret", name, "taken back: it had lost its label");
+            }
+        }
+    }
+    Ok(None)
+}
+
+/// The UID of the Secret of this name that its database was started with.
+fn known<'a>(cluster: &'a ValidatedCluster, wanted: &secrets::Wanted) -> Option<&'a str> {
+    let Opens::Database { site, .. } = wanted.opens else {
+        return None;
+    };
+    let secrets = &cluster.passwords.get(&site)?.secrets;
+    secrets.get(&wanted.name).map(String::as_str)
+}
+
+#[cfg(test)]
+mod tests {
+    use synccluster_protocol::Site;
+
+    use super::*;
+    use crate::fixture::valid;
+    use crate::names::Role;
+    use crate::passwords::Passwords;
+
+    #[test]
+    fn a_roles_secret_is_known_by_what_its_database_was_started_with() {
+        let mut cluster = valid();
+        let (site, name) = (Site::Client(1), "demo-client-1-sink");
+        let started_with = Passwords {
+            secrets: [(name.to_owned(), "uid".to_owned())].into(),
+            mark: None,
+        };
+        cluster.passwords.insert(site, started_with);
+        let wanted = |name: &str, opens| secrets::Wanted {
+            name: name.to_owned(),
+            opens,
+        };
+        let role = Role::Sink;
+        let of_site = |site| Opens::Database { site, role };
+        assert_eq!(known(&cluster, &wanted(name, of_site(site))), Some("uid"));
+        assert_eq!(known(&cluster, &wanted("demo-client-1-app", of_site(site))), None);
+        assert_eq!(known(&cluster, &wanted(name, of_site(Site::Client(2)))), None);
+        assert_eq!(known(&cluster, &wanted(name, Opens::Gateway)), None);
+    }
 }

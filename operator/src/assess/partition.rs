@@ -127,13 +127,14 @@ fn find(cluster: &ValidatedCluster, observed: &Observed, edge: Edge, planned: Mi
     {
         return Finding::Unseen(Edge::Peer { from: to, to: from }.unseen(observed));
     }
-    if link.probed_at.is_none_or(|probed| now - probed > FRESH) {
+    let Some(probed) = link.probed_at.filter(|probed| now - probed <= FRESH) else {
         return Finding::Stale;
-    }
+    };
     match link.fresh_dial {
         Dial::Open => {
             let ways = overlap::find(cluster, observed, edge);
-            let long = now - planned > GRACE;
+            // By when it was dialled: what was measured before the policies came into force blames nobody, however late it is looked at.
+            let long = probed - planned > GRACE;
             // Somebody's policy at one end only does no harm; it is blamed for a cut that does not come into force at all.
             if ways.both() || (long && ways.any()) {
                 Finding::Overlapping(ways.names())

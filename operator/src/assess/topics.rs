@@ -40,7 +40,7 @@ pub fn wanted(observed: &Observed) -> Verdict {
     }
     Verdict::yes(
         "AsWanted",
-        format!("{} topics are as spec.kafka.topics says", observed.topics.len()),
+        format!("{} topics are as the spec says", observed.topics.len()),
     )
 }
 
@@ -76,10 +76,11 @@ pub fn status(observed: &Observed, previous: &SyncClusterStatus, now: Timestamp)
     observed.topics.iter().map(status).collect()
 }
 
-/// What had been as it is wanted now and was found otherwise, somebody else has changed.
+/// What had been as it is wanted now and was found otherwise, somebody else has changed. What could not be looked at in between is as it was.
 fn change(fact: &TopicFact, before: Option<&TopicStatus>, change: &str) -> String {
+    let had_been = [TopicState::AsWanted, TopicState::Unknown];
     match before {
-        Some(before) if before.state == TopicState::AsWanted && before.settings == fact.settings => {
+        Some(before) if had_been.contains(&before.state) && before.settings == fact.settings => {
             format!("set back what somebody else had changed: {change}")
         }
         _ => change.to_owned(),

@@ -19,9 +19,10 @@ use tokio::time::timeout;
 
 use super::say;
 use crate::api::{ExternalPostgres, ExternalServer, SyncCluster};
-use crate::names::{self, CLUSTER_LABEL, Component, MANAGER, Role};
+use crate::names::{self, Component, MANAGER, Role};
 use crate::observe::Problem;
 use crate::validate::{ValidatedCluster, server::External};
+use crate::whose;
 
 /// How long it may take to answer; the sites that are well wait for it.
 const LIMIT: Duration = Duration::from_secs(4);
@@ -187,8 +188,7 @@ async fn copy_for_applications(
             .get_metadata_opt(name)
             .await
             .map_err(|error| refused(error.to_string()))?;
-        let label = |meta: &kube::api::PartialObjectMeta<Secret>| meta.labels().get(CLUSTER_LABEL).cloned();
-        if there.is_some_and(|there| label(&there).as_deref() != Some(cluster.name.as_str())) {
+        if there.is_some_and(|there| !whose::is_ours(cluster, &there.metadata, None)) {
             return Err(refused(
                 "one exists that is not this SyncCluster's: delete it, or name the SyncCluster differently".to_owned(),
             ));

@@ -220,12 +220,14 @@ fn env(cluster: &ValidatedCluster) -> Value {
         ("COUNTER_LIKES_TOPIC", wanted.likes_topic.clone()),
         ("COUNTER_AGGREGATIONS_TOPIC", wanted.aggregations_topic.clone()),
         ("COUNTER_TOPIC_PARTITIONS", wanted.partitions.to_string()),
+        // How long they keep what is in them is not told: a change of it would restart the nodes, and `topics` sees to it.
         ("COUNTER_TOPIC_REPLICATION", copies(cluster)),
-        ("COUNTER_LIKES_RETENTION", seconds(wanted.likes_retention)),
-        ("COUNTER_AGGREGATIONS_RETENTION", seconds(wanted.aggregations_retention)),
         ("SYNC_MAX_CLOCK_SKEW", seconds(cluster.max_clock_skew)),
         ("KAFKA_BOOTSTRAP_SERVERS", bootstrap_servers(cluster)),
         ("SYNC_LISTEN", format!("0.0.0.0:{HTTP_PORT}")),
+        // As for the other workloads: what was freed after a flood is the machine's again.
+        ("MALLOC_ARENA_MAX", "1".to_owned()),
+        ("MALLOC_TRIM_THRESHOLD_", "131072".to_owned()),
     ];
     if let Some(outside) = &wanted.outside {
         told.push(("COUNTER_OUTSIDE", format!("{}:{}", outside.host, outside.port_of(0))));

@@ -16,15 +16,48 @@ use crate::validate::ValidatedCluster;
 use crate::validate::topics::{MANAGED, TopicPolicy};
 
 /// How Kafka is told to decide itself on how many brokers a topic is.
-const BROKERS_DEFAULT: i32 = -1;
+pub const BROKERS_DEFAULT: i32 = -1;
+/// The setting that says how long a topic keeps what is in it, in milliseconds.
+pub const RETENTION: &str = "retention.ms";
 /// A site that is behind gets as long again as it is behind to catch up.
 const HEADROOM: u32 = 2;
+
+/// Whose a topic is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Whose {
+    /// A site's: nobody else makes it, and all that we decide is decided here.
+    Site(Site),
+    /// The counter nodes', of their likes. They make it; how long it keeps them is decided here.
+    Likes,
+    /// The same of the windows of one length.
+    Windows,
+}
+
+impl Whose {
+    /// The settings that are decided; every other one is left as it is.
+    pub fn managed(self) -> &'static [&'static str] {
+        match self {
+            Self::Site(_) => &MANAGED,
+            Self::Likes | Self::Windows => &[RETENTION],
+        }
+    }
+
+    /// What a shorter retention may take from somebody who needs it yet. For a site's topic that is known; here it is not: what is committed can
+    /// stand behind a transaction that is open, and open windows are in their topics and nowhere else.
+    fn may_lose(self) -> Option<&'static str> {
+        match self {
+            Self::Site(_) => None,
+            Self::Likes => Some("likes that are in no window yet"),
+            Self::Windows => Some("windows that are still open or that ClickHouse lacks"),
+        }
+    }
+}
 
 /// What a topic is to be.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Wanted {
     /// Whose it is.
-    pub site: Site,
+    pub whose: Whose,
     /// Its name.
     pub name: String,
     /// Of the settings we decide, those that are not to have the brokers' default.
@@ -44,7 +77,7 @@ impl Wanted {
     pub fn of(cluster: &ValidatedCluster, site: Site) -> Self {
         let policy: &TopicPolicy = cluster.kafka.topics.of(site);
         Self {
-            site,
+            whose: Whose::Site(site),
             name: cluster.name.topic(site),
             settings: policy.settings(),
             replication: cluster.kafka.topics.replication.map_or(BROKERS_DEFAULT, i32::from),
@@ -70,8 +103,9 @@ pub struct Seen {
 
 impl Seen {
     /// Those of the topic's own settings that we decide.
-    pub fn managed(&self) -> BTreeMap<String, String> {
-        let managed = self.own.iter().filter(|(name, _)| MANAGED.contains(&name.as_str()));
+    pub fn managed(&self, whose: Whose) -> BTreeMap<String, String> {
+        let is_managed = |name: &str| whose.managed().contains(&name);
+        let managed = self.own.iter().filter(|(name, _)| is_managed(name));
         managed.map(|(name, value)| (name.clone(), value.clone())).collect()
     }
 
@@ -79,7 +113,7 @@ impl Seen {
     fn retention(&self) -> Option<Duration> {
         let forgets = self.effective.get("cleanup.policy")?.contains("delete");
         // -1: never.
-        let millis = self.effective.get("retention.ms")?.parse().ok()?;
+        let millis = self.effective.get(RETENTION)?.parse().ok()?;
         forgets.then(|| Duration::from_millis(millis))
     }
 }
@@ -147,14 +181,14 @@ pub enum Step {
 /// Decides. `now` in milliseconds since the Unix epoch.
 pub fn decide(wanted: &Wanted, seen: Option<&Seen>, readers: &[Reader], backlog: Option<Backlog>, now: Millis) -> Step {
     let Some(seen) = seen else { return Step::Create };
-    if seen.partitions != 1 {
+    if matches!(wanted.whose, Whose::Site(_)) && seen.partitions != 1 {
         return Step::Impossible(format!(
             "{} has {} partitions, and a site's commit order is the order of one: delete the topic, and it is made anew; then ask for \
              its rows once more with the annotation synccluster.dev/resnapshot",
             wanted.name, seen.partitions
         ));
     }
-    let managed = seen.managed();
+    let managed = seen.managed(wanted.whose);
     if managed != wanted.settings {
         if !wanted.force
             && sooner(wanted, seen)
@@ -162,7 +196,8 @@ pub fn decide(wanted: &Wanted, seen: Option<&Seen>, readers: &[Reader], backlog:
         {
             return step;
         }
-        let others = seen.own.iter().filter(|(name, _)| !MANAGED.contains(&name.as_str()));
+        let is_managed = |name: &str| wanted.whose.managed().contains(&name);
+        let others = seen.own.iter().filter(|(name, _)| !is_managed(name));
         let ours = wanted.settings.iter();
         return Step::Alter {
             own: others
@@ -195,6 +230,13 @@ fn protect(wanted: &Wanted, readers: &[Reader], backlog: Option<Backlog>, now: M
         "or let it happen with the annotation {FORCE_TOPICS_ANNOTATION}: \"{}\"",
         wanted.generation
     );
+    if let Some(lost) = wanted.whose.may_lose() {
+        return Some(Step::Refuse(format!(
+            "{} is left as it is: a retention of {} takes away at once what is older, {lost}, too; look that there are none, {forced}",
+            wanted.name,
+            span(retention),
+        )));
+    }
     let unseen: Vec<String> = readers
         .iter()
         .filter(|reader| reader.offset.is_none())

@@ -1,7 +1,8 @@
 //! Topics are made and kept as `spec.kafka.topics` says. The operator does it and nobody else, whatever engine sends into them; what is to be
-//! done is decided in [`decide`], without Kafka and without a clock.
+//! done is decided in [`decide`], without Kafka and without a clock. Those of the [`counters`] are made by the nodes, and kept here as well.
 
 mod admin;
+pub mod counters;
 pub mod decide;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -15,7 +16,7 @@ use synccluster_protocol::status::Dial;
 use synccluster_runtime::kafka::{Kafka, Refused};
 
 pub use admin::{Admin, Error};
-use decide::{Reader, Seen, Step, Wanted, Who, decide};
+use decide::{Reader, Seen, Step, Wanted, Who, Whose, decide};
 
 use crate::api::TopicState;
 use crate::names;
@@ -47,7 +48,7 @@ pub struct TopicFact {
 /// What was seen of all of them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Kept {
-    /// Those of sites.
+    /// Those of sites, and those of the counter nodes that are there.
     pub facts: Vec<TopicFact>,
     /// Names of all that are there: those the gateway and the counter nodes make, and those of clients that were scaled away, too.
     pub made: Vec<String>,
@@ -159,13 +160,20 @@ pub async fn keep_topics(
     now: Timestamp,
 ) -> Result<Kept, Error> {
     let admin = Admin::new(config)?;
-    let wanted: Vec<Wanted> = cluster.sites().map(|site| Wanted::of(cluster, site)).collect();
+    let of_sites = cluster.sites().map(|site| Wanted::of(cluster, site));
+    let wanted: Vec<Wanted> = of_sites.chain(counters::wanted(cluster)).collect();
     let names: Vec<&str> = wanted.iter().map(|wanted| wanted.name.as_str()).collect();
     let (seen, there) = admin.describe(&names).await?;
     let mut facts = Vec::with_capacity(wanted.len());
     for wanted in &wanted {
-        let readers = readers(cluster, observed, wanted.site);
-        facts.push(keep_topic(&admin, wanted, seen.get(&wanted.name), &readers, now).await?);
+        let seen = seen.get(&wanted.name);
+        let readers = match (wanted.whose, seen) {
+            (Whose::Site(site), _) => readers(cluster, observed, site),
+            // The nodes will make it.
+            (Whose::Likes | Whose::Windows, None) => continue,
+            (Whose::Likes | Whose::Windows, Some(_)) => Vec::new(),
+        };
+        facts.push(keep_topic(&admin, wanted, seen, &readers, now).await?);
     }
     let as_wanted = facts.iter().filter(|fact| fact.state == TopicState::AsWanted);
     let mut made: BTreeSet<String> = as_wanted.map(|fact| fact.name.clone()).collect();
@@ -179,15 +187,10 @@ pub async fn keep_topics(
 /// Whether a topic is one that this cluster makes, now or with more clients: no other topic of somebody else's Kafka is ever touched.
 fn is_ours(cluster: &ValidatedCluster, topic: &str) -> bool {
     let counter = &cluster.counter;
-    let windows = || {
-        counter
-            .windows
-            .iter()
-            .map(|window| format!("{}{window}", counter.aggregations_topic))
-    };
+    let mut windows = counters::windows(counter);
     cluster.name.site_of_topic(topic).is_some()
         || topic == names::gateway_topic(&cluster.name)
-        || (counter.nodes > 0 && (topic == counter.likes_topic || windows().any(|window| window == topic)))
+        || (counter.nodes > 0 && (topic == counter.likes_topic || windows.any(|window| window == topic)))
 }
 
 async fn keep_topic(
@@ -205,7 +208,7 @@ async fn keep_topic(
     let fact = |state, message| TopicFact {
         name: wanted.name.clone(),
         state,
-        settings: seen.map(Seen::managed).unwrap_or_default(),
+        settings: seen.map(|seen| seen.managed(wanted.whose)).unwrap_or_default(),
         replication: seen.map(|seen| seen.replication),
         change: None,
         message,

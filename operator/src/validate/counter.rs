@@ -74,6 +74,21 @@ impl Outside {
 
 /// The counter nodes that are asked for.
 pub fn counter(written: &api::Counter, cluster: &ClusterName) -> Result<Counter, Error> {
+    let counter = parts(written, cluster)?;
+    let longest = written.windows.iter().map(|window| duration("counter.windows", window));
+    let longest = longest.collect::<Result<Vec<_>, Error>>()?.into_iter().max();
+    // What is open is read back from its topic after a restart.
+    if counter.aggregations_retention <= longest.unwrap_or_default() + counter.grace {
+        return Err(Error::Contradiction {
+            field: "counter.topics.aggregationsRetention",
+            wrong: "must be longer than the longest of counter.windows and counter.grace together: a window that is open is kept nowhere else; \
+                    choose a longer one such as 720h",
+        });
+    }
+    Ok(counter)
+}
+
+fn parts(written: &api::Counter, cluster: &ClusterName) -> Result<Counter, Error> {
     let topics = &written.topics;
     Ok(Counter {
         nodes: range(
@@ -252,6 +267,25 @@ mod tests {
         for wrong in ["", "a:80", "2001:db8::7::1"] {
             assert!(of(wrong).is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn windows_are_kept_for_longer_than_they_are_open() {
+        let of = |retention: &str| {
+            let mut written = api::Counter {
+                windows: vec!["1h".to_owned(), "5m".to_owned()],
+                grace: "30m".to_owned(),
+                ..api::Counter::default()
+            };
+            retention.clone_into(&mut written.topics.aggregations_retention);
+            counter(&written, &"demo".parse().unwrap())
+        };
+        assert!(of("91m").is_ok());
+        let error = of("90m").unwrap_err().to_string();
+        assert!(
+            error.contains("counter.topics.aggregationsRetention: must be longer"),
+            "{error}"
+        );
     }
 
     #[test]

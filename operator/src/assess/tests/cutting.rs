@@ -174,12 +174,17 @@ fn policies_have_ten_seconds_to_come_into_force() {
         "False/Enforcing",
         "",
     );
-    let mut later = observed(&cluster);
-    for link in links(&mut later) {
-        link.probed_at = Some((NOW + 10) * 1000);
-    }
+    let dialled = |second: i64, looked: i64| {
+        let mut later = observed(&cluster);
+        for link in links(&mut later) {
+            link.probed_at = Some((NOW + second) * 1000);
+        }
+        assess(&cluster, &later, &first, after(looked))
+    };
+    let late = dialled(9, 18);
+    expect(&late, "PartitionEnforced", "False/Enforcing", "not blocked yet");
     expect(
-        &assess(&cluster, &later, &first, after(11)),
+        &dialled(11, 12),
         "PartitionEnforced",
         "False/NetworkPolicyNotEnforced",
         "client-2 uplink",

@@ -27,7 +27,7 @@ fn topics_are_as_wanted_or_it_is_said_why_not() {
     };
     let (status, reason, message) = verdict(&seen);
     assert_eq!((status.as_str(), reason.as_str()), ("True", "AsWanted"));
-    assert_eq!(message, "2 topics are as spec.kafka.topics says");
+    assert_eq!(message, "2 topics are as the spec says");
 
     for fact in &mut seen.topics {
         fact.state = TopicState::Refused;
@@ -69,4 +69,10 @@ fn what_was_changed_is_kept_with_its_time_and_what_others_changed_is_told_apart(
     let unseen = assess(&cluster, &seen, &set_back, after(30));
     assert_eq!(unseen.topics[0].state, TopicState::Unknown);
     assert_eq!(unseen.topics[0].change, set_back.topics[0].change);
+    // What was changed while Kafka did not answer is set back all the same.
+    seen.unseen_topics = None;
+    seen.topics[0].change = Some("retention.ms from 7 to 60000".to_owned());
+    let seen_again = assess(&cluster, &seen, &unseen, after(40));
+    let told = seen_again.topics[0].change.clone().unwrap();
+    assert!(told.starts_with("set back what somebody else had changed"), "{told}");
 }

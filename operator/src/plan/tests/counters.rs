@@ -125,6 +125,12 @@ fn a_node_is_told_who_it_is_and_who_the_others_are() {
 }
 
 #[test]
+fn how_long_topics_keep_what_is_in_them_changes_no_object_so_that_nothing_restarts() {
+    let longer = json!({ "likesRetention": "720h", "aggregationsRetention": "1440h" });
+    assert_eq!(with_counter("topics", longer), plan(&validated(counting())));
+}
+
+#[test]
 fn what_nodes_may_keep_fits_into_their_memory() {
     let memory = |objects: &Objects| {
         let container = &templates(objects)["demo-counter"]["spec"]["containers"][0];
