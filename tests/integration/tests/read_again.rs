@@ -133,6 +133,44 @@ async fn in_a_topic_that_was_made_anew_nothing_was_read_before() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_topic_that_was_made_anew_and_has_outgrown_the_one_before_is_read_from_its_beginning() -> Result<()> {
+    let mut world = World::start(1, SCHEMA).await?;
+    world.run(ONE, "insert into todos values (1, 'old')").await?;
+    world.wait_for(SERVER, ROWS, &["1 old"]).await?;
+    world.converged().await?;
+    for site in [SERVER, ONE] {
+        world.pause(site).await;
+    }
+    let topic = world.cluster.topic(ONE);
+    delete_topic(&topic).await?;
+    world.resume(ONE)?;
+    // A transaction each, and more of them than there were records.
+    for id in 2..=20 {
+        let one_more = format!("insert into todos values ({id}, 'new')");
+        world.run(ONE, &one_more).await?;
+    }
+    let read = world.ask(SERVER, "select \"offset\" from sync.progress").await?;
+    let read: usize = read.concat().parse()?;
+    let kafka = Kafka::shared().await?;
+    eventually(PATIENCE, async || {
+        let records = kafka.records(&topic).await?.len();
+        ensure!(
+            records >= 19 && records > read,
+            "{records} records, and {read} were read"
+        );
+        Ok(())
+    })
+    .await?;
+
+    world.resume(SERVER)?;
+    world
+        .wait_for(SERVER, "select count(*) from todos where id < 1000", &["20"])
+        .await?;
+    world.converged().await?;
+    world.wait_for(SERVER, LOST, &[]).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_sink_before_a_schema_of_an_earlier_version_says_what_to_do_and_goes_on() -> Result<()> {
     let mut world = World::start(1, SCHEMA).await?;
     world.run(SERVER, "insert into todos values (1, 'first')").await?;

@@ -114,6 +114,10 @@ pub async fn run(downlink: &Downlink, state: &State<Downlink>) -> Result<(), Err
             session.look_at_kafka()?;
         }
         session.receive().await?;
+        if session.begin_anew_what_is_another().await? {
+            state.edit().sources.clear();
+            return Ok(());
+        }
         session.apply_ready().await?;
         session.retry_parked().await?;
         session.tell();
@@ -156,6 +160,25 @@ impl Session<'_> {
             record.add_to(&mut self.source);
         }
         Ok(())
+    }
+
+    /// Whether a topic is another than the one that was read. Its progress is set back then, and the next session reads it from its beginning.
+    async fn begin_anew_what_is_another(&mut self) -> Result<bool, Error> {
+        let topics = self.source.topics.iter();
+        let others: Vec<(String, Stand)> = topics
+            .filter(|(_, topic)| topic.another)
+            .map(|(name, topic)| (name.clone(), topic.stand))
+            .collect();
+        for (topic, stand) in &others {
+            let offset = stand.offset;
+            tracing::warn!(
+                topic,
+                offset,
+                "reading from the beginning: the topic is another than the one that was read, or has lost its end"
+            );
+            self.target.stand(topic, stand.anew()).await?;
+        }
+        Ok(!others.is_empty())
     }
 
     async fn apply_ready(&mut self) -> Result<(), Error> {

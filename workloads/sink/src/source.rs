@@ -42,6 +42,10 @@ pub struct Topic {
     pub end: Option<(i64, Millis)>,
     /// Ahead of the site's clock by this much; not applied until it has passed.
     pub ahead: Option<Duration>,
+    /// Whether it turned out to be another than the one that was read.
+    pub another: bool,
+    /// The offset of the last record that was applied, until it has been looked at once more.
+    last: Option<i64>,
     held_back: bool,
     assembler: Assembler,
 }
@@ -89,10 +93,11 @@ impl Source {
                 continue;
             }
             let stand = progress.get(name).copied().unwrap_or_default();
-            let from = if stand.offset > 0 {
-                Offset::Offset(stand.offset)
-            } else {
-                Offset::Beginning
+            let last = self.last(name, stand)?;
+            let from = match last {
+                Some(last) => Offset::Offset(last),
+                None if stand.offset > 0 => Offset::Offset(stand.offset),
+                None => Offset::Beginning,
             };
             new.add_partition_offset(name, 0, from)?;
             tracing::info!(topic = name, offset = stand.offset, "reading");
@@ -103,6 +108,8 @@ impl Source {
                 stand,
                 end: None,
                 ahead: None,
+                another: false,
+                last,
                 held_back: false,
                 assembler: Assembler::default(),
             };
@@ -112,6 +119,16 @@ impl Source {
             self.consumer.incremental_assign(&new)?;
         }
         Ok(())
+    }
+
+    /// The offset before that at which a topic is gone on with, if the topic has it.
+    fn last(&self, name: &str, stand: Stand) -> Result<Option<i64>, KafkaError> {
+        if stand.offset == 0 {
+            return Ok(None);
+        }
+        let (first, end) = self.consumer.fetch_watermarks(name, 0, ANSWER)?;
+        let last = stand.offset - 1;
+        Ok((first..end).contains(&last).then_some(last))
     }
 
     /// Asks for the end of every topic.
@@ -231,10 +248,18 @@ impl Received {
         self.record.as_ref().map_or(0, |record| record.raw.len())
     }
 
-    /// Hands it to its topic.
+    /// Hands it to its topic. The first that comes of it may be the last that was applied, which only says whether this is the topic that was read.
     pub fn add_to(self, source: &mut Source) {
-        if let Some(topic) = source.topics.get_mut(&self.topic) {
-            topic.ready.extend(topic.assembler.push(self.placed, self.record));
+        let Some(topic) = source.topics.get_mut(&self.topic) else {
+            return;
+        };
+        if topic.last.take() == Some(self.placed.offset) {
+            let (stand, installation) = (topic.stand, self.placed.installation);
+            topic.another = self
+                .record
+                .is_some_and(|record| stand.is_belied_by(&record.raw, installation));
+            return;
         }
+        topic.ready.extend(topic.assembler.push(self.placed, self.record));
     }
 }

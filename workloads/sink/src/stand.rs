@@ -33,6 +33,27 @@ impl Stand {
         let reached = if end < self.reached { 0 } else { self.reached };
         Self { reached, ..self }
     }
+
+    /// Whether the record right before the offset is not the one that was applied there: it is a write of the same database, from its stream and
+    /// behind everything that was applied. Then this is another topic of the same name, or one that has lost its end, and has grown past the
+    /// offset since. What says less of its place (a snapshot, Debezium) or was taken by compaction is no sign of anything.
+    pub fn is_belied_by(self, raw: &str, installation: Installation) -> bool {
+        let Ok(Some(event)) = event::parse(raw) else {
+            return false;
+        };
+        let behind_all = matches!(event.place, Place::At(at) if position(at) > self.lsn);
+        behind_all && !event.incoming.resent && installation == self.installation && self.reached == self.offset
+    }
+
+    /// In a topic that is another than the one that was read, or has lost its end: all of it is to be read, and none of it was.
+    #[must_use]
+    pub fn anew(self) -> Self {
+        Self {
+            offset: 0,
+            reached: 0,
+            ..self
+        }
+    }
 }
 
 /// Where a topic stands while records of it are applied.
@@ -257,6 +278,23 @@ mod tests {
         let stand = ten_applied(0, 70).stand();
         assert_eq!(stand.within(10), stand);
         assert_eq!(stand.within(9), Stand { reached: 0, ..stand });
+    }
+
+    #[test]
+    fn a_topic_is_another_where_its_last_record_was_never_applied() {
+        let stand = ten_applied(10, 70).stand();
+        let is_another = |stand: Stand, op: &str, lsn: i64, installation: i64| {
+            stand.is_belied_by(&event(op, 1, lsn).raw, Installation(installation))
+        };
+        assert!(is_another(stand, "c", 80, 0));
+        assert!(!is_another(stand, "c", 70, 0), "the one that was applied");
+        assert!(!is_another(stand, "c", 60, 0), "one that was sent twice");
+        assert!(!is_another(stand, "r", 80, 0), "a snapshot has a place of its own");
+        assert!(!is_another(stand, "c", 80, 1), "positions of another database");
+        assert!(!is_another(ten_applied(4, 70).stand(), "c", 80, 0), "it is read again");
+        assert!(!stand.is_belied_by(r#"{"status": "END", "id": "7:95"}"#, Installation(0)));
+        let anew = stand.anew();
+        assert_eq!((anew.offset, anew.reached, anew.lsn), (0, 0, 70));
     }
 
     #[test]

@@ -23,6 +23,21 @@ pub const AUTHORITY_KEY: &str = "ca.crt";
 /// The key with libpq's word for how TLS is used.
 pub const MODE_KEY: &str = "sslmode";
 
+/// What every session asks for, as name and value.
+///
+/// `jit`: of what is asked of the catalogue about many columns Postgres may expect so much work that it compiles the query first, which can take a
+/// small machine longer than the answer. What reads whole tables (`sync.digest`) makes text of rows, and the functions that do are compiled already.
+///
+/// `tcp_keepalives_*`: without them Postgres would take the session of a node that lost its power for one that is idle, for two hours as Linux
+/// has it, and keep its locks and its replication origin, for which the next sink waits. There is no `idle_in_transaction_session_timeout`: a sink
+/// that reads a large transaction again leaves its own open while it waits for Kafka.
+const SETTINGS: [(&str, &str); 4] = [
+    ("jit", "off"),
+    ("tcp_keepalives_idle", "10"),
+    ("tcp_keepalives_interval", "5"),
+    ("tcp_keepalives_count", "3"),
+];
+
 /// What is wrong with a key of a Secret.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum KeyError {
@@ -136,6 +151,13 @@ impl Login {
 
     /// As tokio-postgres takes it; `application` is what `pg_stat_activity` shows.
     pub fn config(&self, application: &str) -> Config {
+        self.config_with(application, &[])
+    }
+
+    /// The same with settings of the caller's own, each as name and value.
+    pub fn config_with(&self, application: &str, more: &[(&str, &str)]) -> Config {
+        let settings = SETTINGS.iter().chain(more);
+        let options: Vec<String> = settings.map(|(name, value)| format!("-c {name}={value}")).collect();
         let mut config = Config::new();
         config
             .user(&self.user)
@@ -144,13 +166,14 @@ impl Login {
             .port(self.port)
             .dbname(&self.dbname)
             .application_name(application)
+            .options(options.join(" "))
             .connect_timeout(Duration::from_secs(5));
         match self.tls {
             Tls::Off => config.ssl_mode(SslMode::Disable),
             Tls::Prefer => config.ssl_mode(SslMode::Prefer),
             Tls::Require | Tls::System | Tls::Authorities(_) => config.ssl_mode(SslMode::Require),
         };
-        // A peer that vanished without a word is noticed within half a minute.
+        // A peer that vanished without a word is noticed within half a minute; `SETTINGS` ask the same of Postgres.
         config
             .keepalives_idle(Duration::from_secs(10))
             .keepalives_interval(Duration::from_secs(5))
@@ -306,6 +329,16 @@ mod tests {
     fn a_uri_holds_whatever_a_password_holds() {
         let login = parse(Whose::External, &[("password", "p@ss/w:rd"), ("host", "::1")]).unwrap();
         assert_eq!(login.uri(), "postgresql://owner:p%40ss%2Fw%3Ard@[::1]:5432/shop");
+    }
+
+    #[test]
+    fn a_caller_s_settings_come_beside_those_of_every_session() {
+        let login = parse(Whose::Ours, &[]).unwrap();
+        let options = |config: Config| config.get_options().unwrap_or_default().to_owned();
+        let of_all = options(login.config("a test"));
+        assert!(of_all.starts_with("-c jit=off -c tcp_keepalives_idle="), "{of_all}");
+        let with = options(login.config_with("a test", &[("statement_timeout", "10s")]));
+        assert_eq!(with, format!("{of_all} -c statement_timeout=10s"));
     }
 
     #[test]

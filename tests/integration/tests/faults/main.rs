@@ -1,5 +1,7 @@
 //! Whatever is killed, nothing is lost and nothing is doubled.
 
+mod between;
+
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
@@ -8,12 +10,13 @@ use rdkafka::{
     admin::{AdminClient, AdminOptions, AlterConfig, ResourceSpecifier},
     client::DefaultClientContext,
 };
-use synccluster_harness::{Kafka, Link, eventually};
+use synccluster_harness::{Kafka, Link, Postgres, Role, eventually};
 use synccluster_integration::{PATIENCE, World};
 use synccluster_protocol::{
     Site,
     status::{ConnectorPhase, SinkPhase},
 };
+use synccluster_runtime::postgres::{PostgresSecret, connect_once};
 
 const SERVER: Site = Site::Server;
 const ONE: Site = Site::Client(1);
@@ -66,6 +69,25 @@ async fn a_database_killed_in_the_middle_loses_nothing() -> Result<()> {
         )
         .await?;
     world.converged().await?;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn postgres_asks_every_session_for_signs_of_life_and_compiles_nothing_for_it() -> Result<()> {
+    let database = Postgres::start().await?;
+    let settings = "select name || ' ' || setting from pg_settings where name = 'jit' or name like 'tcp_keepalives%' order by name";
+    for role in [Role::Connector, Role::Sink] {
+        let secret = PostgresSecret::read(&database.secret_dir(role))?;
+        let rows = connect_once(&secret, "a test").await?.query(settings, &[]).await?;
+        let seen: Vec<String> = rows.iter().map(|row| row.get(0)).collect();
+        let wanted = [
+            "jit off",
+            "tcp_keepalives_count 3",
+            "tcp_keepalives_idle 10",
+            "tcp_keepalives_interval 5",
+        ];
+        ensure!(seen == wanted, "{role:?}: {seen:?}");
+    }
     Ok(())
 }
 
