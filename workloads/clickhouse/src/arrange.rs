@@ -11,6 +11,9 @@ use crate::{
     types::ChType,
 };
 
+/// What ClickHouse calls a view; of anything else `Actual::engine` has the whole definition.
+const VIEW: &str = "View";
+
 /// A table as ClickHouse has it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Actual {
@@ -19,12 +22,19 @@ pub struct Actual {
     columns: Vec<(String, String)>,
 }
 
+impl Actual {
+    /// Whether it keeps of each row the newest version, as the sink makes its tables.
+    fn keeps_the_newest(&self) -> bool {
+        self.engine.contains("ReplacingMergeTree") && self.engine.contains("sync_version")
+    }
+}
+
 /// What has to be done before a table can be written.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Steps {
     /// Columns that are not there, by place.
     pub add: Vec<usize>,
-    /// Columns of a type that no longer does.
+    /// Columns that became wider.
     pub modify: Vec<usize>,
 }
 
@@ -50,11 +60,11 @@ pub enum Outcome {
 
 /// Compares a table with what is there. Where another type does as well, the table takes it. Pure.
 pub fn compare(table: &mut Table, actual: &Actual) -> Result<Steps, String> {
-    let name = &table.name;
+    let (name, source) = (&table.name, &table.source);
     let remedy = format!(
         "drop table {name} in ClickHouse (it is made anew and filled from the topic), or change the definitions of tables"
     );
-    if !actual.engine.contains("ReplacingMergeTree") || !actual.engine.contains("sync_version") {
+    if !actual.keeps_the_newest() {
         return Err(format!(
             "table {name} has engine {}, not ReplacingMergeTree(sync_version): {remedy}",
             actual.engine
@@ -98,10 +108,33 @@ pub fn compare(table: &mut Table, actual: &Actual) -> Result<Steps, String> {
                     column.name, column.ch
                 ));
             }
-            _ => steps.modify.push(place),
+            // What is converted and fails leaves a newer ClickHouse with a table that has the new type and cannot be read; and what a text or a
+            // number there stands for nobody has written down. So nothing is converted but what is the same in a wider type.
+            is => match is.and_then(|is| is.widened(&column.ch, &column.pg)) {
+                Some(wider) => {
+                    column.ch = wider;
+                    steps.modify.push(place);
+                }
+                None => {
+                    return Err(format!(
+                        "column {} of table {name} is {there}, and its values cannot all be taken for {}: {}",
+                        column.name,
+                        column.ch,
+                        rebuilding(source)
+                    ));
+                }
+            },
         }
     }
     Ok(steps)
+}
+
+/// What to do about a table whose rows have to be written anew.
+fn rebuilding(source: &TableName) -> String {
+    format!(
+        "rebuild it with `synccluster-clickhouse rebuild --table {source}`, which drops it, so that it is made anew and filled from the topic; \
+         where that does not keep every row (cleanupPolicy delete), send them once more afterwards (synccluster.dev/resnapshot)"
+    )
 }
 
 /// Remembers which views it has made, so that none is made again and again where ClickHouse names a type otherwise.
@@ -135,10 +168,18 @@ impl Arranger {
         if !lost.is_empty() {
             return Ok(Outcome::Lost(lost));
         }
+        let mut refused: BTreeMap<String, String> = BTreeMap::new();
         for table in wanted.iter().filter_map(|wanted| wanted.table.as_ref().ok()) {
             if missing.contains(&table.name) {
-                tracing::info!(source = %table.source, table = table.name, "making the table");
-                clickhouse.execute(&sql::create_table(database, table)).await?;
+                match attempt(clickhouse, &sql::create_table(database, table)).await? {
+                    Ok(()) => tracing::info!(source = %table.source, table = table.name, "made the table"),
+                    Err(why) => {
+                        refused.insert(
+                            table.name.clone(),
+                            format!("{why}; change that in the definitions of tables"),
+                        );
+                    }
+                }
             }
         }
         if !missing.is_empty() {
@@ -146,9 +187,9 @@ impl Arranger {
         }
         let mut arranged = Vec::with_capacity(wanted.len());
         for Wanted { source, name, table } in wanted {
-            let table = match table {
-                Ok(table) => self.settle(clickhouse, table, &actual).await?,
-                Err(problem) => Err(problem),
+            let table = match (table, refused.remove(&name)) {
+                (Ok(_), Some(problem)) | (Err(problem), _) => Err(problem),
+                (Ok(table), None) => self.settle(clickhouse, table, &actual).await?,
             };
             arranged.push(Arranged { source, name, table });
         }
@@ -183,32 +224,31 @@ impl Arranger {
         let statements: Vec<String> = adds.chain(modifies).collect();
         for statement in &statements {
             tracing::info!(statement, "a column of the source came or changed");
-            match clickhouse.execute(statement).await {
-                Ok(()) => {}
-                // Whoever altered it at the same time: the next look sees it.
-                Err(error) if error.code().is_some() => {
-                    return Ok(Err(format!(
-                        "{error}; drop table {} in ClickHouse: it is made anew and filled from the topic",
-                        table.name
-                    )));
-                }
-                Err(error) => return Err(error),
+            // Whoever altered it at the same time: the next look sees it.
+            if let Err(why) = attempt(clickhouse, statement).await? {
+                return Ok(Err(format!("{why}; {}", rebuilding(&table.source))));
             }
         }
-        self.show(clickhouse, &table, all, !statements.is_empty()).await?;
-        Ok(Ok(table))
+        let shown = self.show(clickhouse, &table, all, !statements.is_empty()).await?;
+        Ok(shown.map(|()| table))
     }
 
-    /// The view. A moment without it is all a reader may notice: 18.16 cannot replace one.
+    /// The view. A moment without it is all a reader may notice: 18.16 cannot replace one. `Err` inside: why there is none, and what to do.
     async fn show(
         &mut self,
         clickhouse: &ClickHouse,
         table: &Table,
         all: &BTreeMap<String, Actual>,
         altered: bool,
-    ) -> Result<(), Error> {
+    ) -> Result<Result<(), String>, Error> {
         let name = view(&table.name);
         let statement = sql::create_view(&clickhouse.database, table);
+        if let Some(other) = all.get(&name).filter(|there| there.engine != VIEW) {
+            return Ok(Err(format!(
+                "the name of its view, {name}, is taken by a table of engine {}: give the table another `name` in the definitions of tables",
+                other.engine
+            )));
+        }
         let there = all.get(&name).map(|view| &view.columns);
         let names = |columns: &Vec<(String, String)>| columns.iter().map(|(name, _)| name.clone()).collect::<Vec<_>>();
         let wanted: Vec<String> = sql::viewed(table).into_iter().map(|(name, _)| name).collect();
@@ -231,10 +271,36 @@ impl Arranger {
                 let drop = format!("DROP TABLE IF EXISTS {}", sql::qualified(&clickhouse.database, &name));
                 clickhouse.execute(&drop).await?;
             }
-            clickhouse.execute(&statement).await?;
+            if let Err(why) = attempt(clickhouse, &statement).await? {
+                return Ok(Err(format!("{why}; change that in the definitions of tables")));
+            }
         }
         self.views.insert(name, statement);
-        Ok(())
+        Ok(Ok(()))
+    }
+}
+
+/// Runs a statement that makes or alters a table. `Err` inside: ClickHouse refuses it, and would again; no other table is concerned.
+async fn attempt(clickhouse: &ClickHouse, statement: &str) -> Result<Result<(), Error>, Error> {
+    match clickhouse.execute(statement).await {
+        Ok(()) => Ok(Ok(())),
+        Err(error) if error.is_lasting() => Ok(Err(error)),
+        Err(error) => Err(error),
+    }
+}
+
+/// Drops a table, if it is there; its view is made anew with it. `Err` inside: it is not one of the sink's, and stays.
+pub async fn remove(clickhouse: &ClickHouse, name: &str) -> Result<Result<(), String>, Error> {
+    match actual(clickhouse).await?.get(name) {
+        None => Ok(Ok(())),
+        Some(there) if there.keeps_the_newest() => {
+            let drop = format!("DROP TABLE {}", sql::qualified(&clickhouse.database, name));
+            clickhouse.execute(&drop).await.map(Ok)
+        }
+        Some(other) => Ok(Err(format!(
+            "table {name} has engine {}, not ReplacingMergeTree(sync_version): it is not the sink's, so drop or rename it in ClickHouse yourself",
+            other.engine
+        ))),
     }
 }
 
@@ -264,7 +330,7 @@ pub async fn inspect(clickhouse: &ClickHouse, wanted: Vec<Wanted>) -> Result<Vec
 async fn actual(clickhouse: &ClickHouse) -> Result<BTreeMap<String, Actual>, Error> {
     let database = sql::text(&clickhouse.database);
     let tables = format!(
-        "SELECT name, if(engine = 'View', engine, engine_full), sorting_key FROM system.tables WHERE database = {database}"
+        "SELECT name, if(engine = '{VIEW}', engine, engine_full), sorting_key FROM system.tables WHERE database = {database}"
     );
     let columns = format!(
         "SELECT table, name, type FROM system.columns WHERE database = {database} AND default_kind NOT IN ('MATERIALIZED', 'ALIAS')"
@@ -290,98 +356,4 @@ async fn actual(clickhouse: &ClickHouse) -> Result<BTreeMap<String, Actual>, Err
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::{
-        table::{SourceColumn, SourceTable, wanted},
-        types::PgType,
-    };
-    use synccluster_protocol::{codec::debezium::Form, definitions::Definitions};
-
-    fn todos(definitions: &str) -> Table {
-        let column = |name: &str, pg, not_null| SourceColumn {
-            name: name.to_owned(),
-            pg,
-            sql_type: String::new(),
-            not_null,
-            missing: None,
-            debezium: Form::Same,
-        };
-        let source = SourceTable {
-            name: TableName::new("public", "todos"),
-            columns: vec![column("id", PgType::Int(4), true), column("title", PgType::Text, false)],
-            key: vec!["id".to_owned()],
-        };
-        wanted(&[source], &Definitions::read(definitions).unwrap())
-            .remove(0)
-            .table
-            .unwrap()
-    }
-
-    fn actual(columns: &[(&str, &str)]) -> Actual {
-        let own = [("sync_version", "UInt64"), ("deleted", "UInt8")];
-        Actual {
-            engine: "ReplacingMergeTree(sync_version) ORDER BY id SETTINGS index_granularity = 8192".to_owned(),
-            sorting_key: "id".to_owned(),
-            columns: columns
-                .iter()
-                .chain(&own)
-                .map(|(name, ch)| ((*name).to_owned(), (*ch).to_owned()))
-                .collect(),
-        }
-    }
-
-    const AS_MADE: [(&str, &str); 2] = [("id", "Int32"), ("title", "Nullable(String)")];
-
-    #[test]
-    fn what_was_made_needs_nothing() {
-        assert_eq!(compare(&mut todos(""), &actual(&AS_MADE)), Ok(Steps::default()));
-    }
-
-    #[test]
-    fn a_type_that_does_as_well_is_taken() {
-        let mut table = todos("");
-        let there = actual(&[("id", "Int64"), ("title", "LowCardinality(Nullable(String))")]);
-        assert_eq!(compare(&mut table, &there), Ok(Steps::default()));
-        assert_eq!(table.columns[0].ch, ChType::Int(8));
-    }
-
-    #[test]
-    fn a_new_column_is_added_and_a_wider_one_modified() {
-        let added = compare(&mut todos(""), &actual(&AS_MADE[..1]));
-        assert_eq!(
-            added,
-            Ok(Steps {
-                add: vec![1],
-                modify: vec![]
-            })
-        );
-        let modified = compare(&mut todos(""), &actual(&[("id", "Int32"), ("title", "String")]));
-        assert_eq!(
-            modified,
-            Ok(Steps {
-                add: vec![],
-                modify: vec![1]
-            })
-        );
-    }
-
-    #[test]
-    fn what_cannot_be_mended_is_said_with_what_to_do() {
-        let said = |table: &mut Table, actual: &Actual| compare(table, actual).unwrap_err();
-        let mut wrong = actual(&AS_MADE);
-        wrong.engine = "MergeTree ORDER BY id".to_owned();
-        assert!(said(&mut todos(""), &wrong).contains("not ReplacingMergeTree"));
-        let mut wrong = actual(&AS_MADE);
-        wrong.sorting_key = "title".to_owned();
-        assert!(said(&mut todos(""), &wrong).contains("sorted by (title)"));
-        assert!(said(&mut todos(""), &actual(&[("id", "Int16"), AS_MADE[1]])).contains("cannot become Int32"));
-        let chosen =
-            "tables: [{source: public.todos, columns: [{name: title, type: 'LowCardinality(Nullable(String))'}]}]";
-        let message = said(&mut todos(chosen), &actual(&AS_MADE));
-        assert!(
-            message.contains("the definitions say LowCardinality") && message.contains("drop table todos"),
-            "{message}"
-        );
-    }
-}
+mod tests;

@@ -107,6 +107,21 @@ impl Error {
         }
     }
 
+    /// Whether ClickHouse would refuse the same again, because of what it says; what is not known to be so is tried again.
+    pub fn is_lasting(&self) -> bool {
+        self.code().is_some_and(|code| {
+            // CANNOT_PARSE_TEXT, DUPLICATE_COLUMN, NO_SUCH_COLUMN_IN_TABLE, BAD_ARGUMENTS, NUMBER_OF_ARGUMENTS_DOESNT_MATCH, ILLEGAL_TYPE_OF_ARGUMENT,
+            // ILLEGAL_COLUMN, UNKNOWN_IDENTIFIER, NOT_IMPLEMENTED, UNKNOWN_TYPE, TYPE_MISMATCH, SYNTAX_ERROR, ARGUMENT_OUT_OF_BOUND,
+            // CANNOT_CONVERT_TYPE, INCOMPATIBLE_COLUMNS, TOO_LARGE_STRING_SIZE, SUPPORT_IS_DISABLED, CANNOT_INSERT_NULL_IN_ORDINARY_COLUMN,
+            // DECIMAL_OVERFLOW, SUSPICIOUS_TYPE_FOR_LOW_CARDINALITY, ALTER_OF_COLUMN_IS_FORBIDDEN, DATA_TYPE_CANNOT_BE_USED_IN_KEY
+            matches!(
+                code,
+                6 | 15 | 16 | 36 | 42
+                    ..=44 | 47 | 48 | 50 | 53 | 62 | 69 | 70 | 122 | 131 | 344 | 349 | 407 | 455 | 524 | 549
+            )
+        })
+    }
+
     /// ClickHouse's number of it.
     pub fn code(&self) -> Option<u32> {
         match self {
@@ -381,73 +396,4 @@ fn tls(ca: Option<&Path>) -> Result<ClientConfig, String> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn both_forms_of_an_exception_have_their_code() {
-        assert_eq!(
-            code("Code: 60, e.displayText() = DB::Exception: Table a.b doesn't exist., e.what() = DB::Exception"),
-            Some(60)
-        );
-        assert_eq!(
-            code("Code: 241. DB::Exception: Memory limit exceeded (MEMORY_LIMIT_EXCEEDED)"),
-            Some(241)
-        );
-        assert_eq!(code("<html>bad gateway</html>"), None);
-    }
-
-    #[test]
-    fn only_what_is_known_to_be_about_rows_leaves_rows_out() {
-        let refused = |code| {
-            Error::Refused {
-                url: String::new(),
-                code,
-                message: String::new(),
-            }
-            .refusal()
-        };
-        assert_eq!(refused(Some(27)), Refusal::Rows);
-        assert_eq!(refused(Some(60)), Refusal::Schema);
-        for passing in [Some(241), Some(252), Some(243), Some(99_999), None] {
-            assert_eq!(refused(passing), Refusal::Passing);
-        }
-    }
-
-    #[test]
-    fn a_full_disk_is_told_from_other_refusals() {
-        assert!(is_full(
-            Some(243),
-            "Code: 243, e.displayText() = DB::Exception: Cannot reserve 1.00 MiB, not enough space"
-        ));
-        assert!(is_full(
-            Some(75),
-            "Code: 75, e.displayText() = DB::ErrnoException: Cannot write to file, errno: 28, strerror: No space left on device"
-        ));
-        assert!(!is_full(Some(241), "Code: 241. DB::Exception: Memory limit exceeded"));
-    }
-
-    #[test]
-    fn a_secret_that_lacks_a_key_says_which() {
-        let folder = std::env::temp_dir().join(format!("clickhouse-secret-{}", std::process::id()));
-        fs::create_dir_all(&folder).unwrap();
-        let said = || ClickHouse::read(&folder).map(|_| ()).unwrap_err().to_string();
-        assert!(said().contains("`url`"));
-        fs::write(folder.join("url"), "clickhouse:8123").unwrap();
-        assert!(said().contains("is no URL"));
-        fs::write(folder.join("url"), "http://clickhouse:8123/\n").unwrap();
-        assert!(said().contains("`username`"));
-        for (key, value) in [
-            ("username", "sync"),
-            ("password", "s"),
-            ("database", "analytics"),
-            ("ca", "no pem"),
-        ] {
-            fs::write(folder.join(key), value).unwrap();
-        }
-        assert!(said().contains("`ca`"));
-        fs::remove_file(folder.join("ca")).unwrap();
-        assert_eq!(ClickHouse::read(&folder).unwrap().url, "http://clickhouse:8123");
-        fs::remove_dir_all(&folder).unwrap();
-    }
-}
+mod tests;

@@ -1,9 +1,10 @@
-//! `synccluster-clickhouse`: `run` fills ClickHouse, `verify` compares it with Postgres.
+//! `synccluster-clickhouse`: `run` fills ClickHouse, `verify` compares it with Postgres, `rebuild` has tables filled anew.
 
 use std::{path::PathBuf, process::ExitCode, time::Duration};
 
 use clap::{Parser, Subcommand};
-use synccluster_clickhouse::{http::ClickHouse, run::Analytics, verify, ways};
+use synccluster_clickhouse::{http::ClickHouse, rebuild, run::Analytics, verify, ways};
+use synccluster_protocol::definitions::Definitions;
 use synccluster_runtime::{
     config::{Common, parse_duration},
     postgres::PostgresSecret,
@@ -14,7 +15,7 @@ use synccluster_runtime::{
 #[derive(Parser)]
 #[command(
     version,
-    after_help = "Examples:\n  synccluster-clickhouse run --cluster demo --site server --postgres-secret ./connector --clickhouse-secret ./clickhouse --bootstrap-servers localhost:9092\n  synccluster-clickhouse verify --postgres-secret ./connector --clickhouse-secret ./clickhouse --table public.todos"
+    after_help = "Examples:\n  synccluster-clickhouse run --cluster demo --site server --postgres-secret ./connector --clickhouse-secret ./clickhouse --bootstrap-servers localhost:9092\n  synccluster-clickhouse verify --postgres-secret ./connector --clickhouse-secret ./clickhouse --table public.todos\n  synccluster-clickhouse rebuild --postgres-secret ./connector --clickhouse-secret ./clickhouse --table public.todos"
 )]
 struct Arguments {
     #[command(subcommand)]
@@ -27,6 +28,8 @@ enum Command {
     Run(Run),
     /// Compare every table's rows with Postgres and print the result as JSON. Exit code 0: the same; 1: they differ; 2: they could not be compared.
     Verify(Verify),
+    /// Drop tables in ClickHouse: the sink that runs makes them anew and reads the topic from its beginning. Nothing else is emptied. Exit code 2: it could not be done.
+    Rebuild(Rebuild),
 }
 
 #[derive(clap::Args)]
@@ -56,13 +59,29 @@ struct Run {
     aggregations_topic: Option<String>,
 }
 
+/// What is on both sides.
 #[derive(clap::Args)]
-struct Verify {
+struct Sides {
     /// Folder with username, password, host, port and dbname of the server's Postgres, as a Secret is mounted.
     #[arg(long, env = "SYNC_POSTGRES_SECRET")]
     postgres_secret: PathBuf,
     #[command(flatten)]
     target: Target,
+}
+
+#[derive(clap::Args)]
+struct Rebuild {
+    #[command(flatten)]
+    sides: Sides,
+    /// The table in Postgres, such as public.todos; can be given several times.
+    #[arg(long, required = true)]
+    table: Vec<String>,
+}
+
+#[derive(clap::Args)]
+struct Verify {
+    #[command(flatten)]
+    sides: Sides,
     /// Compare this table only, such as public.todos; can be given several times.
     #[arg(long)]
     table: Vec<String>,
@@ -86,7 +105,25 @@ async fn main() -> ExitCode {
                 }
             }
         }
+        Command::Rebuild(arguments) => {
+            telemetry::init();
+            match rebuild_tables(arguments).await {
+                Ok(()) => ExitCode::SUCCESS,
+                Err(error) => {
+                    tracing::error!("cannot rebuild: {error}");
+                    ExitCode::from(2)
+                }
+            }
+        }
     }
+}
+
+async fn rebuild_tables(Rebuild { sides, table }: Rebuild) -> Result<(), Box<dyn std::error::Error>> {
+    let (postgres, clickhouse, definitions) = sides.read()?;
+    for name in rebuild::rebuild(&postgres, &clickhouse, &definitions, &table).await? {
+        println!("dropped {name}: the sink makes it anew and fills it from the topic; see status.analytics");
+    }
+    Ok(())
 }
 
 async fn run(arguments: Run) -> ExitCode {
@@ -110,10 +147,18 @@ async fn run(arguments: Run) -> ExitCode {
     .await
 }
 
+impl Sides {
+    fn read(&self) -> Result<(PostgresSecret, ClickHouse, Definitions), Box<dyn std::error::Error>> {
+        Ok((
+            PostgresSecret::read(&self.postgres_secret)?,
+            ClickHouse::read(&self.target.clickhouse_secret)?,
+            ways::definitions(self.target.definitions.as_deref())?,
+        ))
+    }
+}
+
 async fn compare(arguments: Verify) -> Result<bool, Box<dyn std::error::Error>> {
-    let postgres = PostgresSecret::read(&arguments.postgres_secret)?;
-    let clickhouse = ClickHouse::read(&arguments.target.clickhouse_secret)?;
-    let definitions = ways::definitions(arguments.target.definitions.as_deref())?;
+    let (postgres, clickhouse, definitions) = arguments.sides.read()?;
     let report = verify::verify(
         &postgres,
         &clickhouse,

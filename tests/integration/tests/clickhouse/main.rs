@@ -1,5 +1,6 @@
 //! The analytics sink against real Postgres, Kafka and ClickHouse.
 
+mod changed;
 mod definitions;
 mod faults;
 mod life;
