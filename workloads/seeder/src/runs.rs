@@ -321,7 +321,10 @@ async fn hear(journals: &Folder, id: &str, run: &Run) {
         if let Some(told) = journals.told(id)
             && last.as_ref() != Some(&told)
         {
-            run.tell(told.control);
+            // What was said here it has heard, and since then maybe something else.
+            if !told.is_own() {
+                run.tell(told.control);
+            }
             last = Some(told);
         }
         time::sleep(HEARS).await;

@@ -221,6 +221,11 @@ async fn a_load_that_is_interrupted_says_how_to_go_on_and_does_so_elsewhere() ->
         stderr.contains("to go on with it: synccluster-seeder resume --sites"),
         "{stderr}"
     );
+    assert_eq!(
+        ask(&server, "status load-1")?["phase"],
+        "stopped",
+        "seen from elsewhere"
+    );
     let before = acknowledged(&server, "load-1")?;
     let resumed = ask(&server, "resume load-1")?;
     assert_eq!(resumed["phase"], "running", "{resumed}");

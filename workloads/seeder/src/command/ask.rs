@@ -6,7 +6,7 @@ use synccluster_web::tokens::{Files, Role, Token};
 use tokio::time;
 
 use super::{
-    Error, Place, follow,
+    Error, Journals, Place, follow,
     shown::{Shown, line, lines},
 };
 use crate::{
@@ -39,14 +39,8 @@ pub struct Reach {
     /// Nobody serves: work over the folder of --journal, and with the sites of this one.
     #[arg(long, value_name = "FOLDER")]
     sites: Option<PathBuf>,
-    /// Folder of the journals, with --sites.
-    #[arg(
-        long,
-        env = "SEEDER_JOURNAL",
-        value_name = "FOLDER",
-        default_value = "seeder-journal"
-    )]
-    journal: PathBuf,
+    #[command(flatten)]
+    journals: Journals,
     #[command(flatten)]
     shown: Shown,
 }
@@ -59,10 +53,10 @@ enum Asked {
 
 impl Reach {
     /// The folders, if nobody is asked.
-    fn place(&self) -> Option<Place> {
+    pub(super) fn place(&self) -> Option<Place> {
         Some(Place {
             sites: self.sites.clone()?,
-            journal: self.journal.clone(),
+            journals: self.journals.clone(),
             shown: self.shown,
         })
     }

@@ -96,7 +96,7 @@ fn next(progress: &Progress, place: &Place) -> Option<String> {
         }
         _ => return None,
     };
-    let (sites, journal) = (place.sites.display(), place.journal.display());
+    let (sites, journal) = (place.sites.display(), place.journals.folder.display());
     Some(format!(
         "{what}: synccluster-seeder {verb} --sites {sites} --journal {journal} {}",
         progress.id
@@ -119,17 +119,21 @@ mod tests {
     #[test]
     fn what_was_stopped_says_how_to_go_on() {
         let place = Line::parse_from(["seeder", "--sites", "/s", "--journal", "/j"]).place;
-        let said = |order, phase| {
-            let mut progress = Progress::new("run-1".to_owned(), order, 0, None);
+        let said = |order: &Order, phase| {
+            let mut progress = Progress::new("run-1".to_owned(), order.clone(), 0, None);
             progress.phase = phase;
             next(&progress, &place)
         };
         let (load, deltas) = (Order::Load(Load::default()), Order::Deltas(Deltas::default()));
-        assert_eq!(
-            said(load.clone(), Phase::Stopped).as_deref(),
-            Some("to go on with it: synccluster-seeder resume --sites /s --journal /j run-1")
-        );
-        assert!(said(deltas, Phase::Stopped).is_some_and(|said| said.contains("seeder verify --sites /s")));
-        assert_eq!(said(load, Phase::Done), None);
+        let resume = "to go on with it: synccluster-seeder resume --sites /s --journal /j run-1";
+        let verify = "deltas are not resumed; to see what became of its writes: synccluster-seeder verify --sites /s --journal /j run-1";
+        for ended_early in [Phase::Stopped, Phase::Failed] {
+            assert_eq!(said(&load, ended_early).as_deref(), Some(resume), "{ended_early:?}");
+            assert_eq!(said(&deltas, ended_early).as_deref(), Some(verify), "{ended_early:?}");
+        }
+        for phase in [Phase::Running, Phase::Paused, Phase::Done] {
+            assert_eq!(said(&load, phase), None, "{phase:?}");
+            assert_eq!(said(&deltas, phase), None, "{phase:?}");
+        }
     }
 }

@@ -158,16 +158,24 @@ struct Place {
     /// Folder with one folder a site (server, client-1, …), each with username, password, host, port and dbname.
     #[arg(id = "sites-folder", long = "sites", env = "SYNC_SITES_DIR", value_name = "FOLDER")]
     sites: PathBuf,
+    #[command(flatten)]
+    journals: Journals,
+    #[command(flatten)]
+    shown: Shown,
+}
+
+/// Where the journals are.
+#[derive(Clone, Debug, clap::Args)]
+struct Journals {
     /// Folder of the journals: what was written, and what of it was acknowledged.
     #[arg(
-        long,
+        id = "journal",
+        long = "journal",
         env = "SEEDER_JOURNAL",
         value_name = "FOLDER",
         default_value = "seeder-journal"
     )]
-    journal: PathBuf,
-    #[command(flatten)]
-    shown: Shown,
+    folder: PathBuf,
 }
 
 /// What the server is told.
@@ -234,7 +242,10 @@ enum Error {
 
 impl Place {
     fn runs(&self) -> Result<Runs, Error> {
-        Ok(Runs::new(Sites::read(&self.sites)?, Folder::open(&self.journal)?))
+        Ok(Runs::new(
+            Sites::read(&self.sites)?,
+            Folder::open(&self.journals.folder)?,
+        ))
     }
 }
 
@@ -342,6 +353,12 @@ mod tests {
             (place.sites, deltas.sites.len(), deltas.mix.update),
             (PathBuf::from("/s"), 2, 100)
         );
+        let line = "seeder stop --sites /s --journal /j load-1";
+        let Ok(Command::Stop { reach, .. }) = read(line) else {
+            panic!("{line}")
+        };
+        let place = reach.place().map(|place| (place.sites, place.journals.folder));
+        assert_eq!(place, Some((PathBuf::from("/s"), PathBuf::from("/j"))));
         for wrong in [
             "seeder load",
             "seeder load --sites /s --site nowhere",

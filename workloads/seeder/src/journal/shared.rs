@@ -4,6 +4,7 @@ use std::{
     fs::{self, File, OpenOptions, TryLockError},
     path::PathBuf,
     process,
+    sync::LazyLock,
     time::{SystemTime, UNIX_EPOCH},
 };
 
@@ -19,12 +20,25 @@ pub struct Turn {
     _lock: File,
 }
 
+/// This process among all that may share the folder: two containers can both be process 1.
+static SELF: LazyLock<String> = LazyLock::new(|| {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    format!("{}-{}", process::id(), since.as_nanos())
+});
+
 /// What a run was told: the same word once more is not the same.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Told {
     /// The word.
     pub control: Control,
     said: String,
+}
+
+impl Told {
+    /// Whether this process has said it.
+    pub fn is_own(&self) -> bool {
+        self.said.ends_with(&format!(" {}", *SELF))
+    }
 }
 
 impl Folder {
@@ -49,8 +63,8 @@ impl Folder {
         let word = WORDS.iter().find(|(known, _)| *known == control).map(|(_, word)| *word);
         // A word that is said twice is another each time. Put in place whole: whoever looks meanwhile sees the one before.
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let said = format!("{} {} {}", word.unwrap_or_default(), now.as_nanos(), process::id());
-        let (path, new) = (self.word(run), self.0.join(format!("{run}.{}.tell", process::id())));
+        let said = format!("{} {} {}", word.unwrap_or_default(), now.as_nanos(), *SELF);
+        let (path, new) = (self.word(run), self.0.join(format!("{run}.{}.tell", *SELF)));
         fs::write(&new, said).map_err(|reason| fail(&new, reason))?;
         fs::rename(&new, &path).map_err(|reason| fail(&path, reason))
     }
@@ -100,6 +114,7 @@ mod tests {
             folder.tell("load-1", control).unwrap();
             let told = folder.told("load-1").unwrap();
             assert_eq!((told.control, folder.told("load-2")), (control, None));
+            assert!(told.is_own());
             folder.tell("load-1", control).unwrap();
             assert_ne!(folder.told("load-1").unwrap(), told);
         }
