@@ -3,6 +3,7 @@
 import assert from "node:assert/strict";
 import { after, before } from "node:test";
 import {
+  GATEWAY,
   accessible,
   api,
   eventually,
@@ -351,6 +352,93 @@ test("a message unfolds before and after", async () => {
   await message.locator("summary").click();
   await message.locator("table").waitFor();
   await accessible(page, "a message of many types");
+});
+
+test("a live tail follows several topics at once, and leaves one of them", async () => {
+  const tail = (site) =>
+    page.getByLabel(new RegExp(`^Live tail of .*\\.${site}$`));
+  const written = async (site, room) => {
+    const values = { room, nr: 1 };
+    await api(ROWS(site), { method: "POST", body: { values } });
+  };
+  const message = (room) =>
+    page
+      .getByRole("list", { name: "Live messages" })
+      .locator(".message", { hasText: room });
+  const follows = (topics) =>
+    eventually(`a live tail of ${topics}`, async () => {
+      const header = page.locator("section[aria-labelledby=tail] header");
+      assert.match(await header.locator("h2").textContent(), topics);
+      return (await header.locator(".tag").textContent()) === "Live";
+    });
+  await show(page, "#/topics");
+  await tail("client-1").check();
+  await follows(/^Live tail of \S+\.client-1$/);
+  await tail("client-2").check();
+  await follows(/^Live tail of \S+\.client-1, \S+\.client-2$/);
+  for (const site of ["client-1", "client-2"])
+    await written(site, `tailed at ${site}`);
+  for (const site of ["client-1", "client-2"])
+    await eventually(`what ${site} wrote has its topic`, async () => {
+      const of = message(`tailed at ${site}`).locator(".offset b");
+      return (await of.textContent({ timeout: 500 })).endsWith(`.${site}`);
+    });
+  await accessible(page, "a live tail of two topics");
+  await tail("client-1").uncheck();
+  await follows(/^Live tail of \S+\.client-2$/);
+  await written("client-1", "not tailed");
+  await written("client-2", "tailed again");
+  await message("tailed again").waitFor();
+  assert.equal(await message("not tailed").count(), 0);
+});
+
+test("light or dark is remembered when the page is loaded again", async () => {
+  const chosen = (name) =>
+    page.getByRole("button", { name: new RegExp(`^Theme: ${name}`) });
+  const shown = () =>
+    page.evaluate(() => document.documentElement.dataset.theme ?? "system's");
+  await chosen("as the system").click();
+  await chosen("light").click();
+  assert.equal(await shown(), "dark");
+  await page.reload();
+  await chosen("dark").waitFor();
+  assert.equal(await shown(), "dark");
+  await chosen("dark").click();
+  await page.reload();
+  await chosen("as the system").waitFor();
+  assert.equal(await shown(), "system's");
+});
+
+test("the first rows are asked for first, and wait for nothing that comes later", async () => {
+  const fresh = await page.context().newPage();
+  const asked = [];
+  fresh.on("request", (request) =>
+    asked.push(
+      new URL(request.url()).pathname
+        .replace("/api/v1", "")
+        .replace(/app\.\w+\.js$/, "app.js"),
+    ),
+  );
+  const late = /\/api\/v1\/(me|sites|counters)$/;
+  let go;
+  const gone = new Promise((resolve) => (go = resolve));
+  await fresh.route(late, (route) => gone.then(() => route.continue()));
+  await fresh.goto(`${GATEWAY}/${GRID}`);
+  await fresh.locator("tr[data-row]").first().waitFor();
+  assert.equal(await fresh.locator(".person").count(), 0);
+  const viewers = fresh.getByText("signed in as a viewer");
+  assert.equal(await viewers.count(), 0);
+  assert.deepEqual(asked.slice(0, 6), [
+    "/",
+    "/app.js",
+    `/tables/${TABLE}/rows`,
+    "/tables",
+    "/cluster",
+    "/me",
+  ]);
+  go();
+  await fresh.locator(".person").waitFor();
+  await fresh.close();
 });
 
 test("nothing was asked of anybody else, and nothing failed inside the page", () => {

@@ -8,6 +8,7 @@ import {
   launch,
   open,
   picture,
+  show,
   test,
 } from "./browser.mjs";
 
@@ -15,15 +16,13 @@ const CLIENTS = Array.from({ length: 10 }, (_, index) => `client-${index + 1}`);
 const SITES = ["server", ...CLIENTS];
 const TITLE = `ten ${Date.now()}`;
 const WIDTH = 1440;
+const LIST = `#/sites?table=public.todos&filter=${encodeURIComponent(`title = '${TITLE}'`)}`;
 
 let browser, page;
 
 before(async () => {
   browser = await launch();
-  const filter = encodeURIComponent(`title = '${TITLE}'`);
-  page = await open(browser, {
-    hash: `#/sites?table=public.todos&filter=${filter}`,
-  });
+  page = await open(browser, { hash: LIST });
 });
 after(() => browser?.close());
 
@@ -64,6 +63,29 @@ test("every client's way is in the picture of the topology", async () => {
   }
   const width = await page.evaluate(() => document.documentElement.scrollWidth);
   assert.ok(width <= WIDTH, `the page is ${width} wide`);
+});
+
+test("the grid has every column of every site, and the key stays beside the last of them", async () => {
+  await show(page, `${LIST}&layout=grid`);
+  await page.locator("table.grid.wide").waitFor();
+  for (const site of SITES)
+    for (const column of ["title", "done"])
+      await eventually(`${column} of ${site} is there`, async () => {
+        const cell = page.locator(
+          `td[data-site="${site}"][data-column="${column}"]`,
+        );
+        return (await cell.count()) === 1;
+      });
+  const last = page.locator('td[data-site="client-10"][data-column="done"]');
+  await last.scrollIntoViewIfNeeded();
+  await fits(last, "the last column of the last site");
+  await fits(page.locator("tr[data-row] td.key"), "the key");
+  const width = await page.evaluate(() => document.documentElement.scrollWidth);
+  assert.ok(width <= WIDTH, `the page is ${width} wide`);
+  await picture(page, "21-ten-grid");
+  await accessible(page, "the grid of ten clients");
+  await show(page, LIST);
+  await page.locator("table.grid.list").waitFor();
 });
 
 test("axe finds nothing, and nothing went wrong", async () => {

@@ -568,11 +568,17 @@ async function arrival() {
     return {
       usable: globalThis.usable,
       bytes: took.reduce((sum, { transferSize }) => sum + transferSize, 0),
-      // Where the time goes, should it be too long.
-      parts: took.map(({ name, requestStart, responseEnd }) =>
-        [new URL(name).pathname, requestStart, responseEnd]
-          .map((each) => (typeof each === "number" ? Math.round(each) : each))
-          .join(" "),
+      // Where the time goes, should it be too long: asked for, sent once there is a connection, begun to be answered, and answered.
+      parts: took.map((each) =>
+        [
+          each.startTime,
+          each.requestStart,
+          each.responseStart,
+          each.responseEnd,
+        ]
+          .map(Math.round)
+          .join(" ")
+          .concat(` ${new URL(each.name).pathname}`),
       ),
     };
   });

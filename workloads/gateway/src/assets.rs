@@ -6,6 +6,9 @@ use axum::{
     http::{HeaderMap, HeaderValue, Method, StatusCode, header},
     response::{IntoResponse, Response},
 };
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use sha2::{Digest as _, Sha256};
+use synccluster_web::tags::tags;
 
 use crate::problem::Problem;
 
@@ -32,6 +35,17 @@ pub fn find(path: &str) -> Option<&'static Asset> {
     let path = if path == "/" { "/index.html" } else { path };
     let found = ASSETS.binary_search_by(|asset| asset.path.cmp(path));
     found.ok().map(|index| &ASSETS[index])
+}
+
+/// How a Content-Security-Policy names the style that the page has in itself, `'sha256-…'`; without the page there is none.
+pub fn own_style() -> Option<String> {
+    style_hash(std::str::from_utf8(find("/")?.plain).ok()?)
+}
+
+fn style_hash(page: &str) -> Option<String> {
+    let (_, from) = page.split_once("<style>")?;
+    let (style, _) = from.split_once("</style>")?;
+    Some(format!("'sha256-{}'", STANDARD.encode(Sha256::digest(style))))
 }
 
 /// What no route answers: a file of the page, or nothing.
@@ -115,11 +129,10 @@ fn accepts(asked: &HeaderMap, encoding: &str) -> bool {
     })
 }
 
-/// Whether `If-None-Match` names this tag. A proxy that packs on its way marks a tag as weak.
+/// Whether `If-None-Match` names this tag. A proxy that packs on its way marks a tag as weak, and the page is the same.
 fn names(known: &HeaderValue, etag: &str) -> bool {
-    known
-        .to_str()
-        .is_ok_and(|text| text.split(',').any(|tag| tag.trim().trim_start_matches("W/") == etag))
+    let known = known.to_str().ok().and_then(tags).unwrap_or_default();
+    known.iter().any(|tag| tag.opaque == etag.trim_matches('"'))
 }
 
 #[cfg(test)]
@@ -174,6 +187,16 @@ mod tests {
         for path in ["", "index.html", "//", "/app", "/index.html/", "/../index.html"] {
             assert!(find(path).is_none(), "{path}");
         }
+    }
+
+    #[test]
+    fn a_style_is_named_by_the_hash_of_what_is_between_its_tags() {
+        // As the specification has it for a script of these letters.
+        let expected = "'sha256-qznLcsROx4GACP2dm0UCKCzCG+HiZ1guq6ZZDob/Tng='";
+        let page = "<head><style>alert('Hello, world.');</style><body>";
+        assert_eq!(style_hash(page).as_deref(), Some(expected));
+        assert_eq!(style_hash("<head><link rel=stylesheet href=/app.css>"), None);
+        assert!(own_style().is_some(), "run `make page`");
     }
 
     #[test]

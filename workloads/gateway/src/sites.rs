@@ -116,11 +116,9 @@ impl Connect for Fresh {
 /// How to connect; or why there is no way to.
 fn usable(secret: &PostgresSecret) -> Result<(Config, tls::Connector), String> {
     let login = secret.login().map_err(|error| error.to_string())?;
-    let mut config = login.config("synccluster-gateway");
     // Values have one text at every site, and no request holds a connection for long.
-    let settings = SESSION_SETTINGS.iter().chain(&[("statement_timeout", "10s")]);
-    let options: Vec<String> = settings.map(|(name, value)| format!("-c {name}={value}")).collect();
-    config.options(options.join(" "));
+    let settings = [SESSION_SETTINGS.as_slice(), &[("statement_timeout", "10s")]].concat();
+    let config = login.config_with("synccluster-gateway", &settings);
     Ok((config, tls::connector(&login.tls)?))
 }
 

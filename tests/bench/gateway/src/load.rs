@@ -79,7 +79,9 @@ pub fn run(server: &Server, plan: Plan, time: Duration) -> Result<Seen> {
         });
     }
     for number in 0..plan.clients {
-        let mut stream = connect(server.web).with_context(|| format!("client {number}"))?;
+        let stream = session(server.web).with_context(|| format!("client {number}"))?;
+        stream.set_nonblocking(true)?;
+        let mut stream = TcpStream::from_std(stream);
         let Shard { clients, poll, .. } = &mut shards[number % threads];
         poll.registry()
             .register(&mut stream, Token(clients.len()), Interest::READABLE)?;
@@ -126,7 +128,8 @@ pub fn run(server: &Server, plan: Plan, time: Duration) -> Result<Seen> {
     })
 }
 
-fn connect(port: u16) -> Result<TcpStream> {
+/// Connects and subscribes.
+pub fn session(port: u16) -> Result<net::TcpStream> {
     let mut stream = net::TcpStream::connect(("127.0.0.1", port))?;
     stream.set_nodelay(true)?;
     stream.set_read_timeout(Some(PATIENCE))?;
@@ -140,12 +143,11 @@ fn connect(port: u16) -> Result<TcpStream> {
     await_text(&mut stream, "40/sites,")?;
     stream.write_all(&wire::masked(r#"42/sites,0["subscribe",{"tables":["public.todos"]}]"#))?;
     await_text(&mut stream, r#"43/sites,0[{"ok":true"#)?;
-    stream.set_nonblocking(true)?;
-    Ok(TcpStream::from_std(stream))
+    Ok(stream)
 }
 
 /// Reads until a frame with a text like this has come, and nothing is behind it.
-fn await_text(stream: &mut net::TcpStream, text: &str) -> Result<()> {
+pub fn await_text(stream: &mut net::TcpStream, text: &str) -> Result<()> {
     let mut got = Vec::new();
     let mut buffer = [0; 1024];
     loop {

@@ -1,5 +1,6 @@
 //! Measures the gateway side by side with other Socket.IO servers, on the same cores in the same run. `make bench-gateway` runs it.
 
+mod hold;
 mod load;
 mod page;
 mod report;
@@ -14,6 +15,7 @@ use anyhow::Result;
 use clap::{Parser, Subcommand};
 use load::Plan;
 use server::{Kind, Server};
+use synccluster_gateway::serve::allow_many_connections;
 use synccluster_harness::Goals;
 
 /// Measures the gateway side by side with npm's socket.io and PyPI's python-socketio; prints min/median/max and writes
@@ -41,6 +43,10 @@ struct Args {
     /// Leaves out what needs no sites.
     #[arg(long, conflicts_with = "without_sites")]
     without_sockets: bool,
+    /// Holds so many sessions that are told nothing, too, and says what memory each takes; of the gateway alone. The first ones have to wait for the
+    /// last, so a slow machine takes fewer.
+    #[arg(long, value_name = "SESSIONS", value_parser = clap::value_parser!(u16).range(1..=19_000))]
+    hold: Option<u16>,
     /// Leaves out python-socketio.
     #[arg(long)]
     without_python: bool,
@@ -92,6 +98,15 @@ fn main() -> Result<()> {
             }
         }
     }
-    report::finish(&seen, &listed, &told, &mut goals)?;
+    let mut held = Vec::new();
+    if let Some(sessions) = args.hold {
+        // A process that is started has the limit of the one that starts it.
+        allow_many_connections();
+        for _ in 1..=args.rounds {
+            held.push(hold::run(&Server::start(Kind::Gateway)?, sessions.into())?);
+        }
+        report::print_held(&held);
+    }
+    report::finish(&seen, &listed, &told, &held, &mut goals)?;
     verdict(goals)
 }

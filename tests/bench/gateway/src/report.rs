@@ -8,6 +8,7 @@ use serde_json::{Map, Value, json};
 use synccluster_harness::Goals;
 
 use crate::{
+    hold::Held,
     load::{Plan, Seen},
     page::Told,
     rest::Listed,
@@ -95,11 +96,33 @@ fn told_millis(told: &[Told]) -> Millis {
     }
 }
 
+/// What sessions take that are told nothing.
+pub fn print_held(held: &[Held]) {
+    let Some(first) = held.first() else { return };
+    let of = |what: fn(&Held) -> f64| Spread::of(held.iter().map(what));
+    let (before, rest, peak) = (of(|h| h.before_mb), of(|h| h.at_rest_mb), of(|h| h.peak_mb));
+    let bytes = of(Held::bytes_a_session);
+    println!(
+        "{} sessions at rest: {:.0} / {:.0} / {:.0} bytes each; {:.1} MB before them, {:.1} MB with them, peak {:.1} MB (medians)",
+        first.sessions, bytes.min, bytes.median, bytes.max, before.median, rest.median, peak.median
+    );
+}
+
+/// The same for the file.
+fn at_rest(held: &[Held]) -> Value {
+    let of = |what: fn(&Held) -> f64| Spread::of(held.iter().map(what));
+    json!({
+        "sessions": held.first().map(|first| first.sessions), "bytes_a_session": of(Held::bytes_a_session),
+        "before_mb": of(|held| held.before_mb), "at_rest_mb": of(|held| held.at_rest_mb), "peak_mb": of(|held| held.peak_mb),
+    })
+}
+
 /// Prints min/median/max and writes the file.
 pub fn finish(
     seen: &BTreeMap<(Plan, Kind), Vec<Seen>>,
     listed: &[Listed],
     told: &[Told],
+    held: &[Held],
     goals: &mut Goals,
 ) -> Result<()> {
     let mut fanout = Vec::new();
@@ -178,6 +201,9 @@ pub fn finish(
     if !listed.is_empty() {
         document.insert("rest_list_ms".to_owned(), json!(listed_millis(listed)));
         document.insert("commit_to_page_ms".to_owned(), json!(told_millis(told)));
+    }
+    if !held.is_empty() {
+        document.insert("held".to_owned(), at_rest(held));
     }
     fs::create_dir_all("target/bench")?;
     fs::write(FILE, serde_json::to_string_pretty(&document)? + "\n")?;

@@ -8,6 +8,10 @@ use synccluster_gateway::{
     live::bus::{Kind, News},
     serve::serve,
     sites::Sites,
+    sockets::{
+        MOST,
+        seats::{Most, Seats},
+    },
 };
 use synccluster_protocol::Site;
 use tokio::{
@@ -17,11 +21,14 @@ use tokio::{
 
 /// Serves until its standard input ends: it does not outlive the bench.
 pub async fn run() -> Result<()> {
-    let app = Arc::new(App::new(
-        "bench".parse()?,
-        Sites::new([].into()),
-        "127.0.0.1:1".to_owned(),
-    ));
+    let mut app = App::new("bench".parse()?, Sites::new([].into()), "127.0.0.1:1".to_owned());
+    // All clients of the bench are one caller, at one address.
+    app.sockets = Seats::new(&Most {
+        all: 2 * MOST.all,
+        caller: 2 * MOST.all,
+        ..MOST
+    });
+    let app = Arc::new(app);
     let web = TcpListener::bind("127.0.0.1:0").await?;
     let control = TcpListener::bind("127.0.0.1:0").await?;
     println!("{} {}", web.local_addr()?.port(), control.local_addr()?.port());

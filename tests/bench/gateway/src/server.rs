@@ -80,6 +80,8 @@ pub struct Usage {
     pub cpu: f64,
     /// The most memory it ever held.
     pub peak_mb: f64,
+    /// What it holds now.
+    pub resident_mb: f64,
 }
 
 impl Server {
@@ -129,15 +131,16 @@ pub fn usage(pid: u32) -> Result<Usage> {
         .map(|(user, system)| user + system)
         .context("/proc/PID/stat")?;
     let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
-    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    let kib: f64 = peak
-        .and_then(|text| text.split_whitespace().next())
-        .context("VmHWM")?
-        .parse()?;
+    let mb = |name: &str| -> Result<f64> {
+        let found = status.lines().find_map(|line| line.strip_prefix(name));
+        let kib = found.and_then(|text| text.split_whitespace().next());
+        Ok(kib.with_context(|| name.to_owned())?.parse::<f64>()? / 1024.0)
+    };
     #[expect(clippy::cast_precision_loss, reason = "100, mostly")]
     let per_second = rustix::param::clock_ticks_per_second() as f64;
     Ok(Usage {
         cpu: ticks / per_second,
-        peak_mb: kib / 1024.0,
+        peak_mb: mb("VmHWM:")?,
+        resident_mb: mb("VmRSS:")?,
     })
 }

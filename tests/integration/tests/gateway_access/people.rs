@@ -263,6 +263,11 @@ async fn the_page_loads_without_a_token_and_packed() -> Result<()> {
     );
     assert_eq!(page.header("cache-control"), Some("no-cache"));
     let text = page.text();
+    // Its style is in it, and that one alone is let through.
+    let (_, style) = text.split_once("<style>").context("no style")?;
+    assert!(style.contains("</style>") && !style.contains("<style>"));
+    let policy = page.header("content-security-policy").context("no policy")?;
+    assert!(policy.contains("style-src 'self' 'sha256-"), "{policy}");
     let script = text
         .split('"')
         .find(|part| part.strip_suffix(".js").is_some())

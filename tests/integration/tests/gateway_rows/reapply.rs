@@ -146,3 +146,48 @@ async fn of_an_edit_and_a_loser_that_have_seen_the_same_row_one_gets_through() -
     }
     Ok(())
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_row_of_which_nothing_can_be_changed_is_made_again_in_a_new_version() -> Result<()> {
+    let schema = "create table numbers (id int generated always as identity primary key);
+        create table marks (id int generated always as identity primary key, twice int generated always as (id * 2) stored,
+                            seen int generated always as identity);
+        create table pairs (a text, b int, primary key (a, b));
+        create table amounts (amount numeric primary key)";
+    let (world, gateway) = apart(0, schema).await?;
+    for (table, key, row) in [
+        ("public.numbers", json!({"id": 1}), json!({"id": 1})),
+        (
+            "public.marks",
+            json!({"id": 1}),
+            json!({"id": 1, "twice": 2, "seen": 1}),
+        ),
+        ("public.pairs", json!({"a": "x", "b": 1}), json!({"a": "x", "b": 1})),
+    ] {
+        let again = async |only: &[(HeaderName, &str)]| {
+            let conflict = booked(&world, &gateway, table, &key, &row).await?;
+            reapply_only(&gateway, &conflict, only).await
+        };
+        let made = again(&[]).await?.ok()?;
+        assert_eq!(made["row"]["values"], row, "{table}");
+        // Over what is there, and over what was looked at.
+        let over = again(&[]).await?.ok()?;
+        assert_eq!(over["row"]["parent"], made["row"]["version"], "{table}");
+        let looked_at = tag(&over["row"])?;
+        let last = again(&[(IF_MATCH, looked_at.as_str())]).await?.ok()?;
+        assert_eq!(last["row"]["parent"], over["row"]["version"], "{table}");
+        assert_eq!(last["row"]["values"], row, "{table}");
+        again(&[(IF_MATCH, looked_at.as_str())])
+            .await?
+            .problem(412, "changed-since")?;
+    }
+    // Equal keys, written otherwise.
+    let key = json!({"amount": 1});
+    for amount in ["1", "1.0"] {
+        let row = serde_json::from_str(&format!(r#"{{"amount": {amount}}}"#))?;
+        let conflict = booked(&world, &gateway, "public.amounts", &key, &row).await?;
+        reapply_only(&gateway, &conflict, &[]).await?.ok()?;
+        assert_eq!(world.ask(SERVER, "select amount from amounts").await?, [amount]);
+    }
+    Ok(())
+}

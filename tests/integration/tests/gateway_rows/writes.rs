@@ -192,7 +192,9 @@ async fn triggers_of_the_table_have_their_say() -> Result<()> {
           if new.title = 'nothing' then return null; end if;
           return new;
         end $$;
-        create trigger guard before insert or update on guarded for each row execute function guard()";
+        create trigger guard before insert or update on guarded for each row execute function guard();
+        create function keep() returns trigger language plpgsql as $$ begin return null; end $$;
+        create trigger keep before delete on guarded for each row execute function keep()";
     let (_world, gateway) = apart(0, schema).await?;
     let rows = rows_at(SERVER, "public.guarded");
     let make = async |title: &str| gateway.post(&rows, &json!({"values": {"id": 1, "title": title}})).await;
@@ -205,9 +207,29 @@ async fn triggers_of_the_table_have_their_say() -> Result<()> {
     );
     make("nothing").await?.problem(422, "refused-by-database")?;
     make("yes").await?.ok()?;
-    patch(&gateway, &format!("{rows}/1"), json!({"title": "nothing"}), None)
+    // The row is the one that was read: what stands against the write is the trigger, and not somebody else's.
+    let path = format!("{rows}/1");
+    let tag = gateway.get(&path).await?.header("etag").context("no ETag")?.to_owned();
+    for only in [None, Some("*"), Some(tag.as_str())] {
+        for answer in [
+            patch(&gateway, &path, json!({"title": "nothing"}), only).await?,
+            delete(&gateway, &path, only).await?,
+        ] {
+            let problem = answer.problem(422, "refused-by-database")?;
+            assert!(
+                problem["detail"]
+                    .as_str()
+                    .is_some_and(|detail| detail.contains("trigger of public.guarded") && detail.contains("NULL")),
+                "{only:?}: {problem}"
+            );
+        }
+    }
+    patch(&gateway, &path, json!({"title": "nothing"}), Some("\"1\""))
         .await?
-        .problem(422, "refused-by-database")?;
+        .problem(412, "changed-since")?;
+    delete(&gateway, &path, Some("\"1\""))
+        .await?
+        .problem(412, "changed-since")?;
     Ok(())
 }
 

@@ -46,7 +46,7 @@ async function start(): Promise<void> {
     if (await signIn(token)) arrive();
     return;
   }
-  // There may be a session: what it may see is asked for together with whose it is.
+  // There may be a session: what it may see is asked for before whose it is, and shown as soon as either is told.
   everything();
   while (!(await whoAmI()) && state.me !== "out") {
     set({ connection: { state: "away", retryAt: Date.now() + PAUSE } });

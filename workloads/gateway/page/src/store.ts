@@ -222,6 +222,11 @@ export function mayEdit(): boolean {
   return typeof state.me === "object" && state.me.role === "Editor";
 }
 
+/** Whether this person may only look; nobody knows that before the gateway has said who it is. */
+export function isViewer(): boolean {
+  return typeof state.me === "object" && state.me.role !== "Editor";
+}
+
 let toasts = 0;
 
 /** Says something in the corner for a while. */

@@ -4,6 +4,7 @@ use axum::http::StatusCode;
 use kube::api::{Patch, PatchParams};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
+use synccluster_web::tags::{Tag, tags};
 
 use super::{Kubernetes, resource::Partition, within};
 use crate::problem::Problem;
@@ -25,8 +26,8 @@ impl Expected {
         let Some(header) = header.filter(|header| header.trim() != "*") else {
             return Ok(None);
         };
-        let version = |tag: &str| tag.trim().strip_prefix('"')?.strip_suffix('"').map(str::to_owned);
-        let versions: Option<Vec<String>> = header.split(',').map(version).collect();
+        let version = |tag: &Tag<'_>| tag.strong().map(str::to_owned);
+        let versions: Option<Vec<String>> = tags(header).and_then(|tags| tags.iter().map(version).collect());
         versions.map(|versions| Some(Self(versions))).ok_or_else(|| {
             let detail = format!("If-Match is * or the ETag of the partition, such as \"{NOBODY}\", and not {header}");
             Problem::bad_request("bad-if-match", "Bad If-Match", detail)

@@ -3,7 +3,7 @@
 use axum::http::StatusCode;
 use deadpool_postgres::Object;
 use serde::Serialize;
-use synccluster_protocol::Site;
+use synccluster_protocol::{Site, event::VERSION_COLUMN};
 use synccluster_runtime::catalog::quote;
 use tokio_postgres::GenericClient;
 
@@ -16,7 +16,7 @@ use super::{
     image::Document,
     row::{self, Row},
     sql::Sql,
-    write::{Precondition, changed_since, in_version, taken_away},
+    write::{Precondition, changed_since, in_version, is_in, taken_away},
 };
 use crate::{app::App, problem::Problem};
 
@@ -62,7 +62,7 @@ impl Only {
     fn holds(&self, current: Option<&Row>) -> bool {
         match (self, current) {
             (Self::Nothing, None) | (Self::Row(None), Some(_)) => true,
-            (Self::Row(Some(versions)), Some(row)) => versions.iter().any(|version| version.to_string() == row.version),
+            (Self::Row(Some(versions)), Some(row)) => is_in(versions, row),
             (Self::Nothing, Some(_)) | (Self::Row(_), None) => false,
         }
     }
@@ -187,7 +187,7 @@ fn insert(table: &Table, document: &Document, over: bool) -> Sql {
         key.join(", ")
     ));
     if over {
-        sql.add(format_args!("update set {}", set(table, &columns, "excluded")));
+        sql.add(format_args!("update set {}", set(&columns, "excluded")));
     } else {
         sql.push("nothing");
     }
@@ -200,7 +200,7 @@ fn update(table: &Table, document: &Document, versions: &Precondition) -> Sql {
     let mut sql = Sql::new(format!(
         "update {} t set {} from",
         table.quoted(),
-        set(table, &writable(table, document), "k")
+        set(&writable(table, document), "k")
     ));
     with_key_of(&mut sql, table, &document.json);
     in_version(&mut sql, Some(versions));
@@ -213,22 +213,21 @@ fn writable<'a>(table: &'a Table, document: &Document) -> Vec<&'a Column> {
     columns.filter(|column| column.generated.is_none()).collect()
 }
 
-/// What an update sets, from the relation with this alias. A column that is always identity takes a value from an insert, but from no update.
-/// The key is set to itself, so that there is a write even where the key is all there is.
-fn set(table: &Table, columns: &[&Column], from: &str) -> String {
-    let settable = |column: &&Column| column.identity != Some("always");
-    let mut set: Vec<&Column> = columns
-        .iter()
-        .copied()
-        .filter(|column| !column.in_key && settable(column))
-        .collect();
-    if set.is_empty() {
-        set = table.key_columns().filter(settable).collect();
-    }
+/// What an update of `t` sets, from the relation with this alias. The key stays, and a column that is always identity takes a value from an
+/// insert, but from no update. Where nothing else is left the key is set, which may have been written otherwise and be equal; and where that cannot
+/// be, the version to itself: the stamp gives a new one to whatever is written.
+fn set(columns: &[&Column], from: &str) -> String {
+    let settable = columns.iter().filter(|column| column.identity != Some("always"));
+    let (key, other): (Vec<&Column>, Vec<&Column>) = settable.partition(|column| column.in_key);
+    let set = if other.is_empty() { key } else { other };
     let set: Vec<_> = set
         .iter()
         .map(|column| format!("{} = {}", quote(&column.name), column.of(from)))
         .collect();
+    if set.is_empty() {
+        let version = quote(VERSION_COLUMN);
+        return format!("{version} = t.{version}");
+    }
     set.join(", ")
 }
 

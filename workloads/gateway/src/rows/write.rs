@@ -5,6 +5,7 @@ use deadpool_postgres::Object;
 use serde_json::Value;
 use synccluster_protocol::event::VERSION_COLUMN;
 use synccluster_runtime::catalog::quote;
+use synccluster_web::tags::{Tag, tags};
 use tokio_postgres::GenericClient;
 
 use super::{
@@ -56,8 +57,8 @@ pub fn if_match(header: Option<&str>) -> Result<Option<Precondition>, Problem> {
     if header.trim() == "*" {
         return Ok(Some(None));
     }
-    let version = |tag: &str| tag.trim().strip_prefix('"')?.strip_suffix('"')?.parse().ok();
-    let versions: Option<Vec<i64>> = header.split(',').map(version).collect();
+    let version = |tag: &Tag<'_>| tag.strong()?.parse().ok();
+    let versions: Option<Vec<i64>> = tags(header).and_then(|tags| tags.iter().map(version).collect());
     versions.map(|versions| Some(Some(versions))).ok_or_else(|| {
         let detail = format!("If-Match is * or the ETag of a row, such as \"1790000000000000000\", and not {header}");
         Problem::bad_request("bad-if-match", "Bad If-Match", detail)
@@ -155,6 +156,11 @@ pub fn in_version(sql: &mut Sql, only_if: Option<&Precondition>) {
     }
 }
 
+/// Whether a row is in one of these versions.
+pub fn is_in(versions: &[i64], row: &Row) -> bool {
+    versions.iter().any(|version| version.to_string() == row.version)
+}
+
 /// Why a statement met no row.
 async fn not_written(client: &Object, table: &Table, key: &Key, only_if: Option<&Precondition>) -> Failure {
     let current = match current(client, table, key).await {
@@ -163,8 +169,10 @@ async fn not_written(client: &Object, table: &Table, key: &Key, only_if: Option<
     };
     match (current, only_if) {
         (None, None) => gone(table, key).into(),
-        (Some(_), None | Some(None)) => taken_away(table).into(),
-        (current, Some(_)) => changed_since(current.as_ref()).into(),
+        (None, Some(_)) => changed_since(None).into(),
+        (Some(row), Some(Some(versions))) if !is_in(versions, &row) => changed_since(Some(&row)).into(),
+        // It is the row that was asked for.
+        (Some(_), _) => taken_away(table).into(),
     }
 }
 
@@ -182,9 +190,12 @@ pub fn changed_since(current: Option<&Row>) -> Problem {
         .with("current", current.map_or(Value::Null, Row::json))
 }
 
-/// 422: a trigger made nothing of it.
+/// 422: the row is as it was asked for, and yet nothing was written.
 pub fn taken_away(table: &Table) -> Problem {
-    let detail = format!("a trigger of {} let the write have no effect", table.name);
+    let detail = format!(
+        "a trigger of {} let the write have no effect, without saying why; see what it returns NULL for, and write something else",
+        table.name
+    );
     Problem::unprocessable("refused-by-database", "Refused by the database", detail)
 }
 
@@ -220,7 +231,7 @@ mod tests {
         assert_eq!(if_match(None).unwrap(), None);
         assert_eq!(if_match(Some(" * ")).unwrap(), Some(None));
         assert_eq!(if_match(Some("\"12\", \"13\"")).unwrap(), Some(Some(vec![12, 13])));
-        for wrong in ["12", "\"x\"", "W/\"12\"", ""] {
+        for wrong in ["12", "\"x\"", "\"12,13\"", "W/\"12\"", ""] {
             assert_eq!(if_match(Some(wrong)).unwrap_err().status, 400, "{wrong}");
         }
     }

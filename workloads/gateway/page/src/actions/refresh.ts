@@ -55,22 +55,33 @@ const counted = (cluster: Cluster | undefined): string =>
 
 /** Begins once somebody is signed in. */
 export function arrive(): void {
-  live.open();
   everything();
+  live.open();
 }
 
-/** Each as soon as it can be: asking the sites takes a while when one of them does not answer. */
+/**
+ * First what the view waits for: a browser opens few connections, and each takes its time. Sites and counter nodes are asked when the gateway has
+ * told what it knows by itself: one that does not answer keeps a connection for seconds, and nothing waits for what they say.
+ */
 export function everything(): void {
-  void load("cluster", "/cluster");
-  if (state.route.view !== "counters") void readCounters();
-  const tables = readSites();
-  if (state.route.view === "sites" && state.route.query["table"] === undefined) void tables.then(viewed);
-  else viewed();
+  const isNamed = state.route.view !== "sites" || state.route.query["table"] !== undefined;
+  if (isNamed) viewed();
+  const tables = readTables();
+  if (!isNamed) void tables.then(viewed);
+  void load("cluster", "/cluster").then(() => {
+    // Where it is asked again, what follows is for that answer.
+    if (!signedIn() || state.cluster.loading) return;
+    readSites();
+    if (state.route.view !== "counters") void readCounters();
+  });
 }
 
-function readSites(): Promise<void> {
-  void load("sites", "/sites", (sites: Site[]) => sites);
+function readTables(): Promise<void> {
   return load("tables", "/tables", (tables: Table[]) => tables);
+}
+
+function readSites(): void {
+  void load("sites", "/sites", (sites: Site[]) => sites);
 }
 
 /** What the view shows that is looked at now. */
@@ -156,7 +167,8 @@ export function slowly(): void {
   else if (view === "topics" && (looking["from"] ?? "end") === "end" && looking["key"] === undefined) readTopics();
   else if (view === "conflicts") readConflicts();
   else if (view === "sites") {
-    void readSites();
+    readSites();
+    void readTables();
     // A gateway that has just started learns when a write passed without telling of it: that is no news.
     if (state.way.value?.hops.some(({ at }) => at === null) === true) readWay();
   }

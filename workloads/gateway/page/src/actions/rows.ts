@@ -3,6 +3,7 @@
 import { call, Problem, query, segment } from "../api/client.ts";
 import type { Change, HopEvent, SideBySide, SiteName, Table, Way } from "../api/types.ts";
 import { appeared, changed, inserted, live, type LiveRow, present } from "../model/align.ts";
+import { Readings } from "../model/readings.ts";
 import { Trail } from "../model/trail.ts";
 import { set, type State, state } from "../store.ts";
 
@@ -26,28 +27,30 @@ function question(): string | undefined {
 
 /** Changes that came while the rows were read: the answer may be older than they are. */
 let meanwhile: Change[] = [];
-let latest = 0;
+const readings = new Readings();
 
 export async function readRows(): Promise<void> {
   const asked = question();
   if (asked === undefined) return;
-  const mine = ++latest;
+  const mine = readings.begin(asked);
   const another = state.grid.asked.split("/rows")[0] !== asked.split("/rows")[0];
   if (another) trail.clear();
   if (state.grid.asked !== asked) meanwhile = [];
   set({ grid: { ...state.grid, asked, loading: true, ...(another ? { rows: [], next: null } : {}) } });
   try {
     const answer = await call<SideBySide>(asked);
-    if (mine !== latest) return;
+    if (!readings.takes(mine)) return;
     const rows = answer.rows.map((row) => withDeletes(live(row)));
     const sites = [...answer.sites, ...Object.keys(answer.unreachable)].sort(bySite);
-    set({ grid: { asked, loading: false, sites, unreachable: answer.unreachable, rows, next: answer.next } });
-    void readWays(rows);
+    const loading = !readings.isLast(mine);
+    set({ grid: { asked, loading, sites, unreachable: answer.unreachable, rows, next: answer.next } });
+    if (!loading) void readWays(asked, rows);
+    // While it is read again they are kept for that answer too, and each has asked for a reading when it came.
     const replay = meanwhile;
     meanwhile = [];
-    if (replay.length > 0) onChanges(replay);
+    if (replay.length > 0) onChanges(replay, loading);
   } catch (thrown) {
-    if (mine !== latest) return;
+    if (!readings.isLast(mine) || !readings.takes(mine)) return;
     const { asked: _, problem: __, ...rest } = state.grid;
     set({ grid: { ...rest, asked, loading: false, problem: Problem.of(thrown) } });
   }
@@ -62,12 +65,11 @@ export function reached({ grid: { sites, unreachable } }: State): readonly SiteN
 }
 
 /** How far those rows have come that are not the same everywhere: what was captured before this page was opened no event tells it. */
-async function readWays(rows: readonly LiveRow[]): Promise<void> {
+async function readWays(asked: string, rows: readonly LiveRow[]): Promise<void> {
   const keys = rows.filter((row) => !row.equal).map((row) => row.key_path);
-  const chosen = table();
-  if (keys.length === 0 || chosen === undefined) return;
+  if (keys.length === 0) return;
   try {
-    const { ways } = await call<{ ways: Way[] }>(`/tables/${segment(chosen.name)}/ways`, {
+    const { ways } = await call<{ ways: Way[] }>(asked.replace(/\/rows.*/, "/ways"), {
       method: "POST",
       body: { keys },
     });
@@ -106,7 +108,7 @@ function plain(): boolean {
   return [filter, order, only, after].every((parameter) => parameter === undefined);
 }
 
-export function onChanges(changes: readonly Change[]): void {
+export function onChanges(changes: readonly Change[], isReadAgain = false): void {
   const chosen = table();
   let { rows } = state.grid;
   const { sites, next, loading, unreachable } = state.grid;
@@ -138,7 +140,7 @@ export function onChanges(changes: readonly Change[]): void {
     if (only !== undefined || filter !== undefined || order !== undefined) again = true;
   }
   set({ grid: { ...state.grid, rows: present(rows, sites) } });
-  if (again) readRowsSoon();
+  if (again && !isReadAgain) readRowsSoon();
 }
 
 export function onHop(hop: HopEvent): void {

@@ -3,7 +3,7 @@
 import type { Problem } from "../api/client.ts";
 import { decode } from "../model/version.ts";
 import { moment, since } from "../model/time.ts";
-import { mayEdit, say, state } from "../store.ts";
+import { isViewer, mayEdit, say, state } from "../store.ts";
 import { icon, type IconName } from "./icons.ts";
 import { type Child, h, type Props, type VNode } from "./vdom.ts";
 
@@ -31,7 +31,7 @@ export function button(label: string, options: ButtonOptions = {}): VNode {
   const classes = ["button", tone ?? "", bare === true ? "bare" : "", typeof extra === "string" ? extra : ""]
     .filter(Boolean)
     .join(" ");
-  const title = forbidden ? READ_ONLY : (props["title"] ?? (bare === true ? label : undefined));
+  const title = forbidden && isViewer() ? READ_ONLY : (props["title"] ?? (bare === true ? label : undefined));
   return h(
     "button",
     {

@@ -8,7 +8,7 @@ import type { Link } from "../api/types.ts";
 import { alsoChanged, CONNECTED, isCut, isHealed, withSite } from "../model/kubectl.ts";
 import { links, type SiteLinks } from "../model/links.ts";
 import { duration } from "../model/time.ts";
-import { mayEdit, set, type State } from "../store.ts";
+import { isViewer, mayEdit, set, type State } from "../store.ts";
 import { READ_ONLY } from "../dom/parts.ts";
 
 const STATES: Record<SiteLinks["word"], readonly [Tone, IconName, string]> = {
@@ -46,7 +46,7 @@ function site(state: State, found: SiteLinks): VNode {
         class: link === null ? "connected" : "",
         "aria-pressed": String(link === now),
         "aria-label": `${label}: ${does} ${found.site}${too}`,
-        title: mayEdit() ? `${does} (${found.site})${too}` : READ_ONLY,
+        title: isViewer() ? READ_ONLY : `${does} (${found.site})${too}`,
         disabled: !mayEdit() || state.partition.busy,
         onclick: () => void applyCut((of) => withSite(of, found.site, link, state.healAfter)),
       },
@@ -168,7 +168,7 @@ export function connections(state: State): Child {
         onclick: () => applyCut(() => CONNECTED),
       }),
     ),
-    mayEdit() ? null : h("p.reason", null, READ_ONLY),
+    isViewer() ? h("p.reason", null, READ_ONLY) : null,
     h(
       "ul.list",
       null,

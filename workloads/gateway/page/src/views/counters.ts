@@ -11,7 +11,7 @@ import { type Child, h, type VNode } from "../dom/vdom.ts";
 import { links } from "../model/links.ts";
 import { withCounter } from "../model/kubectl.ts";
 import { agreement, type Known, sides, type Side, together } from "../model/totals.ts";
-import { mayEdit, type State } from "../store.ts";
+import { isViewer, mayEdit, type State } from "../store.ts";
 import { charts } from "./charts.ts";
 
 const nodesOf = (state: State): readonly number[] => state.counters.value?.nodes.map(({ node }) => node) ?? [];
@@ -223,7 +223,7 @@ export function countersView(state: State): Child {
           ),
       value?.unreachable == null ? null : h("p.hint", null, `The nodes' leader cannot be asked: ${value.unreachable}`),
       toolbar(state),
-      mayEdit() ? null : h("p.hint", null, "You are signed in as a viewer: you see the counters and cannot like."),
+      isViewer() ? h("p.hint", null, "You are signed in as a viewer: you see the counters and cannot like.") : null,
       list(state),
     ),
     charts(state),

@@ -72,7 +72,9 @@ function toasts(state: State): VNode {
 
 export function page(state: State): Child {
   if (state.me === "out") return [signInForm(state), toasts(state)];
-  if (state.me === "unknown")
+  // Whoever is given an answer is somebody: what he sees does not wait for what he may do.
+  const isAnswered = state.cluster.value !== undefined || state.tables.value !== undefined;
+  if (state.me === "unknown" && !isAnswered)
     return [away(state), h("main", { id: "main" }, h("h1.aloud", null, "SyncCluster"), loading("who you are"))];
   const title = state.cluster.value === undefined ? "SyncCluster" : `SyncCluster ${state.cluster.value.name}`;
   return [
