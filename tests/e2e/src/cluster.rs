@@ -177,7 +177,7 @@ impl Cluster {
     /// Waits until the operator says that all sites are the same, and the sites agree.
     pub async fn converged(&self) -> Result<()> {
         // What is said may be from before the last write: what the databases say comes first.
-        eventually(PATIENCE, async || {
+        eventually(START, async || {
             let digests = self
                 .everywhere("select digest || ' ' || rows from sync.digest()")
                 .await?;
@@ -186,7 +186,7 @@ impl Cluster {
             Ok(())
         })
         .await?;
-        self.says(PATIENCE, "Converged", "True", "DigestsEqual").await.map(drop)
+        self.says(START, "Converged", "True", "DigestsEqual").await.map(drop)
     }
 
     /// The lines psql prints at a site, as its superuser.

@@ -178,11 +178,12 @@ impl Cluster {
     async fn counted(&self) -> Result<(Vec<Published>, Vec<Window>)> {
         let kafka = format!("{}-0", names::kafka(&self.name));
         let topics = format!("{}[.](likes|aggregations-.*)", self.name);
-        // The broker's settings are in the environment: a heap of its size, and a log that goes where the records do.
+        // The broker's settings are in the environment: a heap of its size, and a log that goes where the records do. The time without a record
+        // after which it ends begins before it has found its topics.
         let read = format!(
             "export KAFKA_HEAP_OPTS=\"-Xmx96m -XX:TieredStopAtLevel=1\" KAFKA_LOG4J_OPTS=-Dlog4j2.configurationFile=/opt/kafka/config/tools-log4j2.properties EXTRA_ARGS=; \
              exec /opt/kafka/bin/kafka-console-consumer.sh --bootstrap-server localhost:9092 --include '{topics}' --from-beginning \
-             --isolation-level read_committed --timeout-ms 4000"
+             --isolation-level read_committed --timeout-ms 10000"
         );
         let printed = self
             .exec(&kafka, Component::Kafka.as_str(), &["bash", "-c", &read])

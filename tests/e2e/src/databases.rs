@@ -63,9 +63,14 @@ impl OneAtATime {
 }
 
 async fn look(cluster: Cluster, stop: CancellationToken) -> Result<Vec<Site>> {
-    let mut seen: Vec<Site> = Vec::new();
+    let (mut seen, mut looks) = (Vec::new(), 0);
     while !stop.is_cancelled() {
-        let without = cluster.without_database().await?;
+        // An API server that does not answer for a moment says nothing of databases.
+        let Ok(without) = cluster.without_database().await else {
+            sleep(PACE).await;
+            continue;
+        };
+        looks += 1;
         ensure!(
             without.len() <= 1,
             "without a database at a time: {without:?}, after {seen:?}"
@@ -75,5 +80,6 @@ async fn look(cluster: Cluster, stop: CancellationToken) -> Result<Vec<Site>> {
         }
         sleep(PACE).await;
     }
+    ensure!(looks > 0, "the API server has not answered once");
     Ok(seen)
 }

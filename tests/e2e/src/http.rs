@@ -12,7 +12,7 @@ use tokio::time::timeout;
 use crate::Cluster;
 
 /// An answer takes longer only if the pod is gone.
-const ANSWER: std::time::Duration = std::time::Duration::from_secs(20);
+const ANSWER: std::time::Duration = std::time::Duration::from_mins(1);
 
 /// What is asked.
 pub struct Question<'a> {

@@ -98,7 +98,7 @@ impl Namespace {
             .delete_collection(&DeleteParams::default().grace_period(0), &ListParams::default())
             .await?;
         // The next test is to have the machine for itself.
-        wait::eventually(Duration::from_mins(2), async || {
+        wait::eventually(Duration::from_mins(5), async || {
             let left = api.get_opt(&self.name).await?;
             ensure!(left.is_none(), "namespace {} is still there", self.name);
             Ok(())

@@ -15,10 +15,10 @@ use synccluster_protocol::Site;
 use tokio::io::AsyncReadExt as _;
 use tokio::time::timeout;
 
-use crate::{Cluster, PATIENCE, eventually};
+use crate::{Cluster, PATIENCE, START, eventually};
 
-/// A command in a pod that was killed may never end.
-pub(crate) const EXEC: Duration = Duration::from_secs(20);
+/// A command in a pod that was killed may never end. Those that begin a Java take their time on a machine that is slow.
+pub(crate) const EXEC: Duration = Duration::from_mins(1);
 /// `st` of an established connection in /proc/net/tcp.
 const ESTABLISHED: &str = "01";
 /// Kafka's port there: 9092.
@@ -94,7 +94,7 @@ impl Cluster {
         let pods = self.namespace.api();
         let killed = self.pod(component, site).await?;
         delete_now(&pods, &killed).await?;
-        eventually(PATIENCE, async || replaced(&killed, &self.pod(component, site).await?)).await
+        eventually(START, async || replaced(&killed, &self.pod(component, site).await?)).await
     }
 
     /// Deletes a pod of a StatefulSet without notice, by its name; does not wait.
@@ -103,15 +103,32 @@ impl Cluster {
         delete_now(&pods, &pods.get(pod).await?).await
     }
 
-    /// Deletes the operator's pod without notice, and waits until another one is ready.
+    /// Deletes the operator's pod without notice, and waits until another one is ready. Another program may do so at the same moment.
     pub async fn kill_operator(&self) -> Result<()> {
         let selector = format!("app.kubernetes.io/name={}", names::OPERATOR);
         let all: Api<Pod> = Api::all(self.namespace.client.clone());
-        let found = one(&all, &selector).await?;
-        let home = found.namespace().unwrap_or_default();
-        let pods: Api<Pod> = Api::namespaced(self.namespace.client.clone(), &home);
-        delete_now(&pods, &found).await?;
-        eventually(PATIENCE, async || replaced(&found, &one(&pods, &selector).await?)).await
+        let (pods, killed) = eventually(PATIENCE, async || {
+            let found = one(&all, &selector).await?;
+            let home = found.namespace().unwrap_or_default();
+            let pods: Api<Pod> = Api::namespaced(self.namespace.client.clone(), &home);
+            delete_now(&pods, &found).await?;
+            Ok((pods, found))
+        })
+        .await?;
+        eventually(START, async || replaced(&killed, &one(&pods, &selector).await?)).await
+    }
+
+    /// Waits until a site's workload has more than so many connections to Kafka: now and then it makes them anew.
+    pub async fn is_connected(&self, component: Component, site: Site, more_than: usize) -> Result<()> {
+        eventually(PATIENCE, async || {
+            let connections = self.connections(component, site).await?;
+            ensure!(
+                connections > more_than,
+                "the {component} of {site} has {connections} connections to Kafka"
+            );
+            Ok(())
+        })
+        .await
     }
 
     /// Connections to Kafka that a site's workload has, as the kernel of its pod sees them.

@@ -17,10 +17,10 @@ use tokio::time::timeout;
 
 use crate::always::always;
 use crate::namespace::{config, context};
-use crate::{Namespace, PATIENCE, dump, eventually};
+use crate::{Namespace, START, dump, eventually};
 
 /// Helm itself gives up sooner.
-const HELM: Duration = Duration::from_mins(5);
+const HELM: Duration = Duration::from_mins(7);
 
 /// The operator of the whole cluster.
 pub struct Usual {
@@ -77,7 +77,7 @@ impl Usual {
             deployments
                 .patch_scale(&self.name, &PatchParams::default(), &patch)
                 .await?;
-            eventually(PATIENCE, async || {
+            eventually(START, async || {
                 let now = deployments.get(&self.name).await?;
                 let status = now.status.unwrap_or_default();
                 let ready = status.available_replicas.unwrap_or_default();
@@ -120,11 +120,11 @@ impl Usual {
             &alone,
             "--wait",
             "--timeout",
-            "3m",
+            "6m",
         ];
         let installed = async {
             helm(&namespace.name, &install, &values).await?;
-            helm(&namespace.name, &["test", &self.release, "--timeout", "1m"], "").await?;
+            helm(&namespace.name, &["test", &self.release, "--timeout", "4m"], "").await?;
             test().await
         };
         always(Box::pin(installed), async |failed| {

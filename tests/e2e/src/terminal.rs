@@ -60,29 +60,31 @@ impl Terminal {
         self.tmux.types(self.name, line).await
     }
 
-    /// Waits until it is at another node than this one, which has just been killed, and sees how long it was at none.
+    /// Waits until it is at another node than this one, which has just been killed, and sees how long it was at none: from the first screen without a
+    /// node to the last one, however long a look at the screen takes.
     pub async fn moves(&self, from: u16, limit: Duration) -> Result<()> {
         let begun = Instant::now();
-        let mut last_there = begun;
+        let mut at_none_since = None;
         loop {
             let (asked, at) = (Instant::now(), self.node().await);
             match at {
-                Ok(node) if node != from => break,
-                Ok(_) => last_there = asked,
-                Err(error) => ensure!(
-                    last_there.elapsed() <= ANOTHER,
-                    "no other node within {ANOTHER:?}: {error}"
-                ),
+                Ok(node) if node != from => {
+                    let at_none = at_none_since.map(|since| asked.saturating_duration_since(since));
+                    ensure!(at_none.unwrap_or_default() <= ANOTHER, "at no node for {at_none:?}");
+                    return Ok(());
+                }
+                Ok(_) => {
+                    at_none_since = None;
+                    ensure!(begun.elapsed() <= limit, "still at counter-{from} after {limit:?}");
+                }
+                Err(error) => {
+                    let since = *at_none_since.get_or_insert_with(Instant::now);
+                    let at_none = asked.saturating_duration_since(since);
+                    ensure!(at_none <= ANOTHER, "at no node for {at_none:?}: {error}");
+                }
             }
-            ensure!(begun.elapsed() <= limit, "still at counter-{from} after {limit:?}");
             sleep(LOOK).await;
         }
-        ensure!(
-            last_there.elapsed() <= ANOTHER,
-            "at no node for {:?}",
-            last_there.elapsed()
-        );
-        Ok(())
     }
 
     /// Waits until this id has this total on the screen.

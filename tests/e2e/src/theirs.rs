@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use anyhow::{Context as _, Result, ensure};
 use k8s_openapi::NamespaceResourceScope;
+use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{Pod, Secret, Service};
 use k8s_openapi::api::events::v1::Event;
 use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams};
@@ -28,11 +29,12 @@ impl Namespace {
 
     /// The image the operator was told to take for a part: theirs runs the same.
     pub async fn image(&self, part: &str) -> Result<String> {
-        let all: Api<Pod> = Api::all(self.client.clone());
+        // Not its pod: another program may just have killed that.
+        let all: Api<Deployment> = Api::all(self.client.clone());
         let operator = ListParams::default().labels(&format!("app.kubernetes.io/name={OPERATOR}"));
-        let pods = all.list(&operator).await?.items.into_iter();
-        let arguments = pods
-            .filter_map(|pod| pod.spec?.containers.into_iter().next()?.args)
+        let deployments = all.list(&operator).await?.items.into_iter();
+        let arguments = deployments
+            .filter_map(|deployment| deployment.spec?.template.spec?.containers.into_iter().next()?.args)
             .flatten();
         let option = format!("--{part}-image=");
         let mut images = arguments.filter_map(|argument| argument.strip_prefix(&option).map(str::to_owned));
@@ -105,7 +107,7 @@ impl Namespace {
 }
 
 impl Cluster {
-    /// Its pods: who they are, and how often their containers were started anew.
+    /// Its pods: who they are, and how often their containers were started anew. Those that are going away have been replaced.
     pub async fn lives(&self) -> Result<BTreeMap<String, i32>> {
         let life = |pod: Pod| {
             let name = format!("{} {}", pod.name_any(), pod.uid().unwrap_or_default());
@@ -113,7 +115,9 @@ impl Cluster {
             let restarts = containers.iter().flatten().map(|container| container.restart_count);
             (name, restarts.sum())
         };
-        Ok(self.pods().await?.into_iter().map(life).collect())
+        let pods = self.pods().await?.into_iter();
+        let stay = pods.filter(|pod| pod.metadata.deletion_timestamp.is_none());
+        Ok(stay.map(life).collect())
     }
 
     /// Has kubelet bring what Secrets say now to the pods. By itself it looks about once a minute; when a pod is changed it looks at once.

@@ -1,11 +1,12 @@
 //! Somebody who asks some counter nodes all the time where to go, and all of them who leads: none of them is silent for long, no term has two
 //! leaders, and nobody answers for a term that is over.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use futures::future::join_all;
+use serde_json::json;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
@@ -15,6 +16,8 @@ use crate::counters::Said;
 
 /// Whoever is there answers sooner.
 const ANSWER: Duration = Duration::from_secs(1);
+/// A leader gives up what it writes to the API server a little later: where that is slow, nobody can be elected in time.
+const WRITTEN: Duration = Duration::from_millis(500);
 /// A look at all nodes takes a part of a second.
 const PACE: Duration = Duration::from_millis(200);
 /// Who asks.
@@ -43,9 +46,13 @@ impl Watch {
 
 async fn watch(cluster: Cluster, asked: Vec<u16>, limit: Duration, stop: CancellationToken) -> Result<()> {
     let mut terms = Terms::default();
-    let mut answered: BTreeMap<u16, Instant> = asked.iter().map(|node| (*node, Instant::now())).collect();
     let nodes = cluster.nodes().await?;
-    while !stop.is_cancelled() {
+    let mut silences: BTreeMap<u16, Silence> = asked.iter().map(|node| (*node, Silence::default())).collect();
+    let mut before = Instant::now();
+    for look in 0_u64.. {
+        if stop.is_cancelled() {
+            break;
+        }
         let leading = join_all(nodes.clone().map(|node| timeout(ANSWER, cluster.leader_at(node))));
         let sending = join_all(
             asked
@@ -57,11 +64,23 @@ async fn watch(cluster: Cluster, asked: Vec<u16>, limit: Duration, stop: Cancell
                 .clone()
                 .map(|node| timeout(ANSWER, cluster.assigned_by(node, CLIENT))),
         );
-        let (leading, sending, assigning) = tokio::join!(leading, sending, assigning);
+        let look = json!({ "look": look.to_string() });
+        let written = timeout(WRITTEN, cluster.namespace.config_map("watch", &look));
+        let (leading, sending, assigning, written) = tokio::join!(leading, sending, assigning, written);
+        let writes_in_time = matches!(written, Ok(Ok(())));
+        let elapsed = before.elapsed();
+        before += elapsed;
+        // A look takes no longer: the rest is this program's own lateness.
+        let passed = elapsed.min(ANSWER + PACE);
         // One that was killed answers nothing.
-        for leader in leading.into_iter().flatten().flatten().flatten() {
-            terms.has_leader(leader)?;
+        for leader in leading.iter().flatten().flatten().flatten() {
+            terms.has_leader(*leader)?;
         }
+        let answers: BTreeSet<u16> = nodes
+            .clone()
+            .zip(&leading)
+            .filter_map(|(node, said)| matches!(said, Ok(Ok(_))).then_some(node))
+            .collect();
         let by = |(node, said): (u16, Option<Said>)| Some((node, said?.term));
         let assigning = nodes
             .clone()
@@ -69,19 +88,44 @@ async fn watch(cluster: Cluster, asked: Vec<u16>, limit: Duration, stop: Cancell
             .filter_map(|(node, said)| Some((node, said.ok()?.ok()?)));
         let sent = sending.iter().flatten().flatten().map(|said| said.term);
         terms.after_a_look(assigning.filter_map(by), sent)?;
-        for ((node, last), assigned) in answered.iter_mut().zip(sending) {
-            let silent = last.elapsed();
-            if matches!(assigned, Ok(Ok(_))) {
-                *last = Instant::now();
-            }
+        for ((node, silence), assigned) in silences.iter_mut().zip(sending) {
+            let is_fair = writes_in_time && answers.contains(node);
+            let silent = silence.after_a_look(passed, is_fair, matches!(assigned, Ok(Ok(_))));
             ensure!(
-                silent <= limit,
+                silent.counted <= limit && silent.counted + silent.unseen <= limit * 3,
                 "counter-{node} has assigned nobody for {silent:?}, and now says {assigned:?}"
             );
         }
         sleep(PACE).await;
     }
     Ok(())
+}
+
+/// How long a node has sent nobody anywhere.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Silence {
+    /// While it said how it is, by the same way and as soon, and the API server took writes in time.
+    counted: Duration,
+    /// While one of these was not so: then it is the machine that is slow, or the way to the node, and not who assigns.
+    unseen: Duration,
+}
+
+impl Silence {
+    /// So long after the look before: whether everything else answered in time, and whether it sent a client somewhere. Returns how long it had been
+    /// silent up to this answer, which ends the silence.
+    fn after_a_look(&mut self, passed: Duration, is_fair: bool, sent: bool) -> Self {
+        if is_fair || sent {
+            self.counted += passed;
+            self.unseen = Duration::ZERO;
+        } else {
+            self.unseen += passed;
+        }
+        let silent = *self;
+        if sent {
+            *self = Self::default();
+        }
+        silent
+    }
 }
 
 /// What was seen of terms.
@@ -130,6 +174,23 @@ mod tests {
     fn look(terms: &mut Terms, assigning: &[(u16, u64)], passed_on: &[u64]) -> Result<(), String> {
         let seen = terms.after_a_look(assigning.iter().copied(), passed_on.iter().copied());
         seen.map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn a_silence_counts_while_everything_else_answers() {
+        const SECOND: Duration = Duration::from_secs(1);
+        let mut silence = Silence::default();
+        let mut look = |is_fair, sent| {
+            let silent = silence.after_a_look(SECOND, is_fair, sent);
+            (silent.counted.as_secs(), silent.unseen.as_secs())
+        };
+        assert_eq!(look(true, false), (1, 0));
+        assert_eq!(look(false, false), (1, 1), "nothing comes from there");
+        assert_eq!(look(false, false), (1, 2));
+        assert_eq!(look(true, false), (2, 0));
+        assert_eq!(look(true, true), (3, 0), "up to this answer it was silent");
+        assert_eq!(look(false, true), (1, 0));
+        assert_eq!(look(false, false), (0, 1));
     }
 
     #[test]

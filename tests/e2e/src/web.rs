@@ -163,7 +163,7 @@ impl Visitor<'_> {
             .with_context(|| format!("{address} has no port"))?;
         let request = format!("{what} HTTP/1.0\r\nHost: {address}\r\n{headers}\r\n\r\n{body}");
         let dial = r#"exec 3<>"/dev/tcp/$0/$1" && printf %s "$2" >&3 && cat <&3"#;
-        let command = ["timeout", "5", "bash", "-c", dial, host, port, &request];
+        let command = ["timeout", "20", "bash", "-c", dial, host, port, &request];
         let said = self.cluster.exec(&self.name, "visitor", &command).await?;
         let body = said.split_once("\r\n\r\n").map(|(_, body)| body);
         serde_json::from_str(body.unwrap_or_default()).with_context(|| format!("{what} at {address}: {said}"))

@@ -153,34 +153,36 @@ async fn a_cut_node_goes_on_and_all_are_the_same_after_the_heal() -> Result<()> 
             closed.windows > 0 && closed.late > 0,
             "{closed:?}: likes of a cut are late"
         );
-        let status = cluster.get().await?.status.unwrap_or_default();
-        let digests: BTreeSet<_> = status.counters.iter().map(|node| node.digest.as_deref()).collect();
-        ensure!(
-            digests.len() == 1 && status.counters.len() == 3,
-            "status.counters: {:?}",
-            status.counters
-        );
-        Ok(())
+        eventually(PATIENCE, async || {
+            let counters = cluster.get().await?.status.unwrap_or_default().counters;
+            let digests: BTreeSet<_> = counters.iter().map(|node| node.digest.as_deref()).collect();
+            ensure!(
+                digests.len() == 1 && counters.len() == 3 && counters.iter().all(|node| node.digest.is_some()),
+                "status.counters: {counters:?}"
+            );
+            Ok(())
+        })
+        .await
     })
     .await
 }
 
+/// A node that does not answer in time for once has said nothing.
 async fn the_cut_is_measured(cluster: &Cluster, cut: u16) -> Result<()> {
-    let status = cluster.get().await?.status.unwrap_or_default();
     let name = names::counter_node(cut);
-    let ways = &status
-        .counters
-        .iter()
-        .find(|node| node.name == name)
-        .context("no status")?
-        .connectivity;
-    assert_eq!(
-        (ways.fresh_dial, ways.established),
-        (FreshDial::Blocked, Established::Closed),
-        "{}",
-        ways.evidence
-    );
-    Ok(())
+    eventually(PATIENCE, async || {
+        let status = cluster.get().await?.status.unwrap_or_default();
+        let mut nodes = status.counters.iter();
+        let of_cut = nodes.find(|node| node.name == name).context("no status")?;
+        let ways = &of_cut.connectivity;
+        ensure!(
+            (ways.fresh_dial, ways.established) == (FreshDial::Blocked, Established::Closed),
+            "{}",
+            ways.evidence
+        );
+        Ok(())
+    })
+    .await
 }
 
 async fn the_leader_is_another(cluster: &Cluster, before: Said, others: [u16; 2]) -> Result<()> {

@@ -1,6 +1,8 @@
 //! The gateway behind a real ingress controller. Traefik understands its own annotations and those of ingress-nginx, and HTTPRoutes of the
 //! Gateway API, so that all kinds that the operator writes are tried by one program, one after the other.
 
+use std::time::Duration;
+
 use anyhow::{Context as _, Result, ensure};
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Bytes;
@@ -12,8 +14,9 @@ use kube::api::{Api, DynamicObject, PostParams};
 use kube::core::GroupVersionKind;
 use kube::discovery::ApiResource;
 use serde_json::{Value, json};
-use synccluster_e2e::{Cluster, Forward, PATIENCE, eventually, with_cluster_of};
+use synccluster_e2e::{Cluster, Forward, PATIENCE, START, eventually, with_cluster_of};
 use tokio::net::TcpStream;
+use tokio::time::timeout;
 
 const HOST: &str = "shop.example";
 /// What it is reached by in its pod.
@@ -22,6 +25,8 @@ const WEB: u16 = 8000;
 /// two is one chance in a billion.
 const SESSIONS: usize = 10;
 const ASKED_EACH: usize = 3;
+/// An answer takes longer only if nobody is there.
+const ANSWER: Duration = Duration::from_secs(30);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn behind_an_ingress_a_session_stays_at_one_of_the_replicas() -> Result<()> {
@@ -212,7 +217,7 @@ async fn controller(cluster: &Cluster, name: &str, arguments: &[String]) -> Resu
     let created = namespace.api::<Pod>();
     created.create(&as_asked, &serde_json::from_value(pod)?).await?;
     let forward = Forward::to_pod(cluster, name, WEB).await?;
-    eventually(PATIENCE, async || {
+    eventually(START, async || {
         let answer = ask(&forward, "GET", "/", None, "").await?;
         ensure!(
             answer.status == StatusCode::OK && answer.body.contains("<html"),
@@ -288,6 +293,11 @@ struct Answer {
 }
 
 async fn ask(forward: &Forward, method: &str, path: &str, cookie: Option<&str>, body: &str) -> Result<Answer> {
+    let answer = timeout(ANSWER, exchange(forward, method, path, cookie, body)).await;
+    answer.with_context(|| format!("{method} {path}: no answer within {ANSWER:?}"))?
+}
+
+async fn exchange(forward: &Forward, method: &str, path: &str, cookie: Option<&str>, body: &str) -> Result<Answer> {
     let stream = TcpStream::connect(forward.address()).await?;
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
     let mut request = Request::builder()

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use anyhow::{Result, bail, ensure};
-use kube::api::{DeleteParams, PropagationPolicy};
+use k8s_openapi::api::core::v1::{Secret, Service};
+use kube::api::{DeleteParams, Patch, PatchParams, PropagationPolicy};
 use serde_json::json;
 use synccluster_e2e::{Cluster, Owned, PATIENCE, eventually, migrations, stays, with_cluster};
 use synccluster_operator::api::SyncCluster;
@@ -23,6 +24,7 @@ async fn mistakes_are_said_and_cost_nothing() -> Result<()> {
         a_failing_migration_is_said(cluster).await?;
         a_table_without_a_key_is_said(cluster).await?;
         an_image_that_cannot_be_pulled_is_said(cluster).await?;
+        what_has_lost_its_label_is_taken_back(cluster).await?;
         paused_changes_nothing(cluster).await?;
         deleting_leaves_volumes_and_passwords(cluster).await
     })
@@ -161,6 +163,26 @@ async fn an_image_that_cannot_be_pulled_is_said(cluster: &Cluster) -> Result<()>
     cluster.patch(&image(None)).await?;
     cluster.ready().await?;
     a_row_arrives(cluster, "with the right image").await
+}
+
+/// Nobody has to delete it, and it is the same object: the operator knows it by its UID.
+async fn what_has_lost_its_label_is_taken_back(cluster: &Cluster) -> Result<()> {
+    let before = durable(cluster).await?;
+    let without_labels = Patch::Merge(json!({ "metadata": { "labels": null } }));
+    let bare = Patch::Merge(json!({ "metadata": { "labels": null, "ownerReferences": null } }));
+    let as_asked = PatchParams::default();
+    let (services, secrets) = (cluster.namespace.api::<Service>(), cluster.namespace.api::<Secret>());
+    // An operator that has just been started knows it by its owner.
+    services.patch("shop-kafka", &as_asked, &without_labels).await?;
+    secrets.patch("shop-client-1-sink", &as_asked, &bare).await?;
+    eventually(PATIENCE, async || {
+        let now = durable(cluster).await?;
+        ensure!(now == before, "{before:?} became {now:?}");
+        Ok(())
+    })
+    .await?;
+    cluster.ready().await?;
+    a_row_arrives(cluster, "taken back").await
 }
 
 async fn paused_changes_nothing(cluster: &Cluster) -> Result<()> {

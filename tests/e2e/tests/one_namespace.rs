@@ -9,9 +9,7 @@ use kube::ResourceExt;
 use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams};
 use serde_json::json;
 use synccluster_e2e::reach::{clients, full};
-use synccluster_e2e::{
-    Cluster, Namespace, PATIENCE, START, Usual, eventually, with_namespace, without_the_usual_operator,
-};
+use synccluster_e2e::{Cluster, Namespace, START, Usual, eventually, with_namespace, without_the_usual_operator};
 use synccluster_operator::api::{Link, SyncCluster};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -110,7 +108,7 @@ async fn a_cluster_works_there(namespace: &Namespace) -> Result<Cluster> {
 async fn it_goes_as_anywhere(cluster: &Cluster) -> Result<()> {
     let api: Api<SyncCluster> = cluster.namespace.api();
     api.delete(cluster.name.as_str(), &DeleteParams::default()).await?;
-    let gone = eventually(PATIENCE, async || {
+    let gone = eventually(START, async || {
         let left = cluster
             .owned()
             .await?

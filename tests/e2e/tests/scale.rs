@@ -174,7 +174,7 @@ async fn a_client_returns_with_its_data(cluster: &Cluster) -> Result<()> {
 
     cluster.scale(2).await?;
     cluster.ready().await?;
-    eventually(PATIENCE, async || {
+    eventually(START, async || {
         let left = cluster
             .owned()
             .await?
@@ -289,7 +289,7 @@ async fn a_volume_goes_with_its_client_where_that_is_asked_for(cluster: &Cluster
         .patch(&json!({ "postgres": { "storage": { "whenScaled": "Delete" } } }))
         .await?;
     cluster.scale(2).await?;
-    eventually(PATIENCE, async || {
+    eventually(START, async || {
         let left = claims.get_opt(&volume(THREE)).await?;
         ensure!(left.is_none(), "the volume is still there");
         Ok(())

@@ -76,14 +76,18 @@ async fn exactly_these_are_cut(cluster: &Cluster, variables: &[&str], partition:
     cluster.enforced().await?;
     cluster.is_spread(&mark, &expected(partition, &sites)).await?;
 
-    let printed = cluster.make("status", &[]).await?;
-    shows(cluster, &printed, "get synccluster shop -o wide")?;
-    ensure!(
-        printed.out.contains("\nPartitionEnforced\tTrue\tVerified\t"),
-        "{}",
-        printed.out
-    );
-    Ok(())
+    // Where a workload does not answer in time for once, the condition is another for a moment.
+    eventually(PATIENCE, async || {
+        let printed = cluster.make("status", &[]).await?;
+        shows(cluster, &printed, "get synccluster shop -o wide")?;
+        ensure!(
+            printed.out.contains("\nPartitionEnforced\tTrue\tVerified\t"),
+            "{}",
+            printed.out
+        );
+        Ok(())
+    })
+    .await
 }
 
 async fn logs_are_those_of_the_site(cluster: &Cluster) -> Result<()> {

@@ -148,8 +148,8 @@ pub async fn run(command: &mut Command) -> Result<()> {
     Ok(())
 }
 
-/// Time a process has to come up, on a machine that builds something else meanwhile.
-pub const PATIENCE: Duration = Duration::from_mins(1);
+/// Time a process has to come up, on a machine that builds something else meanwhile, or is several times slower than usual.
+pub const PATIENCE: Duration = Duration::from_mins(3);
 
 fn open_to_all(path: &Path) -> Result<()> {
     fs::set_permissions(path, fs::Permissions::from_mode(0o755))

@@ -13,6 +13,10 @@ use tokio::time::sleep;
 use crate::place::Unprivileged;
 
 const POLL: Duration = Duration::from_millis(10);
+/// A process that was killed ends when its last write does, which a disk may keep waiting.
+const GONE: Duration = Duration::from_mins(1);
+/// One that is asked to end writes first what it has.
+const STOPPED: Duration = Duration::from_mins(2);
 
 /// What a process gets when its owner, or the whole test process, is gone.
 #[derive(Clone, Copy, Debug)]
@@ -114,9 +118,9 @@ impl Process {
             let _ = kill_process(*child, Signal::KILL);
         }
         self.signal(Signal::KILL)?;
-        self.ended(Duration::from_secs(10)).await?;
+        self.ended(GONE).await?;
         // A child that is still being taken apart holds the memory they shared.
-        let end = Instant::now() + Duration::from_secs(10);
+        let end = Instant::now() + GONE;
         while children.iter().any(|child| is_running(*child)) && Instant::now() < end {
             sleep(POLL).await;
         }
@@ -162,7 +166,7 @@ impl Restartable {
     pub async fn stop(&mut self, signal: Signal) -> Result<()> {
         if let Some(mut process) = self.0.take() {
             process.signal(signal)?;
-            process.ended(Duration::from_secs(30)).await?;
+            process.ended(STOPPED).await?;
         }
         Ok(())
     }

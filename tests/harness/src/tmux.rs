@@ -8,7 +8,7 @@ use tokio::process::Command;
 use crate::eventually;
 
 /// How long something may take to appear.
-const SHOWS: Duration = Duration::from_secs(10);
+const SHOWS: Duration = Duration::from_mins(1);
 
 /// A tmux server of its own, with a terminal for each person. They end when it is dropped.
 pub struct Tmux(String);
