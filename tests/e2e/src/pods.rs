@@ -94,7 +94,12 @@ impl Cluster {
         let pods = self.namespace.api();
         let killed = self.pod(component, site).await?;
         delete_now(&pods, &killed).await?;
-        eventually(START, async || replaced(&killed, &self.pod(component, site).await?)).await
+        self.gives_way(&killed, component, site).await
+    }
+
+    /// Waits until another pod is ready in this one's place.
+    pub async fn gives_way(&self, before: &Pod, component: Component, site: Option<Site>) -> Result<()> {
+        eventually(START, async || replaced(before, &self.pod(component, site).await?)).await
     }
 
     /// Deletes a pod of a StatefulSet without notice, by its name; does not wait.

@@ -173,7 +173,10 @@ async fn wrong_definitions_are_said_at_once_and_stop_nothing(cluster: &Cluster) 
     };
     definitions("tables: [{source: public.orders, orderBy: [id]}]").await?;
     let named = json!({ "analytics": { "clickhouse": { "tables": { "configMap": { "name": "tables" } } } } });
+    let before = cluster.pod(Component::Analytics, None).await?;
     cluster.patch(&named).await?;
+    // One that begins with what is wrong has nothing to go on with.
+    cluster.gives_way(&before, Component::Analytics, None).await?;
     cluster.says(START, "AnalyticsReady", "True", "Writing").await?;
     definitions("tables: [{source: public.orders, oderBy: [id]}]").await?;
     let wrong = cluster
