@@ -7,6 +7,7 @@ mod described;
 pub mod external;
 pub mod gateway;
 pub mod http;
+pub mod operator;
 pub mod sse;
 pub mod topic;
 

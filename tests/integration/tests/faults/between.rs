@@ -5,7 +5,7 @@ use synccluster_harness::{Kafka, eventually};
 use synccluster_integration::{PATIENCE, World};
 use synccluster_protocol::{Site, status::SinkPhase};
 
-use crate::{LARGE, ONE, SERVER, TODOS, drop_slot, takes, write};
+use crate::{LARGE, ONE, SERVER, TODOS, drop_slot, of_small_messages, takes, write};
 
 const NUMBERED: &str = "create table todos (id int primary key, title text not null)";
 const LOST: &str = "select (key ->> 'id') || ' ' || kind || ': ' || coalesce(loser ->> 'title', '-') || ' lost' from sync.conflicts order by 1";
@@ -117,15 +117,7 @@ async fn what_kafka_has_and_the_slot_does_not_know_of_is_sent_again_and_loses_to
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_row_that_kafka_has_after_all_is_sent_again_where_that_was_not_noted() -> Result<()> {
-    let kafka = Kafka::shared().await?;
-    let mut world = World::prepare("create table docs (id int primary key, body text not null)")?;
-    let topic = world.cluster.topic(ONE);
-    kafka.create_topic(&topic, &[("cleanup.policy", "compact")]).await?;
-    takes(kafka, &topic, "100000").await?;
-    for site in Site::all(1) {
-        world.add(site, &kafka.bootstrap()).await?;
-    }
-    world.converged().await?;
+    let (kafka, topic, world) = of_small_messages().await?;
     world.run(ONE, &format!("insert into docs values (1, {LARGE})")).await?;
     let aside = "select count(*) from sync.parked";
     world.wait_for(ONE, aside, &["1"]).await?;

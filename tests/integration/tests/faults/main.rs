@@ -194,6 +194,20 @@ const INTERRUPTED: &str = "create table sync.interrupted (at timestamptz);
     alter function sync.interrupt() security definer;
     create trigger interrupt after insert on sync.parked for each row execute function sync.interrupt()";
 
+/// A client with documents, whose topic takes messages of 100 kB.
+async fn of_small_messages() -> Result<(&'static Kafka, String, World)> {
+    let kafka = Kafka::shared().await?;
+    let mut world = World::prepare("create table docs (id int primary key, body text not null)")?;
+    let topic = world.cluster.topic(ONE);
+    kafka.create_topic(&topic, &[("cleanup.policy", "compact")]).await?;
+    takes(kafka, &topic, "100000").await?;
+    for site in Site::all(1) {
+        world.add(site, &kafka.bootstrap()).await?;
+    }
+    world.converged().await?;
+    Ok((kafka, topic, world))
+}
+
 async fn takes(kafka: &Kafka, topic: &str, bytes: &str) -> Result<()> {
     let admin: AdminClient<DefaultClientContext> = ClientConfig::new()
         .set("bootstrap.servers", kafka.bootstrap())
@@ -209,15 +223,7 @@ async fn takes(kafka: &Kafka, topic: &str, bytes: &str) -> Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_row_that_kafka_does_not_take_is_put_aside_and_stops_nobody() -> Result<()> {
-    let kafka = Kafka::shared().await?;
-    let mut world = World::prepare("create table docs (id int primary key, body text not null)")?;
-    let topic = world.cluster.topic(ONE);
-    kafka.create_topic(&topic, &[("cleanup.policy", "compact")]).await?;
-    takes(kafka, &topic, "100000").await?;
-    for site in Site::all(1) {
-        world.add(site, &kafka.bootstrap()).await?;
-    }
-    world.converged().await?;
+    let (kafka, topic, mut world) = of_small_messages().await?;
     world.ask(ONE, INTERRUPTED).await?;
 
     // The first and the last row of a transaction do not fit; its second arrives, and ends it.
