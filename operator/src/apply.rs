@@ -28,7 +28,7 @@ use crate::names::{self, MANAGER};
 use crate::plan::{self, Key, Kind, Object, Objects};
 use crate::rollout::{self, Rollout, Turn, Turns};
 use crate::validate::ValidatedCluster;
-use taken::Holder;
+use taken::{Holder, take_back};
 
 /// Writes at once: enough to be quick, few enough to leave the API server to others.
 const CONCURRENCY: usize = 16;
@@ -215,7 +215,13 @@ impl Applier {
         if !existing.contains_key(&object.key()) {
             match self.holder(cluster, object, existing).await? {
                 Holder::Nobody => {}
-                Holder::Lost(there) => return self.take_back(cluster, object, &there).await.map(|()| None),
+                Holder::Lost(there) => {
+                    let (kind, name) = (object.kind, object.name.as_str());
+                    let taken = take_back(&api, cluster, (kind.as_str(), name), &object.body, &there).await;
+                    return taken
+                        .map(|()| None)
+                        .map_err(|source| failed("take back", kind, name, source));
+                }
                 Holder::Another => return Ok(refused(SOMEBODY_ELSES.to_owned())),
             }
         }

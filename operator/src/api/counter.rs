@@ -162,13 +162,13 @@ pub struct CounterTopics {
     )]))]
     pub partitions: i32,
 
-    /// How long the topic of the likes keeps them. Changed while everything runs; a shorter time that takes away likes which are not counted yet is
-    /// refused (TopicsAsWanted).
+    /// How long the topic of the likes keeps them. Changed while everything runs; a shorter time waits for the annotation that TopicsAsWanted names,
+    /// because likes may be among what it takes away that are not counted yet.
     #[schemars(length(max = 16), extend("x-kubernetes-validations" = rules::duration("counter.topics.likesRetention", "168h")))]
     pub likes_retention: String,
 
-    /// How long the topics of aggregations keep a window. Longer than the longest of counter.windows and counter.grace together. Changed while
-    /// everything runs.
+    /// How long the topics of aggregations keep a window. Longer than the longest of counter.windows and counter.grace together. Changed
+    /// while everything runs; a shorter time waits for the annotation that TopicsAsWanted names.
     #[schemars(length(max = 16), extend("x-kubernetes-validations" = rules::duration("counter.topics.aggregationsRetention", "720h")))]
     pub aggregations_retention: String,
 }

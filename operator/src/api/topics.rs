@@ -150,9 +150,9 @@ impl CleanupPolicy {
 pub struct TopicStatus {
     /// Its name.
     pub name: String,
-    /// Whether it is as spec.kafka.topics says.
+    /// Whether it is as the spec says.
     pub state: TopicState,
-    /// Of the settings that spec.kafka.topics decides, those the topic itself has; for the others the brokers' defaults hold.
+    /// Of the settings that the spec decides, those the topic itself has; for the others the brokers' defaults hold.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub settings: BTreeMap<String, String>,
     /// On how many brokers it is.

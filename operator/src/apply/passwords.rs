@@ -1,11 +1,12 @@
-//! Secrets are created once and never changed.
+//! Secrets are created once, and what they hold never changes.
 
 use futures::FutureExt as _;
 use k8s_openapi::api::core::v1::Secret;
-use kube::api::{Api, ApiResource, DynamicObject, Patch, PostParams};
+use kube::api::{Api, ApiResource, DynamicObject, PostParams};
 use rand::distr::{Alphanumeric, SampleString as _};
 
-use super::{Applier, Error, Refused, SOMEBODY_ELSES, by_us, some_at_once};
+use super::taken::take_back;
+use super::{Applier, Error, Refused, SOMEBODY_ELSES, some_at_once};
 use crate::names::MANAGER;
 use crate::plan::secrets::{self, Opens};
 use crate::validate::ValidatedCluster;
@@ -72,15 +73,9 @@ async fn create_secret(
         }));
     }
     if !whose::is_labelled(cluster, &there) {
-        let back = whose::taken_back(&planned, &there);
-        match api.patch_metadata(&wanted.name, &by_us(), &Patch::Merge(&back)).await {
-            Err(kube::Error::Api(status)) if [404, 409].contains(&status.code) => {}
-            Err(source) => return Err(call(source)),
-            Ok(_) => {
-                let (namespace, name) = (&cluster.namespace, &wanted.name);
-                tracing::warn!(namespace, cluster = %cluster.name, kind = "Secret", name, "taken back: it had lost its label");
-            }
-        }
+        take_back(api, cluster, ("Secret", &wanted.name), &planned, &there)
+            .await
+            .map_err(call)?;
     }
     Ok(None)
 }

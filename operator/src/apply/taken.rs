@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use kube::api::{Api, Patch};
+use kube::api::{Api, DynamicObject, Patch};
+use serde_json::Value;
 
 use super::{Applier, Error, by_us, failed, of};
 use crate::names;
@@ -52,27 +53,6 @@ impl Applier {
         })
     }
 
-    /// Gives an object its labels back; the next look finds it.
-    pub(super) async fn take_back(
-        &self,
-        cluster: &ValidatedCluster,
-        object: &Object,
-        there: &ObjectMeta,
-    ) -> Result<(), Error> {
-        let back = Patch::Merge(whose::taken_back(&object.body, there));
-        let api = self.api(object.kind, &cluster.namespace);
-        match api.patch_metadata(&object.name, &by_us(), &back).await {
-            // It has changed since it was looked at.
-            Err(kube::Error::Api(status)) if [404, 409].contains(&status.code) => Ok(()),
-            Err(source) => Err(failed("take back", object.kind, &object.name, source)),
-            Ok(_) => {
-                let (kind, name) = (object.kind.as_str(), &object.name);
-                tracing::warn!(namespace = cluster.namespace, cluster = %cluster.name, kind, name, "taken back: it had lost its label");
-                Ok(())
-            }
-        }
-    }
-
     /// Whether a pod of the counter nodes, which this SyncCluster controls, holds this Lease. Nodes of earlier versions wrote it over as a whole, and
     /// then who holds it is all that it says.
     async fn is_held_by_a_node(
@@ -90,6 +70,27 @@ impl Applier {
         let lease = lease.map_err(|source| failed("read", Kind::Lease, name, source))?;
         let holder = lease.and_then(|lease| lease.spec?.holder_identity);
         Ok(holder.is_some_and(|holder| is_pod_of(name, &holder)))
+    }
+}
+
+/// Gives an object of this kind and name its labels back, which was planned so and is there so; the next look finds it.
+pub(super) async fn take_back(
+    api: &Api<DynamicObject>,
+    cluster: &ValidatedCluster,
+    (kind, name): (&'static str, &str),
+    planned: &Value,
+    there: &ObjectMeta,
+) -> Result<(), kube::Error> {
+    let back = Patch::Merge(whose::taken_back(planned, there));
+    match api.patch_metadata(name, &by_us(), &back).await {
+        // It has changed since it was looked at.
+        Err(kube::Error::Api(status)) if [404, 409].contains(&status.code) => Ok(()),
+        Err(source) => Err(source),
+        Ok(_) => {
+            let namespace = &cluster.namespace;
+            tracing::warn!(namespace, cluster = %cluster.name, kind, name, "taken back: it had lost its label");
+            Ok(())
+        }
     }
 }
 

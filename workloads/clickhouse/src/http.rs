@@ -116,8 +116,27 @@ impl Error {
             // DECIMAL_OVERFLOW, SUSPICIOUS_TYPE_FOR_LOW_CARDINALITY, ALTER_OF_COLUMN_IS_FORBIDDEN, DATA_TYPE_CANNOT_BE_USED_IN_KEY
             matches!(
                 code,
-                6 | 15 | 16 | 36 | 42
-                    ..=44 | 47 | 48 | 50 | 53 | 62 | 69 | 70 | 122 | 131 | 344 | 349 | 407 | 455 | 524 | 549
+                6 | 15
+                    | 16
+                    | 36
+                    | 42
+                    | 43
+                    | 44
+                    | 47
+                    | 48
+                    | 50
+                    | 53
+                    | 62
+                    | 69
+                    | 70
+                    | 122
+                    | 131
+                    | 344
+                    | 349
+                    | 407
+                    | 455
+                    | 524
+                    | 549
             )
         })
     }
