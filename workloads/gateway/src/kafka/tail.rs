@@ -66,7 +66,11 @@ impl Kafka {
                     follow(&consumer, &tail, tables.as_ref(), &events);
                 }
             }
-            Err(error) => drop(begun.send(Err(error))),
+            Err(error) => {
+                // Who is told that nothing is followed no longer holds a place.
+                drop(tail);
+                drop(begun.send(Err(error)));
+            }
         });
         begins.await.unwrap_or(Err(Error::Ended))?;
         Ok(receiver)
