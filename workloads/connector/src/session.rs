@@ -23,7 +23,7 @@ use tokio_postgres::Client;
 use crate::{
     aside::{self, Aside, retry::Retry},
     envelope::{self, Change, Open, Origin, Record},
-    installation,
+    installation, lock,
     producer::{Acknowledged, Outcome, Producer},
     resnapshot::{Resnapshot, book, streamed::Streamed},
     run::Uplink,
@@ -46,8 +46,16 @@ pub enum Error {
     #[error(transparent)]
     Replication(#[from] replication::Error),
     /// Postgres refused a statement.
-    #[error("Postgres: {}", postgres::describe(.0))]
+    #[error("Postgres: {}", lock::describe(.0))]
     Postgres(#[from] tokio_postgres::Error),
+    /// A table of the snapshot cannot be read.
+    #[error("cannot read {table}, and no snapshot is sent without it: {}", lock::describe(.error))]
+    Unread {
+        /// The table.
+        table: TableName,
+        /// What Postgres says.
+        error: tokio_postgres::Error,
+    },
     /// Kafka refused.
     #[error("Kafka: {0}")]
     Kafka(#[from] KafkaError),
@@ -101,7 +109,7 @@ struct Session<'a> {
 
 /// Streams until something fails.
 pub async fn run(uplink: &Uplink, state: &State<Uplink>) -> Result<(), Error> {
-    let sql = postgres::connect_once(&uplink.postgres, "synccluster-connector").await?;
+    let sql = lock::connect(&uplink.postgres, "synccluster-connector", postgres::LOCK_TIMEOUT).await?;
     let client_id = format!("{}-connector", uplink.topic);
     let client = uplink.kafka.client_config(&client_id)?;
     if let Some(spec) = &uplink.topic_spec {
@@ -159,12 +167,17 @@ impl Session<'_> {
     async fn snapshot(&mut self, replication: &mut ReplicationConnection) -> Result<(), Error> {
         self.state.phase(ConnectorPhase::Snapshotting);
         let (lsn, name) = replication.create_slot(&self.uplink.slot, Lifetime::Permanent).await?;
-        let reading = postgres::connect_once(&self.uplink.postgres, "synccluster-connector snapshot").await?;
+        let application = "synccluster-connector snapshot";
+        let reading = lock::connect(&self.uplink.postgres, application, postgres::LOCK_TIMEOUT).await?;
         snapshot::begin(&reading, &name).await?;
         let mut sent = 0;
         let whole = self.acknowledged.progress().begin(now_millis());
         for table in snapshot::tables(&reading, PUBLICATION).await? {
-            let mut rows = std::pin::pin!(snapshot::rows(&reading, &table).await?);
+            let unread = |error| Error::Unread {
+                table: table.name.clone(),
+                error,
+            };
+            let mut rows = std::pin::pin!(snapshot::rows(&reading, &table).await.map_err(unread)?);
             while let Some(values) = rows.try_next().await? {
                 let record = envelope::snapshot_record(&self.origin, &table, &values, lsn, now_millis(), "true")?;
                 self.send(record, whole, None).await?;

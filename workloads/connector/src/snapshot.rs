@@ -30,9 +30,15 @@ pub async fn begin(client: &Client, snapshot: &str) -> Result<(), Error> {
     client.batch_execute(&script).await
 }
 
-/// The names of the publication's tables that are sent.
+/// The names of the publication's tables that are sent. Asked of the catalogue itself: view `pg_publication_tables` opens each table, and would wait for
+/// whoever has locked one. Partitions are not enrolled, so that none is among them beside its table.
 pub async fn names(client: &Client, publication: &str) -> Result<Vec<TableName>, Error> {
-    let statement = "select schemaname, tablename from pg_publication_tables where pubname = $1 order by 1, 2";
+    let statement = "select n.nspname, c.relname
+                       from pg_publication_rel r
+                       join pg_publication p on p.oid = r.prpubid
+                       join pg_class c on c.oid = r.prrelid
+                       join pg_namespace n on n.oid = c.relnamespace
+                      where p.pubname = $1 order by 1, 2";
     let rows = client.query(statement, &[&publication]).await?;
     let names = rows
         .iter()

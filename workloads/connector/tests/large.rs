@@ -87,7 +87,7 @@ async fn a_transaction_of_300_000_rows_fits_into_a_connectors_memory() -> Result
         .set("bootstrap.servers", kafka.bootstrap())
         .set("group.id", &cluster)
         .create()?;
-    let (_, records) = topic.fetch_watermarks(&format!("{cluster}.client-1"), 0, Duration::from_secs(10))?;
+    let (_, records) = topic.fetch_watermarks(&format!("{cluster}.client-1"), 0, PATIENCE)?;
     ensure!(records.unsigned_abs() == rows, "{records} records");
     ensure!(peak < 48 * 1024, "{peak} kB");
 
@@ -108,7 +108,7 @@ async fn a_transaction_of_300_000_rows_fits_into_a_connectors_memory() -> Result
     println!("rows of up to 400 MB: at most {} MB", peak / 1024);
 
     // Made smaller it goes, with what its update did not say.
-    let (_, end) = topic.fetch_watermarks(&format!("{cluster}.client-1"), 0, Duration::from_secs(10))?;
+    let (_, end) = topic.fetch_watermarks(&format!("{cluster}.client-1"), 0, PATIENCE)?;
     app.execute("update notes set body = 'small' where id = -299999999", &[])
         .await?;
     let mut place = TopicPartitionList::new();

@@ -13,6 +13,9 @@ pub use secret::{Login, PostgresSecret};
 /// How long a start waits for Postgres: it may be recovering, or being made.
 const PATIENCE: Duration = Duration::from_mins(1);
 
+/// How long a session that moves rows waits for a lock of somebody else's before it says so and tries again.
+pub const LOCK_TIMEOUT: &str = "10s";
+
 /// Why there is no connection.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {

@@ -12,7 +12,7 @@ use synccluster_protocol::{
 };
 use synccluster_runtime::{
     catalog::{self, CatalogTable},
-    postgres::{self, PostgresSecret},
+    postgres::{self, LOCK_TIMEOUT, PostgresSecret},
 };
 use tokio_postgres::{Client, Error, Row, Statement, types::ToSql};
 
@@ -41,8 +41,8 @@ impl Target {
     pub async fn connect(secret: &PostgresSecret, site: Site) -> Result<Self, postgres::Error> {
         let client = postgres::connect_once(secret, "synccluster-sink").await?;
         // Who waits for the shorter time finds the deadlock and is rolled back: the sink, which tries again, and not the application.
-        let mut settings = String::from(
-            "set session_replication_role = replica; set lock_timeout = '10s'; set deadlock_timeout = '50ms';",
+        let mut settings = format!(
+            "set session_replication_role = replica; set lock_timeout = '{LOCK_TIMEOUT}'; set deadlock_timeout = '50ms';"
         );
         for (name, value) in SESSION_SETTINGS {
             settings.extend(["set ", name, " = '", value, "';"]);

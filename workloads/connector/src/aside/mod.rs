@@ -158,11 +158,11 @@ impl Aside {
         }))
     }
 
-    /// Notes that it was tried, and why it stays.
-    pub async fn stays(&self, client: &Client, id: i64, reason: &str) -> Result<(), Error> {
-        let statement =
-            "update sync.parked set tried_at = clock_timestamp(), asked_at = null, reason = $2 where id = $1";
-        client.execute(statement, &[&id, &reason]).await.map(drop)
+    /// Notes that it was tried, and why it stays. `again`: it is due at once, after all others that are.
+    pub async fn stays(&self, client: &Client, id: i64, reason: &str, again: bool) -> Result<(), Error> {
+        let statement = "update sync.parked set tried_at = clock_timestamp(), reason = $2,
+                         asked_at = case when $3 then clock_timestamp() end where id = $1";
+        client.execute(statement, &[&id, &reason, &again]).await.map(drop)
     }
 }
 

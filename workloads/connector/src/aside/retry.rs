@@ -1,6 +1,8 @@
 //! A row that was put aside, read and sent again: like a chunk of [`crate::resnapshot`] of one row, at its place between two transactions.
 //!
-//! Whatever fails here is noted at the entry: the stream goes on.
+//! Whatever fails here is noted at the entry: the stream goes on. Where somebody had locked the table, it is soon tried again.
+
+use std::time::Instant;
 
 use synccluster_protocol::{Lsn, codec, event::TableName};
 use synccluster_runtime::{
@@ -13,8 +15,9 @@ use tokio_postgres::Client;
 use super::{Aside, Entry};
 use crate::{
     envelope::{self, Origin, Record},
+    lock,
     producer::LARGEST,
-    resnapshot::{self, Portion, chunk::chunk, literal, window::Window},
+    resnapshot::{self, AGAIN_AFTER, Portion, chunk::chunk, literal, window::Window},
     session::Error,
 };
 
@@ -22,6 +25,8 @@ use crate::{
 #[derive(Default)]
 pub struct Retry {
     window: Option<Window>,
+    /// Since when a lock has been in the way.
+    locked: Option<Instant>,
 }
 
 enum Found {
@@ -31,6 +36,8 @@ enum Found {
     Gone,
     /// Nothing that could be sent, and why.
     Not(String),
+    /// The same, because of a lock that somebody holds.
+    Locked(String),
 }
 
 impl Retry {
@@ -54,7 +61,8 @@ impl Retry {
         postgres: &PostgresSecret,
         origin: &Origin,
     ) -> Result<(), Error> {
-        if self.waits() {
+        let is_locked = self.locked.is_some_and(|since| since.elapsed() < AGAIN_AFTER);
+        if self.waits() || is_locked {
             return Ok(());
         }
         let Some(entry) = aside.due(client).await? else {
@@ -62,17 +70,20 @@ impl Retry {
         };
         let found = match find(postgres, origin, &entry).await {
             Ok(found) => found,
+            Err(Error::Postgres(error)) if lock::is_held(&error) => Found::Locked(lock::describe(&error)),
             Err(error) => Found::Not(error.to_string()),
         };
+        self.locked = matches!(found, Found::Locked(_)).then(Instant::now);
         match found {
             Found::Row(window) => self.window = Some(window),
             Found::Gone => aside.forget(client, entry.id).await?,
-            Found::Not(why) => {
+            Found::Not(why) | Found::Locked(why) => {
                 let reason = format!(
                     "a row of {} was not sent, and cannot be sent now: {why}",
                     entry.place.relation
                 );
-                aside.stays(client, entry.id, &reason).await?;
+                let again = self.locked.is_some();
+                aside.stays(client, entry.id, &reason, again).await?;
             }
         }
         Ok(())

@@ -17,10 +17,12 @@ pub async fn write(client: &Client, request: &Request) -> Result<(), Error> {
     let statement = "with others as (delete from sync.resnapshots where id <> $1)
         insert into sync.resnapshots (id, only_relation, expected)
         select $1, $2, (select case when min(c.reltuples) < 0 then null else sum(c.reltuples)::int8 end
-                          from pg_publication_tables p
-                          join pg_class c on c.oid = format('%I.%I', p.schemaname, p.tablename)::regclass
-                         where p.pubname = 'sync' and p.schemaname <> 'sync'
-                           and coalesce(p.schemaname || '.' || p.tablename = $2, true))
+                          from pg_publication_rel r
+                          join pg_publication p on p.oid = r.prpubid
+                          join pg_class c on c.oid = r.prrelid
+                          join pg_namespace n on n.oid = c.relnamespace
+                         where p.pubname = 'sync' and n.nspname <> 'sync'
+                           and coalesce(n.nspname || '.' || c.relname = $2, true))
         on conflict (id) do nothing";
     client
         .execute(statement, &[&request.id, &request.table])

@@ -44,6 +44,7 @@ use tokio_postgres::{
 
 use crate::{
     envelope::{self, Origin, Record},
+    lock,
     session::Error,
     slot::PUBLICATION,
     snapshot,
@@ -342,6 +343,7 @@ pub fn refusal(table: &TableName, error: &tokio_postgres::Error) -> Option<Strin
         SqlState::INSUFFICIENT_PRIVILEGE => {
             format!("grant select on {} to sync_connector", catalog::quote_table(table))
         }
+        SqlState::LOCK_NOT_AVAILABLE => lock::REMEDY.to_owned(),
         _ => "mend that".to_owned(),
     };
     let why = postgres::describe(error);
@@ -350,9 +352,9 @@ pub fn refusal(table: &TableName, error: &tokio_postgres::Error) -> Option<Strin
     })
 }
 
-/// A session that reads what is sent once more.
+/// A session that reads what is sent once more. It does not wait long for a table that somebody has locked: the stream waits for it.
 pub async fn connect(postgres: &PostgresSecret) -> Result<Client, Error> {
-    let reading = postgres::connect_once(postgres, "synccluster-connector resnapshot").await?;
+    let reading = lock::connect(postgres, "synccluster-connector resnapshot", lock::BESIDE).await?;
     snapshot::settle(&reading).await?;
     reading.batch_execute("set standard_conforming_strings = on").await?;
     Ok(reading)

@@ -63,9 +63,9 @@ impl KeyError {
     }
 }
 
-/// Whose Postgres it is: that decides how it is spoken to where the Secret does not say.
+/// Who runs a Postgres: that decides how it is spoken to where the Secret does not say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Whose {
+pub enum Hosting {
     /// A site's own, in a pod that only the cluster's pods reach: without TLS.
     Ours,
     /// Somebody else's: with TLS, and only if its certificate is right.
@@ -112,7 +112,7 @@ impl fmt::Debug for Login {
 
 impl Login {
     /// From the keys of a Secret.
-    pub fn parse(whose: Whose, get: impl Fn(&'static str) -> Option<String>) -> Result<Self, KeyError> {
+    pub fn parse(hosting: Hosting, get: impl Fn(&'static str) -> Option<String>) -> Result<Self, KeyError> {
         let text = |key: &'static str| {
             let text = get(key).ok_or(KeyError::Missing(key))?;
             let text = text.trim_end_matches('\n').to_owned();
@@ -135,7 +135,7 @@ impl Login {
             host,
             port,
             dbname: text("dbname")?,
-            tls: tls(whose, get(AUTHORITY_KEY), get(MODE_KEY))?,
+            tls: tls(hosting, get(AUTHORITY_KEY), get(MODE_KEY))?,
         })
     }
 
@@ -191,7 +191,7 @@ fn encoded(text: &str) -> String {
     text.bytes().map(byte).collect()
 }
 
-fn tls(whose: Whose, authority: Option<String>, mode: Option<String>) -> Result<Tls, KeyError> {
+fn tls(hosting: Hosting, authority: Option<String>, mode: Option<String>) -> Result<Tls, KeyError> {
     let wrong = |key, reason: &str| {
         let reason = reason.to_owned();
         Err(KeyError::Wrong { key, reason })
@@ -215,7 +215,7 @@ fn tls(whose: Whose, authority: Option<String>, mode: Option<String>) -> Result<
         };
     }
     match mode.as_deref() {
-        None if whose == Whose::Ours => Ok(Tls::Off),
+        None if hosting == Hosting::Ours => Ok(Tls::Off),
         None | Some("verify-full") => Ok(Tls::System),
         Some("require") => Ok(Tls::Require),
         Some("prefer") => Ok(Tls::Prefer),
@@ -258,16 +258,16 @@ impl PostgresSecret {
     /// What it says now.
     pub fn login(&self) -> Result<Login, Error> {
         let place = self.place();
-        let whose = if place == self.folder {
-            Whose::Ours
+        let hosting = if place == self.folder {
+            Hosting::Ours
         } else {
-            Whose::External
+            Hosting::External
         };
         let get = |key| {
             let folder = if USER_KEYS.contains(&key) { &self.folder } else { &place };
             fs::read_to_string(folder.join(key)).ok()
         };
-        Login::parse(whose, get).map_err(|error| Error::Secret {
+        Login::parse(hosting, get).map_err(|error| Error::Secret {
             folder: self.folder.clone(),
             error,
         })
@@ -280,7 +280,7 @@ mod tests {
 
     const CERTIFICATE: &str = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
 
-    fn parse(whose: Whose, more: &[(&str, &str)]) -> Result<Login, KeyError> {
+    fn parse(hosting: Hosting, more: &[(&str, &str)]) -> Result<Login, KeyError> {
         let all = [
             ("username", "owner"),
             ("password", "s3cret"),
@@ -288,7 +288,7 @@ mod tests {
             ("port", "5432\n"),
             ("dbname", "shop"),
         ];
-        Login::parse(whose, |key| {
+        Login::parse(hosting, |key| {
             let found = more.iter().chain(&all).find(|(name, _)| *name == key);
             found.map(|(_, text)| (*text).to_owned())
         })
@@ -296,14 +296,14 @@ mod tests {
 
     #[test]
     fn tls_is_verified_unless_somebody_says_otherwise() {
-        let tls = |whose, more: &[(&str, &str)]| parse(whose, more).unwrap().tls;
-        assert!(tls(Whose::Ours, &[]) == Tls::Off);
-        assert!(tls(Whose::External, &[]) == Tls::System);
-        assert!(tls(Whose::External, &[("sslmode", "verify-full\n")]) == Tls::System);
-        assert!(tls(Whose::External, &[("sslmode", "require")]) == Tls::Require);
-        assert!(tls(Whose::External, &[("sslmode", "prefer")]) == Tls::Prefer);
-        assert!(tls(Whose::External, &[("sslmode", "disable")]) == Tls::Off);
-        assert!(matches!(tls(Whose::External, &[("ca.crt", CERTIFICATE)]), Tls::Authorities(of) if of.len() == 1));
+        let tls = |hosting, more: &[(&str, &str)]| parse(hosting, more).unwrap().tls;
+        assert!(tls(Hosting::Ours, &[]) == Tls::Off);
+        assert!(tls(Hosting::External, &[]) == Tls::System);
+        assert!(tls(Hosting::External, &[("sslmode", "verify-full\n")]) == Tls::System);
+        assert!(tls(Hosting::External, &[("sslmode", "require")]) == Tls::Require);
+        assert!(tls(Hosting::External, &[("sslmode", "prefer")]) == Tls::Prefer);
+        assert!(tls(Hosting::External, &[("sslmode", "disable")]) == Tls::Off);
+        assert!(matches!(tls(Hosting::External, &[("ca.crt", CERTIFICATE)]), Tls::Authorities(of) if of.len() == 1));
     }
 
     #[test]
@@ -315,25 +315,25 @@ mod tests {
             ("sslmode", "verify-ca", "sslmode"),
             ("ca.crt", "s3cret", "ca.crt"),
         ] {
-            let error = parse(Whose::External, &[(key, value)]).unwrap_err();
+            let error = parse(Hosting::External, &[(key, value)]).unwrap_err();
             assert_eq!(error.key(), of);
             assert!(value.is_empty() || !error.to_string().contains(value), "{error}");
         }
         let both = [("ca.crt", CERTIFICATE), ("sslmode", "require")];
-        assert_eq!(parse(Whose::External, &both).unwrap_err().key(), "sslmode");
-        let none = Login::parse(Whose::External, |_| None).unwrap_err();
+        assert_eq!(parse(Hosting::External, &both).unwrap_err().key(), "sslmode");
+        let none = Login::parse(Hosting::External, |_| None).unwrap_err();
         assert_eq!(none.to_string(), "key `username` is missing");
     }
 
     #[test]
     fn a_uri_holds_whatever_a_password_holds() {
-        let login = parse(Whose::External, &[("password", "p@ss/w:rd"), ("host", "::1")]).unwrap();
+        let login = parse(Hosting::External, &[("password", "p@ss/w:rd"), ("host", "::1")]).unwrap();
         assert_eq!(login.uri(), "postgresql://owner:p%40ss%2Fw%3Ard@[::1]:5432/shop");
     }
 
     #[test]
     fn a_caller_s_settings_come_beside_those_of_every_session() {
-        let login = parse(Whose::Ours, &[]).unwrap();
+        let login = parse(Hosting::Ours, &[]).unwrap();
         let options = |config: Config| config.get_options().unwrap_or_default().to_owned();
         let of_all = options(login.config("a test"));
         assert!(of_all.starts_with("-c jit=off -c tcp_keepalives_idle="), "{of_all}");
