@@ -1,8 +1,10 @@
 //! A person's terminal: one types likes and sees the totals of all nodes change.
 
+mod alone;
 mod book;
 mod command;
 mod connection;
+mod guide;
 mod lines;
 mod screen;
 

@@ -29,7 +29,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     crdt::Ordinal,
-    mesh::members::{Claim, Load, Member, Members},
+    mesh::members::{Claim, Load, Member, Members, hears_majority},
 };
 use assign::{Assignments, Who};
 use ballot::Ballot;
@@ -63,16 +63,20 @@ pub struct Assignment {
     pub ws: String,
     /// The term of the leader that says so: of two answers the one with the higher term is right.
     pub term: u64,
+    /// That leader hears no majority of the nodes: no client leaves another node for its word.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub alone: bool,
 }
 
 impl Assignment {
-    /// To this node, which serves clients at `host:port`.
+    /// To this node, which serves clients at `host:port`, by the word of one that is not alone.
     pub fn new(node: Ordinal, address: String, term: u64) -> Self {
         Self {
             node,
             ws: format!("ws://{address}/ws"),
             address,
             term,
+            alone: false,
         }
     }
 }
@@ -108,7 +112,6 @@ pub struct Leader {
     members: Members,
     mode: Mode,
     data: PathBuf,
-    nodes: usize,
     assignments: Mutex<Assignments>,
     /// The highest term this node knows; what has a lower one is refused.
     highest: AtomicU64,
@@ -140,7 +143,6 @@ impl Leader {
             members,
             mode,
             data: settings.data,
-            nodes: settings.nodes,
             assignments: Mutex::default(),
             highest: AtomicU64::new(voted.term),
             voted: Mutex::new(voted),
@@ -176,8 +178,12 @@ impl Leader {
         let members = self.members.all(Instant::now());
         let (term, now) = (self.leads(&members)?, clock::now());
         let node = assignments.assign(term, who, &members, now)?;
+        let alone = !hears_majority(&members);
         let member = members.into_iter().find(|member| member.ordinal == node)?;
-        Some(Assignment::new(node, member.heartbeat?.clients, term))
+        Some(Assignment {
+            alone,
+            ..Assignment::new(node, member.heartbeat?.clients, term)
+        })
     }
 
     /// All nodes as this one knows them, and its term if it leads.
@@ -211,8 +217,7 @@ impl Leader {
     }
 
     fn hears_majority(&self) -> bool {
-        let members = self.members.all(Instant::now());
-        members.iter().filter(|member| member.alive()).count() > self.nodes / 2
+        hears_majority(&self.members.all(Instant::now()))
     }
 
     fn leads(&self, members: &[Member]) -> Option<u64> {

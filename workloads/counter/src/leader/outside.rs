@@ -24,7 +24,10 @@ impl Outside {
 
     /// The same node, for a client outside.
     pub fn assignment(&self, inside: &Assignment) -> Assignment {
-        Assignment::new(inside.node, self.address(inside.node), inside.term)
+        Assignment {
+            alone: inside.alone,
+            ..Assignment::new(inside.node, self.address(inside.node), inside.term)
+        }
     }
 
     /// The same nodes, for a client outside.
@@ -57,6 +60,8 @@ mod tests {
                 7
             )
         );
+        let lone = Assignment { alone: true, ..inside };
+        assert!(outside.assignment(&lone).alone && !told.alone);
     }
 
     #[test]

@@ -12,7 +12,7 @@ use super::{
     snapshot,
     writer::Writer,
 };
-use crate::crdt::{Entry, Gap, Position, State};
+use crate::crdt::{Entry, Gap, Incarnation, Position, State};
 
 /// Why a log is not opened.
 #[derive(Debug, thiserror::Error)]
@@ -59,6 +59,10 @@ pub struct Settings {
 }
 
 /// Opens the log of `state`'s own origin and brings the state to where the log ends.
+///
+/// Crash windows: a segment is begun when all before it is on disk. Where that was interrupted, or failed, the newest files have no record: at the end
+/// of the log the one there becomes the segment it was to be, and any other one goes, because the segment before it went on. Nothing is changed
+/// on disk before it is certain that nothing is missing, and each change leaves what the next opening understands.
 pub fn open(folder: &Path, lock: File, settings: Settings, state: &mut State) -> Result<(Writer, Log), Error> {
     let io = |error| Error::Io {
         path: folder.to_owned(),
@@ -69,14 +73,15 @@ pub fn open(folder: &Path, lock: File, settings: Settings, state: &mut State) ->
     }
     let own = state.own();
     let known = state.position(own);
-    let files = Segment::list(folder).map_err(io)?;
-    let mut last = files
-        .first()
-        .map_or(Position(0), |(first, _)| Position(first.0.saturating_sub(1)));
+    let mut files = Segment::list(folder).map_err(io)?;
+    let mut last = files.first().map_or(Position(0), |(first, _)| before(*first));
     if last > known {
         return Err(Error::Beginning(last));
     }
-    let mut segments = Vec::new();
+    let blank = take_blank(&mut files, own.incarnation)?;
+    // All before a segment was on disk when it was begun, whatever became of it.
+    let reached = blank.first().map_or(Position(0), |(first, _)| before(*first));
+    let (mut segments, mut torn_end) = (Vec::new(), 0);
     for (index, (first, path)) in files.iter().enumerate() {
         let (newest, mut gap) = (index + 1 == files.len(), Ok(()));
         let each = |entries: Vec<Entry>| {
@@ -84,23 +89,9 @@ pub fn open(folder: &Path, lock: File, settings: Settings, state: &mut State) ->
                 gap = state.apply(own, &entries).1;
             }
         };
-        let (end, good, torn) = Segment::read(path, own.incarnation, last, newest, each)?;
+        let (end, good, torn) = Segment::read(path, own.incarnation, last, newest.then_some(reached), each)?;
         gap?;
-        if torn > 0 {
-            tracing::warn!(path = %path.display(), torn, last = %end, "a group that a crash interrupted is cut off; none of it was acknowledged");
-        }
-        if good < segment::HEAD {
-            fs::remove_file(path).and_then(|()| segment::sync(folder)).map_err(io)?;
-            continue;
-        }
-        if torn > 0 {
-            let cut = OpenOptions::new().write(true).open(path).and_then(|file| {
-                file.set_len(good as u64)?;
-                file.sync_all()
-            });
-            cut.map_err(io)?;
-        }
-        last = end;
+        (last, torn_end) = (end, torn);
         segments.push(Segment {
             first: *first,
             path: path.clone(),
@@ -110,7 +101,24 @@ pub fn open(folder: &Path, lock: File, settings: Settings, state: &mut State) ->
     if last < known {
         return Err(Error::End { end: last, known });
     }
-    let file = if let Some(segment) = segments.last() {
+    if let Some((_, path)) = blank.first().filter(|_| last < reached) {
+        let (path, expected) = (path.clone(), last.next());
+        return Err(Damage::Head { path, expected }.into());
+    }
+    for (_, path) in blank.iter().filter(|(first, _)| *first <= last) {
+        tracing::warn!(path = %path.display(), "a segment that was begun and never written to is removed; the one before it went on");
+        fs::remove_file(path).and_then(|()| segment::sync(folder)).map_err(io)?;
+    }
+    if let Some(segment) = segments.last().filter(|_| torn_end > 0) {
+        tracing::warn!(path = %segment.path.display(), torn = torn_end, last = %last, "a group that a crash interrupted is cut off; none of it was acknowledged");
+        let cut = OpenOptions::new().write(true).open(&segment.path).and_then(|file| {
+            file.set_len(segment.length)?;
+            file.sync_all()
+        });
+        cut.map_err(io)?;
+    }
+    let is_begun = blank.iter().any(|(first, _)| *first > last);
+    let file = if let Some(segment) = segments.last().filter(|_| !is_begun) {
         OpenOptions::new()
             .read(true)
             .write(true)
@@ -123,4 +131,23 @@ pub fn open(folder: &Path, lock: File, settings: Settings, state: &mut State) ->
     };
     let log = Log::new(Shared::new(own, folder.to_owned(), segments, last, lock));
     Ok((Writer::new(file, settings, last, log.clone()), log))
+}
+
+/// Takes the newest files that have no record off the list; the newest comes first.
+fn take_blank(
+    files: &mut Vec<(Position, PathBuf)>,
+    incarnation: Incarnation,
+) -> Result<Vec<(Position, PathBuf)>, Damage> {
+    let mut blank = Vec::new();
+    while let Some((first, path)) = files.last() {
+        if !Segment::is_blank(path, incarnation, *first)? {
+            break;
+        }
+        blank.extend(files.pop());
+    }
+    Ok(blank)
+}
+
+fn before(position: Position) -> Position {
+    Position(position.0.saturating_sub(1))
 }

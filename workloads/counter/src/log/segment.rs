@@ -44,7 +44,7 @@ pub enum Damage {
         expected: Position,
     },
     /// Something that was written well is not well now.
-    #[error("{path} is damaged at byte {offset}, after position {last}, and good records follow: restore it from a copy, or {REMEDY}", path = path.display())]
+    #[error("{path} is damaged at byte {offset}, after position {last}, and what was written after that is good: restore it from a copy, or {REMEDY}", path = path.display())]
     Middle {
         /// The file.
         path: PathBuf,
@@ -78,7 +78,8 @@ impl Segment {
         Ok(found)
     }
 
-    /// A new one, on disk with its name when this returns.
+    /// A new one, on disk with its name when this returns; it takes over a blank file of its name. Where this fails, a blank one may stay: a disk that
+    /// could not sync may not remove it either. It stands in nobody's way as long as no newer segment follows it.
     pub fn create(folder: &Path, incarnation: Incarnation, first: Position) -> io::Result<(Self, File)> {
         let path = Self::path(folder, first);
         let mut file = OpenOptions::new()
@@ -87,14 +88,9 @@ impl Segment {
             .create(true)
             .truncate(true)
             .open(&path)?;
-        let made = file
-            .write_all(&head(incarnation, first))
-            .and_then(|()| file.sync_all())
-            .and_then(|()| sync(folder));
-        if let Err(error) = made {
-            let _ = fs::remove_file(&path);
-            return Err(error);
-        }
+        file.write_all(&head(incarnation, first))?;
+        file.sync_all()?;
+        sync(folder)?;
         Ok((
             Self {
                 first,
@@ -105,13 +101,34 @@ impl Segment {
         ))
     }
 
-    /// Reads a segment through. `last` is the position before it; it is the newest one if no other follows. Returns its last position, how
-    /// many bytes are good, and how many torn ones stand after them.
+    /// Whether the file of this position has no record, and any part of its head: somebody was interrupted who began a segment.
+    pub fn is_blank(path: &Path, incarnation: Incarnation, first: Position) -> Result<bool, Damage> {
+        let io = |error| Damage::Io {
+            path: path.to_owned(),
+            error,
+        };
+        if fs::metadata(path).map_err(io)?.len() > HEAD as u64 {
+            return Ok(false);
+        }
+        let bytes = fs::read(path).map_err(io)?;
+        // A length may reach the disk before what was written does: zeros stand for it.
+        let written = bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
+        if head(incarnation, first).starts_with(&bytes[..written]) {
+            return Ok(true);
+        }
+        Err(Damage::Head {
+            path: path.to_owned(),
+            expected: first,
+        })
+    }
+
+    /// Reads a segment through that has records. `last` is the position before it. `torn_after`: a record that is not whole may end it behind this
+    /// position, and nowhere if this is absent. Returns its last position, how many bytes are good, and how many torn ones stand after them.
     pub fn read(
         path: &Path,
         incarnation: Incarnation,
         mut last: Position,
-        newest: bool,
+        torn_after: Option<Position>,
         mut each: impl FnMut(Vec<Entry>),
     ) -> Result<(Position, usize, usize), Damage> {
         let bytes = fs::read(path).map_err(|error| Damage::Io {
@@ -119,9 +136,6 @@ impl Segment {
             error,
         })?;
         let expected = last.next();
-        if newest && bytes.len() < HEAD && head(incarnation, expected).starts_with(&bytes) {
-            return Ok((last, 0, bytes.len()));
-        }
         if !bytes.starts_with(&head(incarnation, expected)) {
             return Err(Damage::Head {
                 path: path.to_owned(),
@@ -136,7 +150,9 @@ impl Segment {
                     offset += length;
                     each(entries);
                 }
-                Found::Short(_) | Found::Damaged if newest && !record::another_follows(&bytes[offset..]) => {
+                Found::Short(_) | Found::Damaged
+                    if torn_after.is_some_and(|whole| last >= whole) && !record::another_follows(&bytes[offset..]) =>
+                {
                     return Ok((last, offset, bytes.len() - offset));
                 }
                 _ => {
@@ -160,6 +176,14 @@ fn head(incarnation: Incarnation, first: Position) -> [u8; HEAD] {
     let crc = crc32c::crc32c(&head[..24]);
     head[24..].copy_from_slice(&crc.to_le_bytes());
     head
+}
+
+/// Removes a file, which may be gone already.
+pub fn remove(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
 }
 
 /// Makes names in a folder last.

@@ -1,7 +1,7 @@
 //! What the writer, the readers and the housekeeping share of a log.
 
 use std::{
-    fs::{self, File},
+    fs::File,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
@@ -11,7 +11,7 @@ use tokio::sync::watch;
 use super::{
     follow::{LogEnd, OwnLog},
     reader::Reader,
-    segment::Segment,
+    segment::{self, Segment},
 };
 use crate::crdt::{Origin, Position};
 
@@ -90,14 +90,16 @@ impl Log {
             .is_some_and(|second| second.first <= stable.next())
     }
 
-    /// Removes segments of which nothing after `stable` is left. The newest one stays.
+    /// Removes segments of which nothing after `stable` is left. The newest one stays, and one that cannot be removed keeps those behind it: a log with a
+    /// hole would not be opened again.
     pub fn truncate(&self, stable: Position) {
         let mut segments = self.0.segments();
         while segments.get(1).is_some_and(|second| second.first <= stable.next()) {
-            let segment = segments.remove(0);
-            if let Err(error) = fs::remove_file(&segment.path) {
-                tracing::warn!(%error, path = %segment.path.display(), "cannot remove a segment that nobody needs");
+            if let Err(error) = segment::remove(&segments[0].path) {
+                tracing::warn!(%error, path = %segments[0].path.display(), "cannot remove a segment that nobody needs; it is tried again");
+                return;
             }
+            segments.remove(0);
         }
     }
 }

@@ -1,5 +1,6 @@
 //! What a log says after crashes and damage.
 
+mod blank;
 mod folder;
 
 use std::{

@@ -95,6 +95,11 @@ impl Member {
     }
 }
 
+/// Whether those of all nodes that live are a majority.
+pub fn hears_majority(members: &[Member]) -> bool {
+    members.iter().filter(|member| member.alive()).count() > members.len() / 2
+}
+
 /// What is known of a node, and when it was heard.
 #[derive(Default)]
 struct Known {
@@ -303,6 +308,10 @@ mod tests {
         let alive = |after| -> Vec<bool> { members.all(now + after).iter().map(Member::alive).collect() };
         assert_eq!(alive(Duration::from_secs(1)), [true, true, false]);
         assert_eq!(alive(Duration::from_secs(2)), [false, true, false]);
+        let majority = |after| hears_majority(&members.all(now + after));
+        assert!(majority(Duration::from_secs(1)) && !majority(Duration::from_secs(2)));
+        let by_itself = Members::new(Ordinal(0), [Ordinal(0)], Heartbeat::default());
+        assert!(hears_majority(&by_itself.all(now)));
         assert_eq!(members.heartbeat(now, Duration::ZERO).hears, [Ordinal(0), Ordinal(1)]);
     }
 

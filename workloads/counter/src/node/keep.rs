@@ -1,4 +1,5 @@
-//! What goes on beside: load is measured, what was counted twice is taken back, snapshots are written and the log is truncated.
+//! What goes on beside: load is measured, whether the node is alone is looked at, what was counted twice is taken back, snapshots are written and the
+//! log is truncated.
 
 use std::{
     collections::HashSet,
@@ -11,11 +12,11 @@ use synccluster_runtime::health::Pulse;
 use tokio::{task::spawn_blocking, time};
 use tokio_util::sync::CancellationToken;
 
-use super::{Node, order::Order, writer::GROUP};
+use super::{Node, alone::Alone, order::Order, writer::GROUP};
 use crate::{
     crdt::{Key, Position, Search, Summary, Void},
     log::{self, Missing, OwnLog, snapshot},
-    mesh::members::Load,
+    mesh::members::{Load, hears_majority},
 };
 
 /// How often load is measured.
@@ -42,7 +43,7 @@ impl Node {
         let mut tick = time::interval(TICK);
         tick.set_missed_tick_behavior(time::MissedTickBehavior::Delay);
         let (mut ticks, mut last, mut written) = (0_u32, self.acknowledged.load(Ordering::Relaxed), Vec::new());
-        let began = Instant::now();
+        let (began, mut alone) = (Instant::now(), Alone::default());
         loop {
             tokio::select! {
                 () = stop.cancelled() => break,
@@ -53,6 +54,7 @@ impl Node {
                     let now = self.acknowledged.load(Ordering::Relaxed);
                     let likes_per_second = u32::try_from(now.saturating_sub(mem::replace(&mut last, now))).unwrap_or(u32::MAX);
                     self.members.load(Load { clients: self.clients(), likes_per_second });
+                    self.look_around(&mut alone, began.elapsed());
                     let is_due = ticks.is_multiple_of(SNAPSHOT_EVERY)
                         || ticks.is_multiple_of(SNAPSHOT_EARLY)
                             && (self.unkept().is_some() || self.is_worth_a_snapshot(&written))
@@ -69,6 +71,17 @@ impl Node {
             }
         }
         self.snapshot_and_truncate(&mut written).await;
+    }
+
+    /// Whether the node is alone is told when it changes.
+    fn look_around(&self, alone: &mut Alone, now: Duration) {
+        let is_alone = alone.looked(hears_majority(&self.members.all(Instant::now())), now);
+        let has_changed = self
+            .alone
+            .send_if_modified(|told| mem::replace(told, is_alone) != is_alone);
+        if has_changed {
+            tracing::info!(is_alone, "whether this node is alone has changed");
+        }
     }
 
     fn forget(&self, now: Duration) {

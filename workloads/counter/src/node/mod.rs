@@ -1,5 +1,6 @@
 //! A node: what it knows, what it is asked, what it tells. `writer` is the one way into its own log; `mesh` brings what peers say.
 
+mod alone;
 mod keep;
 mod leave;
 mod order;
@@ -42,6 +43,7 @@ pub struct Node {
     /// Why there is no newer snapshot.
     unkept: Mutex<Option<String>>,
     failure: watch::Sender<Option<String>>,
+    alone: watch::Sender<bool>,
     acknowledged: AtomicU64,
     clients: AtomicU32,
 }
@@ -88,6 +90,11 @@ impl Node {
     /// Ids whose totals may be others, as it happens. Who falls behind is told so and has to look at everything.
     pub fn changes(&self) -> broadcast::Receiver<Arc<[Id]>> {
         self.changes.subscribe()
+    }
+
+    /// Whether it has heard no majority of the nodes for a while: what its clients see may be old, and others may not see their likes.
+    pub fn alone(&self) -> watch::Receiver<bool> {
+        self.alone.subscribe()
     }
 
     /// A client is connected until this is dropped.

@@ -90,6 +90,7 @@ impl Node {
             trouble: watch::Sender::new(None),
             unkept: Mutex::new(None),
             failure: watch::Sender::new(None),
+            alone: watch::Sender::new(false),
             acknowledged: AtomicU64::new(0),
             clients: AtomicU32::new(0),
             settings,

@@ -1,4 +1,4 @@
-//! WebSocket `/ws`: likes in, many on their way at once, and totals out as they change.
+//! WebSocket `/ws`: likes in, many on their way at once, and totals out as they change; also whether the node is alone.
 
 use std::{sync::Arc, time::Duration};
 
@@ -58,6 +58,8 @@ enum Told {
     Ack(Ack),
     Error(Failure),
     Total(Total),
+    /// The node hears no majority of the nodes, or does again: the client had better ask for another, or need not any more.
+    Alone(bool),
 }
 
 #[derive(Debug, Serialize)]
@@ -195,7 +197,11 @@ async fn telling(
 ) -> Result<(), axum::Error> {
     let mut watch = Watch::new(node);
     let (mut ping, mut next_round) = (time::interval(PING), Instant::now());
-    let mut batch = Vec::new();
+    let (mut batch, mut alone) = (Vec::new(), node.alone());
+    if *alone.borrow() {
+        // Who comes now is told, too.
+        alone.mark_changed();
+    }
     loop {
         tokio::select! {
             count = waiting.recv_many(&mut batch, IN_FLIGHT) => {
@@ -214,6 +220,10 @@ async fn telling(
             }
             Some(wanted) = watched.recv() => watch.set(wanted),
             () = watch.next() => {}
+            Ok(()) = alone.changed() => {
+                let told = Told::Alone(*alone.borrow_and_update());
+                send(&mut sink, [told].iter()).await?;
+            }
             () = time::sleep_until(next_round), if watch.is_due() => {
                 let totals: Vec<_> = watch.take(&node.state()).into_iter().map(Told::Total).collect();
                 send(&mut sink, totals.iter()).await?;

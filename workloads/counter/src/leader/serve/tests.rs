@@ -1,4 +1,4 @@
-use std::{path::PathBuf, sync::atomic::Ordering};
+use std::{path::PathBuf, sync::atomic::Ordering, time::Duration};
 
 use super::*;
 use crate::{
@@ -36,7 +36,8 @@ async fn follower(leader_api: String) -> (Arc<Leader>, String) {
         claim,
         ..Heartbeat::default()
     };
-    members.heard(Ordinal(0), heartbeat, Instant::now());
+    // However long the test takes it does not fall silent.
+    members.heard(Ordinal(0), heartbeat, Instant::now() + Duration::from_hours(1));
     let settings = Settings {
         lease: None,
         nodes: 2,

@@ -1,0 +1,154 @@
+//! Segments without a record: whoever began them was interrupted, or had a disk that failed.
+
+use std::{
+    fs::{self, OpenOptions},
+    io::Write,
+    os::unix::fs::symlink,
+    path::Path,
+};
+
+use proptest::prelude::*;
+
+use super::folder::{Folder, filled, open_at, write};
+use crate::{
+    crdt::{Incarnation, Position, State},
+    log::{
+        OpenError, scan,
+        segment::{HEAD, Segment},
+        snapshot,
+    },
+};
+
+/// The first position of each segment.
+fn positions(folder: &Path) -> Vec<u64> {
+    let segments = Segment::list(folder).unwrap();
+    segments.into_iter().map(|(first, _)| first.0).collect()
+}
+
+/// The head of a segment, as it is written.
+fn head(first: Position) -> Vec<u8> {
+    let folder = Folder::new();
+    let (segment, _) = Segment::create(&folder.0, Incarnation(7), first).unwrap();
+    fs::read(segment.path).unwrap()
+}
+
+/// A log that went on past position 41, where a segment could neither be begun nor removed, and what is left there of that.
+fn gone_on(after: &[usize], left: &[u8]) -> (Folder, State) {
+    let folder = Folder::new();
+    let (mut state, mut writer, log) = open_at(&folder.0).unwrap();
+    let orphan = Segment::path(&folder.0, Position(41));
+    // Nobody opens this as a file, or removes it as one.
+    fs::create_dir(&orphan).unwrap();
+    write(&mut state, &mut writer, 40);
+    for likes in after {
+        write(&mut state, &mut writer, *likes);
+    }
+    assert_eq!(positions(&folder.0), [1, 41], "no newer one is begun meanwhile");
+    drop((writer, log));
+    fs::remove_dir(&orphan).unwrap();
+    fs::write(&orphan, left).unwrap();
+    (folder, state)
+}
+
+#[test]
+fn a_segment_whose_head_cannot_be_synced_is_not_begun_and_the_next_one_is() {
+    let folder = Folder::new();
+    let (mut state, mut writer, log) = open_at(&folder.0).unwrap();
+    // It takes every write, and has nothing that could be synced: the kernel refuses.
+    symlink("/dev/null", Segment::path(&folder.0, Position(41))).unwrap();
+    write(&mut state, &mut writer, 40);
+    assert_eq!(positions(&folder.0), [1, 41]);
+    write(&mut state, &mut writer, 1);
+    assert_eq!(positions(&folder.0), [1, 42]);
+    write(&mut state, &mut writer, 1);
+    drop((writer, log));
+    assert_eq!(open_at(&folder.0).unwrap().0.digest(), state.digest());
+}
+
+#[test]
+fn a_segment_that_lost_its_end_is_refused_though_the_next_one_has_no_record() {
+    let (folder, _) = filled(&[40, 40]);
+    assert_eq!(positions(&folder.0), [1, 41, 81]);
+    let end = fs::metadata(Segment::path(&folder.0, Position(41))).unwrap().len();
+    for length in 0..end {
+        let copy = folder.copy();
+        let path = Segment::path(&copy.0, Position(41));
+        let file = OpenOptions::new().write(true).open(&path).unwrap();
+        file.set_len(length).unwrap();
+        let refused = open_at(&copy.0).err();
+        assert!(matches!(refused, Some(OpenError::Damage(_))), "cut at {length}");
+        // Whoever looks for the lost end finds everything as it was.
+        assert_eq!(positions(&copy.0), [1, 41, 81]);
+        assert_eq!(fs::metadata(&path).unwrap().len(), length);
+    }
+}
+
+#[test]
+fn a_file_that_is_no_beginning_of_this_segment_is_refused() {
+    for first in [40, 42] {
+        let (folder, _) = gone_on(&[2], &head(Position(first)));
+        assert!(
+            matches!(open_at(&folder.0).err(), Some(OpenError::Damage(_))),
+            "of {first}"
+        );
+    }
+}
+
+#[test]
+fn a_segment_that_cannot_be_removed_keeps_those_behind_it() {
+    let (folder, _) = filled(&[40, 40, 40]);
+    let (state, writer, log) = open_at(&folder.0).unwrap();
+    let part = snapshot::encode(state.own(), state.part(state.own()).unwrap()).unwrap();
+    snapshot::write(&folder.0, &[part]).unwrap();
+    let first = Segment::path(&folder.0, Position(1));
+    let content = fs::read(&first).unwrap();
+    fs::remove_file(&first).unwrap();
+    fs::create_dir(&first).unwrap();
+    log.truncate(Position(80));
+    let kept = (log.begin(), positions(&folder.0));
+    assert_eq!(kept, (Position(1), vec![1, 41, 81, 121]));
+    fs::remove_dir(&first).unwrap();
+    fs::write(&first, content).unwrap();
+    drop((writer, log));
+
+    let (again, _writer, log) = open_at(&folder.0).unwrap();
+    assert_eq!(again.digest(), state.digest());
+    log.truncate(Position(80));
+    let kept = (log.begin(), positions(&folder.0));
+    assert_eq!(kept, (Position(81), vec![81, 121]));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn what_is_left_of_a_segment_that_was_not_begun_costs_nothing(
+        after in prop::collection::vec(1..30usize, 0..5),
+        written in 0..=HEAD,
+        zeros in any::<bool>(),
+        torn in 0..40usize,
+    ) {
+        let mut left = head(Position(41));
+        left.truncate(written);
+        if zeros {
+            left.resize(HEAD, 0);
+        }
+        let (folder, before) = gone_on(&after, &left);
+        // A part of a group that was never acknowledged, as a crash leaves it.
+        let old = Segment::path(&folder.0, Position(1));
+        let content = fs::read(&old).unwrap();
+        let mut file = OpenOptions::new().append(true).open(&old).unwrap();
+        file.write_all(&content[HEAD..HEAD + torn]).unwrap();
+
+        let (mut state, mut writer, log) = open_at(&folder.0).unwrap();
+        prop_assert_eq!(state.digest(), before.digest());
+        write(&mut state, &mut writer, 3);
+        drop((writer, log));
+        let (again, _writer, log) = open_at(&folder.0).unwrap();
+        prop_assert_eq!(again.digest(), state.digest());
+        let mut read = Vec::new();
+        scan(&log, |entry| read.push(entry.position.0)).unwrap();
+        let total = 43 + after.iter().sum::<usize>() as u64;
+        prop_assert!(read.into_iter().eq(1..=total));
+    }
+}
