@@ -103,7 +103,7 @@ mod tests {
     use super::*;
     use crate::problem::Problem;
 
-    const SOON: Duration = Duration::from_secs(5);
+    const PATIENCE: Duration = Duration::from_mins(1);
 
     fn like(body: &'static str) -> Post<'static> {
         Post {
@@ -116,7 +116,7 @@ mod tests {
     #[tokio::test]
     async fn who_is_not_there_is_a_problem_that_says_that_nothing_was_counted() {
         let nobody = "127.0.0.1:1".parse().unwrap();
-        let problem = Problem::from(Lines::default().post(&nobody, &like(""), SOON).await.unwrap_err());
+        let problem = Problem::from(Lines::default().post(&nobody, &like(""), PATIENCE).await.unwrap_err());
         assert_eq!(problem.status, 503);
         for part in ["127.0.0.1:1", "refused", "nothing was counted"] {
             assert!(problem.detail.contains(part), "{}", problem.detail);
@@ -136,7 +136,7 @@ mod tests {
         tokio::spawn(async move { axum::serve(listener, router).await });
         let lines = Lines::default();
         for _ in 0..50 {
-            let answer = lines.post(&node, &like("tea"), SOON).await.unwrap();
+            let answer = lines.post(&node, &like("tea"), PATIENCE).await.unwrap();
             assert_eq!((answer.status.as_u16(), &*answer.body), (200, &b"tea"[..]));
         }
         // One may be dialled while the one before is on its way back.

@@ -17,6 +17,8 @@ use super::{
 };
 use crate::{app::App, problem::Problem};
 
+/// How long sites may take for a page before the others are shown without them: to find the table, and to say what comes next.
+const PATIENCE: Duration = Duration::from_secs(4);
 /// How long differences are looked for in one request; what is left is for the next one.
 const SEARCH: Duration = Duration::from_secs(5);
 /// Rows whose sum is compared in one go.
@@ -29,6 +31,8 @@ pub struct Comparison<'a> {
     order: Order,
     /// The columns all sites have, unless one has others.
     columns: Option<Vec<String>>,
+    /// When the time of the round that is under way is over. The first one's began when the table was looked for.
+    until: Instant,
 }
 
 /// Keys that come next with the rows of all sites.
@@ -45,11 +49,17 @@ pub struct Found {
 impl<'a> Comparison<'a> {
     /// Finds the table at every site.
     pub async fn begin(app: &'a App, request: &Request) -> Result<Self, Problem> {
-        let panel = Panel::find(app, request).await?;
+        let until = Instant::now() + PATIENCE;
+        let panel = Panel::find(app, request, until).await?;
         let (site, table) = panel.first()?;
         let order = panel.question.order(table).map_err(|failure| failure.problem(site))?;
         let columns = panel.columns();
-        Ok(Self { panel, order, columns })
+        Ok(Self {
+            panel,
+            order,
+            columns,
+            until,
+        })
     }
 
     /// The position a cursor stands for.
@@ -100,6 +110,7 @@ impl<'a> Comparison<'a> {
                 return Ok(found);
             }
             after = range.up_to;
+            self.until = Instant::now() + PATIENCE;
         }
     }
 
@@ -129,6 +140,7 @@ impl<'a> Comparison<'a> {
                 return Ok(found);
             }
             range.after = round.next;
+            self.until = Instant::now() + PATIENCE;
         }
     }
 
@@ -142,7 +154,7 @@ impl<'a> Comparison<'a> {
             limit: limit + 1,
             skip: 0,
         };
-        let told = self.panel.ask(&candidates).await?;
+        let told = self.panel.ask(&candidates, self.until).await?;
         let horizons: Vec<Position> = told
             .iter()
             .filter_map(|(_, rows)| rows.get(limit).map(|row| row.position.clone()))
@@ -159,7 +171,7 @@ impl<'a> Comparison<'a> {
                 question: &question,
                 positions: &ranking.positions,
             };
-            ranking.next(&self.panel.ask_first(&rank).await?)
+            ranking.next(&self.panel.ask_first(&rank, self.until).await?)
         };
         let (_, table) = self.panel.first()?;
         let rows = next
@@ -179,7 +191,8 @@ impl<'a> Comparison<'a> {
         let untold = |key: &&Key| cells.iter().any(|(_, rows)| !rows.contains_key(*key));
         let keys: Vec<Key> = all.into_iter().filter(untold).cloned().collect();
         let lookup = Lookup { question, keys: &keys };
-        let mut found: BTreeMap<Site, BTreeMap<Key, Cell>> = self.panel.ask(&lookup).await?.into_iter().collect();
+        let found = self.panel.ask(&lookup, self.until).await?;
+        let mut found: BTreeMap<Site, BTreeMap<Key, Cell>> = found.into_iter().collect();
         cells.retain(|(site, _)| found.contains_key(site));
         for (site, rows) in cells {
             rows.append(found.entry(*site).or_default());
@@ -200,20 +213,19 @@ impl<'a> Comparison<'a> {
             limit: 1,
             skip: BLOCK - 1,
         };
-        Ok(self.panel.ask_first(&last).await?.pop().map(|row| row.position))
+        let mut rows = self.panel.ask_first(&last, self.until).await?;
+        Ok(rows.pop().map(|row| row.position))
     }
 
     /// How many rows a range has, if all sites have the same ones there.
     async fn sums(&mut self, range: &Range) -> Result<Option<u64>, Problem> {
         let (question, columns) = (self.panel.question.clone(), self.columns.clone().unwrap_or_default());
-        let sums = self
-            .panel
-            .ask(&Digest {
-                question: &question,
-                range,
-                columns: &columns,
-            })
-            .await?;
+        let digest = Digest {
+            question: &question,
+            range,
+            columns: &columns,
+        };
+        let sums = self.panel.ask(&digest, self.until).await?;
         let mut sums = sums.into_iter().map(|(_, sum)| sum);
         let first = sums.next().unwrap_or_default();
         Ok(sums

@@ -2,12 +2,12 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use futures::future::join_all;
 use synccluster_protocol::Site;
-use tokio::time::timeout;
+use tokio::time::timeout_at;
 
 use super::{
     catalogue::{Column, Table},
@@ -18,8 +18,9 @@ use super::{
 };
 use crate::{app::App, problem::Problem};
 
-/// How long one site may take to answer before the others are shown without it.
-const PATIENCE: Duration = Duration::from_secs(4);
+/// What a site is given at least, however long somebody else was waited for before: who answers must not be left out because of who does not.
+const LEAST: Duration = Duration::from_secs(2);
+
 /// Which rows of which sites.
 #[derive(Clone, Debug)]
 pub struct Request {
@@ -44,8 +45,8 @@ pub struct Panel<'a> {
 }
 
 impl<'a> Panel<'a> {
-    /// Finds the table at every site.
-    pub async fn find(app: &'a App, request: &Request) -> Result<Self, Problem> {
+    /// Finds the table at every site. `until`: when the page's time is over; the questions that follow share it.
+    pub async fn find(app: &'a App, request: &Request, until: Instant) -> Result<Self, Problem> {
         let sites: BTreeSet<Site> = if request.sites.is_empty() {
             app.sites.names().collect()
         } else {
@@ -55,11 +56,10 @@ impl<'a> Panel<'a> {
                 .map(|name| app.sites.find(name))
                 .collect::<Result<_, _>>()?
         };
+        let until = ends(until, Instant::now());
         let find = async |site: Site| {
-            (
-                site,
-                patiently(site, app.catalogues.table(&app.sites, site, &request.table)).await,
-            )
+            let found = app.catalogues.table(&app.sites, site, &request.table);
+            (site, answered(site, until, found).await)
         };
         let mut tables = BTreeMap::new();
         let mut problems = BTreeMap::new();
@@ -124,15 +124,13 @@ impl<'a> Panel<'a> {
         })
     }
 
-    /// Asks all sites at once. A site that does not answer is left out from here on.
-    pub async fn ask<W: Work>(&mut self, work: &W) -> Result<Vec<(Site, W::Answer)>, Problem> {
+    /// Asks all sites at once. A site that does not answer in time is left out from here on.
+    pub async fn ask<W: Work>(&mut self, work: &W, until: Instant) -> Result<Vec<(Site, W::Answer)>, Problem> {
         let app = self.app;
-        let table = self.question.table.as_str();
+        let (table, until) = (self.question.table.as_str(), ends(until, Instant::now()));
         let ask = async |site: Site| {
-            (
-                site,
-                patiently(site, app.catalogues.work(&app.sites, site, table, work)).await,
-            )
+            let answer = app.catalogues.work(&app.sites, site, table, work);
+            (site, answered(site, until, answer).await)
         };
         let answers = join_all(self.tables.keys().copied().map(ask)).await;
         let mut all = Vec::new();
@@ -146,12 +144,14 @@ impl<'a> Panel<'a> {
         Ok(all)
     }
 
-    /// Asks the first site, and the next one where it does not answer.
-    pub async fn ask_first<W: Work>(&mut self, work: &W) -> Result<W::Answer, Problem> {
+    /// Asks the first site, and the next one where it does not answer in time.
+    pub async fn ask_first<W: Work>(&mut self, work: &W, until: Instant) -> Result<W::Answer, Problem> {
         loop {
             let (site, _) = self.first()?;
             let app = self.app;
-            match patiently(site, app.catalogues.work(&app.sites, site, &self.question.table, work)).await {
+            let answer = app.catalogues.work(&app.sites, site, &self.question.table, work);
+            let answer = answered(site, ends(until, Instant::now()), answer).await;
+            match answer {
                 Ok(answer) => return Ok(answer),
                 Err(problem) => self.leave_out(site, problem)?,
             }
@@ -169,9 +169,19 @@ impl<'a> Panel<'a> {
     }
 }
 
-async fn patiently<T>(site: Site, answer: impl Future<Output = Result<T, Problem>>) -> Result<T, Problem> {
-    timeout(PATIENCE, answer).await.unwrap_or_else(|_| {
-        let detail = format!("{site} did not answer within {} s", PATIENCE.as_secs());
+/// When a question that is asked now has to be answered, where the page's time is over at `until`.
+fn ends(until: Instant, now: Instant) -> Instant {
+    until.max(now + LEAST)
+}
+
+async fn answered<T>(
+    site: Site,
+    until: Instant,
+    answer: impl Future<Output = Result<T, Problem>>,
+) -> Result<T, Problem> {
+    let given = until.saturating_duration_since(Instant::now());
+    timeout_at(until.into(), answer).await.unwrap_or_else(|_| {
+        let detail = format!("{site} did not answer within {} s", given.as_millis().div_ceil(1000));
         Err(Problem::unavailable("site-unreachable", "Site unreachable", detail))
     })
 }
@@ -217,5 +227,23 @@ fn nobody(problems: BTreeMap<Site, Problem>) -> Problem {
     match problems.into_values().next() {
         Some(problem) if unknown => problem,
         _ => Problem::unavailable("sites-unreachable", "Sites unreachable", details.join("; ")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_is_waited_for_once_and_who_answers_is_not_left_out_for_who_does_not() {
+        let (began, second) = (Instant::now(), Duration::from_secs(1));
+        let until = began + 4 * second;
+        assert_eq!(ends(until, began), until);
+        assert_eq!(
+            ends(until, began + second),
+            until,
+            "the second question has no time of its own"
+        );
+        assert_eq!(ends(until, until), until + LEAST, "somebody has used it up");
     }
 }
