@@ -12,7 +12,7 @@ use kube::api::{Api, Patch, PatchParams};
 use kube::{Client, ResourceExt as _};
 use serde_json::json;
 use synccluster_protocol::{ClusterName, Site};
-use synccluster_runtime::postgres::secret::Whose;
+use synccluster_runtime::postgres::secret::Hosting;
 use synccluster_runtime::postgres::{self, Login};
 use synccluster_schema::external;
 use tokio::time::timeout;
@@ -141,7 +141,7 @@ async fn login(client: &Client, namespace: &str, external: &External) -> Result<
         .data
         .unwrap_or_default();
     let text = |key: &'static str| String::from_utf8(data.get(key)?.0.clone()).ok();
-    let login = Login::parse(Whose::External, text).map_err(|error| say::bad_key(external, &error))?;
+    let login = Login::parse(Hosting::External, text).map_err(|error| say::bad_key(external, &error))?;
     if login.port == external.port {
         Ok(login)
     } else {

@@ -4,7 +4,7 @@
 use std::iter;
 use std::time::Duration;
 
-use super::decide::{BROKERS_DEFAULT, RETENTION, Wanted, Whose};
+use super::decide::{BROKERS_DEFAULT, Purpose, RETENTION, Wanted};
 use crate::validate::{Counter, ValidatedCluster};
 
 /// What the topics of the likes and of the windows are to be; none without nodes.
@@ -13,8 +13,8 @@ pub fn wanted(cluster: &ValidatedCluster) -> Vec<Wanted> {
     if counter.nodes == 0 {
         return Vec::new();
     }
-    let topic = |whose, name, retention: Duration| Wanted {
-        whose,
+    let topic = |purpose, name, retention: Duration| Wanted {
+        purpose,
         name,
         settings: [(RETENTION.to_owned(), retention.as_millis().to_string())].into(),
         replication: BROKERS_DEFAULT,
@@ -22,8 +22,8 @@ pub fn wanted(cluster: &ValidatedCluster) -> Vec<Wanted> {
         force: cluster.kafka.topics.force,
         generation: cluster.generation,
     };
-    let likes = topic(Whose::Likes, counter.likes_topic.clone(), counter.likes_retention);
-    let windows = windows(counter).map(|name| topic(Whose::Windows, name, counter.aggregations_retention));
+    let likes = topic(Purpose::Likes, counter.likes_topic.clone(), counter.likes_retention);
+    let windows = windows(counter).map(|name| topic(Purpose::Windows, name, counter.aggregations_retention));
     iter::once(likes).chain(windows).collect()
 }
 

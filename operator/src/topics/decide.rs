@@ -22,18 +22,18 @@ pub const RETENTION: &str = "retention.ms";
 /// A site that is behind gets as long again as it is behind to catch up.
 const HEADROOM: u32 = 2;
 
-/// Whose a topic is.
+/// What a topic is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Whose {
-    /// A site's: nobody else makes it, and all that we decide is decided here.
+pub enum Purpose {
+    /// What a site sends: nobody else makes it, and all that we decide is decided here.
     Site(Site),
-    /// The counter nodes', of their likes. They make it; how long it keeps them is decided here.
+    /// The likes of the counter nodes. They make it; how long it keeps them is decided here.
     Likes,
-    /// The same of the windows of one length.
+    /// Their windows of one length; the same holds.
     Windows,
 }
 
-impl Whose {
+impl Purpose {
     /// The settings that are decided; every other one is left as it is.
     pub fn managed(self) -> &'static [&'static str] {
         match self {
@@ -56,8 +56,8 @@ impl Whose {
 /// What a topic is to be.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Wanted {
-    /// Whose it is.
-    pub whose: Whose,
+    /// What it is for.
+    pub purpose: Purpose,
     /// Its name.
     pub name: String,
     /// Of the settings we decide, those that are not to have the brokers' default.
@@ -77,7 +77,7 @@ impl Wanted {
     pub fn of(cluster: &ValidatedCluster, site: Site) -> Self {
         let policy: &TopicPolicy = cluster.kafka.topics.of(site);
         Self {
-            whose: Whose::Site(site),
+            purpose: Purpose::Site(site),
             name: cluster.name.topic(site),
             settings: policy.settings(),
             replication: cluster.kafka.topics.replication.map_or(BROKERS_DEFAULT, i32::from),
@@ -103,8 +103,8 @@ pub struct Seen {
 
 impl Seen {
     /// Those of the topic's own settings that we decide.
-    pub fn managed(&self, whose: Whose) -> BTreeMap<String, String> {
-        let is_managed = |name: &str| whose.managed().contains(&name);
+    pub fn managed(&self, purpose: Purpose) -> BTreeMap<String, String> {
+        let is_managed = |name: &str| purpose.managed().contains(&name);
         let managed = self.own.iter().filter(|(name, _)| is_managed(name));
         managed.map(|(name, value)| (name.clone(), value.clone())).collect()
     }
@@ -181,14 +181,14 @@ pub enum Step {
 /// Decides. `now` in milliseconds since the Unix epoch.
 pub fn decide(wanted: &Wanted, seen: Option<&Seen>, readers: &[Reader], backlog: Option<Backlog>, now: Millis) -> Step {
     let Some(seen) = seen else { return Step::Create };
-    if matches!(wanted.whose, Whose::Site(_)) && seen.partitions != 1 {
+    if matches!(wanted.purpose, Purpose::Site(_)) && seen.partitions != 1 {
         return Step::Impossible(format!(
             "{} has {} partitions, and a site's commit order is the order of one: delete the topic, and it is made anew; then ask for \
              its rows once more with the annotation synccluster.dev/resnapshot",
             wanted.name, seen.partitions
         ));
     }
-    let managed = seen.managed(wanted.whose);
+    let managed = seen.managed(wanted.purpose);
     if managed != wanted.settings {
         if !wanted.force
             && sooner(wanted, seen)
@@ -196,7 +196,7 @@ pub fn decide(wanted: &Wanted, seen: Option<&Seen>, readers: &[Reader], backlog:
         {
             return step;
         }
-        let is_managed = |name: &str| wanted.whose.managed().contains(&name);
+        let is_managed = |name: &str| wanted.purpose.managed().contains(&name);
         let others = seen.own.iter().filter(|(name, _)| !is_managed(name));
         let ours = wanted.settings.iter();
         return Step::Alter {
@@ -230,7 +230,7 @@ fn protect(wanted: &Wanted, readers: &[Reader], backlog: Option<Backlog>, now: M
         "or let it happen with the annotation {FORCE_TOPICS_ANNOTATION}: \"{}\"",
         wanted.generation
     );
-    if let Some(lost) = wanted.whose.may_lose() {
+    if let Some(lost) = wanted.purpose.may_lose() {
         return Some(Step::Refuse(format!(
             "{} is left as it is: a retention of {} takes away at once what is older, {lost}, too; look that there are none, {forced}",
             wanted.name,

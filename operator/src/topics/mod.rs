@@ -16,7 +16,7 @@ use synccluster_protocol::status::Dial;
 use synccluster_runtime::kafka::{Kafka, Refused};
 
 pub use admin::{Admin, Error};
-use decide::{Reader, Seen, Step, Wanted, Who, Whose, decide};
+use decide::{Purpose, Reader, Seen, Step, Wanted, Who, decide};
 
 use crate::api::TopicState;
 use crate::names;
@@ -167,11 +167,11 @@ pub async fn keep_topics(
     let mut facts = Vec::with_capacity(wanted.len());
     for wanted in &wanted {
         let seen = seen.get(&wanted.name);
-        let readers = match (wanted.whose, seen) {
-            (Whose::Site(site), _) => readers(cluster, observed, site),
+        let readers = match (wanted.purpose, seen) {
+            (Purpose::Site(site), _) => readers(cluster, observed, site),
             // The nodes will make it.
-            (Whose::Likes | Whose::Windows, None) => continue,
-            (Whose::Likes | Whose::Windows, Some(_)) => Vec::new(),
+            (Purpose::Likes | Purpose::Windows, None) => continue,
+            (Purpose::Likes | Purpose::Windows, Some(_)) => Vec::new(),
         };
         facts.push(keep_topic(&admin, wanted, seen, &readers, now).await?);
     }
@@ -208,7 +208,7 @@ async fn keep_topic(
     let fact = |state, message| TopicFact {
         name: wanted.name.clone(),
         state,
-        settings: seen.map(|seen| seen.managed(wanted.whose)).unwrap_or_default(),
+        settings: seen.map(|seen| seen.managed(wanted.purpose)).unwrap_or_default(),
         replication: seen.map(|seen| seen.replication),
         change: None,
         message,

@@ -4,38 +4,14 @@
 //! beginning, whoever dropped it and whenever the sink looks. Rows of other tables that come again are the same under the same versions.
 
 use synccluster_protocol::definitions::Definitions;
-use synccluster_runtime::postgres::{self, PostgresSecret};
+use synccluster_runtime::postgres::PostgresSecret;
 
 use crate::{
     arrange, catalogue,
-    http::{self, ClickHouse},
-    table::wanted,
+    http::ClickHouse,
+    sides::Error,
+    table::{SourceTable, wanted},
 };
-
-/// Why nothing more was dropped.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// The server's Postgres cannot be reached.
-    #[error("Postgres: {0}")]
-    Connect(#[from] postgres::Error),
-    /// Postgres refused a statement.
-    #[error("Postgres: {}", postgres::describe(.0))]
-    Postgres(#[from] tokio_postgres::Error),
-    /// ClickHouse refused or did not answer.
-    #[error(transparent)]
-    ClickHouse(#[from] http::Error),
-    /// A name that nobody has, or that the definitions skip.
-    #[error("there is no enrolled table {0} that ClickHouse has; name it with its schema, such as public.todos")]
-    NoSuchTable(String),
-    /// What is there under its name is not its own.
-    #[error("{source_table} is not rebuilt: {problem}")]
-    NotIts {
-        /// The table in Postgres.
-        source_table: String,
-        /// Whose the name is, and what to do.
-        problem: String,
-    },
-}
 
 /// Drops the tables in ClickHouse that these tables of Postgres fill; returns their names there.
 pub async fn rebuild(
@@ -45,12 +21,13 @@ pub async fn rebuild(
     tables: &[String],
 ) -> Result<Vec<String>, Error> {
     let client = catalogue::connect(postgres).await?;
-    let wanted = wanted(&catalogue::tables(&client).await?, definitions);
+    let sources = catalogue::tables(&client).await?;
+    let wanted = wanted(&sources, definitions);
     // All of them are looked up before the first is dropped.
     let mut names = Vec::with_capacity(tables.len());
     for source in tables {
         let found = wanted.iter().find(|wanted| wanted.source.to_string() == *source);
-        let found = found.ok_or_else(|| Error::NoSuchTable(source.clone()))?;
+        let found = found.ok_or_else(|| unwanted(&sources, source))?;
         let table = found.table.as_ref().map_err(|problem| Error::NotIts {
             source_table: source.clone(),
             problem: problem.clone(),
@@ -66,4 +43,32 @@ pub async fn rebuild(
             })?;
     }
     Ok(names.into_iter().map(|(_, name)| name).collect())
+}
+
+/// Why ClickHouse is to have no such table.
+fn unwanted(sources: &[SourceTable], name: &str) -> Error {
+    if sources.iter().any(|source| source.name.to_string() == name) {
+        Error::Skipped(name.to_owned())
+    } else {
+        Error::NoSuchTable(name.to_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use synccluster_protocol::event::TableName;
+
+    use super::*;
+
+    #[test]
+    fn a_table_that_is_skipped_is_told_from_one_that_nobody_has() {
+        let sources = [SourceTable {
+            name: TableName::new("public", "todos"),
+            columns: Vec::new(),
+            key: Vec::new(),
+        }];
+        let said = |name| unwanted(&sources, name).to_string();
+        assert!(said("public.todos").starts_with("the definitions of tables skip public.todos"));
+        assert!(said("todos").starts_with("there is no enrolled table todos"));
+    }
 }

@@ -11,43 +11,21 @@ use futures::TryStreamExt;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 use synccluster_protocol::{codec, definitions::Definitions, event::VERSION_COLUMN};
-use synccluster_runtime::{
-    catalog,
-    postgres::{self, PostgresSecret},
-};
+use synccluster_runtime::{catalog, postgres::PostgresSecret};
 use tokio::time::{self, Instant};
 use tokio_postgres::{Client, SimpleQueryMessage};
 
 use crate::{
     arrange::{self, Arranged},
     catalogue, encode,
-    http::{self, ClickHouse},
+    http::ClickHouse,
+    sides::Error,
     sql,
     table::{Table, wanted},
 };
 
 /// Between two looks at a table that differs: what is written meanwhile is on its way.
 const AGAIN_AFTER: Duration = Duration::from_secs(1);
-
-/// Why nothing could be compared.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// The server's Postgres cannot be reached.
-    #[error("Postgres: {0}")]
-    Connect(#[from] postgres::Error),
-    /// Postgres refused a statement.
-    #[error("Postgres: {}", postgres::describe(.0))]
-    Postgres(#[from] tokio_postgres::Error),
-    /// ClickHouse refused or did not answer.
-    #[error(transparent)]
-    ClickHouse(#[from] http::Error),
-    /// ClickHouse broke off.
-    #[error("the rows of table {0} end in the middle of one: did ClickHouse break off? See its log")]
-    BrokenOff(String),
-    /// A name that nobody has.
-    #[error("there is no enrolled table {0}; name it with its schema, such as public.todos")]
-    NoSuchTable(String),
-}
 
 /// All rows of one side.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -11,7 +11,7 @@ fn settings(text: &str) -> BTreeMap<String, String> {
 fn wanted(text: &str) -> Wanted {
     let settings = settings(text);
     Wanted {
-        whose: Whose::Site(Site::Server),
+        purpose: Purpose::Site(Site::Server),
         name: "demo.server".to_owned(),
         retention: settings
             .get("retention.ms")
