@@ -148,6 +148,7 @@ pub struct Run {
 struct Clock {
     before: Duration,
     since: Option<Instant>,
+    stopped: bool,
 }
 
 impl Clock {
@@ -169,6 +170,7 @@ impl Run {
             clock: Mutex::new(Clock {
                 before: Duration::ZERO,
                 since: Some(Instant::now()),
+                stopped: false,
             }),
             length: Mutex::default(),
         }
@@ -205,7 +207,7 @@ impl Run {
             return;
         }
         clock.before = clock.now();
-        clock.since = (control != Control::Pause).then(Instant::now);
+        clock.since = (control != Control::Pause && !clock.stopped).then(Instant::now);
         let mut progress = self.edit();
         match (control, progress.phase) {
             (Control::Pause, Phase::Running) => progress.phase = Phase::Paused,
@@ -214,12 +216,18 @@ impl Run {
         }
     }
 
-    /// It has ended, with a journal of this length.
-    pub fn ended(&self, phase: Phase, error: Option<String>, length: Option<u64>) {
-        *lock(&self.length) = length;
+    /// It does nothing more: what comes now is its journal's, and no time of it. Returns how long it has run.
+    pub fn stop_clock(&self) -> Duration {
         let mut clock = lock(&self.clock);
         clock.before = clock.now();
         clock.since = None;
+        clock.stopped = true;
+        clock.before
+    }
+
+    /// It has ended, with a journal of this length.
+    pub fn ended(&self, phase: Phase, error: Option<String>, length: Option<u64>) {
+        *lock(&self.length) = length;
         let mut progress = self.edit();
         progress.phase = phase;
         progress.error = error;

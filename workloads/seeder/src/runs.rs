@@ -187,11 +187,12 @@ impl Runs {
             hearing.spawn(async move { hear(&folder, &name, &told).await });
             let worked = working.await;
             hearing.shutdown().await;
+            let took = run.stop_clock();
             let (ended, writer) = match worked {
                 Ok((end, mut writer)) => {
                     let written = writer
                         .append(&Record::Took {
-                            millis: u64::try_from(run.elapsed().as_millis()).unwrap_or(u64::MAX),
+                            millis: u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
                         })
                         .and_then(|()| writer.append(&Record::End(end.clone())))
                         .and_then(|()| writer.sync())
