@@ -18,7 +18,7 @@ PORT := 5400
 SYSTEM := synccluster-system
 BINARIES := synccluster-operator synccluster-connector synccluster-sink synccluster-schema synccluster-gateway synccluster-counter synccluster-debezium synccluster-clickhouse synccluster-seeder
 
-.PHONY: help page demo test beside built-for-e2e built-e2e unit integration chart e2e lint down clean-cache cluster binaries images install tour cut heal ports logs status generate deny bench-spine bench-gateway bench-analytics bench-counter bench-seeder seed dev notebooks hooks
+.PHONY: help page demo test beside built-for-e2e unit integration chart e2e lint down clean-cache cluster binaries images install tour cut heal ports logs status generate deny bench-spine bench-gateway bench-analytics bench-counter bench-seeder seed dev notebooks hooks
 
 ##@ Start here
 help: ## list the targets
@@ -73,9 +73,6 @@ beside:
 built-for-e2e:
 	@kind/up.sh --images
 	tests/e2e/run.sh --build
-
-built-e2e:
-	@cargo test --quiet --locked --workspace --exclude synccluster-integration $(call programs,tests/e2e) --no-run
 
 # Every test is built as part of the whole workspace: which packages are chosen decides which features their dependencies have, and so whether
 # these are built once or once more for each choice. What runs is chosen by name.

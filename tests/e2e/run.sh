@@ -8,6 +8,7 @@
 #   tests/e2e/run.sh --build           none: builds what takes long the first time
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
+source tests/programs.sh
 logs=$PWD/target/e2e
 mkdir -p "$logs"
 
@@ -24,7 +25,7 @@ prepare() {
 
 one() {
   local name=$1 began=$SECONDS
-  if prepare "$name" && cargo test --quiet --locked --workspace --exclude synccluster-integration --test "$name" -- --test-threads 1 >"$logs/$name.log" 2>&1; then
+  if prepare "$name" && run_program "$name" --test-threads 1 >"$logs/$name.log" 2>&1; then
     echo "==> e2e $name: passed in $((SECONDS - began)) s"
   else
     # One write, so that two failures do not mix.
@@ -37,12 +38,12 @@ export logs
 
 build=
 if [[ ${1:-} == --build ]]; then build=only; shift; fi
-make --no-print-directory built-e2e
 if (($#)); then names=("$@"); else
   # The longest first, so that nobody waits for it at the end.
   mapfile -t names < <(cd tests/e2e/tests && printf '%s\n' partition.rs analytics.rs page_ten.rs debezium.rs brokers.rs *.rs | awk '!seen[$0]++' | sed 's/\.rs$//')
 fi
 
+build_programs --exclude synccluster-integration "${names[@]/#/--test=}"
 failed=0
 others=()
 for name in "${names[@]}"; do prepare "$name" --build; done
@@ -55,5 +56,11 @@ for name in "${names[@]}"; do
 done
 if ((${#others[@]})); then
   printf '%s\n' "${others[@]}" | xargs -P 2 -I '{}' bash -c 'one {}' || failed=1
+fi
+# A finalizer that nobody takes away would keep one for ever. With E2E_KEEP they are to stay.
+if [[ -z ${E2E_KEEP:-} ]] && ! kubectl ${KUBECONTEXT:+--context "$KUBECONTEXT"} wait --for=delete namespace --selector=synccluster.dev/e2e --timeout=5m >"$logs/namespaces.log" 2>&1; then
+  cat "$logs/namespaces.log"
+  echo "==> e2e: a namespace of a test does not go"
+  failed=1
 fi
 exit $failed

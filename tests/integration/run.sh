@@ -7,11 +7,12 @@
 #   tests/integration/run.sh conflicts returned  these
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
+source tests/programs.sh
 logs=$PWD/target/integration
 mkdir -p "$logs"
 one() {
   local name=$1 began=$SECONDS
-  if cargo test --locked --workspace --exclude synccluster-e2e --test "$name" -- --test-threads 2 >"$logs/$name.log" 2>&1; then
+  if run_program "$name" --test-threads 2 >"$logs/$name.log" 2>&1; then
     echo "==> $name: $(sed -n 's/^test result: ok\. \([0-9]* passed\).*/\1/p' "$logs/$name.log" | paste -sd + | sed 's/+/ and /g') in $((SECONDS - began)) s"
   else
     # One write, so that two failures do not mix.
@@ -29,7 +30,7 @@ if (($#)); then names=("$@"); else
     for path in tests/integration/tests/* tests/harness/tests/*.rs workloads/{connector,sink}/tests/*.rs; do basename "$path" .rs; done
   } | awk '!seen[$0]++')
 fi
-cargo test --quiet --locked --workspace --exclude synccluster-e2e "${names[@]/#/--test=}" --no-run
+build_programs --exclude synccluster-e2e "${names[@]/#/--test=}"
 failed=0
 others=()
 for name in "${names[@]}"; do
