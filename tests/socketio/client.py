@@ -23,12 +23,12 @@ def say(*words):
 async def connected(client=None, auth=None, **options):
     client = client or socketio.AsyncClient(reconnection=False)
     auth = {"token": TOKEN} if auth is None else auth
-    await client.connect(URL, namespaces=[SITES], transports=TRANSPORTS, auth=auth, **options)
+    await client.connect(URL, namespaces=[SITES], transports=TRANSPORTS, auth=auth, wait_timeout=60, **options)
     return client
 
 
 async def ask(client, event, data=None):
-    return await client.call(event, data, namespace=SITES, timeout=10)
+    return await client.call(event, data, namespace=SITES, timeout=60)
 
 
 def counter(client, last=None):
@@ -138,7 +138,7 @@ async def live():
 
 
 async def main():
-    await asyncio.wait_for(globals()[SCENARIO](), 60)
+    await asyncio.wait_for(globals()[SCENARIO](), 180)
     say("done")
 
 

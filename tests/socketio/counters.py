@@ -33,7 +33,7 @@ async def connected(auth=None):
 
         client.on(f"live_aggregations_{minutes}", live)
     client.on("error", lambda problem: say("error", problem["type"].rsplit(":")[-1], problem["detail"]))
-    await client.connect(URL, transports=TRANSPORTS, auth={"token": TOKEN} if auth is None else auth)
+    await client.connect(URL, transports=TRANSPORTS, auth={"token": TOKEN} if auth is None else auth, wait_timeout=60)
     return client
 
 
@@ -57,11 +57,11 @@ async def anonymous():
 async def quick():
     """Asks for windows before it registers, and for one window only."""
     client = await connected()
-    answer = await client.call("consume_10_min_aggregations", timeout=10)
+    answer = await client.call("consume_10_min_aggregations", timeout=60)
     assert answer == {"ok": True, "registered": 0}, answer
-    answer = await client.call("register_room", ["tea", 7, "tea"], timeout=10)
+    answer = await client.call("register_room", ["tea", 7, "tea"], timeout=60)
     assert answer == {"ok": True, "registered": 2}, answer
-    answer = await client.call("register_room", {"rooms": ["tea", "hot"]}, timeout=10)
+    answer = await client.call("register_room", {"rooms": ["tea", "hot"]}, timeout=60)
     assert answer == {"ok": True, "registered": 3}, answer
     await client.wait()
 
@@ -84,10 +84,10 @@ async def wrong():
         ("consume_0_min_aggregations", ["tea"], "unknown-window"),
         ("subscribe", {}, "unknown-event"),
     ]:
-        answer = await client.call(event, given, timeout=10)
+        answer = await client.call(event, given, timeout=60)
         assert answer["error"]["type"] == f"urn:synccluster:problem:{kind}", (event, answer)
         assert answer["error"]["detail"], answer
-    answer = await client.call("register_room", many[1:], timeout=10)
+    answer = await client.call("register_room", many[1:], timeout=60)
     assert answer == {"ok": True, "registered": 1000}, answer
     await client.disconnect()
 
@@ -96,10 +96,10 @@ async def narrow():
     """Of nodes that count in windows of a minute, and in others that have no event."""
     client = await connected()
     for minutes in [5, 10]:
-        answer = await client.call(f"consume_{minutes}_min_aggregations", timeout=10)
+        answer = await client.call(f"consume_{minutes}_min_aggregations", timeout=60)
         problem = answer["error"]
         assert problem["type"].endswith(":unknown-window") and problem["detail"].endswith("has 1m"), answer
-    answer = await client.call("consume_1_min_aggregations", timeout=10)
+    answer = await client.call("consume_1_min_aggregations", timeout=60)
     assert answer == {"ok": True, "registered": 0}, answer
     await client.disconnect()
 
@@ -107,7 +107,7 @@ async def narrow():
 async def off():
     client = await connected()
     for event in ["register_room", "consume_1_min_aggregations"]:
-        answer = await client.call(event, ["tea"], timeout=10)
+        answer = await client.call(event, ["tea"], timeout=60)
         problem = answer["error"]
         assert problem["type"].endswith(":counters-off") and "spec.counter.nodes" in problem["detail"], answer
     await client.disconnect()
@@ -133,14 +133,14 @@ async def wrong_token():
     await refused({"token": "wrong"}, {"token": ""})
     client = socketio.AsyncClient(reconnection=False)
     try:
-        await client.connect(URL, transports=TRANSPORTS, namespaces=["/sites"], auth={})
+        await client.connect(URL, transports=TRANSPORTS, namespaces=["/sites"], auth={}, wait_timeout=60)
     except socketio.exceptions.ConnectionError:
         return
     raise AssertionError("a client without a token was let in to /sites")
 
 
 async def main():
-    await asyncio.wait_for(globals()[SCENARIO](), 120)
+    await asyncio.wait_for(globals()[SCENARIO](), 600)
     say("done")
 
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, ensure};
 use futures::future::try_join_all;
 use k8s_openapi::api::core::v1::Pod;
-use kube::api::{Patch, PatchParams};
+use kube::api::{DeleteParams, Patch, PatchParams};
 use serde_json::{Value, json};
 use synccluster_operator::api::{Partition, SyncCluster};
 use synccluster_operator::assess::condition;
@@ -17,7 +17,7 @@ use tokio_postgres::{Client, Config, NoTls};
 
 use crate::pods::EXEC;
 use crate::reach::Matrix;
-use crate::{Namespace, PATIENCE, START, eventually, with_namespace};
+use crate::{Namespace, PATIENCE, START, answered, eventually, stays, with_namespace};
 
 const NAME: &str = "shop";
 const SCHEMA: &str = include_str!("schema.sql");
@@ -91,7 +91,8 @@ impl Cluster {
 
     /// The resource as it is now.
     pub async fn get(&self) -> Result<SyncCluster> {
-        Ok(self.namespace.api().get(self.name.as_str()).await?)
+        let api = self.namespace.api::<SyncCluster>();
+        Ok(answered(|| api.get(self.name.as_str())).await?)
     }
 
     /// The sites the resource asks for.
@@ -101,10 +102,21 @@ impl Cluster {
 
     /// Merges this into the spec.
     pub async fn patch(&self, spec: &Value) -> Result<(), kube::Error> {
-        let patch = Patch::Merge(json!({ "spec": spec }));
-        self.namespace
-            .api::<SyncCluster>()
-            .patch(self.name.as_str(), &PatchParams::default(), &patch)
+        self.merge(&json!({ "spec": spec })).await
+    }
+
+    /// Merges an annotation into the resource.
+    pub async fn annotate(&self, annotation: &str, value: &str) -> Result<()> {
+        let annotations = json!({ annotation: value });
+        Ok(self
+            .merge(&json!({ "metadata": { "annotations": annotations } }))
+            .await?)
+    }
+
+    async fn merge(&self, rest: &Value) -> Result<(), kube::Error> {
+        let (api, as_asked) = (self.namespace.api::<SyncCluster>(), PatchParams::default());
+        let patch = Patch::Merge(rest);
+        answered(|| api.patch(self.name.as_str(), &as_asked, &patch))
             .await
             .map(drop)
     }
@@ -129,12 +141,20 @@ impl Cluster {
 
     /// `kubectl scale synccluster`.
     pub async fn scale(&self, clients: u16) -> Result<()> {
+        let (api, as_asked) = (self.namespace.api::<SyncCluster>(), PatchParams::default());
         let patch = Patch::Merge(json!({ "spec": { "replicas": clients } }));
-        self.namespace
-            .api::<SyncCluster>()
-            .patch_scale(self.name.as_str(), &PatchParams::default(), &patch)
-            .await?;
+        answered(|| api.patch_scale(self.name.as_str(), &as_asked, &patch)).await?;
         Ok(())
+    }
+
+    /// Deletes the resource; does not wait.
+    pub async fn delete(&self, how: &DeleteParams) -> Result<()> {
+        let api = self.namespace.api::<SyncCluster>();
+        match answered(|| api.delete(self.name.as_str(), how)).await {
+            // It went at the first asking.
+            Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
+            deleted => deleted.map(drop).map_err(Into::into),
+        }
     }
 
     /// Waits until a condition, said of the resource as it is now, has this status and reason; returns its message.
@@ -250,16 +270,15 @@ impl Cluster {
         seen.into_iter().map(parse).collect()
     }
 
-    /// An error unless the rows with this mark are exactly where they should be.
-    pub async fn is_spread(&self, mark: &str, expected: &Matrix) -> Result<()> {
-        let seen = self.matrix(mark).await?;
-        ensure!(seen == *expected, "{mark}: {seen:?} instead of {expected:?}");
-        Ok(())
+    /// Waits until the rows with this mark are exactly where they should be.
+    pub async fn spreads(&self, mark: &str, expected: &Matrix) -> Result<()> {
+        eventually(PATIENCE, async || is_spread(mark, &self.matrix(mark).await?, expected)).await
     }
 
-    /// Waits until they are.
-    pub async fn spreads(&self, mark: &str, expected: &Matrix) -> Result<()> {
-        eventually(PATIENCE, async || self.is_spread(mark, expected).await).await
+    /// Looks for so long, and at least once: they have to be there, and nowhere else.
+    pub async fn stays_spread(&self, time: Duration, mark: &str, expected: &Matrix) -> Result<()> {
+        let is_right = |seen| is_spread(mark, &seen, expected);
+        stays(time, async || self.matrix(mark).await, is_right).await
     }
 
     /// Who the application is at a site's database, wherever that is reached.
@@ -276,7 +295,8 @@ impl Cluster {
     /// A connection of the application to a site's database, through the API server.
     pub async fn app(&self, site: Site) -> Result<Client> {
         let pod = format!("{}-0", names::site(&self.name, site));
-        let mut forward = self.namespace.api::<Pod>().portforward(&pod, &[5432]).await?;
+        let pods = self.namespace.api::<Pod>();
+        let mut forward = answered(|| pods.portforward(&pod, &[5432])).await?;
         let stream = forward.take_stream(5432).context("no stream")?;
         let config = self.as_app(site).await?;
         let (client, connection) = config.connect_raw(stream, NoTls).await?;
@@ -287,4 +307,9 @@ impl Cluster {
         });
         Ok(client)
     }
+}
+
+fn is_spread(mark: &str, seen: &Matrix, expected: &Matrix) -> Result<()> {
+    ensure!(seen == expected, "{mark}: {seen:?} instead of {expected:?}");
+    Ok(())
 }

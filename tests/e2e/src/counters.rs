@@ -1,6 +1,7 @@
 //! Counter nodes as their clients see them, and what is in Kafka of their likes.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use hyper::{Method, StatusCode};
@@ -17,6 +18,13 @@ const LEADER: u16 = 5001;
 const CLIENTS: u16 = 5002;
 /// Port of `/status`.
 const HTTP: u16 = 8080;
+
+/// After so long without a record a consumer has them all, on a machine that has time.
+const SILENCE: Duration = Duration::from_secs(10);
+/// The same on any machine.
+const LONGEST: Duration = Duration::from_secs(40);
+/// The consumer is a Java, and may have to read several times.
+const COUNTED: Duration = Duration::from_mins(6);
 
 /// Whom a node takes for the leader, or sends a client to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
@@ -77,6 +85,11 @@ impl Cluster {
             body: likes,
         };
         self.ask(&names::counter_pod(&self.name, node), port, question).await
+    }
+
+    /// Posts likes at a node until it answers; what it answers if it has counted them. They count once: the requests are the same.
+    pub async fn surely_like(&self, node: u16, likes: &Value) -> Result<Value> {
+        eventually(PATIENCE, async || self.like(node, likes).await).await
     }
 
     /// Posts likes at a node; what it answers if it has counted them.
@@ -174,8 +187,8 @@ impl Cluster {
         .await
     }
 
-    /// Everything in the topics of likes and windows, by a consumer that reads what is committed.
-    async fn counted(&self) -> Result<(Vec<Published>, Vec<Window>)> {
+    /// Everything in the topics of likes and windows, by a consumer that reads what is committed, and ends when it has got nothing for so long.
+    async fn counted(&self, silence: Duration) -> Result<(Vec<Published>, Vec<Window>)> {
         let kafka = format!("{}-0", names::kafka(&self.name));
         let topics = format!("{}[.](likes|aggregations-.*)", self.name);
         // The broker's settings are in the environment: a heap of its size, and a log that goes where the records do. The time without a record
@@ -183,10 +196,11 @@ impl Cluster {
         let read = format!(
             "export KAFKA_HEAP_OPTS=\"-Xmx96m -XX:TieredStopAtLevel=1\" KAFKA_LOG4J_OPTS=-Dlog4j2.configurationFile=/opt/kafka/config/tools-log4j2.properties EXTRA_ARGS=; \
              exec /opt/kafka/bin/kafka-console-consumer.sh --bootstrap-server localhost:9092 --include '{topics}' --from-beginning \
-             --isolation-level read_committed --timeout-ms 10000"
+             --isolation-level read_committed --timeout-ms {}",
+            silence.as_millis()
         );
         let printed = self
-            .exec(&kafka, Component::Kafka.as_str(), &["bash", "-c", &read])
+            .exec_within(PATIENCE, &kafka, Component::Kafka.as_str(), &["bash", "-c", &read])
             .await?;
         let (mut likes, mut windows) = (Vec::new(), Vec::new());
         for line in printed.lines().filter(|line| line.starts_with('{')) {
@@ -199,11 +213,31 @@ impl Cluster {
         Ok((likes, windows))
     }
 
+    /// Waits until Kafka has a window that began after this moment, in milliseconds since the Unix epoch, and is final.
+    pub async fn a_window_is_closed(&self, began_after: i64) -> Result<()> {
+        let mut silence = SILENCE;
+        eventually(COUNTED, async || {
+            let (_, windows) = self.counted(silence).await?;
+            silence = LONGEST.min(silence * 2);
+            let closed = |window: &Window| window.is_final && window.start >= began_after;
+            ensure!(
+                windows.iter().any(closed),
+                "none of {} windows that began after {began_after} is final",
+                windows.len()
+            );
+            Ok(())
+        })
+        .await
+    }
+
     /// Waits until Kafka has exactly these likes, each position of a log once, and windows of these lengths (in milliseconds) that are what
     /// counting the likes again gives, whose count stays once they are final.
     pub async fn counted_exactly(&self, expected: &BTreeMap<String, i64>, lengths: &[i64]) -> Result<Closed> {
-        eventually(PATIENCE, async || {
-            let (likes, windows) = self.counted().await?;
+        let mut silence = SILENCE;
+        eventually(COUNTED, async || {
+            let (likes, windows) = self.counted(silence).await?;
+            // If something is missing, the consumer may have been slow.
+            silence = LONGEST.min(silence * 2);
             let positions: BTreeSet<(u16, u64)> = likes.iter().map(|like| (like.node, like.position)).collect();
             assert_eq!(positions.len(), likes.len(), "an entry of a log is in the topic twice");
             let mut totals = BTreeMap::<String, i64>::new();

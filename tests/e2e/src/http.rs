@@ -9,7 +9,7 @@ use k8s_openapi::api::core::v1::Pod;
 use serde_json::Value;
 use tokio::time::timeout;
 
-use crate::Cluster;
+use crate::{Cluster, answered};
 
 /// An answer takes longer only if the pod is gone.
 const ANSWER: std::time::Duration = std::time::Duration::from_mins(1);
@@ -53,7 +53,9 @@ impl Cluster {
         question: Question<'_>,
         more: Option<(&str, &str)>,
     ) -> Result<(StatusCode, Value)> {
-        let mut forward = self.namespace.api::<Pod>().portforward(pod, &[port]).await?;
+        let pods = self.namespace.api::<Pod>();
+        let ports = [port];
+        let mut forward = answered(|| pods.portforward(pod, &ports)).await?;
         let stream = forward.take_stream(port).context("no stream")?;
         let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
         let mut request = Request::builder()

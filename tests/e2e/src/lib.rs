@@ -38,6 +38,6 @@ pub use namespace::{Namespace, node_address, with_namespace};
 pub use pods::Owned;
 pub use release::{Usual, without_the_usual_operator};
 pub use terminal::Terminal;
-pub use wait::{PATIENCE, START, eventually, stays};
+pub use wait::{PATIENCE, START, answered, eventually, stays};
 pub use watch::Watch;
 pub use web::{Visitor, Web};

@@ -1,22 +1,30 @@
 //! A namespace for one test.
 
+use std::fmt::Debug;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
+use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::authentication::v1::TokenRequest;
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace as CoreNamespace, Node, Pod, ServiceAccount};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams, PostParams};
 use kube::config::{Config, KubeConfigOptions};
 use kube::{Client, Resource};
+use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use synccluster_operator::api::SyncCluster;
+use tokio::time::timeout;
 
 use crate::always::always;
 use crate::psql::Sessions;
-use crate::{dump, wait};
+use crate::{answered, dump, eventually};
 
+/// What a namespace's pods take to go, on a machine that is slow.
+const GOES: Duration = Duration::from_mins(10);
+/// An API server that has nothing in its way takes a write sooner.
+const WRITTEN: Duration = Duration::from_millis(500);
 /// Who applies: what `kubectl apply --server-side` is for a person.
 const MANAGER: &str = "e2e";
 
@@ -61,7 +69,8 @@ pub(crate) async fn config() -> Result<Config> {
 /// The address of a node of the cluster that runs.
 pub async fn node_address() -> Result<String> {
     let nodes = Api::<Node>::all(Client::try_from(config().await?)?);
-    let found = nodes.list(&ListParams::default().limit(1)).await?;
+    let one = ListParams::default().limit(1);
+    let found = answered(|| nodes.list(&one)).await?;
     let status = found.items.into_iter().next().and_then(|node| node.status);
     let mut addresses = status.context("no node")?.addresses.unwrap_or_default().into_iter();
     let inside = addresses.find(|address| address.type_ == "InternalIP");
@@ -71,12 +80,14 @@ pub async fn node_address() -> Result<String> {
 impl Namespace {
     async fn create(purpose: &str) -> Result<Self> {
         let client = Client::try_from(config().await?)?;
-        let name = format!("e2e-{purpose}-{:04x}", rand::random::<u16>());
-        let namespace = serde_json::from_value(json!({
-            "metadata": { "name": name, "labels": { "pod-security.kubernetes.io/enforce": "restricted" } },
-        }))?;
-        Api::<CoreNamespace>::all(client.clone())
-            .create(&PostParams::default(), &namespace)
+        let name = format!("e2e-{purpose}-{:08x}", rand::random::<u32>());
+        let namespace = json!({
+            "apiVersion": "v1", "kind": "Namespace",
+            "metadata": { "name": name, "labels": { "pod-security.kubernetes.io/enforce": "restricted", "synccluster.dev/e2e": purpose } },
+        });
+        let (all, as_applied) = (Api::<CoreNamespace>::all(client.clone()), PatchParams::apply(MANAGER));
+        let namespace = Patch::Apply(&namespace);
+        answered(|| all.patch(&name, &as_applied, &namespace))
             .await
             .with_context(|| format!("creating namespace {name}"))?;
         Ok(Self {
@@ -92,15 +103,20 @@ impl Namespace {
             return Ok(());
         }
         let api = Api::<CoreNamespace>::all(self.client.clone());
-        api.delete(&self.name, &DeleteParams::default()).await?;
+        let as_usual = DeleteParams::default();
+        match answered(|| api.delete(&self.name, &as_usual)).await {
+            // It was taken at the first asking.
+            Err(kube::Error::Api(status)) if [404, 409].contains(&status.code) => {}
+            asked => drop(asked?),
+        }
         // Nothing comes anew where a namespace goes, and nobody needs what the pods would do at their end.
-        self.api::<Pod>()
-            .delete_collection(&DeleteParams::default().grace_period(0), &ListParams::default())
-            .await?;
-        // The next test is to have the machine for itself.
-        wait::eventually(Duration::from_mins(5), async || {
-            let left = api.get_opt(&self.name).await?;
-            ensure!(left.is_none(), "namespace {} is still there", self.name);
+        let (pods, at_once) = (self.api::<Pod>(), DeleteParams::default().grace_period(0));
+        let all = ListParams::default();
+        answered(|| pods.delete_collection(&at_once, &all)).await?;
+        // What is left takes some seconds and no processor. Whether it goes is seen when all tests are over: tests/e2e/run.sh waits for it.
+        eventually(GOES, async || {
+            let left = pods.list_metadata(&all).await?.items.len();
+            ensure!(left == 0, "namespace {} still has {left} pods", self.name);
             Ok(())
         })
         .await
@@ -109,9 +125,8 @@ impl Namespace {
     /// The way to the API server of somebody who has a token of this service account.
     pub async fn as_account(&self, account: &str) -> Result<Client> {
         let accounts: Api<ServiceAccount> = self.api();
-        let asked = accounts
-            .create_token_request(account, &PostParams::default(), &TokenRequest::default())
-            .await?;
+        let (as_asked, usual) = (PostParams::default(), TokenRequest::default());
+        let asked = answered(|| accounts.create_token_request(account, &as_asked, &usual)).await?;
         let token = asked.status.context("a token was asked for and none came")?.token;
         let mut config = config().await?;
         config.auth_info = serde_json::from_value(json!({ "token": token }))?;
@@ -121,7 +136,7 @@ impl Namespace {
     /// It as the owner of what no namespace has, so that this goes with it.
     pub async fn itself(&self) -> Result<OwnerReference> {
         let api = Api::<CoreNamespace>::all(self.client.clone());
-        api.get(&self.name)
+        answered(|| api.get(&self.name))
             .await?
             .owner_ref(&())
             .context("a namespace without a uid")
@@ -130,7 +145,7 @@ impl Namespace {
     /// What lives in it.
     pub fn api<K>(&self) -> Api<K>
     where
-        K: Resource<Scope = k8s_openapi::NamespaceResourceScope, DynamicType = ()>,
+        K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>,
     {
         Api::namespaced(self.client.clone(), &self.name)
     }
@@ -149,17 +164,31 @@ impl Namespace {
         let body = json!({
             "apiVersion": "synccluster.dev/v1alpha1", "kind": "SyncCluster", "metadata": { "name": name }, "spec": spec,
         });
-        self.api()
-            .patch(name, &params.validation_strict(), &Patch::Apply(&body))
-            .await
+        let (api, params) = (self.api::<SyncCluster>(), params.validation_strict());
+        let applied = Patch::Apply(&body);
+        answered(|| api.patch(name, &params, &applied)).await
     }
 
     /// Applies a ConfigMap.
     pub async fn config_map(&self, name: &str, data: &Value) -> Result<()> {
         let body = json!({ "apiVersion": "v1", "kind": "ConfigMap", "metadata": { "name": name }, "data": data });
-        let api: Api<ConfigMap> = self.api();
-        api.patch(name, &PatchParams::apply(MANAGER).force(), &Patch::Apply(&body))
-            .await?;
+        self.put::<ConfigMap>(name, &body).await
+    }
+
+    /// Applies anything, whoever has applied it before.
+    pub(crate) async fn put<K>(&self, name: &str, body: &Value) -> Result<()>
+    where
+        K: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + Debug + DeserializeOwned,
+    {
+        let (api, force) = (self.api::<K>(), PatchParams::apply(MANAGER).force());
+        let applied = Patch::Apply(body);
+        answered(|| api.patch(name, &force, &applied)).await?;
         Ok(())
+    }
+
+    /// Whether the API server takes a write at once. Where it does not, what comes by its way is late, and what waits for it.
+    pub(crate) async fn is_in_time(&self) -> bool {
+        let mark = json!({ "mark": rand::random::<u32>().to_string() });
+        matches!(timeout(WRITTEN, self.config_map("in-time", &mark)).await, Ok(Ok(())))
     }
 }

@@ -3,13 +3,21 @@
 use std::collections::BTreeMap;
 use std::pin::Pin;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, ensure};
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::{Api, AttachParams};
 use tokio::io::{AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, BufReader, Lines};
 use tokio::task::JoinHandle;
+use tokio::time::{sleep, timeout};
 
+use crate::answered;
+
+/// One that is open answers sooner, or its connection has ended without a word.
+const ANSWERS: Duration = Duration::from_secs(5);
+/// Before a process is begun once more.
+const PAUSE: Duration = Duration::from_millis(300);
 /// Ends at the first error, as `psql -c` does.
 const PSQL: [&str; 6] = ["psql", "-qAtX", "-v", "ON_ERROR_STOP=1", "-d", "app"];
 
@@ -20,13 +28,29 @@ pub struct Sessions(Mutex<BTreeMap<String, Vec<Session>>>);
 impl Sessions {
     /// The lines a statement prints. Each has the session as if it were a new one.
     pub async fn ask(&self, pods: &Api<Pod>, pod: &str, container: &str, statement: &str) -> Result<Vec<String>> {
-        let mut session = match self.take(pod) {
-            Some(session) => session,
-            None => Session::open(pods, pod, container).await?,
-        };
+        let mut session = self.session(pods, pod, container).await?;
         let lines = session.ask(statement).await?;
+        let lines = lines.context("the connection ended before the answer")?;
         self.edit().entry(pod.to_owned()).or_default().push(session);
         Ok(lines)
+    }
+
+    /// One that has just answered: of a statement whose connection ends nobody could say whether it was carried out, so that it could not be sent
+    /// again.
+    async fn session(&self, pods: &Api<Pod>, pod: &str, container: &str) -> Result<Session> {
+        while let Some(mut session) = self.take(pod) {
+            if let Ok(Ok(Some(_))) = timeout(ANSWERS, session.ask("")).await {
+                return Ok(session);
+            }
+        }
+        loop {
+            let mut session = Session::open(pods, pod, container).await?;
+            if session.ask("").await?.is_some() {
+                return Ok(session);
+            }
+            // Its kubelet was not reached.
+            sleep(PAUSE).await;
+        }
     }
 
     /// One that has not ended; the pod may be another one by now.
@@ -56,7 +80,7 @@ impl Session {
             .stdout(true)
             .stderr(true)
             .container(container);
-        let mut process = pods.exec(pod, PSQL, &params).await?;
+        let mut process = answered(|| pods.exec(pod, PSQL, &params)).await?;
         let (stdin, stdout) = (
             process.stdin().context("no stdin")?,
             process.stdout().context("no stdout")?,
@@ -78,7 +102,8 @@ impl Session {
         })
     }
 
-    async fn ask(&mut self, statement: &str) -> Result<Vec<String>> {
+    /// The lines a statement prints; none where the connection has ended and psql has said nothing of it.
+    async fn ask(&mut self, statement: &str) -> Result<Option<Vec<String>>> {
         let end = format!("end of {:016x}", rand::random::<u64>());
         // A semicolon too many is nothing to psql; what the statement has set is forgotten.
         let script = format!("{statement}\n;\ndiscard all;\n\\echo {end}\n");
@@ -87,18 +112,16 @@ impl Session {
             self.statements.flush().await
         };
         // Where the process has ended the reason is among its complaints.
-        let sent = sent.await;
+        drop(sent.await);
         let mut lines = Vec::new();
         while let Some(line) = self.lines.next_line().await? {
             if line == end {
-                return Ok(lines);
+                return Ok(Some(lines));
             }
             lines.push(line);
         }
         let complaints = (&mut self.complaints).await?;
-        match sent {
-            Err(error) if complaints.is_empty() => Err(error.into()),
-            _ => bail!("{}", complaints.trim()),
-        }
+        ensure!(complaints.is_empty(), "{}", complaints.trim());
+        Ok(None)
     }
 }

@@ -17,7 +17,7 @@ use tokio::time::timeout;
 
 use crate::always::always;
 use crate::namespace::{config, context};
-use crate::{Namespace, START, dump, eventually};
+use crate::{Namespace, PATIENCE, START, answered, dump, eventually};
 
 /// Helm itself gives up sooner.
 const HELM: Duration = Duration::from_mins(7);
@@ -42,7 +42,8 @@ pub async fn without_the_usual_operator(test: impl AsyncFnOnce(&Usual) -> Result
 
 impl Usual {
     async fn find(client: Client) -> Result<Self> {
-        let found = Api::<Deployment>::all(client.clone()).list(&operators()).await?.items;
+        let (all, operators) = (Api::<Deployment>::all(client.clone()), operators());
+        let found = answered(|| all.list(&operators)).await?.items;
         let [deployment] = found.as_slice() else {
             let places: Vec<_> = found.iter().filter_map(ResourceExt::namespace).collect();
             bail!(
@@ -73,10 +74,9 @@ impl Usual {
         let deployments: Api<Deployment> = Api::namespaced(self.client.clone(), &self.namespace);
         let pods: Api<Pod> = Api::namespaced(self.client.clone(), &self.namespace);
         let patch = Patch::Merge(json!({ "spec": { "replicas": replicas } }));
+        let as_asked = PatchParams::default();
         let done = async {
-            deployments
-                .patch_scale(&self.name, &PatchParams::default(), &patch)
-                .await?;
+            answered(|| deployments.patch_scale(&self.name, &as_asked, &patch)).await?;
             eventually(START, async || {
                 let now = deployments.get(&self.name).await?;
                 let status = now.status.unwrap_or_default();
@@ -102,12 +102,8 @@ impl Usual {
 
     /// Installs it once more, into this namespace and for that alone, otherwise as it is, and runs a test. It is uninstalled however that ends.
     pub async fn alone_in(&self, namespace: &Namespace, test: impl AsyncFnOnce() -> Result<()>) -> Result<()> {
-        let values = helm(
-            &self.namespace,
-            &["get", "values", &self.release, "--output", "yaml"],
-            "",
-        )
-        .await?;
+        let get = ["get", "values", &self.release, "--output", "yaml"];
+        let values = eventually(PATIENCE, async || helm(&self.namespace, &get, "").await).await?;
         let alone = format!("watchNamespace={},gatewayAdmissionPolicy=true", namespace.name);
         let chart = repository("charts/synccluster")?;
         let install = [
@@ -132,7 +128,7 @@ impl Usual {
                 dump::pods(namespace, &operators()).await;
             }
             let uninstall = ["uninstall", &self.release, "--ignore-not-found", "--wait"];
-            helm(&namespace.name, &uninstall, "").await.map(drop)
+            eventually(HELM, async || helm(&namespace.name, &uninstall, "").await.map(drop)).await
         })
         .await
     }

@@ -1,6 +1,6 @@
 //! Parts that are somebody else's: what runs them, and what a SyncCluster says of them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context as _, Result, ensure};
 use k8s_openapi::NamespaceResourceScope;
@@ -12,9 +12,9 @@ use kube::{Resource, ResourceExt as _};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use synccluster_operator::api::{REMOVE_EXTERNAL_ANNOTATION, SyncCluster};
-use synccluster_operator::names::{OPERATOR, cluster_selector};
+use synccluster_operator::names::{COMPONENT_LABEL, OPERATOR, SITE_LABEL, cluster_selector};
 
-use crate::{Cluster, Namespace, PATIENCE, eventually};
+use crate::{Cluster, Namespace, PATIENCE, answered, eventually};
 
 /// User and group of Postgres in its image.
 pub const POSTGRES_USER: u32 = 999;
@@ -24,7 +24,8 @@ pub const KAFKA_USER: u32 = 1000;
 impl Namespace {
     /// A Secret with these keys.
     pub async fn secret(&self, name: &str, keys: &Value) -> Result<()> {
-        self.put::<Secret>("Secret", name, &json!({ "stringData": keys })).await
+        self.labelled::<Secret>("Secret", name, &json!({ "stringData": keys }))
+            .await
     }
 
     /// The image the operator was told to take for a part: theirs runs the same.
@@ -32,7 +33,7 @@ impl Namespace {
         // Not its pod: another program may just have killed that.
         let all: Api<Deployment> = Api::all(self.client.clone());
         let operator = ListParams::default().labels(&format!("app.kubernetes.io/name={OPERATOR}"));
-        let deployments = all.list(&operator).await?.items.into_iter();
+        let deployments = answered(|| all.list(&operator)).await?.items.into_iter();
         let arguments = deployments
             .filter_map(|deployment| deployment.spec?.template.spec?.containers.into_iter().next()?.args)
             .flatten();
@@ -49,7 +50,7 @@ impl Namespace {
         self.secret(&files_name, files).await?;
         let port = |port: &u16| json!({ "name": format!("at-{port}"), "port": port });
         let ports: Vec<Value> = ports.iter().map(port).collect();
-        self.put::<Service>(
+        self.labelled::<Service>(
             "Service",
             name,
             &json!({ "spec": { "selector": { "app": name }, "ports": ports } }),
@@ -75,7 +76,7 @@ impl Namespace {
             "containers": [whole], "securityContext": security, "volumes": volumes, "automountServiceAccountToken": false,
             "terminationGracePeriodSeconds": 1,
         });
-        self.put::<Pod>("Pod", name, &json!({ "spec": spec })).await
+        self.labelled::<Pod>("Pod", name, &json!({ "spec": spec })).await
     }
 
     /// Where its Service is found.
@@ -91,7 +92,7 @@ impl Namespace {
         })
     }
 
-    async fn put<K>(&self, kind: &str, name: &str, rest: &Value) -> Result<()>
+    async fn labelled<K>(&self, kind: &str, name: &str, rest: &Value) -> Result<()>
     where
         K: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + std::fmt::Debug + DeserializeOwned,
     {
@@ -100,17 +101,17 @@ impl Namespace {
         if let (Some(body), Some(rest)) = (body.as_object_mut(), rest.as_object()) {
             body.extend(rest.clone());
         }
-        let force = PatchParams::apply("e2e").force();
-        self.api::<K>().patch(name, &force, &Patch::Apply(&body)).await?;
-        Ok(())
+        self.put::<K>(name, &body).await
     }
 }
 
 impl Cluster {
-    /// Its pods: who they are, and how often their containers were started anew. Those that are going away have been replaced.
+    /// Its pods: which part they are and who, and how often their containers were started anew. Those that are going away have been replaced.
     pub async fn lives(&self) -> Result<BTreeMap<String, i32>> {
         let life = |pod: Pod| {
-            let name = format!("{} {}", pod.name_any(), pod.uid().unwrap_or_default());
+            let label = |label: &str| pod.labels().get(label).map_or("", String::as_str);
+            let part = format!("{}/{}", label(COMPONENT_LABEL), label(SITE_LABEL));
+            let name = format!("{part} {} {}", pod.name_any(), pod.uid().unwrap_or_default());
             let containers = pod.status.and_then(|status| status.container_statuses);
             let restarts = containers.iter().flatten().map(|container| container.restart_count);
             (name, restarts.sum())
@@ -120,15 +121,26 @@ impl Cluster {
         Ok(stay.map(life).collect())
     }
 
+    /// An error unless all these pods are still there, no container of theirs was started anew, and none takes their place. Others may have come:
+    /// Ready does not speak of a gateway, and where a machine is slow that comes later.
+    pub async fn live_on(&self, before: &BTreeMap<String, i32>) -> Result<()> {
+        let part = |life: &String| life.split(' ').next().unwrap_or_default().to_owned();
+        let parts: BTreeSet<String> = before.keys().map(part).collect();
+        let mut now = self.lives().await?;
+        now.retain(|life, _| parts.contains(&part(life)));
+        ensure!(*before == now, "{before:?} became {now:?}");
+        Ok(())
+    }
+
     /// Has kubelet bring what Secrets say now to the pods. By itself it looks about once a minute; when a pod is changed it looks at once.
     pub async fn hurry_secrets(&self) -> Result<()> {
         let pods: Api<Pod> = self.namespace.api();
-        let mark = json!({ "metadata": { "annotations": { "e2e/mark": rand::random::<u32>().to_string() } } });
+        let mark =
+            Patch::Merge(json!({ "metadata": { "annotations": { "e2e/mark": rand::random::<u32>().to_string() } } }));
+        let as_asked = PatchParams::default();
         for pod in self.pods().await? {
-            match pods
-                .patch(&pod.name_any(), &PatchParams::default(), &Patch::Merge(&mark))
-                .await
-            {
+            let name = pod.name_any();
+            match answered(|| pods.patch(&name, &as_asked, &mark)).await {
                 Err(kube::Error::Api(status)) if status.code == 404 => {}
                 patched => drop(patched?),
             }
@@ -138,22 +150,19 @@ impl Cluster {
 
     async fn pods(&self) -> Result<Vec<Pod>> {
         let ours = ListParams::default().labels(&cluster_selector(&self.name));
-        Ok(self.namespace.api::<Pod>().list(&ours).await?.items)
+        let pods = self.namespace.api::<Pod>();
+        Ok(answered(|| pods.list(&ours)).await?.items)
     }
 
     /// Asks for what was made in an external part to be taken out, at the end.
     pub async fn ask_for_removal(&self, part: &str) -> Result<()> {
-        let annotation = json!({ "metadata": { "annotations": { REMOVE_EXTERNAL_ANNOTATION: part } } });
-        let api: Api<SyncCluster> = self.namespace.api();
-        api.patch(self.name.as_str(), &PatchParams::default(), &Patch::Merge(&annotation))
-            .await?;
-        Ok(())
+        self.annotate(REMOVE_EXTERNAL_ANNOTATION, part).await
     }
 
     /// Deletes it and waits until it is gone; returns the note of the event with this reason.
     pub async fn goes_and_says(&self, reason: &str) -> Result<String> {
+        self.delete(&DeleteParams::default()).await?;
         let api: Api<SyncCluster> = self.namespace.api();
-        api.delete(self.name.as_str(), &DeleteParams::default()).await?;
         let events: Api<Event> = self.namespace.api();
         eventually(PATIENCE, async || {
             let left = api.get_opt(self.name.as_str()).await?;

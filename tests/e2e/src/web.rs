@@ -5,14 +5,20 @@ use hyper::{Method, StatusCode};
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{Pod, Secret};
 use kube::ResourceExt as _;
-use kube::api::PostParams;
 use serde_json::{Value, json};
 use synccluster_operator::names::{self, Component};
 use synccluster_protocol::Site;
 
 use crate::forward::WEB;
 use crate::http::Question;
-use crate::{Cluster, PATIENCE, eventually};
+use crate::{Cluster, PATIENCE, answered, eventually};
+
+/// What is said where Kubernetes does not answer for a moment.
+const PASSING: [StatusCode; 3] = [
+    StatusCode::BAD_GATEWAY,
+    StatusCode::SERVICE_UNAVAILABLE,
+    StatusCode::GATEWAY_TIMEOUT,
+];
 
 /// Somebody at the gateway or at the seeder.
 pub struct Web<'a> {
@@ -41,7 +47,8 @@ impl Cluster {
     async fn web_of(&self, component: Component, secret: &str, key: Option<&str>) -> Result<Web<'_>> {
         let token = match key {
             None => None,
-            Some(key) => Some(self.key_of(secret, key).await?),
+            // Ready speaks of the sites: who serves people may come later.
+            Some(key) => Some(eventually(PATIENCE, async || self.key_of(secret, key).await).await?),
         };
         Ok(Web {
             cluster: self,
@@ -52,7 +59,8 @@ impl Cluster {
 
     /// What a key of a Secret says.
     pub(crate) async fn key_of(&self, secret: &str, key: &str) -> Result<String> {
-        let found: Secret = self.namespace.api().get(secret).await?;
+        let secrets = self.namespace.api::<Secret>();
+        let found = answered(|| secrets.get(secret)).await?;
         let data = found.data.unwrap_or_default();
         let value = &data.get(key).with_context(|| format!("no {key} in Secret {secret}"))?.0;
         Ok(String::from_utf8(value.clone())?)
@@ -61,7 +69,8 @@ impl Cluster {
     /// A pod with these labels that can run commands: of the workloads' image, which has bash.
     pub async fn visitor(&self, name: &str, labels: &Value) -> Result<Visitor<'_>> {
         let sink = names::of_site(&self.name, Site::Server, Component::Sink.as_str());
-        let sink: Deployment = self.namespace.api().get(&sink).await?;
+        let deployments = self.namespace.api::<Deployment>();
+        let sink = answered(|| deployments.get(&sink)).await?;
         let template = sink.spec.context("a Deployment without a spec")?.template.spec;
         let containers = template.context("a template without a spec")?.containers;
         let image = containers.first().and_then(|container| container.image.clone());
@@ -72,7 +81,7 @@ impl Cluster {
             "securityContext": { "allowPrivilegeEscalation": false, "capabilities": { "drop": ["ALL"] } },
         });
         let pod = json!({
-            "metadata": { "name": name, "labels": labels },
+            "apiVersion": "v1", "kind": "Pod", "metadata": { "name": name, "labels": labels },
             "spec": {
                 "terminationGracePeriodSeconds": 0,
                 "automountServiceAccountToken": false,
@@ -80,9 +89,8 @@ impl Cluster {
                 "containers": [container],
             },
         });
+        self.namespace.put::<Pod>(name, &pod).await?;
         let pods = self.namespace.api::<Pod>();
-        pods.create(&PostParams::default(), &serde_json::from_value(pod)?)
-            .await?;
         eventually(PATIENCE, async || {
             let phase = pods.get(name).await?.status.and_then(|status| status.phase);
             ensure!(phase.as_deref() == Some("Running"), "pod {name} is {phase:?}");
@@ -97,7 +105,7 @@ impl Cluster {
 }
 
 impl Web<'_> {
-    /// Status and body of an answer; a body that is no JSON is text.
+    /// Status and body of an answer; a body that is no JSON is text. Where asking twice does no harm, whoever does not answer is asked again.
     pub async fn send(&self, method: Method, path: &str, body: Option<&Value>) -> Result<(StatusCode, Value)> {
         self.send_with(method, path, body, None).await
     }
@@ -110,15 +118,35 @@ impl Web<'_> {
         body: Option<&Value>,
         header: Option<(&str, &str)>,
     ) -> Result<(StatusCode, Value)> {
-        let pod = self.cluster.pod(self.component, None).await?.name_any();
-        let token = self.token.as_deref();
+        // A POST does something each time, and what depends on a header may be another thing the second time.
+        if method == Method::POST || header.is_some() {
+            return self.once(&method, path, body, header).await;
+        }
+        eventually(PATIENCE, async || {
+            let (status, body) = self.once(&method, path, body, None).await?;
+            let is_answer = !PASSING.contains(&status);
+            ensure!(is_answer, "{method} {path}: {status}: {body}");
+            Ok((status, body))
+        })
+        .await
+    }
+
+    async fn once(
+        &self,
+        method: &Method,
+        path: &str,
+        body: Option<&Value>,
+        header: Option<(&str, &str)>,
+    ) -> Result<(StatusCode, Value)> {
+        // While one is replaced there are two, or none.
+        let pod = eventually(PATIENCE, async || self.cluster.pod(self.component, None).await).await?;
         let question = Question {
-            method,
+            method: method.clone(),
             path,
-            token,
+            token: self.token.as_deref(),
             body,
         };
-        self.cluster.ask_with(&pod, WEB, question, header).await
+        self.cluster.ask_with(&pod.name_any(), WEB, question, header).await
     }
 
     /// The token that is shown, if one is.
@@ -174,7 +202,11 @@ impl Visitor<'_> {
         let dial = format!(
             "if timeout 3 bash -c ': <>/dev/tcp/{host}/{port}' 2>/dev/null; then echo open; else echo closed; fi"
         );
-        let said = self.cluster.exec(&self.name, "visitor", &["bash", "-c", &dial]).await?;
+        // It never fails, so that an error is of the way to the pod.
+        let said = eventually(PATIENCE, async || {
+            self.cluster.exec(&self.name, "visitor", &["bash", "-c", &dial]).await
+        })
+        .await?;
         Ok(said.trim() == "open")
     }
 }

@@ -15,8 +15,8 @@ use synccluster_protocol::Site;
 
 const EXAMPLE: &str = include_str!("../../../examples/analytics.yaml");
 const CLIENT: Site = Site::Client(1);
-/// What is wrong is said within this: a kubelet takes up to a minute and a half to bring a file.
-const SOON: Duration = Duration::from_secs(15);
+/// What is wrong is said within this, also by a machine that is slow: a kubelet takes up to a minute and a half to bring a file.
+const SOON: Duration = Duration::from_secs(45);
 
 /// What clickhouse-client prints in its pod.
 async fn ask(cluster: &Cluster, query: &str) -> Result<String> {
@@ -81,8 +81,8 @@ async fn what_is_written_at_a_client_is_in_the_view_whatever_is_killed() -> Resu
         let notebooks = env::var("NOTEBOOKS_IMAGE").unwrap_or_else(|_| "synccluster/notebooks:4.6".to_owned());
         // One after the other: a test's namespace is not to take all the memory of a machine.
         cluster.patch(&json!({ "analytics": { "superset": null, "notebooks": { "image": notebooks } } })).await?;
-        let report = verify(cluster, "15s").await?;
-        ensure!(report["equal"] == true && report["tables"][0]["clickhouse"]["rows"] == 2, "{report}");
+        let report = same(cluster).await?;
+        ensure!(report["tables"][0]["clickhouse"]["rows"] == 2, "{report}");
 
         let many = "insert into orders (customer, amount) select 'c' || i % 50, i from generate_series(1, 400) i; \
                     delete from orders where amount::int % 7 = 0; update orders set paid = true where amount::int % 5 = 0";
@@ -100,15 +100,26 @@ async fn what_is_written_at_a_client_is_in_the_view_whatever_is_killed() -> Resu
         same(cluster).await?;
         wrong_definitions_are_said_at_once_and_stop_nothing(cluster).await?;
         notebooks_show_it(cluster).await?;
-        let status = cluster.get().await?.status.and_then(|status| status.analytics).context("no status.analytics")?;
-        ensure!(status.secret == "shop-clickhouse" && status.tables[0].table == "orders", "{status:?}");
-        ensure!(status.version.is_some() && status.parked == 0, "{status:?}");
+        // A sink that does not answer in time for once has said nothing.
+        eventually(PATIENCE, async || {
+            let status = cluster.get().await?.status.and_then(|status| status.analytics).context("no status.analytics")?;
+            let first = status.tables.first().map(|table| table.table.as_str());
+            ensure!(status.secret == "shop-clickhouse" && first == Some("orders"), "{status:?}");
+            ensure!(status.version.is_some() && status.parked == 0, "{status:?}");
+            Ok(())
+        })
+        .await?;
 
         // Somebody writes into ClickHouse: it is found, and a rebuild mends it.
         let tamper = "insert into analytics.orders (id, customer, sync_version, deleted) select id, 'mallory', sync_version + 1, 0 from analytics.orders limit 1";
         ask(cluster, tamper).await?;
-        let found = verify(cluster, "0s").await;
-        ensure!(found.is_err(), "what was tampered with is not found: {found:?}");
+        eventually(PATIENCE, async || match verify(cluster, "0s").await {
+            Ok(report) => panic!("what was tampered with is not found: {report}"),
+            // Anything else is of the way there.
+            Err(error) if format!("{error:#}").contains("exit code 1:") => Ok(()),
+            Err(error) => Err(error),
+        })
+        .await?;
         cluster.patch(&json!({ "analytics": { "clickhouse": { "generation": 1 } } })).await?;
         eventually(PATIENCE, async || {
             let status = cluster.get().await?.status.and_then(|status| status.analytics).context("no status.analytics")?;
@@ -122,8 +133,10 @@ async fn what_is_written_at_a_client_is_in_the_view_whatever_is_killed() -> Resu
         // Taken out of the resource it goes, and the sites stay.
         cluster.patch(&json!({ "analytics": null })).await?;
         cluster.says(PATIENCE, "AnalyticsReady", "False", "NoAnalytics").await?;
-        eventually(Duration::from_mins(1), async || {
-            ensure!(cluster.pod(Component::Analytics, None).await.is_err(), "the sink is still there");
+        let sink = format!("Pod/{}-", names::analytics(&cluster.name));
+        eventually(PATIENCE, async || {
+            let left = cluster.owned().await?;
+            ensure!(!left.names().iter().any(|name| name.starts_with(&sink)), "the sink is still there");
             Ok(())
         })
         .await?;
@@ -135,8 +148,12 @@ async fn what_is_written_at_a_client_is_in_the_view_whatever_is_killed() -> Resu
 /// Superset is there, its charts have the rows, and it has a dataset for the view.
 async fn dashboard_shows_it(cluster: &Cluster) -> Result<()> {
     let superset = eventually(START, async || cluster.superset().await).await?;
-    let ready = cluster.says(PATIENCE, "Ready", "True", "Running").await?;
-    ensure!(!ready.contains("not ready"), "{ready}");
+    eventually(PATIENCE, async || {
+        let ready = cluster.says(PATIENCE, "Ready", "True", "Running").await?;
+        ensure!(!ready.contains("not ready"), "{ready}");
+        Ok(())
+    })
+    .await?;
     eventually(START, async || {
         let charts = superset.charts().await?;
         for (chart, rows) in [
@@ -194,7 +211,7 @@ async fn wrong_definitions_are_said_at_once_and_stop_nothing(cluster: &Cluster) 
     definitions("tables: [{source: public.orders, orderBy: [id]}]").await?;
     // What the sink says is of the file, and that may be as old as the kubelet likes.
     cluster.says(START, "AnalyticsReady", "True", "Writing").await?;
-    same(cluster).await
+    same(cluster).await.map(drop)
 }
 
 /// JupyterLab lets in who has the token; its notebooks run in its pod, reach every site and Kafka, and nothing else, and change nothing.
@@ -209,37 +226,41 @@ async fn notebooks_show_it(cluster: &Cluster) -> Result<()> {
         ("compare-sites.ipynb", "every site holds the same rows"),
         ("explore-a-topic.ipynb", "public.orders"),
     ] {
-        let executed = cluster.in_notebooks(&["execute", notebook]).await?;
-        ensure!(
-            executed.contains(shown),
-            "{notebook} does not show `{shown}`:\n{executed}"
-        );
+        // What was just written is at every site a little later.
+        eventually(START, async || {
+            let executed = cluster.in_notebooks(&["execute", notebook]).await?;
+            ensure!(
+                executed.contains(shown),
+                "{notebook} does not show `{shown}`:\n{executed}"
+            );
+            Ok(())
+        })
+        .await?;
     }
     let write = "from sites import connect; connect('client-1').execute(\"update orders set paid = true\")";
-    let refused = cluster.in_notebooks(&["python", "-c", write]).await;
-    ensure!(
-        refused
-            .as_ref()
-            .is_err_and(|error| format!("{error:#}").contains("read-only transaction")),
-        "{refused:?}"
-    );
+    fails(cluster, write, "read-only transaction").await?;
     let elsewhere = "import socket; socket.create_connection(('shop-clickhouse', 8123), 3)";
-    let closed = cluster.in_notebooks(&["python", "-c", elsewhere]).await;
-    ensure!(
-        closed
-            .as_ref()
-            .is_err_and(|error| format!("{error:#}").contains("timed out")),
-        "{closed:?}"
-    );
-    Ok(())
+    fails(cluster, elsewhere, "timed out").await
 }
 
-/// Waits until `verify` finds no difference.
-async fn same(cluster: &Cluster) -> Result<()> {
+/// Waits until a script fails by this; it must never succeed.
+async fn fails(cluster: &Cluster, script: &str, by: &str) -> Result<()> {
+    eventually(PATIENCE, async || {
+        match cluster.in_notebooks(&["python", "-c", script]).await {
+            Ok(said) => panic!("{script} succeeded: {said}"),
+            Err(error) if format!("{error:#}").contains(by) => Ok(()),
+            Err(error) => Err(error),
+        }
+    })
+    .await
+}
+
+/// Waits until `verify` finds no difference; what it says then.
+async fn same(cluster: &Cluster) -> Result<Value> {
     eventually(PATIENCE, async || {
         let report = verify(cluster, "10s").await?;
         ensure!(report["equal"] == true, "{report}");
-        Ok(())
+        Ok(report)
     })
     .await
 }

@@ -16,8 +16,9 @@ async fn writes_go_on_while_one_broker_of_three_is_away() -> Result<()> {
         let load = Load::start(cluster).await?;
         for broker in 0..3 {
             load.goes_on(20).await?;
-            cluster.kill_named(&format!("{}-kafka-{broker}", cluster.name)).await?;
+            let killed = cluster.kill_named(&format!("{}-kafka-{broker}", cluster.name)).await?;
             a_row_still_gets_through(cluster, broker).await?;
+            cluster.is_back(&killed).await?;
             cluster.ready().await?;
         }
         a_cut_cuts_from_every_broker(cluster).await?;

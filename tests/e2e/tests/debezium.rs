@@ -4,11 +4,10 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use kube::ResourceExt as _;
-use kube::api::{Patch, PatchParams};
 use serde_json::json;
 use synccluster_e2e::reach::clients;
 use synccluster_e2e::{Cluster, Load, PATIENCE, eventually, with_cluster_of};
-use synccluster_operator::api::{Established, Link, RESNAPSHOT_ANNOTATION, SyncCluster};
+use synccluster_operator::api::{Established, Link, RESNAPSHOT_ANNOTATION};
 use synccluster_operator::names::Component;
 use synccluster_protocol::Site;
 
@@ -19,8 +18,8 @@ const RESET: &str = "synccluster.dev/connector-reset";
 const COMPLETED: &str = "select completed_at from sync.snapshots where slot = 'shop_client_1'";
 /// A worker is Java, on a machine that does other things as well.
 const WORKER: Duration = Duration::from_mins(5);
-/// What is wrong is said within this.
-const SOON: Duration = Duration::from_secs(30);
+/// What is wrong is said within seconds, where the machine and the API server are not busy with something else.
+const SOON: Duration = Duration::from_mins(1);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn debezium_sends_is_cut_is_asked_and_is_followed_by_the_other_engine() -> Result<()> {
@@ -74,8 +73,7 @@ async fn a_secret_that_is_not_there_stops_nothing(cluster: &Cluster) -> Result<(
     refused(cluster, "Secret tuning has no key batch: add it").await?;
     cluster.mark("without the Secret").await?;
     cluster.converged().await?;
-    let after = cluster.lives().await?;
-    ensure!(before == after, "{before:?} became {after:?}");
+    cluster.live_on(&before).await?;
 
     cluster.namespace.secret("tuning", &json!({ "batch": "64" })).await?;
     eventually(WORKER, async || {
@@ -114,10 +112,7 @@ async fn a_cut_closes_what_the_worker_holds(cluster: &Cluster) -> Result<()> {
 
 /// Asks client-1 by an annotation, and waits until that is gone.
 async fn is_done(cluster: &Cluster, annotation: &str) -> Result<()> {
-    let asked = Patch::Merge(json!({ "metadata": { "annotations": { annotation: "client-1" } } }));
-    let api = cluster.namespace.api::<SyncCluster>();
-    api.patch(cluster.name.as_str(), &PatchParams::default(), &asked)
-        .await?;
+    cluster.annotate(annotation, "client-1").await?;
     eventually(WORKER, async || {
         let resource = cluster.get().await?;
         let status = resource.status.clone().unwrap_or_default();
@@ -134,12 +129,16 @@ async fn is_done(cluster: &Cluster, annotation: &str) -> Result<()> {
 
 async fn every_row_is_sent_once_more(cluster: &Cluster) -> Result<()> {
     is_done(cluster, RESNAPSHOT_ANNOTATION).await?;
-    let status = cluster.get().await?.status.unwrap_or_default();
-    let of_one = status.sites.into_iter().find(|site| site.name == "client-1");
-    let snapshot = of_one
-        .and_then(|site| site.snapshot)
-        .context("no snapshot in the status")?;
-    ensure!(snapshot.rows > 0 && snapshot.done_at.is_some(), "{snapshot:?}");
+    // The annotation goes before the status says so, and a worker that does not answer in time for once has said nothing.
+    eventually(PATIENCE, async || {
+        let status = cluster.get().await?.status.unwrap_or_default();
+        let of_one = status.sites.into_iter().find(|site| site.name == "client-1");
+        let snapshot = of_one.and_then(|site| site.snapshot);
+        let snapshot = snapshot.context("no snapshot in the status")?;
+        ensure!(snapshot.rows > 0 && snapshot.done_at.is_some(), "{snapshot:?}");
+        Ok(())
+    })
+    .await?;
     cluster.converged().await
 }
 

@@ -20,8 +20,8 @@ const SCHEMA: &str = include_str!("../src/schema.sql");
 const TOPICS: [&str; 3] = ["shop.client-1", "shop.client-2", "shop.server"];
 /// A topic of theirs that could be taken for one of ours.
 const THEIRS: &str = "shop.orders";
-/// What is wrong is said within this.
-const SOON: Duration = Duration::from_secs(30);
+/// What is wrong is said within seconds, where the machine and the API server are not busy with something else.
+const SOON: Duration = Duration::from_mins(1);
 const PORT: u16 = 9093;
 /// At this port the certificate's time is over.
 const EXPIRED_PORT: u16 = 9095;
@@ -183,8 +183,7 @@ async fn what_is_wrong_is_said(cluster: &Cluster, broker: &Broker) -> Result<()>
         .tool("kafka-topics.sh", &[&create[..], &["--if-not-exists"]].concat())
         .await?;
     ours.secret(SECRET, &broker.keys("first")?).await?;
-    let theirs = cluster.says(SOON, "Stalled", "True", "KafkaRefused").await?;
-    ensure!(theirs.contains("has expired: renew it there"), "{theirs}");
+    refused(cluster, "has expired: renew it there").await?;
     cluster.patch(&broker.spec(PORT)).await?;
     let mut keys = broker.keys("first")?;
     keys["ca.crt"] = fs::read_to_string(Authority::new().await?.certificate())?.into();
@@ -220,12 +219,11 @@ async fn rows_pass_and_a_cut_is_a_cut(cluster: &Cluster) -> Result<()> {
     cluster.enforced().await?;
     cluster.sql(ONE, &insert("while cut")).await?;
     cluster.shows(Site::Server, MARKS, &["before", "while cut"]).await?;
-    stays(Duration::from_secs(3), async || {
-        let seen = cluster.sql(TWO, MARKS).await?;
+    let is_right = |seen: Vec<String>| {
         ensure!(seen == ["before"], "{seen:?}");
         Ok(())
-    })
-    .await?;
+    };
+    stays(Duration::from_secs(3), async || cluster.sql(TWO, MARKS).await, is_right).await?;
     cluster.heal().await?;
     cluster.shows(TWO, MARKS, &["before", "while cut"]).await?;
     cluster.converged().await
@@ -257,9 +255,7 @@ async fn a_new_password_restarts_nothing(cluster: &Cluster, broker: &Broker) -> 
     }
     cluster.says(SOON, "Ready", "True", "Running").await?;
     cluster.converged().await?;
-    let after = cluster.lives().await?;
-    ensure!(before == after, "{before:?} became {after:?}");
-    Ok(())
+    cluster.live_on(&before).await
 }
 
 /// Waits until the status lists every topic of the cluster, and no other.
@@ -290,7 +286,11 @@ async fn asked_for_it_is_removed(cluster: &Cluster, broker: &Broker) -> Result<(
     listed(cluster).await?;
     cluster.ask_for_removal("kafka").await?;
     cluster.goes_and_says("ExternalRemoved").await?;
-    let topics = broker.topics().await?;
-    ensure!(topics == [THEIRS], "{topics:?}");
-    Ok(())
+    // A broker has them gone a little after its controller has said so.
+    eventually(START, async || {
+        let topics = broker.topics().await?;
+        ensure!(topics == [THEIRS], "{topics:?}");
+        Ok(())
+    })
+    .await
 }

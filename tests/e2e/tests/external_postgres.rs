@@ -9,7 +9,7 @@ use kube::api::{Api, Patch, PatchParams};
 use serde_json::{Value, json};
 use synccluster_e2e::reach::server;
 use synccluster_e2e::theirs::POSTGRES_USER;
-use synccluster_e2e::{Cluster, Namespace, PATIENCE, START, eventually, migrations, stays, with_namespace};
+use synccluster_e2e::{Cluster, Namespace, PATIENCE, START, answered, eventually, migrations, stays, with_namespace};
 use synccluster_harness::Authority;
 use synccluster_operator::api::{Link, REMOVE_EXTERNAL_ANNOTATION};
 use synccluster_protocol::Site;
@@ -19,8 +19,8 @@ const OWNER: &str = "shop_owner";
 const SECRET: &str = "their-postgres";
 const GRANTS: &str = include_str!("../../../workloads/schema/sql/external.sql");
 const SCHEMA: &str = include_str!("../src/schema.sql");
-/// What is wrong is said within this.
-const SOON: Duration = Duration::from_secs(30);
+/// What is wrong is said within seconds, where the machine and the API server are not busy with something else.
+const SOON: Duration = Duration::from_mins(1);
 /// Its certificates: one that holds, and one whose time is over.
 const VALID: &str = "valid";
 const EXPIRED: &str = "expired";
@@ -190,12 +190,11 @@ async fn rows_go_both_ways_and_a_cut_is_a_cut(cluster: &Cluster, database: &Data
     cluster.cut(&server(Link::Both)).await?;
     cluster.enforced().await?;
     database.sql("app", &insert("while cut")).await?;
-    stays(Duration::from_secs(3), async || {
-        let seen = cluster.sql(ONE, marks).await?;
+    let is_right = |seen: Vec<String>| {
         ensure!(seen == both, "{seen:?}");
         Ok(())
-    })
-    .await?;
+    };
+    stays(Duration::from_secs(3), async || cluster.sql(ONE, marks).await, is_right).await?;
     cluster.heal().await?;
     cluster
         .shows(ONE, marks, &["of the client", "of the server", "while cut"])
@@ -219,7 +218,8 @@ async fn what_is_spoilt_stops_nothing(cluster: &Cluster, database: &Database) ->
     let before = cluster.lives().await?;
     let secrets: Api<Secret> = cluster.namespace.api();
     let without = Patch::Merge(json!({ "data": { "password": null } }));
-    secrets.patch(SECRET, &PatchParams::default(), &without).await?;
+    let as_asked = PatchParams::default();
+    answered(|| secrets.patch(SECRET, &as_asked, &without)).await?;
     let lacking = cluster.says(SOON, "Stalled", "True", "ExternalSecretInvalid").await?;
     ensure!(lacking.contains("key `password` is missing"), "{lacking}");
     rows_pass(cluster, database, "without a key").await?;
@@ -234,9 +234,7 @@ async fn what_is_spoilt_stops_nothing(cluster: &Cluster, database: &Database) ->
     rows_pass(cluster, database, "with an expired certificate").await?;
     database.shows_certificate(VALID).await?;
     cluster.says(SOON, "Ready", "True", "Running").await?;
-    let after = cluster.lives().await?;
-    ensure!(before == after, "{before:?} became {after:?}");
-    Ok(())
+    cluster.live_on(&before).await
 }
 
 async fn a_new_password_restarts_nothing(cluster: &Cluster, database: &Database) -> Result<()> {
@@ -255,9 +253,7 @@ async fn a_new_password_restarts_nothing(cluster: &Cluster, database: &Database)
     })
     .await?;
     cluster.says(SOON, "Ready", "True", "Running").await?;
-    let after = cluster.lives().await?;
-    ensure!(before == after, "{before:?} became {after:?}");
-    Ok(())
+    cluster.live_on(&before).await
 }
 
 const OURS: &str = "select 'slot ' || slot_name from pg_replication_slots

@@ -11,7 +11,7 @@ use k8s_openapi::api::core::v1::Secret;
 use kube::ResourceExt as _;
 use kube::api::ListParams;
 use serde_json::{Value, json};
-use synccluster_e2e::{Cluster, PATIENCE, START, Visitor, eventually, stays, with_cluster};
+use synccluster_e2e::{Cluster, PATIENCE, START, Visitor, answered, eventually, stays, with_cluster};
 use synccluster_operator::names::{self, ACCESS_LABEL, Component};
 
 /// What a blocked dial takes, several times.
@@ -64,14 +64,11 @@ async fn only_pods_with_the_label_reach_it(cluster: &Cluster) -> Result<(Visitor
         Ok(())
     })
     .await?;
-    stays(LONG_ENOUGH, async || {
-        ensure!(
-            !outsider.reaches(&host, port).await?,
-            "a pod without the label reaches {host}"
-        );
+    let is_right = |reaches: bool| {
+        ensure!(!reaches, "a pod without the label reaches {host}");
         Ok(())
-    })
-    .await?;
+    };
+    stays(LONG_ENOUGH, async || outsider.reaches(&host, port).await, is_right).await?;
     // So that nothing was said of a gateway that had gone meanwhile. A single dial may take too long.
     eventually(PATIENCE, async || {
         ensure!(
@@ -81,7 +78,7 @@ async fn only_pods_with_the_label_reach_it(cluster: &Cluster) -> Result<(Visitor
         Ok(())
     })
     .await?;
-    let pod = cluster.pod(Component::Gateway, None).await?;
+    let pod = eventually(PATIENCE, async || cluster.pod(Component::Gateway, None).await).await?;
     let ip = pod.status.and_then(|status| status.pod_ip).context("no address")?;
     ensure!(!insider.reaches(&ip, 8080).await?, "metrics are for the operator alone");
     Ok((insider, outsider))
@@ -146,8 +143,13 @@ async fn an_editor_cuts_and_heals_and_a_viewer_looks(cluster: &Cluster) -> Resul
 /// A cut is not healed by one of somebody who had not seen it.
 async fn of_two_who_cut_at_the_same_moment_the_second_is_told(cluster: &Cluster) -> Result<()> {
     let editor = cluster.web(Some("token")).await?;
-    let seen = editor.get(PARTITION).await?;
-    assert_eq!(seen["partition"], Value::Null, "{seen}");
+    // It is read as the API server told it last.
+    let seen = eventually(PATIENCE, async || {
+        let seen = editor.get(PARTITION).await?;
+        ensure!(seen["partition"] == Value::Null, "{seen}");
+        Ok(seen)
+    })
+    .await?;
     let tag = |said: &Value| format!("\"{}\"", said["version"].as_str().unwrap_or_default());
     let only_if = async |method: Method, body: Option<Value>, tag: &str| {
         let header = Some(("if-match", tag));
@@ -205,16 +207,22 @@ async fn what_it_tells_of_kubernetes_has_no_secret(cluster: &Cluster) -> Result<
             ));
         }
     }
-    let mut answers = Vec::new();
-    for path in &paths {
-        let (_, answer) = viewer.send(Method::GET, path, None).await?;
-        answers.push((path, answer.to_string()));
-    }
-    ensure!(
-        answers.iter().filter(|(_, answer)| answer.len() > 100).count() > 10,
-        "{answers:?}"
-    );
-    let secrets = cluster.namespace.api::<Secret>().list(&ListParams::default()).await?;
+    // Of logs that a kubelet does not give for once nothing could be said.
+    let answers = eventually(PATIENCE, async || {
+        let mut answers = Vec::new();
+        for path in &paths {
+            let (_, answer) = viewer.send(Method::GET, path, None).await?;
+            answers.push((path.clone(), answer.to_string()));
+        }
+        ensure!(
+            answers.iter().filter(|(_, answer)| answer.len() > 100).count() > 10,
+            "{answers:?}"
+        );
+        Ok(answers)
+    })
+    .await?;
+    let (secrets, all) = (cluster.namespace.api::<Secret>(), ListParams::default());
+    let secrets = answered(|| secrets.list(&all)).await?;
     let mut hidden = 0;
     for secret in secrets {
         let name = secret.name_any();

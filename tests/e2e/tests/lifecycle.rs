@@ -6,15 +6,15 @@ use anyhow::{Result, bail, ensure};
 use k8s_openapi::api::core::v1::{Secret, Service};
 use kube::api::{DeleteParams, Patch, PatchParams, PropagationPolicy};
 use serde_json::json;
-use synccluster_e2e::{Cluster, Owned, PATIENCE, eventually, migrations, stays, with_cluster};
+use synccluster_e2e::{Cluster, Owned, PATIENCE, answered, eventually, migrations, stays, with_cluster};
 use synccluster_operator::api::SyncCluster;
 use synccluster_operator::names::Role;
 use synccluster_protocol::Site;
 
 const SERVER: Site = Site::Server;
 const ONE: Site = Site::Client(1);
-/// Within seconds.
-const SOON: Duration = Duration::from_secs(20);
+/// Within seconds, where the machine and the API server are not busy with something else.
+const SOON: Duration = Duration::from_mins(1);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn mistakes_are_said_and_cost_nothing() -> Result<()> {
@@ -173,8 +173,8 @@ async fn what_has_lost_its_label_is_taken_back(cluster: &Cluster) -> Result<()> 
     let as_asked = PatchParams::default();
     let (services, secrets) = (cluster.namespace.api::<Service>(), cluster.namespace.api::<Secret>());
     // An operator that has just been started knows it by its owner.
-    services.patch("shop-kafka", &as_asked, &without_labels).await?;
-    secrets.patch("shop-client-1-sink", &as_asked, &bare).await?;
+    answered(|| services.patch("shop-kafka", &as_asked, &without_labels)).await?;
+    answered(|| secrets.patch("shop-client-1-sink", &as_asked, &bare)).await?;
     eventually(PATIENCE, async || {
         let now = durable(cluster).await?;
         ensure!(now == before, "{before:?} became {now:?}");
@@ -188,16 +188,19 @@ async fn what_has_lost_its_label_is_taken_back(cluster: &Cluster) -> Result<()> 
 async fn paused_changes_nothing(cluster: &Cluster) -> Result<()> {
     cluster.patch(&json!({ "paused": true })).await?;
     cluster.says(SOON, "Ready", "Unknown", "Paused").await?;
-    let before = cluster.owned().await?;
+    let before = cluster.settled().await?;
     cluster
         .patch(&json!({ "clients": 2, "partition": { "clients": [1] } }))
         .await?;
     cluster.says(SOON, "PartitionEnforced", "Unknown", "Paused").await?;
-    stays(Duration::from_secs(3), async || {
-        ensure!(cluster.owned().await? == before, "something changed while paused");
+    let unchanged = |now: Owned| {
+        ensure!(
+            now == before,
+            "something changed while paused: {before:?} became {now:?}"
+        );
         Ok(())
-    })
-    .await?;
+    };
+    stays(Duration::from_secs(3), async || cluster.owned().await, unchanged).await?;
     a_row_arrives(cluster, "paused").await?;
 
     cluster.patch(&json!({ "paused": false, "clients": 1 })).await?;
@@ -224,13 +227,14 @@ async fn deleting_leaves_volumes_and_passwords(cluster: &Cluster) -> Result<()> 
     expected.sort();
     assert_eq!(kept.names().into_iter().collect::<Vec<_>>(), expected);
 
-    let api = cluster.namespace.api::<SyncCluster>();
     let background = DeleteParams {
         propagation_policy: Some(PropagationPolicy::Background),
         ..DeleteParams::default()
     };
-    api.delete(cluster.name.as_str(), &background).await?;
+    cluster.delete(&background).await?;
+    let api = cluster.namespace.api::<SyncCluster>();
     eventually(PATIENCE, async || {
+        ensure!(api.get_opt(cluster.name.as_str()).await?.is_none(), "it is still there");
         let left = cluster.owned().await?;
         ensure!(left == kept, "left are {:?}", left.names());
         Ok(())

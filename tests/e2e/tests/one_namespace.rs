@@ -9,7 +9,9 @@ use kube::ResourceExt;
 use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams};
 use serde_json::json;
 use synccluster_e2e::reach::{clients, full};
-use synccluster_e2e::{Cluster, Namespace, START, Usual, eventually, with_namespace, without_the_usual_operator};
+use synccluster_e2e::{
+    Cluster, Namespace, START, Usual, answered, eventually, with_namespace, without_the_usual_operator,
+};
 use synccluster_operator::api::{Link, SyncCluster};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -43,7 +45,7 @@ async fn an_operator_looks_after_one_namespace_with_rights_there_alone() -> Resu
 async fn policies(namespace: &Namespace) -> Result<BTreeSet<String>> {
     let ours = ListParams::default().labels("app.kubernetes.io/part-of=synccluster");
     let all: Api<ValidatingAdmissionPolicy> = Api::all(namespace.client.clone());
-    let found = all.list_metadata(&ours).await?.items;
+    let found = answered(|| all.list_metadata(&ours)).await?.items;
     Ok(found.iter().map(ResourceExt::name_any).collect())
 }
 
@@ -56,22 +58,24 @@ async fn its_rights_end_at_the_namespace(namespace: &Namespace, usual: &Usual) -
     let clusters_of = |namespace: &str| Api::<SyncCluster>::namespaced(account.clone(), namespace);
 
     // What is refused elsewhere is granted here.
-    secrets_of(&namespace.name).list_metadata(&all).await?;
-    let absent = clusters_of(&namespace.name).patch("absent", &as_asked, &nothing).await;
+    let (secrets, clusters) = (secrets_of(&namespace.name), clusters_of(&namespace.name));
+    answered(|| secrets.list_metadata(&all)).await?;
+    let absent = answered(|| clusters.patch("absent", &as_asked, &nothing)).await;
     ensure!(code(&absent) == Some(404), "patching a SyncCluster here: {absent:?}");
 
     for elsewhere in [usual.namespace(), "kube-system", "default"] {
         let (secrets, clusters) = (secrets_of(elsewhere), clusters_of(elsewhere));
         let place = |what: &str| format!("{what} in {elsewhere}");
-        refused(&place("listing Secrets"), &secrets.list(&all).await)?;
-        refused(&place("reading a Secret"), &secrets.get("absent").await)?;
-        refused(&place("listing SyncClusters"), &clusters.list(&all).await)?;
-        let patched = clusters.patch("absent", &as_asked, &nothing).await;
+        refused(&place("listing Secrets"), &answered(|| secrets.list(&all)).await)?;
+        refused(&place("reading a Secret"), &answered(|| secrets.get("absent")).await)?;
+        refused(&place("listing SyncClusters"), &answered(|| clusters.list(&all)).await)?;
+        let patched = answered(|| clusters.patch("absent", &as_asked, &nothing)).await;
         refused(&place("patching a SyncCluster"), &patched)?;
     }
     let everywhere: Api<SyncCluster> = Api::all(account.clone());
-    refused("listing all SyncClusters", &everywhere.list(&all).await)?;
-    refused("listing nodes", &Api::<Node>::all(account.clone()).list(&all).await)
+    refused("listing all SyncClusters", &answered(|| everywhere.list(&all)).await)?;
+    let nodes = Api::<Node>::all(account.clone());
+    refused("listing nodes", &answered(|| nodes.list(&all)).await)
 }
 
 fn code<T>(answer: &Result<T, kube::Error>) -> Option<u16> {
@@ -106,8 +110,7 @@ async fn a_cluster_works_there(namespace: &Namespace) -> Result<Cluster> {
 }
 
 async fn it_goes_as_anywhere(cluster: &Cluster) -> Result<()> {
-    let api: Api<SyncCluster> = cluster.namespace.api();
-    api.delete(cluster.name.as_str(), &DeleteParams::default()).await?;
+    cluster.delete(&DeleteParams::default()).await?;
     let gone = eventually(START, async || {
         let left = cluster
             .owned()

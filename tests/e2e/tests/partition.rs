@@ -5,10 +5,10 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
-use kube::api::{DeleteParams, PostParams};
+use kube::api::{DeleteParams, Patch, PatchParams};
 use serde_json::json;
 use synccluster_e2e::reach::{clients, edges, expected, full, server};
-use synccluster_e2e::{Cluster, PATIENCE, eventually, stays, with_cluster};
+use synccluster_e2e::{Cluster, PATIENCE, answered, eventually, with_cluster};
 use synccluster_operator::api::{Desired, Established, FreshDial, Link, Partition};
 use synccluster_operator::names::Component;
 use synccluster_protocol::Site;
@@ -82,7 +82,7 @@ async fn exactly_the_cut_is_cut(cluster: &Cluster, mark: &str, partition: &Parti
     cluster.mark(mark).await?;
     let expected = expected(partition, &cluster.sites().await?);
     cluster.spreads(mark, &expected).await?;
-    stays(LONG_ENOUGH, async || cluster.is_spread(mark, &expected).await).await?;
+    cluster.stays_spread(LONG_ENOUGH, mark, &expected).await?;
     cluster.enforced().await?;
     cluster.heal().await?;
     everybody_has(cluster, mark).await?;
@@ -126,14 +126,13 @@ async fn established_connections_do_not_survive(cluster: &Cluster) -> Result<()>
 async fn a_policy_that_voids_the_cut_is_named(cluster: &Cluster) -> Result<()> {
     let policies = cluster.namespace.api::<NetworkPolicy>();
     let everything = json!({
-        "metadata": { "name": "somebody-elses" },
+        "apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy", "metadata": { "name": "somebody-elses" },
         "spec": { "podSelector": {}, "policyTypes": ["Ingress", "Egress"], "ingress": [{}], "egress": [{}] },
     });
     cluster.cut(&clients([1], Link::Both)).await?;
     cluster.enforced().await?;
-    policies
-        .create(&PostParams::default(), &serde_json::from_value(everything)?)
-        .await?;
+    let (as_applied, everything) = (PatchParams::apply("somebody"), Patch::Apply(everything));
+    answered(|| policies.patch("somebody-elses", &as_applied, &everything)).await?;
     let message = cluster
         .says(PATIENCE, "PartitionEnforced", "False", "OverlappingPolicy")
         .await?;
@@ -141,7 +140,13 @@ async fn a_policy_that_voids_the_cut_is_named(cluster: &Cluster) -> Result<()> {
     cluster.mark("void").await?;
     everybody_has(cluster, "void").await?;
 
-    policies.delete("somebody-elses", &DeleteParams::default()).await?;
+    let as_usual = DeleteParams::default();
+    eventually(PATIENCE, async || {
+        drop(policies.delete("somebody-elses", &as_usual).await);
+        ensure!(policies.get_opt("somebody-elses").await?.is_none(), "it is still there");
+        Ok(())
+    })
+    .await?;
     cluster.enforced().await?;
     cluster.heal().await?;
     cluster.converged().await

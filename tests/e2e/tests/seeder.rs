@@ -33,7 +33,7 @@ async fn what_it_was_acknowledged_survives_a_cut() -> Result<()> {
             writes["sites"]["client-2"].as_u64() > Some(0),
             "a cut site takes writes: {writes}"
         );
-        let report = verify(&editor, &writes).await?;
+        let report = eventually(PATIENCE, async || verify(&editor, &writes).await).await?;
         ensure!(
             report["ok"] == false,
             "what a cut client wrote cannot be elsewhere: {report}"
@@ -83,14 +83,11 @@ async fn only_pods_with_the_label_reach_it(cluster: &Cluster) -> Result<()> {
         Ok(())
     })
     .await?;
-    stays(LONG_ENOUGH, async || {
-        ensure!(
-            !outsider.reaches(&host, 80).await?,
-            "a pod without the label reaches {host}"
-        );
+    let is_right = |reaches: bool| {
+        ensure!(!reaches, "a pod without the label reaches {host}");
         Ok(())
-    })
-    .await
+    };
+    stays(LONG_ENOUGH, async || outsider.reaches(&host, 80).await, is_right).await
 }
 
 /// Begins a run and waits until it is done.

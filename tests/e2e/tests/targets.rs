@@ -1,15 +1,19 @@
 //! What `make` does with a cluster that runs: cut, heal, status, logs, ports, seed; each prints the kubectl that it runs.
 
+use std::time::Duration;
+
 use anyhow::{Result, ensure};
 use serde_json::json;
 use synccluster_e2e::reach::{clients, counters, expected, full};
-use synccluster_e2e::{Cluster, PATIENCE, Ports, Printed, eventually, with_cluster_of};
+use synccluster_e2e::{Cluster, PATIENCE, Ports, Printed, START, eventually, with_cluster_of};
 use synccluster_operator::api::{Link, Partition};
 use synccluster_operator::names::{self, Component};
 use synccluster_protocol::Site;
 use tokio_postgres::NoTls;
 
 const TWO: Site = Site::Client(2);
+/// Until a port that is forwarded answers; if it does not, all are forwarded anew.
+const FORWARDED: Duration = Duration::from_mins(1);
 /// No two databases began in the same microsecond, and each says so to anybody.
 const WHICH: &str = "select extract(epoch from pg_postmaster_start_time())::text";
 
@@ -47,7 +51,7 @@ async fn cut_cuts_and_heal_heals(cluster: &Cluster) -> Result<()> {
     ] {
         exactly_these_are_cut(cluster, variables, &partition).await?;
     }
-    let printed = cluster.make("heal", &[]).await?;
+    let printed = eventually(PATIENCE, async || cluster.make("heal", &[]).await).await?;
     shows(
         cluster,
         &printed,
@@ -59,7 +63,7 @@ async fn cut_cuts_and_heal_heals(cluster: &Cluster) -> Result<()> {
 }
 
 async fn exactly_these_are_cut(cluster: &Cluster, variables: &[&str], partition: &Partition) -> Result<()> {
-    let printed = cluster.make("cut", variables).await?;
+    let printed = eventually(PATIENCE, async || cluster.make("cut", variables).await).await?;
     shows(
         cluster,
         &printed,
@@ -74,7 +78,8 @@ async fn exactly_these_are_cut(cluster: &Cluster, variables: &[&str], partition:
     cluster.spreads(&mark, &expected(partition, &sites)).await?;
     // It holds when rows have had time to cross it.
     cluster.enforced().await?;
-    cluster.is_spread(&mark, &expected(partition, &sites)).await?;
+    let once = Duration::ZERO;
+    cluster.stays_spread(once, &mark, &expected(partition, &sites)).await?;
 
     // Where a workload does not answer in time for once, the condition is another for a moment.
     eventually(PATIENCE, async || {
@@ -103,28 +108,38 @@ async fn logs_are_those_of_the_site(cluster: &Cluster) -> Result<()> {
     );
     let said = cluster.make_fails("logs", &["SITE=server", "CLUSTER=absent"]).await?;
     ensure!(said.contains("has no sites of a SyncCluster absent"), "{said}");
-    let printed = cluster.make("logs", &["SITE=client-2"]).await?;
     let label = "logs -l synccluster.dev/cluster=shop,synccluster.dev/site=client-2";
-    shows(cluster, &printed, label)?;
     let begins = format!("[pod/{}-", names::site(&cluster.name, TWO));
-    for line in printed.out.lines() {
-        ensure!(line.starts_with(&begins), "a line of somebody else: {line}");
-    }
-    for component in [Component::Postgres, Component::Connector, Component::Sink] {
-        let container = format!("/{component}] ");
-        ensure!(printed.out.contains(&container), "no line of the {component}");
-    }
-    Ok(())
+    // A container whose kubelet does not answer for once has no lines.
+    eventually(PATIENCE, async || {
+        let printed = cluster.make("logs", &["SITE=client-2"]).await?;
+        shows(cluster, &printed, label)?;
+        for line in printed.out.lines() {
+            assert!(line.starts_with(&begins), "a line of somebody else: {line}");
+        }
+        for component in [Component::Postgres, Component::Connector, Component::Sink] {
+            let container = format!("/{component}] ");
+            ensure!(printed.out.contains(&container), "no line of the {component}");
+        }
+        Ok(())
+    })
+    .await
 }
 
 async fn ports_lead_to_every_site(cluster: &Cluster) -> Result<()> {
-    let ports = Ports::of(cluster).await?;
     let sites = cluster.sites().await?;
-    for &site in &sites {
-        let port = ports.of_site(site);
-        let there = eventually(PATIENCE, async || asked_at(cluster, site, port).await).await?;
-        ensure!(cluster.sql(site, WHICH).await? == [there], "port {port} is not {site}");
-    }
+    // A port-forward ends where its connection does, and the port with it.
+    let ports = eventually(START, async || {
+        let ports = Ports::of(cluster).await?;
+        for &site in &sites {
+            let port = ports.of_site(site);
+            let there = eventually(FORWARDED, async || asked_at(cluster, site, port).await).await?;
+            let which = cluster.sql(site, WHICH).await?;
+            assert_eq!(which, [there], "port {port} is not {site}");
+        }
+        Ok(ports)
+    })
+    .await?;
 
     let taken = format!("PORT={}", ports.of_site(Site::Server));
     let said = cluster.make_fails("ports", &[&taken]).await?;
@@ -164,9 +179,13 @@ async fn seed_fills_the_tables(cluster: &Cluster) -> Result<()> {
         cluster.shows(site, "select count(*) from items", &["25"]).await?;
     }
     // The seeder that serves in the pod knows of the run beside it.
-    let told = cluster.make("seed", &["SEED=status load-1"]).await?;
+    let told = eventually(PATIENCE, async || cluster.make("seed", &["SEED=status load-1"]).await).await?;
     ensure!(told.out.contains("load-1"), "{told:?}");
-    let checked = cluster.make("seed", &["SEED=verify load-1 --wait 30s"]).await?;
+    // Of the three tables one was waited for.
+    let checked = eventually(PATIENCE, async || {
+        cluster.make("seed", &["SEED=verify load-1 --wait 30s"]).await
+    })
+    .await?;
     shows(
         cluster,
         &checked,

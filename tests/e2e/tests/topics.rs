@@ -1,14 +1,11 @@
 //! Topics are as the spec says while everything runs; a cut client keeps what it has still to read; rows are sent once more when somebody asks.
 
 use anyhow::{Context as _, Result, ensure};
-use k8s_openapi::api::core::v1::Pod;
-use kube::ResourceExt as _;
-use kube::api::{ListParams, Patch, PatchParams};
 use serde_json::{Value, json};
 use synccluster_e2e::reach::clients;
 use synccluster_e2e::{Cluster, PATIENCE, eventually, with_cluster};
 use synccluster_operator::api::{
-    FORCE_TOPICS_ANNOTATION, Link, RESNAPSHOT_ANNOTATION, SyncCluster, SyncClusterStatus, TopicState, TopicStatus,
+    FORCE_TOPICS_ANNOTATION, Link, RESNAPSHOT_ANNOTATION, SyncClusterStatus, TopicState, TopicStatus,
 };
 use synccluster_operator::names::{self, Component};
 use synccluster_protocol::Site;
@@ -22,6 +19,7 @@ async fn topics_are_changed_and_guarded_and_rows_sent_once_more() -> Result<()> 
         says(cluster, "True", "AsWanted").await?;
         policies_change_while_everything_runs(cluster).await?;
         a_cut_client_keeps_what_it_has_still_to_read(cluster).await?;
+        what_is_forced_is_done(cluster).await?;
         rows_are_sent_once_more(cluster).await
     })
     .await
@@ -33,14 +31,6 @@ async fn says(cluster: &Cluster, status: &str, reason: &str) -> Result<String> {
 
 async fn status(cluster: &Cluster) -> Result<SyncClusterStatus> {
     cluster.get().await?.status.context("no status yet")
-}
-
-async fn annotate(cluster: &Cluster, annotation: &str, value: &str) -> Result<()> {
-    let patch = Patch::Merge(json!({ "metadata": { "annotations": { annotation: value } } }));
-    let api = cluster.namespace.api::<SyncCluster>();
-    api.patch(cluster.name.as_str(), &PatchParams::default(), &patch)
-        .await?;
-    Ok(())
 }
 
 /// Waits until the server's topic is so.
@@ -59,7 +49,11 @@ async fn topic(cluster: &Cluster, is: impl Fn(&TopicStatus) -> bool) -> Result<T
 }
 
 fn has(topic: &TopicStatus, setting: &str, value: &str) -> bool {
-    topic.state == TopicState::AsWanted && topic.settings.get(setting).is_some_and(|found| found == value)
+    topic.state == TopicState::AsWanted && is_set(topic, setting, value)
+}
+
+fn is_set(topic: &TopicStatus, setting: &str, value: &str) -> bool {
+    topic.settings.get(setting).is_some_and(|found| found == value)
 }
 
 async fn set(cluster: &Cluster, topics: Value) -> Result<()> {
@@ -74,37 +68,30 @@ async fn kafka_configs(cluster: &Cluster, arguments: &str) -> Result<String> {
         cluster.name.topic(SERVER)
     );
     let pod = format!("{}-0", names::kafka(&cluster.name));
-    cluster
-        .exec(&pod, Component::Kafka.as_str(), &["bash", "-c", &command])
-        .await
-}
-
-/// The identities of all pods and how often their containers were started.
-async fn pods(cluster: &Cluster) -> Result<Vec<(Option<String>, i32)>> {
-    let list = cluster.namespace.api::<Pod>().list(&ListParams::default()).await?;
-    let restarts = |pod: &Pod| {
-        let containers = pod
-            .status
-            .iter()
-            .flat_map(|status| status.container_statuses.iter().flatten());
-        containers.map(|container| container.restart_count).sum()
-    };
-    Ok(list.items.iter().map(|pod| (pod.uid(), restarts(pod))).collect())
+    let run = ["bash", "-c", &command];
+    eventually(PATIENCE, async || {
+        cluster.exec(&pod, Component::Kafka.as_str(), &run).await
+    })
+    .await
 }
 
 async fn policies_change_while_everything_runs(cluster: &Cluster) -> Result<()> {
-    let before = pods(cluster).await?;
+    let before = cluster.lives().await?;
     set(
         cluster,
         json!({ "cleanupPolicy": "compact,delete", "retention": "24h", "segment": "1h" }),
     )
     .await?;
     topic(cluster, |topic| has(topic, "retention.ms", "86400000")).await?;
-    let described = kafka_configs(cluster, "--describe").await?;
-    ensure!(
-        described.contains("retention.ms=86400000") && described.contains("segment.ms=3600000"),
-        "{described}"
-    );
+    eventually(PATIENCE, async || {
+        let described = kafka_configs(cluster, "--describe").await?;
+        ensure!(
+            described.contains("retention.ms=86400000") && described.contains("segment.ms=3600000"),
+            "{described}"
+        );
+        Ok(())
+    })
+    .await?;
     kafka_configs(cluster, "--alter --add-config retention.ms=60000").await?;
     let set_back = topic(cluster, |topic| {
         has(topic, "retention.ms", "86400000")
@@ -119,40 +106,62 @@ async fn policies_change_while_everything_runs(cluster: &Cluster) -> Result<()> 
             .change
             .is_some_and(|change| change.contains("retention.ms from 60000 to 86400000"))
     );
-    ensure!(pods(cluster).await? == before, "something was restarted");
-    Ok(())
+    cluster.live_on(&before).await
 }
 
 async fn a_cut_client_keeps_what_it_has_still_to_read(cluster: &Cluster) -> Result<()> {
     cluster.cut(&clients([1], Link::Both)).await?;
     cluster.enforced().await?;
-    let write = "insert into notes (mark, site) select 'missed', 'server' from generate_series(1, 100)";
-    cluster.sql(SERVER, write).await?;
-    set(
-        cluster,
-        json!({ "cleanupPolicy": "compact,delete", "retention": "1s", "segment": null }),
-    )
-    .await?;
+    cluster.sql(SERVER, &hundred("missed")).await?;
+    set(cluster, short()).await?;
     let message = says(cluster, "False", "WouldLoseEvents").await?;
     ensure!(message.contains("client-1"), "{message}");
     topic(cluster, |topic| {
-        topic.state == TopicState::Refused && topic.settings["retention.ms"] == "86400000"
+        topic.state == TopicState::Refused && is_set(topic, "retention.ms", "86400000")
     })
     .await?;
-    let generation = cluster.get().await?.metadata.generation.context("no generation")?;
-    annotate(cluster, FORCE_TOPICS_ANNOTATION, &generation.to_string()).await?;
-    topic(cluster, |topic| has(topic, "retention.ms", "1000")).await?;
-    set(cluster, json!({ "cleanupPolicy": "compact", "retention": null })).await?;
-    topic(cluster, |topic| has(topic, "cleanup.policy", "compact")).await?;
-    cluster.heal().await?;
-    cluster
-        .shows(ONE, "select count(*) from notes where mark = 'missed'", &["100"])
-        .await?;
+    heals(cluster).await?;
+    cluster.shows(ONE, &count("missed"), &["100"]).await?;
     cluster.converged().await
 }
 
+/// From then on Kafka may take away what the client has not read, and does so within seconds: what becomes of it is seen when rows are sent once
+/// more.
+async fn what_is_forced_is_done(cluster: &Cluster) -> Result<()> {
+    cluster.cut(&clients([1], Link::Both)).await?;
+    cluster.enforced().await?;
+    cluster.sql(SERVER, &hundred("forced")).await?;
+    set(cluster, short()).await?;
+    topic(cluster, |topic| topic.state == TopicState::Refused).await?;
+    let generation = cluster.get().await?.metadata.generation.context("no generation")?;
+    cluster
+        .annotate(FORCE_TOPICS_ANNOTATION, &generation.to_string())
+        .await?;
+    topic(cluster, |topic| has(topic, "retention.ms", "1000")).await?;
+    heals(cluster).await
+}
+
+async fn heals(cluster: &Cluster) -> Result<()> {
+    set(cluster, json!({ "cleanupPolicy": "compact", "retention": null })).await?;
+    topic(cluster, |topic| has(topic, "cleanup.policy", "compact")).await?;
+    cluster.heal().await
+}
+
+/// A policy that takes away at once what is older than a second.
+fn short() -> Value {
+    json!({ "cleanupPolicy": "compact,delete", "retention": "1s", "segment": null })
+}
+
+fn hundred(mark: &str) -> String {
+    format!("insert into notes (mark, site) select '{mark}', 'server' from generate_series(1, 100)")
+}
+
+fn count(mark: &str) -> String {
+    format!("select count(*) from notes where mark = '{mark}'")
+}
+
 async fn rows_are_sent_once_more(cluster: &Cluster) -> Result<()> {
-    annotate(cluster, RESNAPSHOT_ANNOTATION, "server/public.notes").await?;
+    cluster.annotate(RESNAPSHOT_ANNOTATION, "server/public.notes").await?;
     eventually(PATIENCE, async || {
         let resource = cluster.get().await?;
         let left = resource.metadata.annotations.unwrap_or_default();
@@ -170,7 +179,8 @@ async fn rows_are_sent_once_more(cluster: &Cluster) -> Result<()> {
         Ok(())
     })
     .await?;
-    annotate(cluster, RESNAPSHOT_ANNOTATION, "client-7").await?;
+    cluster.shows(ONE, &count("forced"), &["100"]).await?;
+    cluster.annotate(RESNAPSHOT_ANNOTATION, "client-7").await?;
     eventually(PATIENCE, async || {
         let said = status(cluster).await?.resnapshot.context("nothing is said yet")?;
         ensure!(said.message.contains("spec.clients is 1"), "{said:?}");

@@ -21,14 +21,18 @@ use node::{Listener, Node, client};
 
 use crate::authority::Certificate;
 use crate::parts;
-use crate::place::{self, Folder};
+use crate::place::{self, Folder, PATIENCE};
 use crate::ports;
 use crate::process::Restartable;
 use crate::proxy::Proxy;
 use crate::role;
 use crate::secured::{self, Secured};
+use crate::wait::eventually;
 
-const REQUEST: Duration = Duration::from_secs(10);
+/// How long Kafka may take to answer, on a machine that does other things as well.
+const REQUEST: Duration = Duration::from_mins(1);
+/// Of one that is never killed: a moment in which it gets nothing done does not cost its partitions their leader.
+const LASTING: &str = "broker.session.timeout.ms=30000\n";
 
 /// A running Kafka (KRaft, broker and controller in one); ended and removed on drop. Topics are not made by themselves, as in a SyncCluster.
 #[derive(Debug)]
@@ -54,7 +58,7 @@ impl Kafka {
     /// One for all tests of this process; they keep apart by their topics' names. It cannot be killed: start one of your own for that.
     pub async fn shared() -> Result<&'static Self> {
         static SHARED: OnceCell<Kafka> = OnceCell::const_new();
-        SHARED.get_or_try_init(Self::start).await
+        SHARED.get_or_try_init(|| Self::start_as(&[], None, LASTING)).await
     }
 
     pub async fn start() -> Result<Self> {
@@ -64,30 +68,31 @@ impl Kafka {
     /// One that can also be reached through proxies, one a name. A client that bootstraps at a proxy keeps to it: Kafka tells a client to go on
     /// at the address of the listener it came by, so each proxy has a listener of its own, advertised as the proxy's address.
     pub async fn start_with_proxies(names: &[&str]) -> Result<Self> {
-        Self::start_as(names, None).await
+        Self::start_as(names, None, "").await
     }
 
     /// One that is somebody else's: TLS with this certificate and SASL SCRAM at [`Kafka::secured`], with a Secret for it.
     pub async fn external(certificate: &Certificate, authority: &Path) -> Result<Self> {
-        let kafka = Self::start_as(&[], Some(certificate)).await?;
+        let kafka = Self::start_as(&[], Some(certificate), "").await?;
         kafka.secured()?.write(authority)?;
         kafka.change_password(&kafka.secured()?.password).await?;
         Ok(kafka)
     }
 
-    async fn start_as(names: &[&str], certificate: Option<&Certificate>) -> Result<Self> {
+    /// `settings` stand behind a node's own, and so count in their place.
+    async fn start_as(names: &[&str], certificate: Option<&Certificate>, settings: &str) -> Result<Self> {
         let (jars, version) = parts::kafka()?;
         let template = place::once(&format!("kafka-{version}-data"), async |to| {
             node::format(&jars, &Node::CONTROLLER, to).await
         })
         .await?;
-        let folder = Folder::new("kafka")?;
+        let folder = Folder::of_data("kafka")?;
         place::copy(&template, &folder.join("data")).await?;
         let (port, controller) = (ports::free_port()?, ports::free_port()?);
         let mut proxies = Vec::new();
         let mut listeners = vec![Listener::plain(port)];
         let mut secured = None;
-        let mut more = String::new();
+        let mut more = settings.to_owned();
         if let Some(certificate) = certificate {
             let (at, store) = (ports::free_port()?, folder.join("store.pem"));
             secured::write_store(certificate, &store)?;
@@ -102,7 +107,7 @@ impl Kafka {
                 secret: folder.join("secret"),
                 password: role::password(),
             });
-            more = this.properties(&store);
+            more += &this.properties(&store);
         }
         for (number, name) in names.iter().enumerate() {
             let behind = ports::free_port()?;
@@ -179,7 +184,7 @@ impl Kafka {
         Broker::start(&self.jars, self.controller).await
     }
 
-    /// Makes a topic with one partition; `config` holds pairs such as `("cleanup.policy", "compact")`.
+    /// Makes a topic with one partition, and waits until clients find it; `config` holds pairs such as `("cleanup.policy", "compact")`.
     pub async fn create_topic(&self, name: &str, config: &[(&str, &str)]) -> Result<()> {
         let admin: AdminClient<DefaultClientContext> = client(self.port).create()?;
         let topic = config.iter().fold(
@@ -192,7 +197,12 @@ impl Kafka {
         {
             made.map_err(|(topic, code)| anyhow::anyhow!("creating topic {topic}: {code}"))?;
         }
-        Ok(())
+        // The controller has made it, and the broker hears of that later.
+        eventually(PATIENCE, async || {
+            let (port, topic) = (self.port, name.to_owned());
+            tokio::task::spawn_blocking(move || is_there(port, &topic)).await?
+        })
+        .await
     }
 
     /// Writes one record, acknowledged; `None` is a tombstone.
@@ -208,6 +218,11 @@ impl Kafka {
         let (port, topic) = (self.port, topic.to_owned());
         tokio::task::spawn_blocking(move || read_all(port, &topic)).await?
     }
+}
+
+fn is_there(port: u16, topic: &str) -> Result<()> {
+    let consumer: BaseConsumer = client(port).create()?;
+    Ok(consumer.fetch_watermarks(topic, 0, REQUEST).map(drop)?)
 }
 
 fn read_all(port: u16, topic: &str) -> Result<Vec<Record>> {

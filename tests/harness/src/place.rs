@@ -45,17 +45,34 @@ pub struct Folder(PathBuf);
 
 impl Folder {
     pub fn new(name: &str) -> Result<Self> {
+        Self::within(&shared()?, name)
+    }
+
+    /// For what a database writes all the time: in memory where there is much of it, so that no test waits for the disk's other users.
+    pub fn of_data(name: &str) -> Result<Self> {
+        if !fits_into_memory() {
+            return Self::new(name);
+        }
+        Self::within(&shared_in(Path::new(MEMORY))?, name)
+    }
+
+    fn within(shared: &Path, name: &str) -> Result<Self> {
         static COUNT: AtomicU32 = AtomicU32::new(0);
-        let shared = shared()?;
-        sweep(&shared);
-        let path = shared.join(format!(
-            "run-{}-{name}-{}",
-            std::process::id(),
-            COUNT.fetch_add(1, Ordering::Relaxed)
-        ));
-        fs::create_dir(&path).with_context(|| format!("creating {}", path.display()))?;
-        open_to_all(&path)?;
-        Ok(Self(path))
+        sweep(shared);
+        loop {
+            let path = shared.join(format!(
+                "run-{}-{name}-{}",
+                std::process::id(),
+                COUNT.fetch_add(1, Ordering::Relaxed)
+            ));
+            match fs::create_dir(&path) {
+                // Of a process that was killed and had this id.
+                Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => continue,
+                made => made.with_context(|| format!("creating {}", path.display()))?,
+            }
+            open_to_all(&path)?;
+            return Ok(Self(path));
+        }
     }
 
     pub fn join(&self, name: &str) -> PathBuf {
@@ -69,10 +86,29 @@ impl Drop for Folder {
     }
 }
 
+/// Linux' file system in memory.
+const MEMORY: &str = "/dev/shm";
+/// Several times what the largest test writes.
+const MUCH: u64 = 10 << 30;
+
+/// Both that the file system may grow so far and that the memory is there: it is made with half of all memory, whoever uses the rest.
+fn fits_into_memory() -> bool {
+    let may_grow = rustix::fs::statvfs(MEMORY).map(|of| of.f_bavail * of.f_frsize);
+    let free = fs::read_to_string("/proc/meminfo").ok().and_then(|text| {
+        let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
+        line.split_whitespace().next()?.parse::<u64>().ok()
+    });
+    may_grow.is_ok_and(|bytes| bytes >= MUCH) && free.is_some_and(|kilobytes| kilobytes << 10 >= MUCH)
+}
+
 /// What all test processes of a user share: templates, and root's copy of Postgres, which `nobody` could not reach under /root.
 pub fn shared() -> Result<PathBuf> {
+    shared_in(&std::env::temp_dir())
+}
+
+fn shared_in(folder: &Path) -> Result<PathBuf> {
     let me = rustix::process::geteuid().as_raw();
-    let path = std::env::temp_dir().join(format!("synccluster-tests-{me}"));
+    let path = folder.join(format!("synccluster-tests-{me}"));
     match fs::create_dir(&path) {
         Ok(()) => open_to_all(&path)?,
         Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}

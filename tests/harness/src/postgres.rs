@@ -59,7 +59,7 @@ impl Postgres {
         let binaries = parts::postgres(user).await?;
         let version = binaries.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let template = place::once(&format!("{version}-data"), async |to| initdb(&binaries, user, to).await).await?;
-        let folder = Folder::new("postgres")?;
+        let folder = Folder::of_data("postgres")?;
         place::copy(&template, &folder.join("data")).await?;
         let passwords = Role::ALL.map(|role| (role, role::password())).to_vec();
         let port = ports::free_port()?;
@@ -94,7 +94,7 @@ impl Postgres {
         let binaries = parts::postgres(user).await?;
         let version = binaries.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let template = place::once(&format!("{version}-data"), async |to| initdb(&binaries, user, to).await).await?;
-        let folder = Folder::new("postgres")?;
+        let folder = Folder::of_data("postgres")?;
         let data = folder.join("data");
         place::copy(&template, &data).await?;
         fs::write(data.join("pg_hba.conf"), EXTERNAL_HBA)?;
@@ -274,7 +274,7 @@ async fn initdb(binaries: &Path, user: Option<Unprivileged>, to: &Path) -> Resul
         .batch_execute(&format!("CREATE DATABASE {DATABASE}"))
         .await?;
     process.signal(Signal::INT)?;
-    process.ended(Duration::from_secs(30)).await.map(drop)
+    process.ended(PATIENCE).await.map(drop)
 }
 
 fn serve(

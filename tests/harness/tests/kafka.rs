@@ -9,6 +9,11 @@ use synccluster_harness::{Kafka, Link, eventually, eventually_eq};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
+/// How long what must happen may take.
+const PATIENCE: Duration = Duration::from_mins(1);
+/// How long is waited for what must not happen.
+const A_WHILE: Duration = Duration::from_secs(3);
+
 fn values(records: &[synccluster_harness::Record]) -> Vec<Option<&str>> {
     records
         .iter()
@@ -75,27 +80,27 @@ async fn a_client_behind_a_blocked_proxy_waits_and_another_does_not() -> Result<
         Ok(ClientConfig::new().set("bootstrap.servers", bootstrap).create()?)
     };
     let (behind, beside) = (producer(cut.bootstrap())?, producer(open.bootstrap())?);
-    let send = async |producer: &FutureProducer, value: &str| {
+    let send = async |producer: &FutureProducer, value: &str, limit: Duration| {
         let record: FutureRecord<'_, str, str> = FutureRecord::to("t").payload(value);
-        timeout(Duration::from_secs(3), producer.send(record, Duration::ZERO))
+        timeout(limit, producer.send(record, Duration::ZERO))
             .await?
             .map_err(|(error, _)| error)?;
         anyhow::Ok(())
     };
-    send(&behind, "before").await?;
+    send(&behind, "before", PATIENCE).await?;
 
     cut.set(Link::Blocked).await?;
     assert!(cut.established() > 0, "the cut closed connections");
     assert!(
-        send(&behind, "while cut").await.is_err(),
+        send(&behind, "while cut", A_WHILE).await.is_err(),
         "a record got through the cut"
     );
-    send(&beside, "beside").await?;
+    send(&beside, "beside", PATIENCE).await?;
     assert_eq!(values(&kafka.records("t").await?), [Some("before"), Some("beside")]);
 
     cut.set(Link::Open).await?;
     // What was held back is delivered, as on a network that comes back.
-    eventually(Duration::from_secs(20), async || {
+    eventually(PATIENCE, async || {
         let records = kafka.records("t").await?;
         ensure!(
             values(&records) == [Some("before"), Some("beside"), Some("while cut")],
@@ -106,10 +111,7 @@ async fn a_client_behind_a_blocked_proxy_waits_and_another_does_not() -> Result<
     })
     .await?;
     drop((behind, beside));
-    eventually_eq(Duration::from_secs(5), 0, async || {
-        Ok(cut.established() + open.established())
-    })
-    .await
+    eventually_eq(PATIENCE, 0, async || Ok(cut.established() + open.established())).await
 }
 
 #[tokio::test]

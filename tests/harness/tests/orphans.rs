@@ -9,6 +9,10 @@ use synccluster_harness::{Kafka, Postgres, eventually};
 use tokio::net::TcpStream;
 
 const ROLE: &str = "HARNESS_TEST_PROCESS";
+/// Postgres and Kafka may each be made for the first time, on a machine that does other things as well.
+const STARTED: Duration = Duration::from_mins(5);
+/// What is killed ends when the kernel comes to it.
+const GONE: Duration = Duration::from_mins(1);
 
 fn again(test: &str) -> Result<Command> {
     let mut command = Command::new(std::env::current_exe()?);
@@ -36,7 +40,7 @@ async fn nothing_outlives_a_killed_test_process() -> Result<()> {
     }
     let mut process = again("nothing_outlives_a_killed_test_process")?.spawn()?;
     let note = note(process.id());
-    let ports = eventually(Duration::from_mins(1), async || Ok(std::fs::read_to_string(&note)?)).await;
+    let ports = eventually(STARTED, async || Ok(std::fs::read_to_string(&note)?)).await;
     if let Ok(ports) = &ports {
         for address in ports.split(' ') {
             TcpStream::connect(address).await?;
@@ -46,7 +50,7 @@ async fn nothing_outlives_a_killed_test_process() -> Result<()> {
     process.wait()?;
     let _ = std::fs::remove_file(&note);
     for address in ports?.split(' ') {
-        eventually(Duration::from_secs(5), async || {
+        eventually(GONE, async || {
             ensure!(TcpStream::connect(address).await.is_err(), "{address} still listens");
             Ok(())
         })

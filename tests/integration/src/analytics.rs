@@ -15,6 +15,7 @@ use synccluster_protocol::{
     status::{AnalyticsPhase, AnalyticsStatus},
 };
 use synccluster_runtime::{
+    clock::now_millis,
     health::Health,
     postgres::PostgresSecret,
     workload::{State, supervise},
@@ -131,8 +132,8 @@ impl Filled {
 
     /// Waits until everything that is in the topic is written.
     pub async fn caught_up(&self) -> Result<AnalyticsStatus> {
-        // A measurement of now, not of before what is waited for.
-        let now = self.status()?.measured_at;
+        // A measurement that was asked for from now on, and not before what is waited for.
+        let now = Some(now_millis());
         self.wait_until("caught up", |status| {
             let source = status.source.as_ref();
             status.phase == AnalyticsPhase::Writing

@@ -1,31 +1,28 @@
 //! Counter nodes as processes, with a link that can be cut between every two, in both directions.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
-    net::{SocketAddr, TcpListener},
+    collections::BTreeMap,
+    net::SocketAddr,
     path::{Path, PathBuf},
     process::Stdio,
-    sync::{Mutex, PoisonError},
     time::Duration,
 };
 
 use anyhow::{Context, Result, ensure};
 use hyper::Method;
-use rand::RngExt;
 use serde_json::{Value, json};
-use synccluster_harness::{Link, Proxy, eventually};
+use synccluster_harness::{Link, Proxy, eventually, free_port};
 use synccluster_protocol::status::CounterStatus;
 use tokio::{
     process::{Child, Command},
     time::timeout,
 };
 
+pub use crate::PATIENCE;
 use crate::http::{self, Answer};
 
-/// How long anything may take.
-pub const PATIENCE: Duration = Duration::from_secs(40);
 /// How long a node may take to answer.
-const ANSWER: Duration = Duration::from_secs(10);
+const ANSWER: Duration = Duration::from_mins(1);
 
 /// Nodes of one cluster.
 pub struct Nodes {
@@ -333,16 +330,7 @@ pub fn bytes_of(folder: &Path, end: &str) -> Result<u64> {
     Ok(bytes)
 }
 
-/// Outside the range the kernel takes for outgoing connections, so that it is still free when a killed node comes back; and nobody else's
-/// in this process, whose node may not listen yet.
+/// Nobody else's while this process runs, so that it is still free when a killed node comes back.
 fn free_address() -> Result<SocketAddr> {
-    static TAKEN: Mutex<BTreeSet<SocketAddr>> = Mutex::new(BTreeSet::new());
-    for _ in 0..200 {
-        let address = SocketAddr::from(([127, 0, 0, 1], rand::rng().random_range(20_000..32_000)));
-        let new = TAKEN.lock().unwrap_or_else(PoisonError::into_inner).insert(address);
-        if new && TcpListener::bind(address).is_ok() {
-            return Ok(address);
-        }
-    }
-    anyhow::bail!("found no free port between 20000 and 32000")
+    Ok(([127, 0, 0, 1], free_port()?).into())
 }

@@ -1,7 +1,6 @@
 //! Engine Debezium beside a world: a real Kafka Connect worker as a process, and what watches over it as a task.
 
 use std::{
-    net::TcpListener,
     path::PathBuf,
     sync::{Arc, Mutex},
     time::{Duration, Instant},
@@ -15,11 +14,10 @@ use synccluster_debezium::{
     run::Debezium,
     worker::Launch,
 };
-use synccluster_harness::{Postgres, Role, connect, eventually};
+use synccluster_harness::{Postgres, Role, connect, eventually, free_port};
 use synccluster_protocol::{
     ClusterName, Site,
     connect::Template,
-    convergence,
     status::{ConnectRequest, ConnectorPhase, ConnectorStatus, RequestKind},
 };
 use synccluster_runtime::{
@@ -31,7 +29,7 @@ use synccluster_runtime::{
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::World;
+use crate::{World, verdict};
 
 /// Java takes its time on a machine that does other things as well.
 pub const PATIENCE: Duration = Duration::from_mins(2);
@@ -85,7 +83,7 @@ impl Engine {
                 libs: parts.join("libs"),
                 plugins: parts.join("plugins"),
                 heap: "192m".to_owned(),
-                rest_port: TcpListener::bind("127.0.0.1:0")?.local_addr()?.port(),
+                rest_port: free_port()?,
                 folder: folder.join("worker"),
                 log: Some(folder.join("log")),
             },
@@ -182,14 +180,14 @@ impl Drop for Engine {
 
 /// Waits until nothing is on its way and every site has the same digest, where these are the uplinks of their sites.
 pub async fn converged(world: &World, engines: &[&Engine]) -> Result<String> {
+    let written = world.written().await?;
     eventually(PATIENCE, async || {
         let facts = world.sites.iter().map(|at| {
             let engine = engines.iter().find(|engine| engine.site == at.site);
             let connector = engine.map_or_else(|| at.connector_status(), |engine| Ok(engine.status()))?;
             Ok((connector, at.sink_status()?))
         });
-        let (digest, rows) = convergence::judge(&facts.collect::<Result<Vec<_>>>()?)?;
-        Ok(format!("{digest} {rows}"))
+        verdict(&facts.collect::<Result<Vec<_>>>()?, &written)
     })
     .await
 }

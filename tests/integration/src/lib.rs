@@ -8,6 +8,7 @@ pub mod external;
 pub mod gateway;
 pub mod http;
 pub mod operator;
+pub mod socket;
 pub mod sse;
 pub mod topic;
 
@@ -27,7 +28,7 @@ use synccluster_connector::{
 };
 use synccluster_harness::{Kafka, Postgres, Role, eventually};
 use synccluster_protocol::{
-    ClusterName, Site, convergence,
+    ClusterName, Lsn, Site, convergence,
     event::TableName,
     status::{ConnectorStatus, SinkStatus},
 };
@@ -292,19 +293,39 @@ impl World {
         .await
     }
 
-    /// Waits until nothing is on its way and every site has the same digest; returns it.
+    /// Where the WAL of each site ends now, in the order of the sites.
+    pub async fn written(&self) -> Result<Vec<Lsn>> {
+        let mut written = Vec::new();
+        for at in &self.sites {
+            let end = self.ask(at.site, "select pg_current_wal_insert_lsn()").await?.concat();
+            written.push(end.parse::<Lsn>()?);
+        }
+        Ok(written)
+    }
+
+    /// Waits until nothing of what was written up to now is on its way and every site has the same digest; returns it.
     pub async fn converged(&self) -> Result<String> {
+        let written = self.written().await?;
         eventually(PATIENCE, async || {
             let facts = self
                 .sites
                 .iter()
                 .map(|site| Ok((site.connector_status()?, site.sink_status()?)));
-            let facts = facts.collect::<Result<Vec<_>>>()?;
-            let (digest, rows) = convergence::judge(&facts)?;
-            Ok(format!("{digest} {rows}"))
+            verdict(&facts.collect::<Result<Vec<_>>>()?, &written)
         })
         .await
     }
+}
+
+/// The digest and the number of rows of all, if each site's was taken when it had written this. What was measured before says nothing of what was
+/// written since, and sites at rest were equal then.
+pub fn verdict(facts: &[(ConnectorStatus, SinkStatus)], written: &[Lsn]) -> Result<String> {
+    for ((_, sink), written) in facts.iter().zip(written) {
+        let of_now = sink.digest.as_ref().is_some_and(|digest| digest.lsn >= *written);
+        ensure!(of_now, "{} has no digest of {written} yet", sink.site);
+    }
+    let (digest, rows) = convergence::judge(facts)?;
+    Ok(format!("{digest} {rows}"))
 }
 
 impl SiteUnderTest {

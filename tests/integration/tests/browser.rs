@@ -17,7 +17,7 @@ const TWO: Site = Site::Client(2);
 const EDITOR: &str = "editor-token-0123456789";
 const VIEWER: &str = "viewer-token-0123456789";
 /// A browser starts in seconds, and axe looks at everything twice.
-const PATIENCE: Duration = Duration::from_mins(5);
+const PATIENCE: Duration = Duration::from_mins(10);
 const SCHEMA: &str = "create type mood as enum ('low', 'high');
     create table readings (room text, nr int, small smallint, big bigint, price numeric(20,4), ratio double precision, ok boolean,
         sure boolean not null default false, taken timestamptz, day date, doc jsonb, mood mood not null default 'low', tags text[],

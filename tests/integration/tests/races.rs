@@ -63,9 +63,9 @@ async fn everybody_writes_the_same_keys_at_once_and_all_end_equal() -> Result<()
 async fn a_site_whose_clock_is_far_ahead_waits_alone_and_is_named() -> Result<()> {
     let world = World::start(2, COUNTERS).await?;
     world.converged().await?;
-    // What a site with a clock one minute ahead would write; without its trigger, since the clock here is right.
+    // What a site with a clock ten minutes ahead would write; without its trigger, since the clock here is right.
     let ahead = "set session_replication_role = replica;
-                 insert into counters (id, n, note, sync_version) values (1, 1, 'ahead', (sync.now_micros() + 60000000) << 10 | 1)";
+                 insert into counters (id, n, note, sync_version) values (1, 1, 'ahead', (sync.now_micros() + 600000000) << 10 | 1)";
     world.at(ONE).postgres.superuser().await?.batch_execute(ahead).await?;
     world.run(TWO, "insert into counters values (2, 2, 'in time')").await?;
     world
@@ -97,7 +97,7 @@ async fn what_waits_for_the_clock_fills_no_memory_and_makes_nobody_else_wait() -
     let ahead = "do $$ begin
         set local session_replication_role = replica;
         for n in 1..8000 loop
-            insert into counters (id, n, note, sync_version) values (n, n, repeat('ahead', 100), (sync.now_micros() + 30000000) << 10 | 1);
+            insert into counters (id, n, note, sync_version) values (n, n, repeat('ahead', 100), (sync.now_micros() + 60000000) << 10 | 1);
             if n % 10 = 0 then commit; set local session_replication_role = replica; end if;
         end loop;
     end $$";

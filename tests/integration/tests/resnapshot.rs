@@ -237,3 +237,32 @@ async fn one_table_of_a_client_is_sent_once_and_one_that_is_not_there_is_said() 
     ensure!(world.ask(SERVER, "select count(*) from sync.conflicts").await? == ["0"]);
     Ok(())
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_table_that_somebody_has_locked_stops_nothing_else_and_is_sent_when_it_is_free() -> Result<()> {
+    let world = World::start(1, SCHEMA).await?;
+    world
+        .run(
+            ONE,
+            "insert into todos (id, title) select n, 'mine' from generate_series(1, 30) n",
+        )
+        .await?;
+    world.converged().await?;
+    let holder = world.app(ONE).await?;
+    holder
+        .batch_execute("begin; lock table todos in access exclusive mode")
+        .await?;
+    world.at(ONE).resnapshot("locked", Some("public.todos"))?;
+    eventually(PATIENCE, async || {
+        let why = progress(&world, ONE)?.error.unwrap_or_default();
+        ensure!(why.contains("public.todos") && why.contains("pg_locks"), "{why}");
+        Ok(())
+    })
+    .await?;
+    world.run(ONE, "insert into parts values ('a', 1, '2024-1-1')").await?;
+    world.wait_for(SERVER, "select shop from parts", &["a"]).await?;
+    holder.batch_execute("rollback").await?;
+    let after = done(&world, ONE, "locked").await?;
+    ensure!(after.rows == 30 && after.error.is_none(), "{after:?}");
+    Ok(())
+}

@@ -53,8 +53,8 @@ impl Scene {
         self.kafka.proxy("server")
     }
 
-    /// Cuts the server's link for a while, and heals it. `cut`: it is known there.
-    async fn cut(&self, link: Link, cut: impl Fn() -> Result<ConnectorPhase>) -> Result<()> {
+    /// Cuts the server's link for a while, and heals it; returns the server's time just before that. `cut`: it is known there.
+    async fn cut(&self, link: Link, cut: impl Fn() -> Result<ConnectorPhase>) -> Result<String> {
         self.link()?.set(link).await?;
         eventually(PATIENCE, async || {
             let phase = cut()?;
@@ -64,7 +64,9 @@ impl Scene {
         .await?;
         // The load goes on meanwhile.
         sleep(Duration::from_secs(2)).await;
-        self.link()?.set(Link::Open).await
+        let now = self.world.ask(SERVER, "select clock_timestamp()").await?.concat();
+        self.link()?.set(Link::Open).await?;
+        Ok(now)
     }
 
     /// Both sites have all that was written, and so has the topic. What was on its way when a session ended may lie behind what the next one
@@ -308,12 +310,13 @@ async fn debezium_goes_on_after_a_cut_and_when_a_table_can_be_read_again_and_is_
     let after = progress(status, "all of them", |seen| seen.done).await?;
     ensure!(after.error.is_none() && after.rows > NOTES, "{after:?}");
 
+    let begun = world.ask(SERVER, "select clock_timestamp()").await?.concat();
     let (reset, cut) = tokio::join!(engine.ask(RequestKind::Reset), async {
         engine.is(ConnectorPhase::Snapshotting).await?;
-        scene.cut(Link::BlocksNew, || Ok(engine.status().phase)).await?;
-        let sent = "select count(*) from sync.snapshots where completed_at > now() - interval '2 seconds'";
+        let healed = scene.cut(Link::BlocksNew, || Ok(engine.status().phase)).await?;
+        let sent = format!("select count(*) from sync.snapshots where completed_at between '{begun}' and '{healed}'");
         ensure!(
-            world.ask(SERVER, sent).await? == ["0"],
+            world.ask(SERVER, &sent).await? == ["0"],
             "the snapshot was over before the cut"
         );
         Ok(())

@@ -1,13 +1,7 @@
 //! Superset, provisioned as in its pod, shows what is at the sites: its charts return rows through its own API.
 
 use std::{
-    collections::BTreeMap,
-    fs,
-    net::{SocketAddr, TcpListener},
-    os::unix::fs::symlink,
-    path::PathBuf,
-    process::Stdio,
-    time::Duration,
+    collections::BTreeMap, fs, net::SocketAddr, os::unix::fs::symlink, path::PathBuf, process::Stdio, time::Duration,
 };
 
 use anyhow::{Context, Result, ensure};
@@ -16,7 +10,7 @@ use hyper::{
     header::{AUTHORIZATION, COOKIE, HeaderName},
 };
 use serde_json::{Value, json};
-use synccluster_harness::{ClickHouse, Kafka, Role, eventually, repository, superset};
+use synccluster_harness::{ClickHouse, Kafka, Role, eventually, free_port, repository, superset};
 use synccluster_integration::{
     World,
     analytics::Filled,
@@ -60,7 +54,7 @@ impl Superset {
         }
         fs::write(access.join("secret-key"), "a key that nobody else knows, of this test")?;
         fs::write(access.join("admin-password"), PASSWORD)?;
-        let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
+        let address = SocketAddr::from(([127, 0, 0, 1], free_port()?));
         let run = |what: &str| {
             let script = repository("kind/images/superset/run.sh")?;
             let log = fs::File::create(folder.join(format!("{what}.log")))?;

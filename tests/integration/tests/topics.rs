@@ -4,8 +4,8 @@
 use anyhow::{Context, Result, ensure};
 use k8s_openapi::jiff::Timestamp;
 use serde_json::{Value, json};
-use synccluster_harness::Kafka;
-use synccluster_integration::{World, operator::understood};
+use synccluster_harness::{Kafka, eventually};
+use synccluster_integration::{PATIENCE, World, operator::understood};
 use synccluster_operator::{
     api::{FORCE_TOPICS_ANNOTATION, TopicState},
     observe::Observed,
@@ -47,6 +47,16 @@ async fn settings(world: &World, site: Site) -> Result<Vec<String>> {
     Ok(seen.own.iter().map(|(name, value)| format!("{name}={value}")).collect())
 }
 
+/// Waits until the topic of a site has this of its own: a broker takes over what the controller has noted a moment later.
+async fn has(world: &World, site: Site, expected: &[&str]) -> Result<()> {
+    eventually(PATIENCE, async || {
+        let seen = settings(world, site).await?;
+        ensure!(seen == expected, "{site}: {seen:?} instead of {expected:?}");
+        Ok(())
+    })
+    .await
+}
+
 fn state(facts: &[TopicFact], topic: &str) -> Result<TopicFact> {
     facts
         .iter()
@@ -82,11 +92,7 @@ async fn a_client_that_is_behind_keeps_what_it_has_still_to_read_unless_forced()
         "delete.retention.ms=7200000",
         "retention.ms=86400000",
     ];
-    ensure!(
-        settings(&world, SERVER).await? == expected,
-        "{:?}",
-        settings(&world, SERVER).await?
-    );
+    has(&world, SERVER, &expected).await?;
 
     // client-1 is away, and the server goes on.
     let client = world.at(ONE).sink_status()?;
@@ -104,7 +110,7 @@ async fn a_client_that_is_behind_keeps_what_it_has_still_to_read_unless_forced()
         .max()
         .unwrap_or_default()
         + 50;
-    synccluster_harness::eventually(synccluster_integration::PATIENCE, async || {
+    eventually(PATIENCE, async || {
         let records = Kafka::shared().await?.records(&topic).await?;
         ensure!(
             records.last().is_some_and(|last| last.offset + 1 >= end),
@@ -138,11 +144,16 @@ async fn a_client_that_is_behind_keeps_what_it_has_still_to_read_unless_forced()
     ensure!(of_server.state == TopicState::AsWanted, "{of_server:?}");
     let change = "retention.ms from 86400000 to 1800000, delete.retention.ms from 7200000 to the brokers' default";
     ensure!(of_server.change.as_deref() == Some(change), "{of_server:?}");
-    ensure!(settings(&world, SERVER).await? == ["cleanup.policy=compact,delete", "retention.ms=1800000"]);
+    has(
+        &world,
+        SERVER,
+        &["cleanup.policy=compact,delete", "retention.ms=1800000"],
+    )
+    .await?;
 
     // Keeping more is never refused.
     keep(&cluster(&world, 1, &json!({}), false)?, &[]).await?;
-    ensure!(settings(&world, SERVER).await? == ["cleanup.policy=compact"]);
+    has(&world, SERVER, &["cleanup.policy=compact"]).await?;
 
     world.resume(ONE)?;
     world.wait_for(ONE, "select count(*) from todos", &["100"]).await?;
@@ -178,7 +189,13 @@ async fn what_is_missing_is_made_and_what_others_change_is_set_back() -> Result<
         of_two.state == TopicState::AsWanted && of_two.change.as_deref() == Some("made"),
         "{of_two:?}"
     );
-    ensure!(settings(&world, Site::Client(2)).await? == ["cleanup.policy=compact", "segment.ms=3600000"]);
+    has(
+        &world,
+        Site::Client(2),
+        &["cleanup.policy=compact", "segment.ms=3600000"],
+    )
+    .await?;
+    has(&world, ONE, &["cleanup.policy=compact,delete", "retention.ms=86400000"]).await?;
 
     // What others set stays, what they changed of ours is set back.
     let admin = Admin::new(Brokers::from(Kafka::shared().await?.bootstrap()).client_config("somebody")?)?;
@@ -189,12 +206,19 @@ async fn what_is_missing_is_made_and_what_others_change_is_set_back() -> Result<
     ];
     let others = others.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
     ensure!(admin.alter(&topic, &others).await?.is_ok());
+    let altered = [
+        "cleanup.policy=compact",
+        "max.message.bytes=2000000",
+        "segment.ms=60000",
+    ];
+    has(&world, SERVER, &altered).await?;
     let set_back = keep(&cluster(&world, 1, &json!({}), false)?, &[]).await?;
     ensure!(
         state(&set_back, &topic)?.change.as_deref() == Some("segment.ms from 60000 to the brokers' default"),
         "{set_back:?}"
     );
-    ensure!(settings(&world, SERVER).await? == ["cleanup.policy=compact", "max.message.bytes=2000000"]);
+    has(&world, SERVER, &["cleanup.policy=compact", "max.message.bytes=2000000"]).await?;
+    has(&world, ONE, &["cleanup.policy=compact"]).await?;
     let quiet = keep(&cluster(&world, 1, &json!({}), false)?, &[]).await?;
     ensure!(
         quiet

@@ -6,7 +6,7 @@ use k8s_openapi::api::core::v1::{Pod, Secret};
 use kube::api::{Api, ListParams, LogParams, Patch, PatchParams};
 use kube::{Client, ResourceExt as _};
 use serde_json::{Value, json};
-use synccluster_e2e::{Cluster, PATIENCE, Visitor, eventually};
+use synccluster_e2e::{Cluster, PATIENCE, Visitor, answered, eventually};
 use synccluster_operator::api::SyncCluster;
 use synccluster_operator::names::{self, CLUSTER_LABEL, COMPONENT_LABEL, Component};
 
@@ -16,8 +16,8 @@ pub async fn its_account_changes_the_partition_and_nothing_else(cluster: &Cluste
     let clusters: Api<SyncCluster> = Api::namespaced(client.clone(), namespace);
     let patch = async |body: Value| {
         let without_effect = PatchParams::default().dry_run();
-        clusters
-            .patch(name, &without_effect, &Patch::Merge(body))
+        let body = Patch::Merge(body);
+        answered(|| clusters.patch(name, &without_effect, &body))
             .await
             .map(drop)
     };
@@ -55,22 +55,29 @@ pub async fn its_account_changes_the_partition_and_nothing_else(cluster: &Cluste
 async fn what_it_sees_is_no_more_than_it_shows(cluster: &Cluster, client: Client) -> Result<()> {
     let namespace = &cluster.namespace.name;
     let pods: Api<Pod> = Api::namespaced(client.clone(), namespace);
-    let connector = cluster.pod(Component::Connector, Some("client-1".parse()?)).await?;
+    let site = "client-1".parse()?;
     let few = LogParams {
         tail_lines: Some(1),
         ..LogParams::default()
     };
-    pods.logs(&connector.name_any(), &few).await.context("reading a log")?;
+    // Kubelets do not answer now and then, as others.
+    eventually(PATIENCE, async || {
+        let connector = cluster.pod(Component::Connector, Some(site)).await?;
+        pods.logs(&connector.name_any(), &few).await.context("reading a log")
+    })
+    .await?;
     let secrets: Api<Secret> = Api::namespaced(client.clone(), namespace);
     let clusters: Api<SyncCluster> = Api::namespaced(client, namespace);
-    let listed = clusters
-        .list(&ListParams::default().fields("metadata.name=shop"))
-        .await?;
+    let (its_own, all) = (
+        ListParams::default().fields("metadata.name=shop"),
+        ListParams::default(),
+    );
+    let listed = answered(|| clusters.list(&its_own)).await?;
     assert_eq!(listed.items.len(), 1);
     for refused in [
-        secrets.get("shop-server-app").await.map(drop),
-        clusters.list(&ListParams::default()).await.map(drop),
-        clusters.get("another").await.map(drop),
+        answered(|| secrets.get("shop-server-app")).await.map(drop),
+        answered(|| clusters.list(&all)).await.map(drop),
+        answered(|| clusters.get("another")).await.map(drop),
     ] {
         assert!(
             matches!(&refused, Err(kube::Error::Api(status)) if status.code == 403),
@@ -135,6 +142,10 @@ pub async fn only_the_proxy_says_who_somebody_is(
         Ok(())
     })
     .await?;
-    ensure!(!forger.reaches(&host, 80).await?, "who is no proxy is heard by {host}");
-    Ok(())
+    // The policy was written before; it comes to every node in its own time.
+    eventually(PATIENCE, async || {
+        ensure!(!forger.reaches(&host, 80).await?, "who is no proxy is heard by {host}");
+        Ok(())
+    })
+    .await
 }

@@ -22,7 +22,7 @@ pub struct Broker {
 
 impl Broker {
     pub(super) async fn start(jars: &Path, controller: u16) -> Result<Self> {
-        let folder = Folder::new("kafka")?;
+        let folder = Folder::of_data("kafka")?;
         let data = folder.join("data");
         node::format(jars, &Node::BROKER, &data).await?;
         let port = ports::free_port()?;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use synccluster_harness::{Link, Proxy, eventually};
-use synccluster_integration::analytics::Filled;
+use synccluster_integration::{PATIENCE, analytics::Filled};
 use synccluster_protocol::{Site, status::AnalyticsPhase};
 use tokio::time::sleep;
 
@@ -40,7 +40,7 @@ async fn a_clickhouse_that_is_killed_again_and_again_ends_with_the_same_rows() -
     filled.same(&world).await?;
     // Somebody dropped one table while all was quiet.
     filled.clickhouse.ask("drop table analytics.todos").await?;
-    eventually(Duration::from_secs(40), async || {
+    eventually(PATIENCE, async || {
         let report = filled.verify(&world, Duration::ZERO).await?;
         ensure!(report.equal, "{report:?}");
         Ok(())

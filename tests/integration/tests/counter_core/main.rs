@@ -16,7 +16,7 @@ use anyhow::{Context, Result, ensure};
 use hyper::Method;
 use serde_json::{Value, json};
 use synccluster_harness::{Link, eventually};
-use synccluster_integration::counter::{Nodes, bytes_of, like, send};
+use synccluster_integration::counter::{Nodes, PATIENCE, bytes_of, like, send};
 use synccluster_protocol::status::Dial;
 use tokio::time::{sleep, timeout};
 
@@ -86,7 +86,7 @@ async fn requests_sent_again_to_another_node_during_a_cut_count_once_after_it() 
     nodes.agree(&BTreeMap::from([("before".to_owned(), 1)])).await?;
     nodes.cut(2, Link::BlocksNew).await?;
     // Established connections live on behind a policy: the nodes close them when fresh dials do not get through.
-    eventually(Duration::from_secs(15), async || {
+    eventually(PATIENCE, async || {
         ensure!(nodes.established(2) == 0, "{} connections", nodes.established(2));
         for (node, others) in [(0, vec![2]), (1, vec![2]), (2, vec![0, 1])] {
             let status = nodes.status(node).await?;
@@ -175,17 +175,14 @@ async fn a_log_that_waits_for_a_node_too_long_refuses_and_names_it() -> Result<(
             break answer.problem(507, "log-full")?["detail"].to_string();
         }
         count += 50;
-        ensure!(started.elapsed() < Duration::from_secs(30), "{count} likes and no end");
+        ensure!(started.elapsed() < PATIENCE, "{count} likes and no end");
     };
     ensure!(detail.contains("node 2"), "{detail}");
     nodes.run(2).await?;
     // What a node has only in memory it is still told again: until its snapshot has it the log stays.
-    eventually(Duration::from_mins(1), async || {
-        nodes.like(0, &like("tea", "d/1")).await.map(drop)
-    })
-    .await?;
+    eventually(PATIENCE, async || nodes.like(0, &like("tea", "d/1")).await.map(drop)).await?;
     let data = &nodes.nodes[0].data;
-    eventually(Duration::from_mins(1), async || {
+    eventually(PATIENCE, async || {
         let bytes = bytes_of(data, ".log")?;
         ensure!(bytes < 8000, "{bytes} bytes");
         Ok(())
@@ -253,7 +250,7 @@ async fn a_client_that_was_idle_makes_room_for_another() -> Result<()> {
     let answer = nodes.ask(0, Method::POST, "/likes", Some(&bob)).await?;
     answer.problem(507, "too-many-clients")?;
     // The other node has to have ann's on its disk first.
-    eventually(Duration::from_secs(90), async || nodes.like(0, &bob).await).await?;
+    eventually(PATIENCE, async || nodes.like(0, &bob).await).await?;
     nodes.agree(&BTreeMap::from([("tea".to_owned(), 2)])).await
 }
 

@@ -4,10 +4,13 @@ use std::{collections::BTreeMap, time::Duration};
 
 use anyhow::{Context, Result, bail, ensure};
 use futures::{SinkExt, StreamExt};
-use serde_json::{Value, json};
-use synccluster_integration::counter::Nodes;
+use serde_json::json;
+use synccluster_integration::{
+    counter::Nodes,
+    socket::{self, told, told_of},
+};
 use tokio::time::timeout;
-use tokio_tungstenite::{connect_async, tungstenite::Message};
+use tokio_tungstenite::tungstenite::Message;
 
 use crate::NODE;
 
@@ -16,9 +19,10 @@ async fn a_like_is_seen_at_every_node_by_those_who_watch() -> Result<()> {
     let nodes = Nodes::start(NODE, 3, &[]).await?;
     let mut watchers = Vec::new();
     for node in &nodes.nodes {
-        let (mut socket, _) = connect_async(format!("ws://{}/ws", node.clients)).await?;
+        let mut socket = socket::open(node).await?;
         socket.send(Message::text(r#"{"watch":["tea"]}"#)).await?;
-        ensure!(told(&mut socket).await?["total"]["total"] == 0);
+        // Where the others were slow to start, the first node says before that it was alone.
+        ensure!(told_of(&mut socket, "total").await?["total"] == 0);
         watchers.push(socket);
     }
     let liked = json!({"like": {"id": "tea", "by": "somebody", "n": 3, "request": "c/1"}});
@@ -62,7 +66,7 @@ async fn a_like_is_seen_at_every_node_by_those_who_watch() -> Result<()> {
 #[tokio::test]
 async fn a_message_that_is_too_large_is_refused_after_what_waits_is_answered() -> Result<()> {
     let nodes = Nodes::start(NODE, 1, &[]).await?;
-    let (mut socket, _) = connect_async(format!("ws://{}/ws", nodes.nodes[0].clients)).await?;
+    let mut socket = socket::open(&nodes.nodes[0]).await?;
     for n in 0..500 {
         let liked = json!({"like": {"id": "tea", "by": "b", "request": format!("c/{n}")}});
         socket.feed(Message::text(liked.to_string())).await?;
@@ -78,23 +82,10 @@ async fn a_message_that_is_too_large_is_refused_after_what_waits_is_answered() -
         error["type"] == "urn:synccluster:problem:too-large" && error["detail"].to_string().contains("524288"),
         "{error}"
     );
-    let end = timeout(Duration::from_secs(10), socket.next()).await?;
+    let end = timeout(Duration::from_mins(1), socket.next()).await?;
     let Some(Ok(Message::Close(Some(close)))) = &end else {
         bail!("no close: {end:?}");
     };
     ensure!(u16::from(close.code) == 1009, "{close}");
     nodes.agree(&BTreeMap::from([("tea".to_owned(), 500)])).await
-}
-
-type Socket = tokio_tungstenite::WebSocketStream<tokio_tungstenite::MaybeTlsStream<tokio::net::TcpStream>>;
-
-async fn told(socket: &mut Socket) -> Result<Value> {
-    loop {
-        let message = timeout(Duration::from_secs(10), socket.next())
-            .await?
-            .context("closed")??;
-        if let Message::Text(text) = message {
-            return Ok(serde_json::from_str(&text)?);
-        }
-    }
 }

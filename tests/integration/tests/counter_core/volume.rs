@@ -13,7 +13,7 @@ use std::{
 use anyhow::{Context, Result, bail, ensure};
 use hyper::Method;
 use synccluster_harness::eventually;
-use synccluster_integration::counter::{Nodes, like};
+use synccluster_integration::counter::{Nodes, PATIENCE, like};
 use tokio::{
     io::AsyncReadExt,
     process::{Child, Command},
@@ -54,7 +54,7 @@ async fn a_full_volume_refuses_likes_and_loses_none_that_was_acknowledged() -> R
 
 /// Waits until nothing is wrong, the snapshot included.
 async fn well(nodes: &Nodes) -> Result<()> {
-    eventually(Duration::from_mins(1), async || {
+    eventually(PATIENCE, async || {
         let error = nodes.status(0).await?.error;
         ensure!(error.is_none(), "{error:?}");
         Ok(())
@@ -69,7 +69,7 @@ async fn a_snapshot_that_cannot_be_written_is_said_and_blamed_for_a_full_log() -
     let obstacle = nodes.nodes[0].data.join("snapshot.new");
     fs::create_dir(&obstacle)?;
     let mut acknowledged = 0;
-    let detail = eventually(Duration::from_mins(1), async || {
+    let detail = eventually(PATIENCE, async || {
         let likes: Vec<_> = (0..97)
             .map(|n| like("tea", &format!("c/{}", acknowledged + n)))
             .collect();
@@ -87,10 +87,7 @@ async fn a_snapshot_that_cannot_be_written_is_said_and_blamed_for_a_full_log() -
     let error = nodes.status(0).await?.error.unwrap_or_default();
     ensure!(error.contains("no snapshot is written"), "{error}");
     fs::remove_dir(&obstacle)?;
-    eventually(Duration::from_mins(1), async || {
-        nodes.like(0, &like("tea", "room/1")).await
-    })
-    .await?;
+    eventually(PATIENCE, async || nodes.like(0, &like("tea", "room/1")).await).await?;
     well(&nodes).await?;
     nodes
         .agree(&BTreeMap::from([("tea".to_owned(), acknowledged + 1)]))
@@ -114,7 +111,7 @@ impl Volume {
             .spawn()?;
         let mut said = [0; 8];
         let out = holder.stdout.as_mut().context("no output")?;
-        timeout(Duration::from_secs(20), out.read_exact(&mut said))
+        timeout(PATIENCE, out.read_exact(&mut said))
             .await?
             .context("mounting a volume needs root")?;
         Ok(Self {

@@ -9,10 +9,10 @@ use anyhow::{Context, Result, ensure};
 use axum::{Json, Router, extract::State, routing::get};
 use serde_json::{Value, json};
 use synccluster_harness::eventually;
-use synccluster_integration::counter::Nodes;
+use synccluster_integration::counter::{Nodes, PATIENCE};
 use tokio::net::TcpListener;
 
-use super::{NODE, SOON, clients::Client};
+use super::{NODE, clients::Client};
 
 /// Sends everybody to one address, in one term.
 #[derive(Clone)]
@@ -37,12 +37,12 @@ async fn a_client_goes_nowhere_for_a_leader_of_a_lower_term() -> Result<()> {
         .with_state(Says(Arc::clone(&says)));
     tokio::spawn(async { axum::serve(listener, app).await });
     let mut client = Client::start(&[leader], "ann", &[])?;
-    eventually(SOON, async || client.node().context("not connected")).await?;
+    eventually(PATIENCE, async || client.node().context("not connected")).await?;
     says.0.store(6, Ordering::SeqCst);
     says.1.store(1, Ordering::SeqCst);
     nodes.kill(0).await?;
     client.types("like").await?;
-    eventually(SOON, async || {
+    eventually(PATIENCE, async || {
         let reasons = client.said("disconnected");
         let refused = |reason: &Value| {
             let text = reason["reason"].as_str().unwrap_or_default();
@@ -55,7 +55,7 @@ async fn a_client_goes_nowhere_for_a_leader_of_a_lower_term() -> Result<()> {
     tokio::time::sleep(std::time::Duration::from_secs(1)).await;
     ensure!((client.node(), client.said("ack").len()) == (None, 0));
     says.0.store(8, Ordering::SeqCst);
-    eventually(SOON, async || {
+    eventually(PATIENCE, async || {
         ensure!(client.node() == Some(1) && client.said("ack").len() == 1);
         Ok(())
     })

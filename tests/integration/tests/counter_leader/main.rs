@@ -1,5 +1,6 @@
 //! Who leads the counter nodes, where their clients go, and the terminal client: real processes, by votes and by a Lease.
 
+mod alone;
 mod api;
 mod clients;
 mod fencing;
@@ -13,14 +14,24 @@ use std::{
 };
 
 use anyhow::{Context, Result, ensure};
-use synccluster_harness::eventually;
-use synccluster_integration::counter::Nodes;
+use synccluster_harness::{Witness, eventually};
+use synccluster_integration::counter::{Nodes, PATIENCE};
 
 /// A node, and a client of one.
 const NODE: &str = env!("CARGO_BIN_EXE_counter_node");
 
-/// Within this a client has another node, and the nodes another leader.
+/// Within this a client has another node, and the nodes another leader, on a machine that lets them.
 const SOON: Duration = Duration::from_secs(3);
+
+/// That something took less than it may, but for the time in which nobody got anything done.
+fn in_time(took: Duration, limit: Duration, witness: &Witness) -> Result<()> {
+    let late = witness.late();
+    ensure!(
+        took < limit + late,
+        "{took:?}, of which nobody got anything done for {late:?}"
+    );
+    Ok(())
+}
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
@@ -47,7 +58,7 @@ async fn leader(nodes: &Nodes, asked: &[usize]) -> Result<(usize, u64)> {
 /// The same, as soon as there is one of at least this term; and how long that took.
 async fn next_leader(nodes: &Nodes, asked: &[usize], term: u64) -> Result<(usize, u64, Duration)> {
     let begin = Instant::now();
-    let (node, term) = eventually(Duration::from_secs(15), async || {
+    let (node, term) = eventually(PATIENCE, async || {
         let (node, now) = leader(nodes, asked).await?;
         ensure!(now >= term, "node {node} leads in term {now}");
         Ok((node, now))

@@ -1,17 +1,17 @@
 //! The terminal client on a terminal, which is tmux's.
 
 use std::{
+    collections::BTreeMap,
     process::{Output, Stdio},
-    time::Duration,
 };
 
 use anyhow::{Context, Result, ensure};
 use synccluster_harness::{Tmux, eventually};
-use synccluster_integration::counter::Nodes;
+use synccluster_integration::counter::{Nodes, PATIENCE};
 use tokio::{io::AsyncWriteExt, process::Command, time::timeout};
 
 use super::{
-    NODE, SOON,
+    NODE,
     clients::{Client, leaders},
     next_leader,
 };
@@ -54,7 +54,7 @@ async fn two_people_see_each_others_likes_and_go_on_when_a_node_dies() -> Result
     tmux.shows_text("ann", "`love tea` is nothing that can be typed")
         .await?;
     tmux.types("ann", "totals").await?;
-    eventually(SOON, async || {
+    eventually(PATIENCE, async || {
         let screen = tmux.screen("bob").await?;
         let row = screen.lines().find(|line| line.starts_with("tea")).context("no tea")?;
         ensure!(row.split_whitespace().nth(1) == Some("1"), "{screen}");
@@ -64,7 +64,7 @@ async fn two_people_see_each_others_likes_and_go_on_when_a_node_dies() -> Result
     // What is half typed stays while totals change.
     tmux.run(&["send-keys", "-t", "bob", "-l", "like cof"]).await?;
     tmux.types("ann", "like").await?;
-    eventually(SOON, async || {
+    eventually(PATIENCE, async || {
         let screen = tmux.screen("bob").await?;
         let tea = screen.lines().find(|line| line.starts_with("tea")).context("no tea")?;
         ensure!(tea.split_whitespace().nth(1) == Some("2"), "{screen}");
@@ -83,7 +83,7 @@ async fn two_people_see_each_others_likes_and_go_on_when_a_node_dies() -> Result
     nodes.kill(ann).await?;
     tmux.types("ann", "like tea").await?;
     tmux.types("bob", "like tea").await?;
-    eventually(SOON, async || {
+    eventually(PATIENCE, async || {
         let screen = tmux.screen("ann").await?;
         let tea = screen.lines().find(|line| line.starts_with("tea")).context("no tea")?;
         ensure!(tea.split_whitespace().nth(1) == Some("4"), "{screen}");
@@ -115,7 +115,7 @@ async fn piped(nodes: &Nodes, flags: &[&str], input: &str) -> Result<Output> {
         .context("no input")?
         .write_all(input.as_bytes())
         .await?;
-    Ok(timeout(Duration::from_secs(40), client.wait_with_output()).await??)
+    Ok(timeout(PATIENCE, client.wait_with_output()).await??)
 }
 
 #[tokio::test]
@@ -133,6 +133,9 @@ async fn without_a_terminal_it_reads_and_writes_lines_and_its_exit_code_tells() 
         "{text}"
     );
     ensure!(text.contains("`nonsense` is nothing that can be typed"), "{text}");
+    // Who asks next may be sent to another node.
+    let counted = [("green tea", -1), ("tea", 2)].map(|(id, total)| (id.to_owned(), total));
+    nodes.agree(&BTreeMap::from(counted)).await?;
     let output = piped(&nodes, &["--json"], "totals\n").await?;
     let last = String::from_utf8(output.stdout)?;
     let last: serde_json::Value = serde_json::from_str(last.lines().last().context("no line")?)?;
@@ -141,9 +144,9 @@ async fn without_a_terminal_it_reads_and_writes_lines_and_its_exit_code_tells() 
         "{last}"
     );
     let mut follower = Client::start(&leaders(&nodes), "bob", &["--follow", "--watch", "coffee"])?;
-    eventually(SOON, async || follower.node().context("not connected")).await?;
+    eventually(PATIENCE, async || follower.node().context("not connected")).await?;
     piped(&nodes, &[], "like coffee\nlike tea\n").await?;
-    eventually(SOON, async || {
+    eventually(PATIENCE, async || {
         let totals = follower.said("total");
         let last = totals.last().context("no total")?;
         ensure!(last.1["id"] == "coffee" && last.1["total"] == 1, "{totals:?}");

@@ -78,8 +78,12 @@ async fn a_worker_whose_clock_kafka_refuses_says_so_and_leaves_its_partitions_to
     ahead.store(0, Ordering::Relaxed);
     right.stop().await?;
     counts_exactly(&settings, 1_700_000_060_000).await?;
-    let status = wrong.state.status();
-    ensure!(status.error.is_none() && status.partitions.len() == 4, "{status:?}");
+    eventually(PATIENCE, async || {
+        let status = wrong.state.status();
+        ensure!(status.error.is_none() && status.partitions.len() == 4, "{status:?}");
+        Ok(())
+    })
+    .await?;
     wrong.stop().await
 }
 

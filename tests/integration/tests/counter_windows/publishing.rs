@@ -3,6 +3,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
+    sync::atomic::{AtomicUsize, Ordering},
     time::Duration,
 };
 
@@ -102,6 +103,7 @@ async fn nodes_that_are_killed_and_a_kafka_that_is_publish_every_acknowledged_li
 
 /// Node 1 is asked to stop while likes come, and never comes back.
 async fn asked_to_stop_under_load_a_node_brings_everything_away(nodes: &mut Nodes, settings: &Settings) -> Result<()> {
+    let begun = AtomicUsize::new(0);
     let load = async |client: usize| {
         let mut acknowledged = Vec::new();
         loop {
@@ -109,6 +111,7 @@ async fn asked_to_stop_under_load_a_node_brings_everything_away(nodes: &mut Node
             match nodes.ask(1, Method::POST, "/likes", Some(&likes)).await {
                 Ok(answer) if answer.status.is_success() => {
                     let answers: Vec<Value> = serde_json::from_slice(&answer.body)?;
+                    begun.fetch_add(usize::from(acknowledged.is_empty()), Ordering::Relaxed);
                     acknowledged.extend(answers.iter().filter_map(|like| like["position"].as_u64()));
                 }
                 Ok(answer) => {
@@ -125,6 +128,11 @@ async fn asked_to_stop_under_load_a_node_brings_everything_away(nodes: &mut Node
     };
     let asking = async {
         tokio::time::sleep(Duration::from_secs(1)).await;
+        eventually(PATIENCE, async || {
+            ensure!(begun.load(Ordering::Relaxed) == 3, "not every client has an answer yet");
+            Ok(())
+        })
+        .await?;
         nodes.signal(1, "TERM").await
     };
     let (first, second, third, ()) = tokio::try_join!(load(0), load(1), load(2), asking)?;

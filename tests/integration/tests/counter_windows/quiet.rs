@@ -58,17 +58,17 @@ fn finals(settings: &Settings) -> Result<BTreeMap<(String, String, i64), usize>>
 
 #[tokio::test(flavor = "multi_thread")]
 async fn windows_of_a_quiet_evening_are_final_once_whoever_is_killed() -> Result<()> {
-    // Over one after the other, for some 20 s, of which the first 7 are there to send them.
-    let flags = "--windows 1s,5s --grace 15s --max-clock-skew 1s --idle-after 500ms";
+    // Over one after the other, for some 30 s, after 20 s that are there to send them.
+    let flags = "--windows 1s,5s --grace 50s --max-clock-skew 1s --idle-after 500ms";
     let flags: Vec<_> = flags.split(' ').collect();
     let settings = world_with(&flags, Kafka::shared().await?).await?;
     let mut workers = [
         Process::start_with(&flags, &settings)?,
         Process::start_with(&flags, &settings)?,
     ];
-    let from = now_millis() - 10_000;
-    let likes: Vec<_> = (0..10 * IDS)
-        .map(|n| like(n % IDS, from + n * 10_000 / (10 * IDS)))
+    let from = now_millis() - 30_000;
+    let likes: Vec<_> = (0..30 * IDS)
+        .map(|n| like(n % IDS, from + n * 30_000 / (30 * IDS)))
         .collect();
     blocking(&settings, move |to| send(to, &likes)).await?;
     let wanted = blocking(&settings, all_over).await?;
@@ -105,6 +105,7 @@ async fn a_partition_is_not_quiet_while_a_transaction_may_have_likes_for_it() ->
         send(to, &(0..IDS).map(|id| like(id, at)).collect::<Vec<_>>())?;
         let producer: BaseProducer = client(to)
             .set("transactional.id", format!("{}-open", to.cluster))
+            .set("transaction.timeout.ms", "600000")
             .set("partitioner", "murmur2_random")
             .create()?;
         producer.init_transactions(PATIENCE)?;

@@ -6,14 +6,14 @@ use anyhow::{Context, Result, ensure};
 use k8s_openapi::jiff::Timestamp;
 use serde_json::{Value, json};
 use synccluster_counter::windows::Settings;
-use synccluster_harness::Kafka;
+use synccluster_harness::{Kafka, eventually};
 use synccluster_operator::{
     api::TopicState,
     observe::Observed,
     topics::{Admin, TopicFact, keep_topics},
 };
 
-use crate::{operator::counting, worker::world};
+use crate::{likes::PATIENCE, operator::counting, worker::world};
 
 /// What the topics are made with.
 const WEEK: &str = "604800000";
@@ -38,6 +38,16 @@ async fn own(settings: &Settings, topic: &str) -> Result<BTreeMap<String, String
     let admin = Admin::new(settings.kafka.client_config("test")?)?;
     let (mut seen, _) = admin.describe(&[topic]).await?;
     Ok(seen.remove(topic).with_context(|| format!("no topic {topic}"))?.own)
+}
+
+/// Waits until a topic has just this of its own: the controller has changed it, and the broker hears of that later.
+async fn has(settings: &Settings, topic: &str, expected: &BTreeMap<String, String>) -> Result<()> {
+    eventually(PATIENCE, async || {
+        let seen = own(settings, topic).await?;
+        ensure!(seen == *expected, "{seen:?}");
+        Ok(())
+    })
+    .await
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -79,12 +89,11 @@ async fn how_long_likes_and_windows_are_kept_changes_live_and_less_long_by_someb
     );
     let mut expected = made;
     expected.insert("retention.ms".to_owned(), "720000000".to_owned());
-    ensure!(own(&settings, likes).await? == expected);
+    has(&settings, likes, &expected).await?;
 
     // Somebody has looked.
     let fact = of(&keep(&settings, &hour, true).await?, likes)?;
     ensure!(fact.state == TopicState::AsWanted, "{fact:?}");
     expected.insert("retention.ms".to_owned(), "3600000".to_owned());
-    ensure!(own(&settings, likes).await? == expected);
-    Ok(())
+    has(&settings, likes, &expected).await
 }

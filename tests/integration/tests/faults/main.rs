@@ -222,6 +222,50 @@ async fn takes(kafka: &Kafka, topic: &str, bytes: &str) -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn who_has_locked_an_entry_of_a_row_put_aside_is_waited_for_and_that_is_said() -> Result<()> {
+    let (_, _, world) = of_small_messages().await?;
+    world.run(ONE, &format!("insert into docs values (1, {LARGE})")).await?;
+    let aside = "select count(*) from sync.parked";
+    world.wait_for(ONE, aside, &["1"]).await?;
+    let holder = world.at(ONE).postgres.superuser().await?;
+    holder
+        .batch_execute("begin; update sync.parked set reason = 'looked at'")
+        .await?;
+    // Its record is sent, and the entry is to go.
+    world.run(ONE, "update docs set body = 'short' where id = 1").await?;
+    eventually(PATIENCE, async || {
+        let status = world.at(ONE).connector_status()?;
+        let why = status.error.unwrap_or_default();
+        ensure!(status.phase == ConnectorPhase::Failing, "{:?}: {why}", status.phase);
+        ensure!(why.contains("\"parked\"") && why.contains("pg_locks"), "{why}");
+        Ok(())
+    })
+    .await?;
+    holder.batch_execute("rollback").await?;
+    world.wait_for(SERVER, "select body from docs", &["short"]).await?;
+    world.wait_for(ONE, aside, &["0"]).await?;
+    world.converged().await.map(drop)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_row_put_aside_whose_table_is_locked_is_soon_tried_again() -> Result<()> {
+    let (kafka, topic, world) = of_small_messages().await?;
+    world.run(ONE, &format!("insert into docs values (1, {LARGE})")).await?;
+    world.wait_for(ONE, "select count(*) from sync.parked", &["1"]).await?;
+    takes(kafka, &topic, "1000000").await?;
+    let holder = world.app(ONE).await?;
+    holder
+        .batch_execute("begin; lock table docs in access exclusive mode")
+        .await?;
+    world.ask(ONE, "update sync.parked set asked_at = now()").await?;
+    let locked = "select count(*) from sync.parked where reason like '%pg_locks%' and asked_at is not null";
+    world.wait_for(ONE, locked, &["1"]).await?;
+    holder.batch_execute("rollback").await?;
+    world.wait_for(SERVER, "select id from docs", &["1"]).await?;
+    world.wait_for(ONE, "select count(*) from sync.parked", &["0"]).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_row_that_kafka_does_not_take_is_put_aside_and_stops_nobody() -> Result<()> {
     let (kafka, topic, mut world) = of_small_messages().await?;
     world.ask(ONE, INTERRUPTED).await?;

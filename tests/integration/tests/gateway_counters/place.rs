@@ -190,7 +190,7 @@ impl Client {
 
     /// It has nothing to object to.
     pub async fn done(mut self) -> Result<()> {
-        let status = timeout(Duration::from_secs(130), self.child.wait()).await??;
+        let status = timeout(Duration::from_mins(4), self.child.wait()).await??;
         ensure!(status.success(), "{} ended with {status}", self.name);
         eventually(PATIENCE, async || {
             let told = self.told.lock().unwrap_or_else(PoisonError::into_inner);

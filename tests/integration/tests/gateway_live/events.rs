@@ -90,6 +90,14 @@ impl Events {
         }
     }
 
+    /// Goes on until the first that is `wanted`, unless it is among those that were seen; all of them.
+    pub async fn with(&mut self, mut seen: Vec<Event>, wanted: impl Fn(&Event) -> bool) -> Result<Vec<Event>> {
+        if !seen.iter().any(&wanted) {
+            seen.extend(self.until(wanted).await?);
+        }
+        Ok(seen)
+    }
+
     /// The events that are there until nothing comes for a while.
     pub async fn rest(&mut self) -> Result<Vec<Event>> {
         let mut seen = Vec::new();

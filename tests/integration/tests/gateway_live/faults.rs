@@ -30,8 +30,8 @@ async fn a_database_that_comes_back_is_followed_again() -> Result<()> {
         }
         let stopped = Instant::now();
         world.postgres(ONE).restart().await?;
-        // A follower that does not confirm would have held the shutdown up.
-        assert!(stopped.elapsed() < Duration::from_secs(15), "{:?}", stopped.elapsed());
+        // A follower that does not confirm would have held the shutdown up for a minute or more.
+        assert!(stopped.elapsed() < Duration::from_secs(50), "{:?}", stopped.elapsed());
         let reset = |event: &Event| event.kind == "reset" && event.data["site"] == "client-1";
         events.until(reset).await?;
         let title = format!("back, {crash}");
@@ -66,19 +66,17 @@ async fn while_kafka_is_away_a_replica_tells_what_it_follows_and_the_others_hear
         Events::open(&cut, "", None).await?,
         Events::open(&other, "", None).await?,
     );
-    let insert = |title: &str| format!("insert into todos (title) values ('{title}')");
-    world.run(ONE, &insert("light")).await?;
-    there.until(change(SERVER, "light")).await?;
+    let insert = |id: u32, title: &str| format!("insert into todos (id, title) values ({id}, '{title}')");
+    world.run(ONE, &insert(1001, "light")).await?;
+    both_tell(&mut there, "light").await?;
 
     proxy.set(Link::Blocked).await?;
-    world.run(ONE, &insert("dark")).await?;
+    world.run(ONE, &insert(1002, "dark")).await?;
     both_tell(&mut here, "dark").await?;
-    let meanwhile = there.rest().await?;
+    let in_kafka = |event: &Event| event.data["hop"] == "in_kafka" && event.data["key_path"] == "1002";
+    let mut meanwhile = there.until(in_kafka).await?;
+    meanwhile.extend(there.rest().await?);
     assert!(!meanwhile.iter().any(|event| event.kind == "change"), "{meanwhile:#?}");
-    assert!(
-        meanwhile.iter().any(|event| event.data["hop"] == "in_kafka"),
-        "{meanwhile:#?}"
-    );
 
     proxy.set(Link::Open).await?;
     both_tell(&mut there, "dark").await

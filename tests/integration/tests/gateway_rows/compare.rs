@@ -265,6 +265,31 @@ async fn a_site_that_cannot_be_reached_is_named_and_the_others_are_shown() -> Re
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn sites_that_say_nothing_share_the_time_of_a_page_and_the_others_are_shown() -> Result<()> {
+    let (world, gateway) = apart(2, TODOS).await?;
+    world
+        .run(SERVER, "insert into todos (id, title) values (1, 'x')")
+        .await?;
+    // One does not say which tables it has, and the other one, that is asked for rows when this one was given up, not which rows.
+    let tables = world.at(ONE).postgres.superuser().await?;
+    tables
+        .batch_execute("begin; lock table sync.tables in access exclusive mode")
+        .await?;
+    let rows = world.app(TWO).await?;
+    rows.batch_execute("begin; lock table todos in access exclusive mode")
+        .await?;
+    let page = gateway.read(ROWS).await?;
+    assert_eq!(page["sites"], json!(["server"]));
+    assert_eq!(page["rows"][0]["key_path"], "1", "{page}");
+    let silent = json!({
+        "client-1": "client-1 did not answer within 4 s",
+        "client-2": "client-2 did not answer within 2 s",
+    });
+    assert_eq!(page["unreachable"], silent);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn sites_in_the_middle_of_a_migration_are_compared_as_far_as_they_can_be() -> Result<()> {
     let (world, gateway) = apart(2, "create table todos (id text primary key, title text)").await?;
     for site in [SERVER, ONE, TWO] {

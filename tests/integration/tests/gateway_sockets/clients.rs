@@ -7,7 +7,7 @@ use synccluster_gateway::serve::serve;
 use synccluster_integration::gateway::Gateway;
 use tokio::{net::TcpListener, time::sleep};
 
-use crate::client::{Client, Place, Who, change};
+use crate::client::{Client, Place, Who, change, small_change};
 
 const POLLING: &str = "polling";
 const WEBSOCKET: &str = "websocket";
@@ -57,8 +57,8 @@ async fn every_change_arrives_once_and_in_order_over_every_transport_and_through
             };
             tokio::pin!(upgraded);
             loop {
-                tell(number, 3);
-                number += 3;
+                gateway.app.live.bus.publish(small_change(number));
+                number += 1;
                 tokio::select! {
                     upgraded = upgraded.as_mut() => { upgraded?; break }
                     () = sleep(Duration::from_micros(300)) => {}
