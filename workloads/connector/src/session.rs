@@ -33,6 +33,8 @@ use crate::{
 
 /// How often Postgres is told what Kafka has, and the lag is measured.
 const REPORT_EVERY: Duration = Duration::from_secs(1);
+/// After which time it is said that the slot is not made yet.
+const SLOT_IS_SLOW: Duration = Duration::from_secs(5);
 /// How often Postgres is asked where its stream is, while a chunk waits for that.
 const NUDGE_EVERY: Duration = Duration::from_millis(20);
 
@@ -166,18 +168,23 @@ pub async fn run(uplink: &Uplink, state: &State<Uplink>) -> Result<(), Error> {
 impl Session<'_> {
     async fn snapshot(&mut self, replication: &mut ReplicationConnection) -> Result<(), Error> {
         self.state.phase(ConnectorPhase::Snapshotting);
-        let (lsn, name) = replication.create_slot(&self.uplink.slot, Lifetime::Permanent).await?;
+        let (lsn, name) = self.make_slot(replication).await?;
         let application = "synccluster-connector snapshot";
         let reading = lock::connect(&self.uplink.postgres, application, postgres::LOCK_TIMEOUT).await?;
         snapshot::begin(&reading, &name).await?;
         let mut sent = 0;
         let whole = self.acknowledged.progress().begin(now_millis());
-        for table in snapshot::tables(&reading, PUBLICATION).await? {
+        let tables = snapshot::tables(&reading, PUBLICATION).await?;
+        // All before the first row is sent: a lock of somebody else's found later would throw away what was sent before.
+        for table in &tables {
             let unread = |error| Error::Unread {
                 table: table.name.clone(),
                 error,
             };
-            let mut rows = std::pin::pin!(snapshot::rows(&reading, &table).await.map_err(unread)?);
+            snapshot::hold(&reading, &table.name).await.map_err(unread)?;
+        }
+        for table in tables {
+            let mut rows = std::pin::pin!(snapshot::rows(&reading, &table).await?);
             while let Some(values) = rows.try_next().await? {
                 let record = envelope::snapshot_record(&self.origin, &table, &values, lsn, now_millis(), "true")?;
                 self.send(record, whole, None).await?;
@@ -196,6 +203,21 @@ impl Session<'_> {
         slot::complete(&self.sql, &self.uplink.slot).await?;
         tracing::info!(rows = sent, %lsn, "snapshot is in Kafka");
         Ok(())
+    }
+
+    /// Postgres answers when every transaction has ended that was open when it was asked. No time limits that: the next try would begin anew.
+    async fn make_slot(&self, replication: &mut ReplicationConnection) -> Result<(Lsn, String), Error> {
+        let mut made = std::pin::pin!(replication.create_slot(&self.uplink.slot, Lifetime::Permanent));
+        loop {
+            if let Ok(made) = time::timeout(SLOT_IS_SLOW, &mut made).await {
+                self.state.phase(ConnectorPhase::Snapshotting);
+                return Ok(made?);
+            }
+            self.state.alive();
+            let why = "the slot is made when every transaction that is open at this site has ended: commit or roll back the oldest \
+                       (xact_start of pg_stat_activity says which; pg_prepared_xacts, too)";
+            self.state.explain(ConnectorPhase::Snapshotting, why.to_owned());
+        }
     }
 
     async fn stream(&mut self, replication: &mut ReplicationConnection) -> Result<(), Error> {
@@ -230,6 +252,7 @@ impl Session<'_> {
                     replication.confirm(confirmed, now_micros(), true).await?;
                     self.measure(confirmed).await?;
                     self.take_request(false).await?;
+                    self.aside.release(&self.sql).await?;
                     self.retry.begin(&mut self.aside, &self.sql, &self.uplink.postgres, &self.origin).await?;
                     self.state.edit().set_aside = self.aside.count();
                 }

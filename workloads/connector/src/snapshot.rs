@@ -31,14 +31,18 @@ pub async fn begin(client: &Client, snapshot: &str) -> Result<(), Error> {
 }
 
 /// The names of the publication's tables that are sent. Asked of the catalogue itself: view `pg_publication_tables` opens each table, and would wait for
-/// whoever has locked one. Partitions are not enrolled, so that none is among them beside its table.
+/// whoever has locked one. As there, a partition whose table is sent, too, is not named: its rows come by that.
 pub async fn names(client: &Client, publication: &str) -> Result<Vec<TableName>, Error> {
     let statement = "select n.nspname, c.relname
                        from pg_publication_rel r
                        join pg_publication p on p.oid = r.prpubid
                        join pg_class c on c.oid = r.prrelid
                        join pg_namespace n on n.oid = c.relnamespace
-                      where p.pubname = $1 order by 1, 2";
+                      where p.pubname = $1
+                        and not exists (select from pg_partition_ancestors(c.oid) a
+                                          join pg_publication_rel o on o.prrelid = a.relid and o.prpubid = p.oid
+                                         where a.relid <> c.oid)
+                      order by 1, 2";
     let rows = client.query(statement, &[&publication]).await?;
     let names = rows
         .iter()
@@ -66,6 +70,12 @@ pub async fn tables(client: &Client, publication: &str) -> Result<Vec<Table>, Er
         }
     }
     Ok(tables)
+}
+
+/// Keeps a table as it is until the transaction ends. Waits for whoever changes it now.
+pub async fn hold(client: &Client, table: &TableName) -> Result<(), Error> {
+    let statement = format!("lock table {} in access share mode", quote_table(table));
+    client.batch_execute(&statement).await
 }
 
 /// Every row of a table, as it comes: COPY gives the same text as the stream's output functions, and Postgres sends one row a message.

@@ -100,7 +100,7 @@ create table if not exists sync.parked (
   tried_at timestamptz not null default clock_timestamp()
 );
 alter table sync.parked add column if not exists asked_at timestamptz;
-comment on column sync.parked.asked_at is 'When somebody asked for another try before its time; null again when it was made.';
+comment on column sync.parked.asked_at is 'Since when another try is due before its time, because somebody asked or a lock was in the way; null again when it was made.';
 comment on table sync.parked is
   'Events that cannot be applied yet, with the reason; retried until they can. With the site''s own topic: rows that Kafka does not take.';
 grant select, insert, update, delete on sync.parked to sync_connector;

@@ -30,6 +30,8 @@ pub struct Aside {
     topic: String,
     /// Numbers in `sync.parked`, by [`Place::canonical`].
     entries: HashMap<String, i64>,
+    /// Numbers of those that are over, but that somebody holds. After a restart each is tried again like any other.
+    held: Vec<i64>,
 }
 
 /// One that is to be tried again.
@@ -83,6 +85,7 @@ impl Aside {
         Ok(Self {
             topic: topic.to_owned(),
             entries: entries.collect(),
+            held: Vec::new(),
         })
     }
 
@@ -132,13 +135,28 @@ impl Aside {
         self.drop_entry(client, id).await
     }
 
-    async fn drop_entry(&self, client: &Client, id: i64) -> Result<(), Error> {
-        tracing::info!(id, topic = self.topic, "no longer put aside");
-        let statement = "delete from sync.parked where id = $1 and topic = $2";
-        client.execute(statement, &[&id, &self.topic]).await.map(drop)
+    /// Takes away what is over and was held, if it is held no more.
+    pub async fn release(&mut self, client: &Client) -> Result<(), Error> {
+        for id in std::mem::take(&mut self.held) {
+            self.drop_entry(client, id).await?;
+        }
+        Ok(())
     }
 
-    /// The next that is to be tried again. Asks Postgres only while something is put aside: a quiet site stays quiet.
+    /// Does not wait for who holds it: the stream would.
+    async fn drop_entry(&mut self, client: &Client, id: i64) -> Result<(), Error> {
+        let statement = "with free as (select id from sync.parked where id = $1 and topic = $2 for update skip locked)
+                         delete from sync.parked p using free where p.id = free.id";
+        let there = "select from sync.parked where id = $1";
+        if client.execute(statement, &[&id, &self.topic]).await? == 1 {
+            tracing::info!(id, topic = self.topic, "no longer put aside");
+        } else if client.query_opt(there, &[&id]).await?.is_some() {
+            self.held.push(id);
+        }
+        Ok(())
+    }
+
+    /// The next that is to be tried again and that nobody holds. Asks Postgres only while something is put aside: a quiet site stays quiet.
     pub async fn due(&self, client: &Client) -> Result<Option<Entry>, Error> {
         if self.entries.is_empty() {
             return Ok(None);
@@ -146,7 +164,7 @@ impl Aside {
         let statement = format!(
             "select id, relation, event->'key' from sync.parked
               where topic = $1 and (asked_at is not null or tried_at < clock_timestamp() - interval '{AGAIN_AFTER}')
-              order by asked_at nulls last, tried_at limit 1"
+              order by coalesce(asked_at, tried_at + interval '{AGAIN_AFTER}') limit 1 for update skip locked"
         );
         let row = client.query_opt(&statement, &[&self.topic]).await?;
         Ok(row.map(|row| Entry {

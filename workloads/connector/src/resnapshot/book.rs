@@ -22,6 +22,9 @@ pub async fn write(client: &Client, request: &Request) -> Result<(), Error> {
                           join pg_class c on c.oid = r.prrelid
                           join pg_namespace n on n.oid = c.relnamespace
                          where p.pubname = 'sync' and n.nspname <> 'sync'
+                           and not exists (select from pg_partition_ancestors(c.oid) a
+                                             join pg_publication_rel o on o.prrelid = a.relid and o.prpubid = p.oid
+                                            where a.relid <> c.oid)
                            and coalesce(n.nspname || '.' || c.relname = $2, true))
         on conflict (id) do nothing";
     client
