@@ -8,7 +8,7 @@ use std::{
     io,
     net::SocketAddr,
     sync::{Arc, Mutex, PoisonError},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use futures::future::join_all;
@@ -29,6 +29,9 @@ use crate::{
 const EVERY: Duration = Duration::from_secs(1);
 /// A dial that took longer is blocked; a lookup that took longer failed.
 const DIAL_LIMIT: Duration = Duration::from_millis(1500);
+/// How often connections are counted over an open link that has some. The kernel walks the table of the whole node for it, however few a pod has: 4 ms
+/// of a processor for each family of addresses where the table has 262,144 places.
+const COUNTED_EVERY: Duration = Duration::from_secs(10);
 /// One lost packet is not a partition.
 const BLOCKED_IN_A_ROW: u32 = 2;
 
@@ -95,6 +98,22 @@ impl State {
     }
 }
 
+/// What was counted last, and when.
+#[derive(Clone, Copy)]
+struct Count {
+    established: Option<u32>,
+    dial: Dial,
+    at: Instant,
+}
+
+impl Count {
+    /// Whether it still stands: nothing has changed about an open link that is in use. Whatever is about a cut is counted at every dial.
+    fn stands(&self, dial: Dial, now: Instant) -> bool {
+        let in_use = self.established.is_some_and(|count| count > 0);
+        (self.dial, dial) == (Dial::Open, Dial::Open) && in_use && now.duration_since(self.at) < COUNTED_EVERY
+    }
+}
+
 impl Probe {
     /// Starts probing the way to this Kafka.
     pub fn start(kafka: &Kafka) -> Self {
@@ -117,6 +136,7 @@ impl Probe {
             let mut tick = time::interval(EVERY);
             tick.set_missed_tick_behavior(time::MissedTickBehavior::Delay);
             let mut resolves = true;
+            let mut counted: Option<Count> = None;
             loop {
                 tick.tick().await;
                 let dial = dial_any(&kafka).await;
@@ -128,10 +148,16 @@ impl Probe {
                         tracing::warn!("{}; the link stays as it was", unresolved(&peer));
                     }
                 }
-                // The kernel walks every socket of the namespace for this, which can take a tenth of a second: not on a thread that serves.
-                let ports = kafka.clone();
-                let asked = task::spawn_blocking(move || sockets::established_to(ports.ports()));
-                let established = asked.await.ok().flatten();
+                let now = Instant::now();
+                counted = counted.filter(|counted| counted.stands(dial, now));
+                if counted.is_none() {
+                    // It can take a tenth of a second: not on a thread that serves.
+                    let ports = kafka.clone();
+                    let asked = task::spawn_blocking(move || sockets::established_to(ports.ports()));
+                    let (established, at) = (asked.await.ok().flatten(), now);
+                    counted = Some(Count { established, dial, at });
+                }
+                let established = counted.and_then(|counted| counted.established);
                 let next =
                     state
                         .lock()
@@ -250,6 +276,26 @@ mod tests {
         assert_eq!(state.observe(Dial::Blocked, Some(2), 2), Verdict::Unknown);
         assert_eq!(state.observe(Dial::Blocked, Some(2), 3), Verdict::Cut);
         assert_eq!(state.observe(Dial::Open, Some(0), 4), Verdict::Usable);
+    }
+
+    #[test]
+    fn connections_are_counted_seldom_only_while_an_open_link_is_in_use() {
+        let at = Instant::now();
+        let count = |established, dial| Count { established, dial, at };
+        let soon = at + Duration::from_secs(9);
+        assert!(count(Some(2), Dial::Open).stands(Dial::Open, soon));
+        assert!(!count(Some(2), Dial::Open).stands(Dial::Open, at + COUNTED_EVERY));
+        assert!(!count(Some(2), Dial::Open).stands(Dial::Blocked, soon), "it is cut");
+        assert!(!count(Some(2), Dial::Blocked).stands(Dial::Open, soon), "it is healed");
+        assert!(
+            !count(Some(2), Dial::Blocked).stands(Dial::Blocked, soon),
+            "they are closed"
+        );
+        assert!(
+            !count(Some(0), Dial::Open).stands(Dial::Open, soon),
+            "nobody is connected yet"
+        );
+        assert!(!count(None, Dial::Open).stands(Dial::Open, soon));
     }
 
     #[test]
