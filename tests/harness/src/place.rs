@@ -50,10 +50,14 @@ impl Folder {
 
     /// For what a database writes all the time: in memory where there is much of it, so that no test waits for the disk's other users.
     pub fn of_data(name: &str) -> Result<Self> {
-        if !fits_into_memory() {
-            return Self::new(name);
+        if let Ok(memory) = shared_in(Path::new(MEMORY)) {
+            // First: what killed processes left there may be what fills it.
+            sweep(&memory);
+            if fits_into_memory() {
+                return Self::within(&memory, name);
+            }
         }
-        Self::within(&shared_in(Path::new(MEMORY))?, name)
+        Self::new(name)
     }
 
     fn within(shared: &Path, name: &str) -> Result<Self> {
@@ -91,14 +95,21 @@ const MEMORY: &str = "/dev/shm";
 /// Several times what the largest test writes.
 const MUCH: u64 = 10 << 30;
 
-/// Both that the file system may grow so far and that the memory is there: it is made with half of all memory, whoever uses the rest.
+/// That the file system may grow so far, that the machine has the memory, and that a container may take it.
 fn fits_into_memory() -> bool {
     let may_grow = rustix::fs::statvfs(MEMORY).map(|of| of.f_bavail * of.f_frsize);
     let free = fs::read_to_string("/proc/meminfo").ok().and_then(|text| {
         let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
         line.split_whitespace().next()?.parse::<u64>().ok()
     });
-    may_grow.is_ok_and(|bytes| bytes >= MUCH) && free.is_some_and(|kilobytes| kilobytes << 10 >= MUCH)
+    let of_group = |file: &str| {
+        let text = fs::read_to_string(Path::new("/sys/fs/cgroup").join(file)).ok()?;
+        text.trim().parse::<u64>().ok()
+    };
+    let left = of_group("memory.max").map(|most| most.saturating_sub(of_group("memory.current").unwrap_or_default()));
+    may_grow.is_ok_and(|bytes| bytes >= MUCH)
+        && free.is_some_and(|kilobytes| kilobytes << 10 >= MUCH)
+        && left.is_none_or(|bytes| bytes >= MUCH)
 }
 
 /// What all test processes of a user share: templates, and root's copy of Postgres, which `nobody` could not reach under /root.

@@ -15,7 +15,8 @@ const PAUSE: Duration = Duration::from_millis(20);
 /// A pause and a write take no longer, where a processor and the disk are to be had.
 const DUE: Duration = Duration::from_millis(100);
 
-/// Sleeps and writes to the disk over and over, as what is tested does. What that takes beyond its due is time that was not to be had for anybody.
+/// Does over and over what is tested does: sleeps, and writes to the disk if that does. What takes longer than its due is time that was not to be had
+/// for anybody.
 #[derive(Debug)]
 pub struct Witness {
     seen: Arc<Mutex<Seen>>,
@@ -30,10 +31,23 @@ struct Seen {
 }
 
 impl Witness {
-    /// Looks on from now.
-    pub fn start() -> Result<Self> {
+    /// Looks on from now, beside what waits for the disk, such as a counter node's log.
+    pub fn of_disk() -> Result<Self> {
         let folder = Folder::new("witness")?;
         let mut file = File::create(folder.join("writes"))?;
+        Ok(Self::start(move || {
+            let _ = &folder;
+            // Only the time it takes matters.
+            let _ = file.write_all(&[0]).and_then(|()| file.sync_data());
+        }))
+    }
+
+    /// Looks on from now, beside what works in memory.
+    pub fn of_processor() -> Self {
+        Self::start(|| {})
+    }
+
+    fn start(mut work: impl FnMut() + Send + 'static) -> Self {
         let seen = Arc::new(Mutex::new(Seen {
             late: Duration::ZERO,
             began: Instant::now(),
@@ -41,17 +55,15 @@ impl Witness {
         let (stop, stopped) = mpsc::channel();
         let shared = Arc::clone(&seen);
         thread::spawn(move || {
-            let _folder = folder;
             while stopped.recv_timeout(PAUSE) == Err(mpsc::RecvTimeoutError::Timeout) {
-                // Only the time it takes matters.
-                let _ = file.write_all(&[0]).and_then(|()| file.sync_data());
+                work();
                 let mut seen = locked(&shared);
                 let late = beyond(seen.began.elapsed());
                 seen.late += late;
                 seen.began = Instant::now();
             }
         });
-        Ok(Self { seen, _stop: stop })
+        Self { seen, _stop: stop }
     }
 
     /// How long it was kept waiting, all in all.

@@ -46,7 +46,7 @@ pub async fn rebuild(
 }
 
 /// Why ClickHouse is to have no such table.
-fn unwanted(sources: &[SourceTable], name: &str) -> Error {
+pub(crate) fn unwanted(sources: &[SourceTable], name: &str) -> Error {
     if sources.iter().any(|source| source.name.to_string() == name) {
         Error::Skipped(name.to_owned())
     } else {

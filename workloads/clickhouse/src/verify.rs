@@ -19,6 +19,7 @@ use crate::{
     arrange::{self, Arranged},
     catalogue, encode,
     http::ClickHouse,
+    rebuild::unwanted,
     sides::Error,
     sql,
     table::{Table, wanted},
@@ -118,13 +119,15 @@ pub async fn verify(
     let mut done: Vec<Compared> = Vec::new();
     loop {
         let sources = catalogue::tables(&client).await?;
-        if let Some(unknown) = only
+        let wanted = wanted(&sources, definitions);
+        // Of nothing that was compared everything would be equal.
+        if let Some(name) = only
             .iter()
-            .find(|name| sources.iter().all(|source| source.name.to_string() != **name))
+            .find(|name| wanted.iter().all(|table| table.source.to_string() != **name))
         {
-            return Err(Error::NoSuchTable(unknown.clone()));
+            return Err(unwanted(&sources, name));
         }
-        let mut tables = arrange::inspect(clickhouse, wanted(&sources, definitions)).await?;
+        let mut tables = arrange::inspect(clickhouse, wanted).await?;
         tables.retain(|arranged| only.is_empty() || only.contains(&arranged.source.to_string()));
         let mut compared = Vec::with_capacity(tables.len());
         for arranged in tables {

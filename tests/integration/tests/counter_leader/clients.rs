@@ -126,7 +126,7 @@ async fn killed(mut nodes: Nodes, whom: impl FnOnce(usize) -> usize) -> Result<(
     let before: Vec<_> = clients.iter().map(Client::node).collect();
     let its: Vec<_> = (0..9).filter(|index| before[*index] == Some(killed)).collect();
     ensure!((2..=4).contains(&its.len()), "not spread: {before:?}");
-    let (at, witness) = (Instant::now(), Witness::start()?);
+    let (at, witness) = (Instant::now(), Witness::of_disk()?);
     nodes.kill(killed).await?;
     type_for(&mut clients, 250).await?;
     let mut longest = Duration::ZERO;
@@ -187,7 +187,7 @@ async fn a_client_leaves_a_node_that_hangs() -> Result<()> {
     next_leader(&nodes, &[0, 1, 2], 1).await?;
     let mut client = Client::start(&leaders(&nodes), "ann", &[])?;
     let first = eventually(PATIENCE, async || client.node().context("not connected")).await?;
-    let (at, witness) = (Instant::now(), Witness::start()?);
+    let (at, witness) = (Instant::now(), Witness::of_disk()?);
     nodes.signal(first, "STOP").await?;
     client.types("like").await?;
     eventually(PATIENCE, async || {

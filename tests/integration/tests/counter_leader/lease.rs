@@ -71,7 +71,7 @@ async fn the_holder_of_the_lease_leads_and_when_it_is_killed_another_within_thre
         })
         .await?;
     }
-    let witness = Witness::start()?;
+    let witness = Witness::of_disk()?;
     nodes.kill(first).await?;
     let (second, next, took) = next_leader(&api, &nodes, &others(first), term + 1).await?;
     println!("another holder after {took:?}");
@@ -79,7 +79,7 @@ async fn the_holder_of_the_lease_leads_and_when_it_is_killed_another_within_thre
     ensure!(second != first && next == term + 1, "{second} in {next}");
     nodes.run(first).await?;
     // One that is asked to stop gives it back, and nobody waits.
-    let (begin, witness) = (Instant::now(), Witness::start()?);
+    let (begin, witness) = (Instant::now(), Witness::of_disk()?);
     nodes.stop(second).await?;
     next_leader(&api, &nodes, &others(second), next + 1).await?;
     let took = begin.elapsed();
@@ -180,7 +180,7 @@ async fn without_the_api_nobody_assigns_and_a_lease_that_was_deleted_comes_back_
     for node in 0..3 {
         api.cut(node, Link::Blocked).await?;
     }
-    let (at, witness) = (Instant::now(), Witness::start()?);
+    let (at, witness) = (Instant::now(), Witness::of_disk()?);
     eventually(PATIENCE, async || {
         for node in 0..3 {
             nodes
@@ -205,7 +205,7 @@ async fn without_the_api_nobody_assigns_and_a_lease_that_was_deleted_comes_back_
 async fn a_leader_that_is_cut_from_the_nodes_but_not_from_the_api_makes_room_for_another() -> Result<()> {
     let (api, nodes) = start(3).await?;
     let (first, term, _) = next_leader(&api, &nodes, &[0, 1, 2], 1).await?;
-    let witness = Witness::start()?;
+    let witness = Witness::of_disk()?;
     nodes.cut(first, Link::Blocked).await?;
     let (second, next, took) = next_leader(&api, &nodes, &others(first), term + 1).await?;
     println!("another holder {took:?} after the leader was cut off");
@@ -232,7 +232,7 @@ async fn of_two_nodes_the_one_that_is_left_leads() -> Result<()> {
     api.make(LEASE);
     let (api, mut nodes) = started(api, 2).await?;
     let (first, term, _) = next_leader(&api, &nodes, &[0, 1], 1).await?;
-    let witness = Witness::start()?;
+    let witness = Witness::of_disk()?;
     nodes.kill(first).await?;
     let (_, _, took) = next_leader(&api, &nodes, &[1 - first], term + 1).await?;
     println!("the one of two that was left leads after {took:?}");

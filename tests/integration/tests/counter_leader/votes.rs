@@ -101,7 +101,7 @@ async fn clients_outside_are_sent_to_the_same_nodes_at_addresses_outside() -> Re
 async fn a_leader_that_is_killed_has_a_successor_within_three_seconds_in_a_higher_term() -> Result<()> {
     let mut nodes = Nodes::start(NODE, 3, &[]).await?;
     let (first, term, _) = next_leader(&nodes, &[0, 1, 2], 1).await?;
-    let witness = Witness::start()?;
+    let witness = Witness::of_disk()?;
     nodes.kill(first).await?;
     let left: Vec<_> = (0..3).filter(|node| *node != first).collect();
     let (second, next, took) = next_leader(&nodes, &left, term + 1).await?;
@@ -178,7 +178,7 @@ async fn a_leader_that_is_cut_off_assigns_no_more_before_another_does_and_terms_
 async fn a_leader_that_was_stopped_for_a_while_knows_when_it_goes_on_that_its_time_is_over() -> Result<()> {
     let nodes = Nodes::start(NODE, 3, &[]).await?;
     let (first, term, _) = next_leader(&nodes, &[0, 1, 2], 1).await?;
-    let witness = Witness::start()?;
+    let witness = Witness::of_disk()?;
     nodes.signal(first, "STOP").await?;
     let others: Vec<_> = (0..3).filter(|node| *node != first).collect();
     let (_, next, took) = next_leader(&nodes, &others, term + 1).await?;

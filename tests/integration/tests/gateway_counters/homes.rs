@@ -116,7 +116,7 @@ async fn a_node_that_hangs_keeps_one_like_for_seconds_and_no_other() -> Result<(
     let (_place, nodes, gateway) = start(&[]).await?;
     let home = taken(&gateway, "ann", 1).await?;
     nodes.signal(home, "STOP").await?;
-    let (begun, witness) = (Instant::now(), Witness::start()?);
+    let (begun, witness) = (Instant::now(), Witness::of_disk()?);
     let other = taken(&gateway, "ann", 2).await?;
     assert_ne!(other, home);
     let (first, begun) = (begun.elapsed(), Instant::now());
