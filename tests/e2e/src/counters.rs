@@ -62,8 +62,8 @@ struct Window {
 /// Of all windows, what not every like shows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Closed {
-    /// How many windows are final.
-    pub windows: usize,
+    /// When the last one began that is final, in milliseconds since the Unix epoch; none if none is.
+    pub last: Option<i64>,
     /// How many likes came after theirs was.
     pub late: i64,
 }
@@ -274,8 +274,9 @@ impl Cluster {
                 .take(5)
                 .collect();
             ensure!(invented.is_empty(), "windows of no likes: {invented:?}");
+            let finals = last.values().filter(|window| window.is_final);
             Ok(Closed {
-                windows: last.values().filter(|window| window.is_final).count(),
+                last: finals.map(|window| window.start).max(),
                 late: last.values().map(|window| window.late).sum(),
             })
         })

@@ -74,7 +74,7 @@ mod tests {
     use super::*;
 
     /// How often it was asked; the third time nobody answers.
-    async fn look(asked: &Cell<u32>) -> Result<u32> {
+    fn look(asked: &Cell<u32>) -> Result<u32> {
         asked.set(asked.get() + 1);
         ensure!(asked.get() != 3, "nobody there");
         Ok(asked.get())
@@ -84,12 +84,10 @@ mod tests {
     async fn what_is_seen_has_to_be_right_and_who_does_not_answer_has_said_nothing() {
         let asked = Cell::new(0);
         let below_five = |n: u32| if n < 5 { Ok(()) } else { bail!("{n}") };
-        let wrong = stays(Duration::from_mins(1), async || look(&asked).await, below_five).await;
+        let wrong = stays(Duration::from_mins(1), async || look(&asked), below_five).await;
         assert_eq!(wrong.unwrap_err().to_string(), "5");
         let anything = |_: u32| Ok(());
-        stays(Duration::ZERO, async || look(&asked).await, anything)
-            .await
-            .unwrap();
+        stays(Duration::ZERO, async || look(&asked), anything).await.unwrap();
     }
 
     #[tokio::test]

@@ -4,7 +4,7 @@
 use std::env;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use hyper::StatusCode;
 use kube::ResourceExt as _;
 use serde::Deserialize as _;
@@ -245,14 +245,17 @@ async fn notebooks_show_it(cluster: &Cluster) -> Result<()> {
 
 /// Waits until a script fails by this; it must never succeed.
 async fn fails(cluster: &Cluster, script: &str, by: &str) -> Result<()> {
-    eventually(PATIENCE, async || {
+    let succeeded = eventually(PATIENCE, async || {
         match cluster.in_notebooks(&["python", "-c", script]).await {
-            Ok(said) => panic!("{script} succeeded: {said}"),
-            Err(error) if format!("{error:#}").contains(by) => Ok(()),
+            Ok(said) => Ok(Some(said)),
+            Err(error) if format!("{error:#}").contains(by) => Ok(None),
             Err(error) => Err(error),
         }
-    })
-    .await
+    });
+    match succeeded.await? {
+        Some(said) => bail!("{script} succeeded: {said}"),
+        None => Ok(()),
+    }
 }
 
 /// Waits until `verify` finds no difference; what it says then.

@@ -1,10 +1,10 @@
-//! Counter nodes: whatever is killed or cut in the middle of likes, every acknowledged like counts once, everywhere and in every window.
+//! Counter nodes: whatever is cut or killed in the middle of likes, every acknowledged like counts once, everywhere and in every window.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use serde_json::{Value, json};
+use serde_json::json;
 use synccluster_e2e::reach::counters;
 use synccluster_e2e::{
     Cluster, Likes, PATIENCE, Terminal, Visitor, Watch, counters::Said, eventually, node_address, with_cluster_of,
@@ -20,66 +20,26 @@ const ANEW: Duration = Duration::from_secs(6);
 const CUT_ANEW: Duration = Duration::from_secs(12);
 /// A node that is cut off is alone after some seconds and tells its clients. Who asks too early asks again, later each time.
 const AWAY: Duration = Duration::from_secs(30);
-/// The windows of `three`.
+/// The windows of the nodes.
 const LENGTHS: [i64; 2] = [10_000, 60_000];
 /// In so long a window of 10 s that was open is closed, with its grace of 5 s.
 const CLOSES: Duration = Duration::from_secs(16);
 /// The leader's port of the nodes of the cluster, where somebody outside asks.
 const OUTSIDE: u16 = 31_710;
 
-/// Three nodes, and windows that close while a test runs.
-fn three() -> Value {
-    json!({ "nodes": 3, "windows": ["10s", "1m"], "grace": "5s" })
-}
-
-async fn with_nodes(purpose: &str, nodes: Value, test: impl AsyncFnOnce(&Cluster) -> Result<()>) -> Result<()> {
-    let more = json!({ "counter": nodes, "gateway": { "replicas": 0 } });
-    with_cluster_of(purpose, 1, &more, test).await
-}
+/// What every id has.
+type Totals = BTreeMap<String, i64>;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn no_acknowledged_like_is_lost_or_doubled() -> Result<()> {
-    with_nodes("counter-faults", three(), async |cluster| {
-        a_like_at_one_node_is_seen_at_all(cluster).await?;
+async fn every_acknowledged_like_counts_once_whatever_is_cut_or_killed() -> Result<()> {
+    let node_port = json!({ "host": node_address().await?, "port": OUTSIDE });
+    // Windows that close while a test runs.
+    let nodes = json!({ "nodes": 3, "windows": ["10s", "1m"], "grace": "5s", "expose": { "nodePort": node_port } });
+    let more = json!({ "counter": nodes, "gateway": { "replicas": 0 } });
+    with_cluster_of("counter", 1, &more, async |cluster| {
         let home = home(cluster).await?;
-        let terminal = Terminal::in_pod(cluster, &home, "ann").await?;
-        terminal.types("like typed").await?;
-        terminal.sees("typed", 1).await?;
-        let likes = Likes::start(cluster, "faults").await?;
-        likes.go_on(10).await?;
-        let leader = cluster.leader().await?;
-        // The terminal's node, and of the leader's and another one which that is not.
-        let own = terminal.node().await?;
-        let next = if own == leader.node { (own + 1) % 3 } else { leader.node };
-        let mut typed = 1;
-        for node in [own, next] {
-            let survivors = (0..3).filter(|survivor| *survivor != node).collect();
-            let watch = Watch::start(cluster, survivors, ANEW);
-            let at = terminal.node().await?;
-            let killed = cluster.kill_named(&names::counter_pod(&cluster.name, node)).await?;
-            terminal.types("like typed").await?;
-            typed += 1;
-            if at == node {
-                terminal.moves(node, ANEW).await?;
-            }
-            terminal.sees("typed", typed).await?;
-            likes.go_on(10).await?;
-            watch.stop().await?;
-            // The next one is to be killed alone.
-            cluster.is_back(&killed).await?;
-            cluster.ready().await?;
-        }
-        terminal.quits(typed).await?;
-        cluster.kill(Component::Kafka, None).await?;
-        likes.go_on(10).await?;
-        the_last_node_goes_and_leaves_nothing(cluster, &likes).await?;
-        let mut expected = likes.stop().await?;
-        expected.extend([("first".to_owned(), 6), ("typed".to_owned(), typed)]);
-        cluster.all_nodes_say(&expected).await?;
-        let closed = cluster.counted_exactly(&expected, &LENGTHS).await?;
-        ensure!(closed.windows > 0, "no window is final");
-        cluster.ready().await?;
-        cluster.converged().await
+        let totals = Box::pin(a_cut_node_goes_on_and_all_are_the_same_after_the_heal(cluster, &home)).await?;
+        Box::pin(no_acknowledged_like_is_lost_or_doubled(cluster, &home, totals)).await
     })
     .await
 }
@@ -88,6 +48,71 @@ async fn no_acknowledged_like_is_lost_or_doubled() -> Result<()> {
 async fn home(cluster: &Cluster) -> Result<Visitor<'_>> {
     let access = json!({ ACCESS_LABEL: names::counter(&cluster.name) });
     cluster.visitor("terminal", &access).await
+}
+
+/// Returns what every id has in the end.
+async fn a_cut_node_goes_on_and_all_are_the_same_after_the_heal(
+    cluster: &Cluster,
+    home: &Visitor<'_>,
+) -> Result<Totals> {
+    cluster.converged().await?;
+    clients_outside_are_sent_to_a_node_that_takes_their_likes(cluster).await?;
+    let leader = cluster.leader().await?;
+    let (cut, others) = (leader.node, [(leader.node + 1) % 3, (leader.node + 2) % 3]);
+    let mut people = people_until_one_is_at(cluster, home, cut).await?;
+    let terminal = people.pop().context("nobody")?;
+    terminal.types("like moved").await?;
+    terminal.sees("moved", 1).await?;
+    let likes = Likes::start(cluster, "cut").await?;
+    likes.go_on(5).await?;
+    let watch = Watch::start(cluster, (0..3).filter(|node| *node != cut).collect(), CUT_ANEW);
+    cluster.cut(&counters([i32::from(cut)])).await?;
+    cluster.enforced().await?;
+    let (apart, apart_at) = (Instant::now(), now_there(cluster).await?);
+    the_cut_is_measured(cluster, cut).await?;
+    the_leader_is_another(cluster, leader, others).await?;
+    terminal.moves(cut, AWAY).await?;
+    terminal.types("like moved").await?;
+    terminal.sees("moved", 2).await?;
+    each_side_counts_for_itself(cluster, cut, others[0]).await?;
+    // What the node that is cut counts now comes to Kafka when its windows are final.
+    while apart.elapsed() < CLOSES {
+        likes.go_on(5).await?;
+    }
+    cluster.a_window_is_closed(apart_at).await?;
+    cluster.enforced().await?;
+    cluster.heal().await?;
+    likes.go_on(5).await?;
+    watch.stop().await?;
+    terminal.quits(2).await?;
+    let lone = two_nodes_at_once_are_cut(cluster, &likes).await?;
+    let mut expected = likes.stop().await?;
+    // Twice while they could not see each other; one of the two is taken back.
+    expected.extend([
+        ("alone".to_owned(), 2),
+        ("twice".to_owned(), 1),
+        ("outside".to_owned(), 1),
+        ("moved".to_owned(), 2),
+    ]);
+    expected.extend(lone);
+    cluster.all_nodes_say(&expected).await?;
+    cluster.converged().await?;
+    let closed = cluster.counted_exactly(&expected, &LENGTHS).await?;
+    ensure!(
+        closed.last.is_some() && closed.late > 0,
+        "{closed:?}: likes of a cut are late"
+    );
+    eventually(PATIENCE, async || {
+        let counters = cluster.get().await?.status.unwrap_or_default().counters;
+        let digests: BTreeSet<_> = counters.iter().map(|node| node.digest.as_deref()).collect();
+        ensure!(
+            digests.len() == 1 && counters.len() == 3 && counters.iter().all(|node| node.digest.is_some()),
+            "status.counters: {counters:?}"
+        );
+        Ok(())
+    })
+    .await?;
+    Ok(expected)
 }
 
 /// People come one after the other, each to another node, until one is at this node: the last one.
@@ -102,103 +127,6 @@ async fn people_until_one_is_at(cluster: &Cluster, home: &Visitor<'_>, node: u16
         }
     }
     anyhow::bail!("of three people none is at counter-{node}")
-}
-
-/// It goes for good while likes come; what it has acknowledged has to be in Kafka and at the others, which is seen at the end.
-async fn the_last_node_goes_and_leaves_nothing(cluster: &Cluster, likes: &Likes) -> Result<()> {
-    cluster.ready().await?;
-    cluster.patch(&json!({ "counter": { "nodes": 2 } })).await?;
-    eventually(PATIENCE, async || {
-        let status = cluster.get().await?.status.unwrap_or_default();
-        let names: Vec<_> = status.counters.iter().map(|node| node.name.as_str()).collect();
-        ensure!(names == ["counter-0", "counter-1"], "status.counters: {names:?}");
-        Ok(())
-    })
-    .await?;
-    likes.go_on(10).await
-}
-
-async fn a_like_at_one_node_is_seen_at_all(cluster: &Cluster) -> Result<()> {
-    for node in 0..3 {
-        let like = json!({ "id": "first", "by": "ann", "n": node + 1, "request": format!("ann/{node}") });
-        let answer = cluster.surely_like(node, &like).await?;
-        ensure!(answer["node"] == node, "counter-{node} answers {answer}");
-    }
-    cluster
-        .all_nodes_say(&BTreeMap::from([("first".to_owned(), 6)]))
-        .await?;
-    // The same request at another node is the same like.
-    let again = json!({ "id": "first", "by": "ann", "n": 1, "request": "ann/0" });
-    let answer = cluster.surely_like(2, &again).await?;
-    ensure!(answer["duplicate"] == true && answer["total"] == 6, "{answer}");
-    Ok(())
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_cut_node_goes_on_and_all_are_the_same_after_the_heal() -> Result<()> {
-    let mut nodes = three();
-    nodes["expose"] = json!({ "nodePort": { "host": node_address().await?, "port": OUTSIDE } });
-    with_nodes("counter-cut", nodes, async |cluster| {
-        cluster.converged().await?;
-        clients_outside_are_sent_to_a_node_that_takes_their_likes(cluster).await?;
-        let leader = cluster.leader().await?;
-        let (cut, others) = (leader.node, [(leader.node + 1) % 3, (leader.node + 2) % 3]);
-        let home = home(cluster).await?;
-        let mut people = people_until_one_is_at(cluster, &home, cut).await?;
-        let terminal = people.pop().context("nobody")?;
-        terminal.types("like typed").await?;
-        terminal.sees("typed", 1).await?;
-        let likes = Likes::start(cluster, "cut").await?;
-        likes.go_on(5).await?;
-        let watch = Watch::start(cluster, (0..3).filter(|node| *node != cut).collect(), CUT_ANEW);
-        cluster.cut(&counters([i32::from(cut)])).await?;
-        cluster.enforced().await?;
-        let (apart, apart_at) = (Instant::now(), now_there(cluster).await?);
-        the_cut_is_measured(cluster, cut).await?;
-        the_leader_is_another(cluster, leader, others).await?;
-        terminal.moves(cut, AWAY).await?;
-        terminal.types("like typed").await?;
-        terminal.sees("typed", 2).await?;
-        each_side_counts_for_itself(cluster, cut, others[0]).await?;
-        // What the node that is cut counts now comes to Kafka when its windows are final.
-        while apart.elapsed() < CLOSES {
-            likes.go_on(5).await?;
-        }
-        cluster.a_window_is_closed(apart_at).await?;
-        cluster.enforced().await?;
-        cluster.heal().await?;
-        likes.go_on(5).await?;
-        watch.stop().await?;
-        terminal.quits(2).await?;
-        let lone = two_nodes_at_once_are_cut(cluster, &likes).await?;
-        let mut expected = likes.stop().await?;
-        // Twice while they could not see each other; one of the two is taken back.
-        expected.extend([
-            ("alone".to_owned(), 2),
-            ("twice".to_owned(), 1),
-            ("outside".to_owned(), 1),
-            ("typed".to_owned(), 2),
-        ]);
-        expected.extend(lone);
-        cluster.all_nodes_say(&expected).await?;
-        cluster.converged().await?;
-        let closed = cluster.counted_exactly(&expected, &LENGTHS).await?;
-        ensure!(
-            closed.windows > 0 && closed.late > 0,
-            "{closed:?}: likes of a cut are late"
-        );
-        eventually(PATIENCE, async || {
-            let counters = cluster.get().await?.status.unwrap_or_default().counters;
-            let digests: BTreeSet<_> = counters.iter().map(|node| node.digest.as_deref()).collect();
-            ensure!(
-                digests.len() == 1 && counters.len() == 3 && counters.iter().all(|node| node.digest.is_some()),
-                "status.counters: {counters:?}"
-            );
-            Ok(())
-        })
-        .await
-    })
-    .await
 }
 
 /// The time where the nodes are, in milliseconds since the Unix epoch.
@@ -268,7 +196,7 @@ async fn each_side_counts_for_itself(cluster: &Cluster, cut: u16, other: u16) ->
 }
 
 /// Each of the three is alone then, and counts for itself. What every one has counted by itself.
-async fn two_nodes_at_once_are_cut(cluster: &Cluster, likes: &Likes) -> Result<BTreeMap<String, i64>> {
+async fn two_nodes_at_once_are_cut(cluster: &Cluster, likes: &Likes) -> Result<Totals> {
     let met = BTreeMap::from([("alone".to_owned(), 2), ("twice".to_owned(), 1)]);
     cluster.all_nodes_say(&met).await?;
     let watch = Watch::start(cluster, Vec::new(), CUT_ANEW);
@@ -334,5 +262,86 @@ async fn clients_outside_are_sent_to_a_node_that_takes_their_likes(cluster: &Clu
         !outsider.reaches(&named, 5001).await? && !outsider.reaches(&named, 5003).await?,
         "{named} lets in whoever has no label"
     );
+    Ok(())
+}
+
+/// What every id had before stays counted, too.
+async fn no_acknowledged_like_is_lost_or_doubled(cluster: &Cluster, home: &Visitor<'_>, before: Totals) -> Result<()> {
+    cluster.ready().await?;
+    let begun = now_there(cluster).await?;
+    a_like_at_one_node_is_seen_at_all(cluster).await?;
+    let terminal = Terminal::in_pod(cluster, home, "ann").await?;
+    terminal.types("like typed").await?;
+    terminal.sees("typed", 1).await?;
+    let likes = Likes::start(cluster, "faults").await?;
+    likes.go_on(10).await?;
+    let leader = cluster.leader().await?;
+    // The terminal's node, and of the leader's and another one which that is not.
+    let own = terminal.node().await?;
+    let next = if own == leader.node { (own + 1) % 3 } else { leader.node };
+    let mut typed = 1;
+    for node in [own, next] {
+        let survivors = (0..3).filter(|survivor| *survivor != node).collect();
+        let watch = Watch::start(cluster, survivors, ANEW);
+        let at = terminal.node().await?;
+        let killed = cluster.kill_named(&names::counter_pod(&cluster.name, node)).await?;
+        terminal.types("like typed").await?;
+        typed += 1;
+        if at == node {
+            terminal.moves(node, ANEW).await?;
+        }
+        terminal.sees("typed", typed).await?;
+        likes.go_on(10).await?;
+        watch.stop().await?;
+        // The next one is to be killed alone.
+        cluster.is_back(&killed).await?;
+        cluster.ready().await?;
+    }
+    terminal.quits(typed).await?;
+    cluster.kill(Component::Kafka, None).await?;
+    likes.go_on(10).await?;
+    the_last_node_goes_and_leaves_nothing(cluster, &likes).await?;
+    let mut expected = likes.stop().await?;
+    expected.extend([("first".to_owned(), 6), ("typed".to_owned(), typed)]);
+    for (id, total) in before {
+        *expected.entry(id).or_default() += total;
+    }
+    cluster.all_nodes_say(&expected).await?;
+    let closed = cluster.counted_exactly(&expected, &LENGTHS).await?;
+    ensure!(
+        closed.last >= Some(begun),
+        "{closed:?}: no window is final that began after {begun}"
+    );
+    cluster.ready().await?;
+    cluster.converged().await
+}
+
+/// It goes for good while likes come; what it has acknowledged has to be in Kafka and at the others, which is seen at the end.
+async fn the_last_node_goes_and_leaves_nothing(cluster: &Cluster, likes: &Likes) -> Result<()> {
+    cluster.ready().await?;
+    cluster.patch(&json!({ "counter": { "nodes": 2 } })).await?;
+    eventually(PATIENCE, async || {
+        let status = cluster.get().await?.status.unwrap_or_default();
+        let names: Vec<_> = status.counters.iter().map(|node| node.name.as_str()).collect();
+        ensure!(names == ["counter-0", "counter-1"], "status.counters: {names:?}");
+        Ok(())
+    })
+    .await?;
+    likes.go_on(10).await
+}
+
+async fn a_like_at_one_node_is_seen_at_all(cluster: &Cluster) -> Result<()> {
+    for node in 0..3 {
+        let like = json!({ "id": "first", "by": "ann", "n": node + 1, "request": format!("ann/{node}") });
+        let answer = cluster.surely_like(node, &like).await?;
+        ensure!(answer["node"] == node, "counter-{node} answers {answer}");
+    }
+    cluster
+        .all_nodes_say(&BTreeMap::from([("first".to_owned(), 6)]))
+        .await?;
+    // The same request at another node is the same like.
+    let again = json!({ "id": "first", "by": "ann", "n": 1, "request": "ann/0" });
+    let answer = cluster.surely_like(2, &again).await?;
+    ensure!(answer["duplicate"] == true && answer["total"] == 6, "{answer}");
     Ok(())
 }

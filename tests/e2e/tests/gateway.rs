@@ -24,7 +24,7 @@ async fn people_reach_it_and_it_reaches_every_site() -> Result<()> {
         it_is_ready_and_says_where(cluster).await?;
         let (insider, outsider) = only_pods_with_the_label_reach_it(cluster).await?;
         an_editor_cuts_and_heals_and_a_viewer_looks(cluster).await?;
-        of_two_who_cut_at_the_same_moment_the_second_is_told(cluster).await?;
+        Box::pin(of_two_who_cut_at_the_same_moment_the_second_is_told(cluster)).await?;
         rights::logs_are_those_of_its_own_pods(cluster, &outsider).await?;
         what_it_tells_of_kubernetes_has_no_secret(cluster).await?;
         rights::its_account_changes_the_partition_and_nothing_else(cluster).await?;
