@@ -152,6 +152,7 @@ fn counter(cluster: &ValidatedCluster, node: u16) -> CounterStatus {
         doubled: 0,
         kafka: Some(link()),
         leader: Some(CounterLeaderStatus { node: 0, term: 2 }),
+        alone: false,
         clients: 0,
         likes_per_second: 0,
         error: None,

@@ -205,6 +205,20 @@ impl Nodes {
         serde_json::from_value(answer.ok()?).context("reading a status")
     }
 
+    /// Waits until every node that runs hears all others and does not say that it is alone, as one may that started before them.
+    pub async fn together(&self) -> Result<()> {
+        eventually(PATIENCE, async || {
+            for node in self.nodes.iter().filter(|node| node.process.is_some()) {
+                let answer = send(node.health, Method::GET, "/status", None).await?.ok()?;
+                let hears = |peer: &Value| peer["alive"] == true;
+                let all = answer["peers"].as_array().context("no peers")?.iter().all(hears);
+                ensure!(all && answer["alone"] == false, "{answer}");
+            }
+            Ok(())
+        })
+        .await
+    }
+
     /// `/metrics`.
     pub async fn metrics(&self, node: usize) -> Result<String> {
         let answer = send(self.nodes[node].health, Method::GET, "/metrics", None).await?;

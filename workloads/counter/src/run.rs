@@ -61,6 +61,7 @@ pub async fn run(run: config::Run) -> Result<ExitCode, Error> {
     let kafka = kafka.map(|servers| Probe::start(&run.kafka.kafka(servers)));
     let mut tasks = JoinSet::new();
     tasks.spawn(Arc::clone(&node).keep(Arc::clone(&pulse), stop.clone()));
+    tasks.spawn(Arc::clone(&node).look_around(stop.clone()));
     tasks.spawn(mesh.clone().run(peers, stop.clone()));
     tasks.spawn(Arc::clone(&leader).run(leading, outside, leaves.clone()));
     let serving = serve::run(Arc::clone(&node), clients, leaves.clone(), stop.clone());

@@ -80,6 +80,7 @@ impl Health for State {
                 node: claim.leader.0,
                 term: claim.term,
             }),
+            alone: *node.alone().borrow(),
             clients: node.clients(),
             likes_per_second: heartbeat.load.likes_per_second,
             error: node.error().or_else(|| self.kafka.as_ref().and_then(Kafka::error)),
@@ -126,6 +127,11 @@ impl Health for State {
                 "synccluster_counter_leader_term",
                 "The term of the leader this node knows; 0 while it knows none.",
                 status.leader.map_or(0, |leader| leader.term),
+            ),
+            Metric::gauge(
+                "synccluster_counter_alone",
+                "1 while the node is alone: it has heard no majority of the nodes for 3 s.",
+                status.alone.into(),
             ),
             Metric::gauge(
                 "synccluster_counter_clients",

@@ -343,6 +343,9 @@ pub struct CounterStatus {
     pub kafka: Option<LinkStatus>,
     /// Whom it takes for the leader; absent while there is none.
     pub leader: Option<CounterLeaderStatus>,
+    /// Whether it has heard no majority of the nodes for 3 s: its clients are told, and may go elsewhere.
+    #[serde(default)]
+    pub alone: bool,
     /// Clients connected by WebSocket.
     pub clients: u32,
     /// Likes acknowledged in the last second.

@@ -65,9 +65,7 @@ impl Client {
 
     /// What it has said of this kind.
     pub fn said(&self, kind: &str) -> Vec<(Instant, Value)> {
-        let news = locked(&self.news);
-        let of_kind = news.iter().filter(|(_, document)| document.get(kind).is_some());
-        of_kind.map(|(at, document)| (*at, document[kind].clone())).collect()
+        said(&self.news, kind)
     }
 
     /// The node it is connected to.
@@ -80,6 +78,23 @@ impl Client {
         usize::try_from(newest["node"].as_u64()?).ok()
     }
 
+    /// When it came to its second node, and how late the witness says everybody was by then.
+    pub fn moved(&self, witness: &Arc<Witness>) -> JoinHandle<Result<(Instant, Duration)>> {
+        let (news, witness) = (Arc::clone(&self.news), Arc::clone(witness));
+        tokio::spawn(async move {
+            let comes = async {
+                loop {
+                    let second = said(&news, "connected").get(1).map(|(at, _)| *at);
+                    if let Some(at) = second {
+                        return (at, witness.late());
+                    }
+                    sleep(Duration::from_millis(10)).await;
+                }
+            };
+            timeout(PATIENCE, comes).await.context("it stays at its first node")
+        })
+    }
+
     /// Ends the input and waits until everything it has said was heard; the exit code.
     pub async fn ends(&mut self) -> Result<Option<i32>> {
         drop(self.input.take());
@@ -87,6 +102,12 @@ impl Client {
         timeout(PATIENCE, &mut self.reader).await??;
         Ok(code)
     }
+}
+
+fn said(news: &Mutex<Vec<(Instant, Value)>>, kind: &str) -> Vec<(Instant, Value)> {
+    let news = locked(news);
+    let of_kind = news.iter().filter(|(_, document)| document.get(kind).is_some());
+    of_kind.map(|(at, document)| (*at, document[kind].clone())).collect()
 }
 
 /// Where the leader APIs of nodes are.
@@ -126,22 +147,21 @@ async fn killed(mut nodes: Nodes, whom: impl FnOnce(usize) -> usize) -> Result<(
     let before: Vec<_> = clients.iter().map(Client::node).collect();
     let its: Vec<_> = (0..9).filter(|index| before[*index] == Some(killed)).collect();
     ensure!((2..=4).contains(&its.len()), "not spread: {before:?}");
-    let (at, witness) = (Instant::now(), Witness::of_disk()?);
+    let (at, witness) = (Instant::now(), Arc::new(Witness::of_disk()?));
+    let moved: Vec<_> = its.iter().map(|index| clients[*index].moved(&witness)).collect();
     nodes.kill(killed).await?;
     type_for(&mut clients, 250).await?;
-    let mut longest = Duration::ZERO;
+    for moved in moved {
+        let (when, late) = moved.await??;
+        in_time("a client of a killed node was at another", when - at, SOON, late)?;
+    }
     for (index, client) in clients.iter().enumerate() {
         eventually(PATIENCE, async || client.node().context("not connected")).await?;
         let connected = client.said("connected");
         let expected = if its.contains(&index) { 2 } else { 1 };
         ensure!(connected.len() == expected, "client {index}: {connected:?}");
         ensure!(client.node() != Some(killed));
-        if its.contains(&index) {
-            longest = longest.max(connected[1].0 - at);
-        }
     }
-    println!("all clients of the killed node were at another after {longest:?}");
-    in_time(longest, SOON, &witness)?;
     if killed == first {
         let left: Vec<_> = (0..3).filter(|node| *node != killed).collect();
         next_leader(&nodes, &left, term + 1).await?;
@@ -196,9 +216,8 @@ async fn a_client_leaves_a_node_that_hangs() -> Result<()> {
         Ok(())
     })
     .await?;
-    let took = at.elapsed();
-    println!("a client of a node that hangs was at another after {took:?}");
-    in_time(took, SOON, &witness)?;
+    let (took, late) = (at.elapsed(), witness.late());
+    in_time("a client of a node that hangs was at another", took, SOON, late)?;
     nodes.signal(first, "CONT").await?;
     ensure!(client.ends().await? == Some(0));
     nodes.agree(&BTreeMap::from([("tea".to_owned(), 1)])).await

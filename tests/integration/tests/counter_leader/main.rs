@@ -14,7 +14,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, ensure};
-use synccluster_harness::{Witness, eventually};
+use synccluster_harness::eventually;
 use synccluster_integration::counter::{Nodes, PATIENCE};
 
 /// A node, and a client of one.
@@ -23,13 +23,11 @@ const NODE: &str = env!("CARGO_BIN_EXE_counter_node");
 /// Within this a client has another node, and the nodes another leader, on a machine that lets them.
 const SOON: Duration = Duration::from_secs(3);
 
-/// That something took less than it may, but for the time in which nobody got anything done.
-fn in_time(took: Duration, limit: Duration, witness: &Witness) -> Result<()> {
-    let late = witness.late();
-    ensure!(
-        took < limit + late,
-        "{took:?}, of which nobody got anything done for {late:?}"
-    );
+/// That something took less than it may, but for the time in which nobody got anything done: `late`, of the same time.
+fn in_time(what: &str, took: Duration, limit: Duration, late: Duration) -> Result<()> {
+    let said = format!("{what}: {took:?}, of which nobody got anything done for {late:?}");
+    println!("{said}");
+    ensure!(took < limit + late, "{said}");
     Ok(())
 }
 

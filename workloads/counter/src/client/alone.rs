@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use crate::{crdt::Ordinal, leader::Assignment};
 
-/// Between the first question and the second one; then twice as long each time.
+/// Between the first question and the second one at most; then twice as long each time. The first one is asked within this.
 const FIRST: Duration = Duration::from_secs(1);
 /// But no longer than this.
 const LONGEST: Duration = Duration::from_secs(30);
@@ -40,14 +40,17 @@ pub fn leaves(own: Ordinal, assignment: &Assignment) -> bool {
 /// When it asks. That goes on from one node to the next: who comes from one that is alone to another that is does not ask more often.
 #[derive(Debug, Default)]
 pub struct Asking {
-    /// When it asked last, and how long it waits after that.
+    /// When it asked last, and how long it waits after that at most.
     last: Option<(Instant, Duration)>,
 }
 
 impl Asking {
-    /// The earliest it may ask.
-    pub fn due(&self, now: Instant) -> Instant {
-        self.last.map_or(now, |(asked, wait)| now.max(asked + wait))
+    /// When it asks. `random` is from 0 to 1: all clients of a node are told at the same moment that it is alone, and are not to ask at the same moment.
+    pub fn due(&self, now: Instant, random: f64) -> Instant {
+        let soonest = now + FIRST.mul_f64(random);
+        self.last.map_or(soonest, |(asked, wait)| {
+            soonest.max(asked + wait.mul_f64(0.5 + random / 2.0))
+        })
     }
 
     /// It asks.
@@ -92,22 +95,28 @@ mod tests {
     }
 
     #[test]
-    fn a_client_asks_at_once_and_then_ever_more_rarely_until_its_node_was_not_alone_for_long() {
+    fn a_client_asks_soon_and_then_ever_more_rarely_until_its_node_was_not_alone_for_long() {
         let begin = Instant::now();
-        let seconds = |now: Instant| (now - begin).as_secs();
-        let mut asking = Asking::default();
-        let (mut now, mut asked) = (begin, Vec::new());
-        for _ in 0..8 {
-            now = asking.due(now);
-            asking.asks(now);
-            asked.push(seconds(now));
-        }
-        assert_eq!(asked, [0, 1, 3, 7, 15, 31, 61, 91]);
+        let millis = |now: Instant| (now - begin).as_millis();
+        let asks = |random| {
+            let (mut asking, mut now, mut asked) = (Asking::default(), begin, Vec::new());
+            for _ in 0..8 {
+                now = asking.due(now, random);
+                asking.asks(now);
+                asked.push(millis(now));
+            }
+            (asking, asked)
+        };
+        assert_eq!(asks(0.0).1, [0, 500, 1500, 3500, 7500, 15_500, 30_500, 45_500]);
+        let (mut asking, asked) = asks(1.0);
+        assert_eq!(asked, [1000, 2000, 4000, 8000, 16_000, 32_000, 62_000, 92_000]);
         // At another node that is alone, or the same one that is again.
-        assert_eq!(seconds(asking.due(begin + Duration::from_secs(92))), 121);
+        let again = begin + Duration::from_secs(93);
+        assert_eq!(millis(asking.due(again, 1.0)), 122_000);
         let later = begin + Duration::from_secs(200);
-        assert_eq!(asking.due(later), later);
+        assert_eq!(asking.due(later, 0.0), later);
+        assert_eq!(asking.due(later, 1.0), later + FIRST, "not all at once then either");
         asking.asks(later);
-        assert_eq!(asking.due(later), later + FIRST);
+        assert_eq!(asking.due(later, 1.0), later + FIRST);
     }
 }

@@ -1,7 +1,11 @@
 //! Which node a client goes to: the leader is asked. Where nobody leads for long, as of two nodes one does not without the other, a client finds a
 //! node that lives by itself: likes count wherever they go.
 
-use std::{cmp::Ordering, fmt::Write, time::Duration};
+use std::{
+    fmt::Write,
+    sync::atomic::{AtomicU64, Ordering},
+    time::Duration,
+};
 
 use futures::{StreamExt, stream::FuturesUnordered};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
@@ -35,8 +39,8 @@ pub struct Guide {
     leaders: Vec<String>,
     /// The leader that answered last.
     next: usize,
-    /// The highest term that was heard.
-    term: u64,
+    /// The highest term that was heard, in an answer that was followed or not.
+    term: AtomicU64,
     last: Option<Assignment>,
     /// Tries in a row to reach `last`.
     tries: u32,
@@ -68,7 +72,7 @@ impl Guide {
             client,
             leaders,
             next: 0,
-            term: 0,
+            term: AtomicU64::new(0),
             last: None,
             tries: 0,
             leaderless: None,
@@ -141,7 +145,7 @@ impl Guide {
             let others = nodes.iter().filter(|entry| Some(entry.node) != except);
             let found = choose(others.cloned().collect(), last).or_else(|| choose(nodes, last));
             if let Some((node, address)) = found {
-                return Some(Assignment::new(node, address, self.term));
+                return Some(Assignment::new(node, address, self.term.load(Ordering::Relaxed)));
             }
         }
         None
@@ -155,7 +159,7 @@ impl Guide {
             drop(alone.wait_for(|is_alone| *is_alone).await);
             tokio::select! {
                 () = async { drop(alone.wait_for(|is_alone| !is_alone).await) } => continue,
-                () = time::sleep_until(asking.due(Instant::now())) => {}
+                () = time::sleep_until(asking.due(Instant::now(), rand::random())) => {}
             }
             asking.asks(Instant::now());
             // The leader may hear a node that does not hear enough of the others.
@@ -165,6 +169,10 @@ impl Guide {
             };
             let node = assignment.node;
             if let Ok(socket) = connect(&assignment).await {
+                // It may hear the others again by now.
+                if !*alone.borrow() {
+                    continue;
+                }
                 let reached = Reached {
                     assignment,
                     socket,
@@ -215,13 +223,14 @@ impl Guide {
         }
         let read: Result<Assignment, _> = serde_json::from_slice(&answer.body);
         let assignment = read.map_err(|error| format!("{address} does not answer as a leader: {error}"))?;
-        match assignment.term.cmp(&self.term) {
-            Ordering::Less => Err(format!(
-                "{address} assigns in term {}, and term {} was heard: refused",
-                assignment.term, self.term
-            )),
-            Ordering::Equal | Ordering::Greater => Ok(assignment),
+        let heard = self.term.fetch_max(assignment.term, Ordering::Relaxed);
+        if assignment.term < heard {
+            return Err(format!(
+                "{address} assigns in term {}, and term {heard} was heard: refused",
+                assignment.term
+            ));
         }
+        Ok(assignment)
     }
 
     /// It goes there.
@@ -239,7 +248,6 @@ impl Guide {
     }
 
     fn heard(&mut self, assignment: &Assignment) {
-        self.term = assignment.term;
         if self.last.as_ref().is_none_or(|last| last.node != assignment.node) {
             self.tries = 0;
         }

@@ -7,12 +7,12 @@ use std::{
 };
 
 use super::{
-    segment::{self, Damage, REMEDY, Segment},
+    segment::{Damage, REMEDY, Segment},
     shared::{Log, Shared},
     snapshot,
     writer::Writer,
 };
-use crate::crdt::{Entry, Gap, Incarnation, Position, State};
+use crate::crdt::{Entry, Gap, Position, State};
 
 /// Why a log is not opened.
 #[derive(Debug, thiserror::Error)]
@@ -60,8 +60,8 @@ pub struct Settings {
 
 /// Opens the log of `state`'s own origin and brings the state to where the log ends.
 ///
-/// Crash windows: a segment is begun when all before it is on disk. Where that was interrupted, or failed, the newest files have no record: at the end
-/// of the log the one there becomes the segment it was to be, and any other one goes, because the segment before it went on. Nothing is changed
+/// Crash windows: a segment is begun when all before it is on disk. Where that was interrupted, or failed, a file without a record stays, anywhere in the
+/// log: at its end it becomes the segment it was to be, and any other one goes, because the segment before it went on. Nothing is changed
 /// on disk before it is certain that nothing is missing, and each change leaves what the next opening understands.
 pub fn open(folder: &Path, lock: File, settings: Settings, state: &mut State) -> Result<(Writer, Log), Error> {
     let io = |error| Error::Io {
@@ -73,14 +73,22 @@ pub fn open(folder: &Path, lock: File, settings: Settings, state: &mut State) ->
     }
     let own = state.own();
     let known = state.position(own);
-    let mut files = Segment::list(folder).map_err(io)?;
-    let mut last = files.first().map_or(Position(0), |(first, _)| before(*first));
+    let (mut files, mut blank) = (Vec::new(), Vec::new());
+    for (first, path) in Segment::list(folder).map_err(io)? {
+        let is_blank = Segment::is_blank(&path, own.incarnation, first)?;
+        let of = if is_blank { &mut blank } else { &mut files };
+        of.push((first, path));
+    }
+    // A blank file may be older than all that have records: the segment that went on past it was truncated.
+    let mut last = files
+        .first()
+        .or(blank.last())
+        .map_or(Position(0), |(first, _)| before(*first));
     if last > known {
         return Err(Error::Beginning(last));
     }
-    let blank = take_blank(&mut files, own.incarnation)?;
     // All before a segment was on disk when it was begun, whatever became of it.
-    let reached = blank.first().map_or(Position(0), |(first, _)| before(*first));
+    let reached = blank.last().map_or(Position(0), |(first, _)| before(*first));
     let (mut segments, mut torn_end) = (Vec::new(), 0);
     for (index, (first, path)) in files.iter().enumerate() {
         let (newest, mut gap) = (index + 1 == files.len(), Ok(()));
@@ -101,13 +109,23 @@ pub fn open(folder: &Path, lock: File, settings: Settings, state: &mut State) ->
     if last < known {
         return Err(Error::End { end: last, known });
     }
-    if let Some((_, path)) = blank.first().filter(|_| last < reached) {
-        let (path, expected) = (path.clone(), last.next());
-        return Err(Damage::Head { path, expected }.into());
+    if last < reached {
+        // The one that has lost all its records, or some at its end.
+        let emptied = blank.iter().find(|(first, _)| *first == last.next());
+        let path = emptied.or(files.last()).map_or(folder, |(_, path)| path.as_path());
+        let path = path.to_owned();
+        return Err(Damage::End { path, last, reached }.into());
     }
     for (_, path) in blank.iter().filter(|(first, _)| *first <= last) {
-        tracing::warn!(path = %path.display(), "a segment that was begun and never written to is removed; the one before it went on");
-        fs::remove_file(path).and_then(|()| segment::sync(folder)).map_err(io)?;
+        // It is in nobody's way, so one that stays is no reason not to start.
+        match fs::remove_file(path) {
+            Ok(()) => {
+                tracing::warn!(path = %path.display(), "a segment that was begun and never written to is removed; the one before it went on");
+            }
+            Err(error) => {
+                tracing::warn!(%error, path = %path.display(), "a segment that was begun and never written to cannot be removed; it is passed over");
+            }
+        }
     }
     if let Some(segment) = segments.last().filter(|_| torn_end > 0) {
         tracing::warn!(path = %segment.path.display(), torn = torn_end, last = %last, "a group that a crash interrupted is cut off; none of it was acknowledged");
@@ -117,7 +135,7 @@ pub fn open(folder: &Path, lock: File, settings: Settings, state: &mut State) ->
         });
         cut.map_err(io)?;
     }
-    let is_begun = blank.iter().any(|(first, _)| *first > last);
+    let is_begun = blank.last().is_some_and(|(first, _)| *first > last);
     let file = if let Some(segment) = segments.last().filter(|_| !is_begun) {
         OpenOptions::new()
             .read(true)
@@ -131,21 +149,6 @@ pub fn open(folder: &Path, lock: File, settings: Settings, state: &mut State) ->
     };
     let log = Log::new(Shared::new(own, folder.to_owned(), segments, last, lock));
     Ok((Writer::new(file, settings, last, log.clone()), log))
-}
-
-/// Takes the newest files that have no record off the list; the newest comes first.
-fn take_blank(
-    files: &mut Vec<(Position, PathBuf)>,
-    incarnation: Incarnation,
-) -> Result<Vec<(Position, PathBuf)>, Damage> {
-    let mut blank = Vec::new();
-    while let Some((first, path)) = files.last() {
-        if !Segment::is_blank(path, incarnation, *first)? {
-            break;
-        }
-        blank.extend(files.pop());
-    }
-    Ok(blank)
 }
 
 fn before(position: Position) -> Position {

@@ -53,6 +53,16 @@ pub enum Damage {
         /// The last position before.
         last: Position,
     },
+    /// Records that were written well are gone.
+    #[error("{path} ends at position {last}, and all up to {reached} was on disk once: restore it, and what belongs behind it, from a copy, or {REMEDY}", path = path.display())]
+    End {
+        /// The file.
+        path: PathBuf,
+        /// The last position that is left.
+        last: Position,
+        /// The last position before a segment that was begun later.
+        reached: Position,
+    },
 }
 
 /// What to do about a log that cannot be read.
@@ -79,7 +89,7 @@ impl Segment {
     }
 
     /// A new one, on disk with its name when this returns; it takes over a blank file of its name. Where this fails, a blank one may stay: a disk that
-    /// could not sync may not remove it either. It stands in nobody's way as long as no newer segment follows it.
+    /// could not sync may not remove it either. It stands in nobody's way: whoever opens the log passes it over.
     pub fn create(folder: &Path, incarnation: Incarnation, first: Position) -> io::Result<(Self, File)> {
         let path = Self::path(folder, first);
         let mut file = OpenOptions::new()
@@ -88,9 +98,14 @@ impl Segment {
             .create(true)
             .truncate(true)
             .open(&path)?;
-        file.write_all(&head(incarnation, first))?;
-        file.sync_all()?;
-        sync(folder)?;
+        let made = file
+            .write_all(&head(incarnation, first))
+            .and_then(|()| file.sync_all())
+            .and_then(|()| sync(folder));
+        if let Err(error) = made {
+            let _ = fs::remove_file(&path);
+            return Err(error);
+        }
         Ok((
             Self {
                 first,

@@ -3,7 +3,10 @@
 use std::{
     fs::File,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use tokio::sync::watch;
@@ -25,6 +28,8 @@ pub(super) struct Shared {
     segments: Mutex<Vec<Segment>>,
     end: watch::Sender<Position>,
     published: watch::Sender<Option<Position>>,
+    /// A segment that nobody needs could not be removed.
+    stuck: AtomicBool,
     _lock: File,
 }
 
@@ -36,6 +41,7 @@ impl Shared {
             segments: Mutex::new(segments),
             end: watch::Sender::new(end),
             published: watch::Sender::new(None),
+            stuck: AtomicBool::new(false),
             _lock: lock,
         }
     }
@@ -82,12 +88,10 @@ impl Log {
         *self.0.published.borrow()
     }
 
-    /// Whether a segment could go if all up to `stable` may.
+    /// Whether a segment could go if all up to `stable` may. One that could not be removed last time is no reason to try again at once.
     pub fn could_truncate(&self, stable: Position) -> bool {
-        self.0
-            .segments()
-            .get(1)
-            .is_some_and(|second| second.first <= stable.next())
+        let second = self.0.segments().get(1).map(|second| second.first);
+        second.is_some_and(|second| second <= stable.next()) && !self.0.stuck.load(Ordering::Relaxed)
     }
 
     /// Removes segments of which nothing after `stable` is left. The newest one stays, and one that cannot be removed keeps those behind it: a log with a
@@ -95,8 +99,10 @@ impl Log {
     pub fn truncate(&self, stable: Position) {
         let mut segments = self.0.segments();
         while segments.get(1).is_some_and(|second| second.first <= stable.next()) {
-            if let Err(error) = segment::remove(&segments[0].path) {
-                tracing::warn!(%error, path = %segments[0].path.display(), "cannot remove a segment that nobody needs; it is tried again");
+            let removed = segment::remove(&segments[0].path);
+            self.0.stuck.store(removed.is_err(), Ordering::Relaxed);
+            if let Err(error) = removed {
+                tracing::warn!(%error, path = %segments[0].path.display(), "cannot remove a segment that nobody needs; it is tried again with the next snapshots");
                 return;
             }
             segments.remove(0);

@@ -1,15 +1,10 @@
 //! Writing groups: one write and one fdatasync each.
 
-use std::{fs::File, io, os::unix::fs::FileExt, path::PathBuf};
+use std::{fs::File, io, os::unix::fs::FileExt};
 
 use rustix::io::Errno;
 
-use super::{
-    open::Settings,
-    record,
-    segment::{self, Segment},
-    shared::Log,
-};
+use super::{open::Settings, record, segment::Segment, shared::Log};
 use crate::crdt::{Entry, Position};
 
 /// Why a group is not on disk.
@@ -34,8 +29,6 @@ pub struct Writer {
     last: Position,
     log: Log,
     buffer: Vec<u8>,
-    /// What is left of a segment that could not be begun.
-    left: Option<PathBuf>,
 }
 
 impl Writer {
@@ -46,7 +39,6 @@ impl Writer {
             last,
             log,
             buffer: Vec::new(),
-            left: None,
         }
     }
 
@@ -86,29 +78,14 @@ impl Writer {
 
     /// A segment that is too long does no harm, so a full volume only delays this.
     fn rotate(&mut self) {
-        match self.begin() {
+        use super::follow::OwnLog;
+        match Segment::create(self.log.folder(), self.log.origin().incarnation, self.last.next()) {
             Ok((segment, file)) => {
                 self.file = file;
                 self.log.0.segments().push(segment);
             }
             Err(error) => tracing::warn!(%error, "cannot begin a new segment; the old one goes on"),
         }
-    }
-
-    /// Begins a segment. What is left of one that could not be begun goes first: the old segment has gone on past it, and only the newest files of a log
-    /// may be without a record.
-    fn begin(&mut self) -> io::Result<(Segment, File)> {
-        use super::follow::OwnLog;
-        if let Some(left) = &self.left {
-            segment::remove(left)?;
-            self.left = None;
-        }
-        let (folder, first) = (self.log.folder(), self.last.next());
-        let begun = Segment::create(folder, self.log.origin().incarnation, first);
-        if begun.is_err() {
-            self.left = Some(Segment::path(folder, first));
-        }
-        begun
     }
 }
 

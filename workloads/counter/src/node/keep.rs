@@ -1,5 +1,5 @@
-//! What goes on beside: load is measured, whether the node is alone is looked at, what was counted twice is taken back, snapshots are written and the
-//! log is truncated.
+//! What goes on beside: load is measured, what was counted twice is taken back, snapshots are written and the log is truncated; and whether the node is
+//! alone is looked at.
 
 use std::{
     collections::HashSet,
@@ -12,7 +12,12 @@ use synccluster_runtime::health::Pulse;
 use tokio::{task::spawn_blocking, time};
 use tokio_util::sync::CancellationToken;
 
-use super::{Node, alone::Alone, order::Order, writer::GROUP};
+use super::{
+    Node,
+    alone::{Alone, LOOK},
+    order::Order,
+    writer::GROUP,
+};
 use crate::{
     crdt::{Key, Position, Search, Summary, Void},
     log::{self, Missing, OwnLog, snapshot},
@@ -43,7 +48,7 @@ impl Node {
         let mut tick = time::interval(TICK);
         tick.set_missed_tick_behavior(time::MissedTickBehavior::Delay);
         let (mut ticks, mut last, mut written) = (0_u32, self.acknowledged.load(Ordering::Relaxed), Vec::new());
-        let (began, mut alone) = (Instant::now(), Alone::default());
+        let began = Instant::now();
         loop {
             tokio::select! {
                 () = stop.cancelled() => break,
@@ -54,7 +59,6 @@ impl Node {
                     let now = self.acknowledged.load(Ordering::Relaxed);
                     let likes_per_second = u32::try_from(now.saturating_sub(mem::replace(&mut last, now))).unwrap_or(u32::MAX);
                     self.members.load(Load { clients: self.clients(), likes_per_second });
-                    self.look_around(&mut alone, began.elapsed());
                     let is_due = ticks.is_multiple_of(SNAPSHOT_EVERY)
                         || ticks.is_multiple_of(SNAPSHOT_EARLY)
                             && (self.unkept().is_some() || self.is_worth_a_snapshot(&written))
@@ -73,14 +77,21 @@ impl Node {
         self.snapshot_and_truncate(&mut written).await;
     }
 
-    /// Whether the node is alone is told when it changes.
-    fn look_around(&self, alone: &mut Alone, now: Duration) {
-        let is_alone = alone.looked(hears_majority(&self.members.all(Instant::now())), now);
-        let has_changed = self
-            .alone
-            .send_if_modified(|told| mem::replace(told, is_alone) != is_alone);
-        if has_changed {
-            tracing::info!(is_alone, "whether this node is alone has changed");
+    /// Looks whether the node is alone until `stop`, and tells it when that changes. It waits for nothing else: a snapshot or a search in the log may take long,
+    /// and clients would be told late that the others are heard again.
+    pub async fn look_around(self: Arc<Self>, stop: CancellationToken) {
+        let mut look = time::interval(LOOK);
+        look.set_missed_tick_behavior(time::MissedTickBehavior::Delay);
+        let (began, mut alone) = (Instant::now(), Alone::default());
+        while stop.run_until_cancelled(look.tick()).await.is_some() {
+            let now = Instant::now();
+            let is_alone = alone.looked(hears_majority(&self.members.all(now)), now - began);
+            let has_changed = self
+                .alone
+                .send_if_modified(|told| mem::replace(told, is_alone) != is_alone);
+            if has_changed {
+                tracing::info!(is_alone, "whether this node is alone has changed");
+            }
         }
     }
 

@@ -69,6 +69,10 @@ async fn client_of(address: SocketAddr, plan: Plan, client: usize, end: Instant)
             let Message::Text(text) = message.context("the node has closed the connection")?? else {
                 continue;
             };
+            // A node says other things than answers, too.
+            if ![r#"{"ack""#, r#"{"error""#].iter().any(|kind| text.starts_with(kind)) {
+                continue;
+            }
             ensure!(text.starts_with(r#"{"ack""#) && !text.contains("duplicate"), "{text}");
             // Answers come in the order of the questions.
             let due: Option<Instant> = sent.lock().unwrap_or_else(PoisonError::into_inner).pop_front();

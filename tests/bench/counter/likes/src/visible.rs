@@ -76,7 +76,9 @@ async fn watch(mut socket: Socket, sent: Sent, count: usize) -> Result<Vec<Durat
         let now = Instant::now();
         let Message::Text(text) = message else { continue };
         let told: Value = serde_json::from_str(&text)?;
-        let (id, total) = (told["total"]["id"].as_str(), told["total"]["total"].as_u64());
+        // A node says other things, too.
+        let Some(total) = told.get("total") else { continue };
+        let (id, total) = (total["id"].as_str(), total["total"].as_u64());
         let (id, total) = (id.context("no id")?, usize::try_from(total.context("no total")?)?);
         if id == FIRST {
             continue;
