@@ -58,7 +58,8 @@ where
 
 fn is_passing(error: &kube::Error) -> bool {
     match error {
-        kube::Error::Api(status) => status.code >= 500,
+        // A field that does not exist, or has another type, is its fault by its own code (500), and stays so.
+        kube::Error::Api(status) => status.code >= 500 && !status.message.contains("typed patch object"),
         kube::Error::Service(_) | kube::Error::HyperError(_) | kube::Error::UpgradeConnection(_) => true,
         _ => false,
     }
