@@ -184,7 +184,11 @@ impl Session<'_> {
             snapshot::hold(&reading, &table.name).await.map_err(unread)?;
         }
         for table in tables {
-            let mut rows = std::pin::pin!(snapshot::rows(&reading, &table).await?);
+            let unread = |error| Error::Unread {
+                table: table.name.clone(),
+                error,
+            };
+            let mut rows = std::pin::pin!(snapshot::rows(&reading, &table).await.map_err(unread)?);
             while let Some(values) = rows.try_next().await? {
                 let record = envelope::snapshot_record(&self.origin, &table, &values, lsn, now_millis(), "true")?;
                 self.send(record, whole, None).await?;
@@ -210,7 +214,7 @@ impl Session<'_> {
         let mut made = std::pin::pin!(replication.create_slot(&self.uplink.slot, Lifetime::Permanent));
         loop {
             if let Ok(made) = time::timeout(SLOT_IS_SLOW, &mut made).await {
-                self.state.phase(ConnectorPhase::Snapshotting);
+                self.state.edit().error = None;
                 return Ok(made?);
             }
             self.state.alive();

@@ -73,19 +73,20 @@ impl Place {
 impl Aside {
     /// What was put aside before.
     pub async fn load(client: &Client, topic: &str) -> Result<Self, Error> {
-        let statement = "select id, relation, event->'key' from sync.parked where topic = $1";
-        let rows = client.query(statement, &[&topic]).await?;
-        let entries = rows.iter().map(|row| {
-            let row_of = Place {
+        let statement = "select id, relation, event->'key' from sync.parked where topic = $1 order by id";
+        let (mut entries, mut held) = (HashMap::new(), Vec::new());
+        for row in client.query(statement, &[&topic]).await? {
+            let place = Place {
                 relation: row.get(1),
                 key: row.get::<_, Option<Value>>(2).unwrap_or_default(),
             };
-            (row_of.canonical(), row.get(0))
-        });
+            // The older of two of one row was held when the newer was put aside.
+            held.extend(entries.insert(place.canonical(), row.get(0)));
+        }
         Ok(Self {
             topic: topic.to_owned(),
-            entries: entries.collect(),
-            held: Vec::new(),
+            entries,
+            held,
         })
     }
 
@@ -101,12 +102,15 @@ impl Aside {
         let reason = reason(record, outcome, &place.relation, &self.topic);
         // What its table has is read at once.
         let asked = matches!(record.left_out, Some(LeftOut::Elsewhere(_)));
-        let again = "update sync.parked set event = $2, reason = $3, tried_at = clock_timestamp(),
-                     asked_at = case when $4 then clock_timestamp() end where id = $1";
-        if let Some(id) = self.entries.get(&key)
-            && client.execute(again, &[id, &event, &reason, &asked]).await? == 1
-        {
-            return Ok(());
+        let again = "with free as (select id from sync.parked where id = $1 for update skip locked)
+                     update sync.parked p set event = $2, reason = $3, tried_at = clock_timestamp(),
+                            asked_at = case when $4 then clock_timestamp() end from free where p.id = free.id";
+        if let Some(id) = self.entries.get(&key).copied() {
+            if client.execute(again, &[&id, &event, &reason, &asked]).await? == 1 {
+                return Ok(());
+            }
+            // It is gone, or somebody holds it: then it goes later.
+            self.held.push(id);
         }
         let statement = "insert into sync.parked (topic, relation, event, reason, asked_at)
                          values ($1, $2, $3, $4, case when $5 then clock_timestamp() end) returning id";

@@ -97,6 +97,13 @@ pub fn open(folder: &Path, lock: File, settings: Settings, state: &mut State) ->
                 gap = state.apply(own, &entries).1;
             }
         };
+        // Not this one: the one before it, of which nothing is left.
+        if *first != last.next()
+            && let Some((_, path)) = blank.iter().find(|(emptied, _)| *emptied == last.next())
+        {
+            let (path, expected) = (path.clone(), last.next());
+            return Err(Damage::Head { path, expected }.into());
+        }
         let (end, good, torn) = Segment::read(path, own.incarnation, last, newest.then_some(reached), each)?;
         gap?;
         (last, torn_end) = (end, torn);
@@ -116,7 +123,9 @@ pub fn open(folder: &Path, lock: File, settings: Settings, state: &mut State) ->
         let path = path.to_owned();
         return Err(Damage::End { path, last, reached }.into());
     }
-    for (_, path) in blank.iter().filter(|(first, _)| *first <= last) {
+    // One that is older than all records may be a segment that lost its own: nobody needs them, but it is left for whoever asks.
+    let oldest = files.first().map_or(last, |(first, _)| *first);
+    for (_, path) in blank.iter().filter(|(first, _)| oldest < *first && *first <= last) {
         // It is in nobody's way, so one that stays is no reason not to start.
         match fs::remove_file(path) {
             Ok(()) => {

@@ -88,8 +88,8 @@ impl Segment {
         Ok(found)
     }
 
-    /// A new one, on disk with its name when this returns; it takes over a blank file of its name. Where this fails, a blank one may stay: a disk that
-    /// could not sync may not remove it either. It stands in nobody's way: whoever opens the log passes it over.
+    /// A new one, on disk with its name when this returns; it takes over a blank file of its name. Where this fails, a blank one may stay, and stands in
+    /// nobody's way: whoever opens the log passes it over. It is not removed here: where it is the only file, its name says how far the log was.
     pub fn create(folder: &Path, incarnation: Incarnation, first: Position) -> io::Result<(Self, File)> {
         let path = Self::path(folder, first);
         let mut file = OpenOptions::new()
@@ -98,14 +98,9 @@ impl Segment {
             .create(true)
             .truncate(true)
             .open(&path)?;
-        let made = file
-            .write_all(&head(incarnation, first))
-            .and_then(|()| file.sync_all())
-            .and_then(|()| sync(folder));
-        if let Err(error) = made {
-            let _ = fs::remove_file(&path);
-            return Err(error);
-        }
+        file.write_all(&head(incarnation, first))?;
+        file.sync_all()?;
+        sync(folder)?;
         Ok((
             Self {
                 first,

@@ -1,6 +1,10 @@
 //! Writing groups: one write and one fdatasync each.
 
-use std::{fs::File, io, os::unix::fs::FileExt};
+use std::{
+    fs::{self, File},
+    io,
+    os::unix::fs::FileExt,
+};
 
 use rustix::io::Errno;
 
@@ -84,7 +88,11 @@ impl Writer {
                 self.file = file;
                 self.log.0.segments().push(segment);
             }
-            Err(error) => tracing::warn!(%error, "cannot begin a new segment; the old one goes on"),
+            Err(error) => {
+                // The old one goes on past its position. Where it stays, it is passed over.
+                let _ = fs::remove_file(Segment::path(self.log.folder(), self.last.next()));
+                tracing::warn!(%error, "cannot begin a new segment; the old one goes on");
+            }
         }
     }
 }

@@ -229,3 +229,21 @@ fn nobody(problems: BTreeMap<Site, Problem>) -> Problem {
         _ => Problem::unavailable("sites-unreachable", "Sites unreachable", details.join("; ")),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_is_waited_for_once_and_who_answers_is_not_left_out_for_who_does_not() {
+        let (began, second) = (Instant::now(), Duration::from_secs(1));
+        let until = began + 4 * second;
+        assert_eq!(ends(until, began), until);
+        assert_eq!(
+            ends(until, began + second),
+            until,
+            "the second question has no time of its own"
+        );
+        assert_eq!(ends(until, until), until + LEAST, "somebody has used it up");
+    }
+}

@@ -111,6 +111,36 @@ fn a_segment_that_lost_its_end_is_refused_and_named_though_the_next_one_has_no_r
 }
 
 #[test]
+fn a_segment_that_lost_all_it_had_is_named_and_not_the_good_one_behind_it() {
+    let (folder, _) = filled(&[40, 2, 40, 1]);
+    assert_eq!(positions(&folder.0), [1, 41, 83]);
+    for length in 0..=HEAD as u64 {
+        let copy = folder.copy();
+        let path = Segment::path(&copy.0, Position(41));
+        let file = OpenOptions::new().write(true).open(&path).unwrap();
+        file.set_len(length).unwrap();
+        let refused = open_at(&copy.0).err().unwrap().to_string();
+        assert!(refused.starts_with(&path.display().to_string()), "{length}: {refused}");
+    }
+}
+
+#[test]
+fn a_disk_that_fails_at_the_start_does_not_take_the_only_file_away() {
+    let (folder, before) = filled(&[40]);
+    keep_snapshot(&folder.0, &before);
+    fs::remove_file(Segment::path(&folder.0, Position(1))).unwrap();
+    let only = Segment::path(&folder.0, Position(41));
+    fs::remove_file(&only).unwrap();
+    // It takes every write, and the kernel refuses to sync it.
+    symlink("/dev/null", &only).unwrap();
+    assert!(open_at(&folder.0).is_err());
+    assert_eq!(positions(&folder.0), [41]);
+    fs::remove_file(&only).unwrap();
+    fs::write(&only, []).unwrap();
+    goes_on(&folder.0, &before);
+}
+
+#[test]
 fn a_file_that_is_no_beginning_of_this_segment_is_refused() {
     for first in [40, 42] {
         let (folder, _) = gone_on(&[2], &head(Position(first)));
@@ -132,7 +162,7 @@ fn what_is_left_before_a_segment_that_has_records_is_removed() {
 }
 
 #[test]
-fn what_is_left_before_all_segments_that_truncation_left_is_removed() {
+fn what_is_left_before_all_segments_that_truncation_left_is_passed_over() {
     let (folder, before) = gone_on(&[80, 40], &head(Position(41)));
     keep_snapshot(&folder.0, &before);
     let older = folder.copy();
@@ -142,8 +172,8 @@ fn what_is_left_before_all_segments_that_truncation_left_is_removed() {
     fs::remove_file(Segment::path(&all.0, Position(121))).unwrap();
     for (left, kept) in [
         (&older, vec![1, 121, 161]),
-        (&folder, vec![121, 161]),
-        (&all, vec![161]),
+        (&folder, vec![41, 121, 161]),
+        (&all, vec![41, 161]),
     ] {
         let (_, writer, log) = open_at(&left.0).unwrap();
         drop((writer, log));
