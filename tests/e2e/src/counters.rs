@@ -213,23 +213,6 @@ impl Cluster {
         Ok((likes, windows))
     }
 
-    /// Waits until Kafka has a window that began after this moment, in milliseconds since the Unix epoch, and is final.
-    pub async fn a_window_is_closed(&self, began_after: i64) -> Result<()> {
-        let mut silence = SILENCE;
-        eventually(COUNTED, async || {
-            let (_, windows) = self.counted(silence).await?;
-            silence = LONGEST.min(silence * 2);
-            let closed = |window: &Window| window.is_final && window.start >= began_after;
-            ensure!(
-                windows.iter().any(closed),
-                "none of {} windows that began after {began_after} is final",
-                windows.len()
-            );
-            Ok(())
-        })
-        .await
-    }
-
     /// Waits until Kafka has exactly these likes, each position of a log once, and windows of these lengths (in milliseconds) that are what
     /// counting the likes again gives, whose count stays once they are final.
     pub async fn counted_exactly(&self, expected: &BTreeMap<String, i64>, lengths: &[i64]) -> Result<Closed> {
