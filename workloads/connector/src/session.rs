@@ -165,6 +165,11 @@ pub async fn run(uplink: &Uplink, state: &State<Uplink>) -> Result<(), Error> {
     session.stream(&mut replication).await
 }
 
+fn unread(table: &TableName) -> impl FnOnce(tokio_postgres::Error) -> Error {
+    let table = table.clone();
+    move |error| Error::Unread { table, error }
+}
+
 impl Session<'_> {
     async fn snapshot(&mut self, replication: &mut ReplicationConnection) -> Result<(), Error> {
         self.state.phase(ConnectorPhase::Snapshotting);
@@ -177,18 +182,12 @@ impl Session<'_> {
         let tables = snapshot::tables(&reading, PUBLICATION).await?;
         // All before the first row is sent: a lock of somebody else's found later would throw away what was sent before.
         for table in &tables {
-            let unread = |error| Error::Unread {
-                table: table.name.clone(),
-                error,
-            };
-            snapshot::hold(&reading, &table.name).await.map_err(unread)?;
+            snapshot::hold(&reading, &table.name)
+                .await
+                .map_err(unread(&table.name))?;
         }
         for table in tables {
-            let unread = |error| Error::Unread {
-                table: table.name.clone(),
-                error,
-            };
-            let mut rows = std::pin::pin!(snapshot::rows(&reading, &table).await.map_err(unread)?);
+            let mut rows = std::pin::pin!(snapshot::rows(&reading, &table).await.map_err(unread(&table.name))?);
             while let Some(values) = rows.try_next().await? {
                 let record = envelope::snapshot_record(&self.origin, &table, &values, lsn, now_millis(), "true")?;
                 self.send(record, whole, None).await?;

@@ -30,20 +30,20 @@ pub async fn begin(client: &Client, snapshot: &str) -> Result<(), Error> {
     client.batch_execute(&script).await
 }
 
-/// The names of the publication's tables that are sent. Asked of the catalogue itself: view `pg_publication_tables` opens each table, and would wait for
-/// whoever has locked one. As there, a partition whose table is sent, too, is not named: its rows come by that.
+/// The tables of publications `p`: classes `c` in namespaces `n`. Asked of the catalogue itself: view `pg_publication_tables` opens each table, and would
+/// wait for whoever has locked one. As there, a partition whose table is sent, too, is not named: its rows come by that.
+pub const PUBLISHED: &str = "pg_publication_rel r
+       join pg_publication p on p.oid = r.prpubid
+       join pg_class c on c.oid = r.prrelid
+       join pg_namespace n on n.oid = c.relnamespace
+        and not exists (select from pg_partition_ancestors(c.oid) a
+                          join pg_publication_rel o on o.prrelid = a.relid and o.prpubid = p.oid
+                         where a.relid <> c.oid)";
+
+/// The names of the publication's tables that are sent.
 pub async fn names(client: &Client, publication: &str) -> Result<Vec<TableName>, Error> {
-    let statement = "select n.nspname, c.relname
-                       from pg_publication_rel r
-                       join pg_publication p on p.oid = r.prpubid
-                       join pg_class c on c.oid = r.prrelid
-                       join pg_namespace n on n.oid = c.relnamespace
-                      where p.pubname = $1
-                        and not exists (select from pg_partition_ancestors(c.oid) a
-                                          join pg_publication_rel o on o.prrelid = a.relid and o.prpubid = p.oid
-                                         where a.relid <> c.oid)
-                      order by 1, 2";
-    let rows = client.query(statement, &[&publication]).await?;
+    let statement = format!("select n.nspname, c.relname from {PUBLISHED} where p.pubname = $1 order by 1, 2");
+    let rows = client.query(&statement, &[&publication]).await?;
     let names = rows
         .iter()
         .map(|row| TableName::new(row.get::<_, String>(0), row.get::<_, String>(1)));

@@ -227,7 +227,7 @@ async fn half_a_large_transaction_holds_nobody_up_and_is_applied_once_when_it_wa
     server.transaction(2, 5).notes(-1..=-1, Some(-1))?;
     server.becomes("select count(*)::text from notes", "1").await?;
     let locks = "select count(*)::text from pg_stat_activity where application_name = 'synccluster-sink' and state like '%in transaction%'";
-    // One that waits for the rest would not end; any other does.
+    // One that waits for the rest keeps its transaction open; any other ends its own in a moment.
     server
         .becomes(locks, "0")
         .await

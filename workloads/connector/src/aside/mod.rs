@@ -6,7 +6,7 @@
 //!
 //! Crash windows: the entry is committed before the rest of its transaction is sent, and so before the transaction is confirmed to Postgres. If
 //! the process dies in between, the transaction is read again: the record is tried again, and finds its entry if it is refused again. An entry
-//! is taken away when the newer record was handed over; if the process dies before Kafka has it, that record is read again, too. Nobody would read
+//! is taken away when the newer record was handed over, or later if somebody holds it then; if the process dies before Kafka has it, that record is read again, too. Nobody would read
 //! again what was tried again, so that is handed over alone, and its entry goes when Kafka has it.
 
 pub mod retry;

@@ -4,6 +4,8 @@ pub use synccluster_protocol::status::ResnapshotRequest as Request;
 use synccluster_protocol::status::ResnapshotStatus;
 use tokio_postgres::{Client, Error};
 
+use crate::snapshot::PUBLISHED;
+
 /// What is written down.
 pub struct Entry {
     /// How far it is.
@@ -14,21 +16,17 @@ pub struct Entry {
 
 /// Writes down what is asked for now, in place of what was before. What is written down already goes on.
 pub async fn write(client: &Client, request: &Request) -> Result<(), Error> {
-    let statement = "with others as (delete from sync.resnapshots where id <> $1)
+    let statement = format!(
+        "with others as (delete from sync.resnapshots where id <> $1)
         insert into sync.resnapshots (id, only_relation, expected)
         select $1, $2, (select case when min(c.reltuples) < 0 then null else sum(c.reltuples)::int8 end
-                          from pg_publication_rel r
-                          join pg_publication p on p.oid = r.prpubid
-                          join pg_class c on c.oid = r.prrelid
-                          join pg_namespace n on n.oid = c.relnamespace
+                          from {PUBLISHED}
                          where p.pubname = 'sync' and n.nspname <> 'sync'
-                           and not exists (select from pg_partition_ancestors(c.oid) a
-                                             join pg_publication_rel o on o.prrelid = a.relid and o.prpubid = p.oid
-                                            where a.relid <> c.oid)
                            and coalesce(n.nspname || '.' || c.relname = $2, true))
-        on conflict (id) do nothing";
+        on conflict (id) do nothing"
+    );
     client
-        .execute(statement, &[&request.id, &request.table])
+        .execute(&statement, &[&request.id, &request.table])
         .await
         .map(drop)
 }
